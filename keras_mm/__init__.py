@@ -1,0 +1,75 @@
+"""Multimodal classification in Keras 3: image(s) + text(s) to labels.
+
+Names are imported when first used, so that `import keras_mm` loads no backend.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Head": "heads",
+    "MultimodalClassifier": "classifier",
+    "MultimodalDataset": "data.dataset",
+    "Preprocessor": "data.preprocessor",
+    "TableError": "data.rows",
+    "Trainer": "training.trainer",
+    "Training": "config",
+    "balanced_class_weight": "losses.class_weights",
+    "check_table": "data.rows",
+    "create_loss": "losses",
+    "create_multimodal_model": "models.multimodal",
+    "create_text_encoder": "models.text_encoder",
+    "create_vision_encoder": "models.vision_encoder",
+    "get_preset": "presets",
+    "list_presets": "presets",
+    "load_multimodal_entailment": "data.entailment",
+    "load_sample_data": "data.samples",
+    "load_table": "data.tables",
+    "plot_rows": "data.plots",
+    "project_embeddings": "models.projection",
+    "stratified_k_fold": "data.splits",
+    "stratified_split": "data.splits",
+}
+
+__all__ = sorted(_PUBLIC)
+
+if TYPE_CHECKING:
+    from keras_mm.classifier import MultimodalClassifier as MultimodalClassifier
+    from keras_mm.config import Training as Training
+    from keras_mm.data.dataset import MultimodalDataset as MultimodalDataset
+    from keras_mm.data.entailment import load_multimodal_entailment as load_multimodal_entailment
+    from keras_mm.data.plots import plot_rows as plot_rows
+    from keras_mm.data.preprocessor import Preprocessor as Preprocessor
+    from keras_mm.data.rows import TableError as TableError
+    from keras_mm.data.rows import check_table as check_table
+    from keras_mm.data.samples import load_sample_data as load_sample_data
+    from keras_mm.data.splits import stratified_k_fold as stratified_k_fold
+    from keras_mm.data.splits import stratified_split as stratified_split
+    from keras_mm.data.tables import load_table as load_table
+    from keras_mm.heads import Head as Head
+    from keras_mm.losses import create_loss as create_loss
+    from keras_mm.losses.class_weights import balanced_class_weight as balanced_class_weight
+    from keras_mm.models.multimodal import create_multimodal_model as create_multimodal_model
+    from keras_mm.models.projection import project_embeddings as project_embeddings
+    from keras_mm.models.text_encoder import create_text_encoder as create_text_encoder
+    from keras_mm.models.vision_encoder import create_vision_encoder as create_vision_encoder
+    from keras_mm.presets import get_preset as get_preset
+    from keras_mm.presets import list_presets as list_presets
+    from keras_mm.training.trainer import Trainer as Trainer
+
+
+def __getattr__(name: str):
+    """The public name, imported from its room on first use."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'keras_mm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"keras_mm.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,249 @@
+"""A saved model: a folder of JSON, weights and vocabulary, rebuilt by our own code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+
+import keras_mm
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.heads import Head
+from keras_mm.models.backbones import is_buildable
+from keras_mm.models.multimodal import create_multimodal_model, parts
+from keras_mm.models.text_encoder import create_text_encoder
+from keras_mm.models.vision_encoder import create_vision_encoder
+
+FORMAT_VERSION = 1
+_SPEC, _WEIGHTS, _VOCABULARY = "model.json", "model.weights.h5", "vocabulary.txt"
+
+# Modules whose classes a bundle may name. Everything else needs `custom_objects`.
+_ALLOWED = (
+    "keras",
+    "keras.layers",
+    "keras.initializers",
+    "keras.regularizers",
+    "keras.constraints",
+    "keras.models",
+    "keras.dtype_policies",
+    "keras.src.models.functional",
+    "keras.src.models.sequential",
+)
+_ALLOWED_ROOTS = ("keras_hub.", "keras.src.ops.")
+_VALUES = ("__tuple__", "__tensor__", "__numpy__", "__keras_tensor__", "__ellipsis__", "__slice__")
+
+
+def build_model(
+    spec: Mapping[str, Any],
+    *,
+    vision_weights: str | PathLike = "random",
+    text_weights: str | PathLike = "random",
+    custom_objects: Mapping[str, Any] | None = None,
+) -> keras.Model:
+    """The model that a spec describes: the one way to build it, for training and for loading.
+
+    Args:
+        spec: `vision_encoder` and `text_encoder` (keywords of the builders, or `None`), `trunk`
+            (keywords of `create_multimodal_model`), `heads`, `precision`.
+        vision_weights: `"pretrained"`, `"random"` or a path.
+        text_weights: The same.
+        custom_objects: Classes of the user's own that a stored backbone is made of.
+    """
+    with _dtype_policy("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
+        vision = _encoder(
+            create_vision_encoder, spec["vision_encoder"], vision_weights, custom_objects
+        )
+        text = _encoder(create_text_encoder, spec["text_encoder"], text_weights, custom_objects)
+    heads = {name: Head(**head) for name, head in spec["heads"].items()}
+    return create_multimodal_model(vision, text, heads, **spec["trunk"])
+
+
+def save_bundle(
+    folder: str | PathLike,
+    model: keras.Model,
+    preprocessor: Preprocessor,
+    spec: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Writes the bundle whole or not at all.
+
+    Raises:
+        FileExistsError: if `folder` is there and not empty, without `overwrite`.
+    """
+    stored = {
+        "format_version": FORMAT_VERSION,
+        "keras_mm_version": keras_mm.__version__,
+        **_storable(spec, model),
+        "preprocessor": preprocessor.get_config(),
+    }
+    with new_folder(folder, overwrite=overwrite) as temporary:
+        text = json.dumps(stored, indent=2, ensure_ascii=False)
+        (temporary / _SPEC).write_text(text + "\n", encoding="utf-8")
+        model.save_weights(temporary / _WEIGHTS)
+        if preprocessor.tokenizer is not None:
+            lines = "\n".join(preprocessor.tokenizer.vocabulary)
+            (temporary / _VOCABULARY).write_text(lines + "\n", encoding="utf-8")
+
+
+def load_bundle(
+    folder: str | PathLike, *, custom_objects: Mapping[str, Any] | None = None
+) -> tuple[keras.Model, Preprocessor, dict]:
+    """The model, its preprocessor and its spec. Executes nothing that the folder holds.
+
+    Raises:
+        FileNotFoundError: if `folder` holds no bundle.
+        ValueError: if it was written by a newer version, or names classes that are not allowed.
+    """
+    folder = Path(folder)
+    spec = read_spec(folder)
+    model = build_model(spec, custom_objects=custom_objects)
+    model.load_weights(folder / _WEIGHTS)
+    vocabulary = folder / _VOCABULARY
+    tokens = (
+        vocabulary.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        if vocabulary.is_file()
+        else None
+    )
+    return model, Preprocessor.from_config(spec["preprocessor"], tokens), spec
+
+
+def read_spec(folder: str | PathLike) -> dict:
+    """The JSON part of a bundle, its version checked."""
+    file = Path(folder) / _SPEC
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"No saved model in {str(folder)!r}: it holds no {_SPEC}. Give the folder that "
+            "`save` wrote (the `model` folder of a run)."
+        )
+    try:
+        spec = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{str(file)!r} is damaged: {error}") from None
+    version = spec.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise ValueError(
+            f"{str(folder)!r} has format_version {version!r}; this keras_mm "
+            f"{keras_mm.__version__} reads up to {FORMAT_VERSION}. Upgrade keras_mm to "
+            f"{spec.get('keras_mm_version', 'a newer version')} or later."
+        )
+    return spec
+
+
+@contextmanager
+def new_folder(folder: str | PathLike, *, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder that becomes `folder` when all went well, and vanishes otherwise.
+
+    Raises:
+        FileExistsError: if `folder` is there and not empty, without `overwrite`.
+    """
+    folder = Path(folder)
+    check_vacant(folder, overwrite=overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield temporary
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_vacant(folder: str | PathLike, *, overwrite: bool = False) -> None:
+    """Raises FileExistsError if `folder` is a file, or holds something and may not be replaced."""
+    folder = Path(folder)
+    if folder.is_file():
+        raise FileExistsError(f"{str(folder)!r} is a file; give a folder.")
+    if folder.exists() and any(folder.iterdir()) and not overwrite:
+        raise FileExistsError(
+            f"The folder {str(folder)!r} is not empty. Give another one, or remove it first."
+        )
+
+
+@contextmanager
+def _dtype_policy(name: str) -> Iterator[None]:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _encoder(create, options: Mapping | None, weights, custom_objects):
+    if options is None:
+        return None
+    backbone = options["backbone"]
+    if isinstance(backbone, Mapping):
+        backbone = _rebuild(backbone, custom_objects)
+    options = {**options, "backbone": backbone}
+    if "image_size" in options:
+        options["image_size"] = tuple(options["image_size"])
+    return create(weights=weights, **options)
+
+
+def _storable(spec: Mapping, model: keras.Model) -> dict:
+    """The spec with backbones that no name describes stored as their architecture."""
+    stored = dict(spec)
+    for side, encoder in parts(model).encoders.items():
+        options = spec[f"{side}_encoder"]
+        if not is_buildable(options["backbone"]):
+            network = next(la for la in encoder.layers if isinstance(la, keras.Model))
+            config = keras.saving.serialize_keras_object(network)
+            stored[f"{side}_encoder"] = {**options, "backbone": config}
+    return stored
+
+
+def _rebuild(config: Mapping, custom_objects: Mapping | None) -> keras.Model:
+    import keras_hub  # noqa: F401  (registers its layers)
+
+    allowed = dict(custom_objects or {})
+    refused = sorted(set(_refused(config, allowed)))
+    if refused:
+        raise ValueError(
+            f"The saved model is made of classes that are not allowed: {', '.join(refused)}. If "
+            "you trust them, pass them: load(folder, custom_objects={name: class})."
+        )
+    return keras.saving.deserialize_keras_object(
+        dict(config), custom_objects=allowed, safe_mode=True
+    )
+
+
+def _refused(config: Any, custom_objects: Mapping) -> Iterator[str]:
+    """Names of classes in a config that are neither of Keras, KerasHub, ours, nor given."""
+    if isinstance(config, Mapping):
+        name = config.get("class_name")
+        if isinstance(name, str) and not _is_allowed(config, name, custom_objects):
+            yield str(config.get("registered_name") or name)
+        for value in config.values():
+            yield from _refused(value, custom_objects)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _refused(value, custom_objects)
+
+
+def _is_allowed(config: Mapping, name: str, custom_objects: Mapping) -> bool:
+    if name in custom_objects or config.get("registered_name") in custom_objects:
+        return True
+    if name in _VALUES:
+        return True
+    module = config.get("module")
+    registered = str(config.get("registered_name") or "")
+    if name in ("Lambda", "function", "__lambda__"):
+        return False
+    if module is None:
+        return registered.startswith(("keras_mm>", "keras_hub>"))
+    return (
+        module in _ALLOWED
+        or str(module).startswith(_ALLOWED_ROOTS)
+        or (str(module).startswith("keras_mm.") and registered.startswith("keras_mm>"))
+    )

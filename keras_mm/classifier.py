@@ -1,0 +1,564 @@
+"""The estimator: from a table of rows to a trained, saved, exported classifier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+
+from keras_mm.bundle import build_model, load_bundle, save_bundle
+from keras_mm.config import ConfigError, Settings, Training
+from keras_mm.data.dataset import RowBatches, rows_in_batches
+from keras_mm.data.labels import find_classes, label_value
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.rows import Rows, read_rows
+from keras_mm.data.splits import stratified_split
+from keras_mm.data.tables import guess_columns, load_table
+from keras_mm.features.engine import encode_rows, predict_logits
+from keras_mm.losses.class_weights import resolve_class_weight
+from keras_mm.metrics.probabilities import probabilities
+from keras_mm.models.multimodal import cut, input_names, parts
+from keras_mm.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from keras_mm.evidence.evaluate import Evaluation
+
+
+class MultimodalClassifier(ClassifierMixin, BaseEstimator):
+    """Classifies rows of image(s) and text(s).
+
+    A scikit-learn estimator over Keras 3: the encoders, fusion and training come from a preset, and
+    every keyword that is not `None` replaces the preset's value. Frozen encoders are run once over
+    the rows, and the rest of the model is trained on their features.
+
+    Args:
+        images: Image columns, in order. Without `images` and `texts`, columns are guessed by their
+            usual names (`image_1`, `text_1`, ...).
+        texts: Text columns, one or two.
+        labels: Label column.
+        preset: Name of a preset, see `keras_mm.list_presets`.
+        fusion: `"concat"` or `"bilinear"`.
+        compare: Compare image pairs, and text pairs that are encoded separately.
+        text_pairing: `"packed"` or `"separate"`.
+        vision_pooling: `"mean"`, `"max"` or `"cls"`.
+        text_pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`.
+        vision_backbone: A name, a folder or a `keras.Model`; see `create_vision_encoder`.
+        vision_weights: `"pretrained"`, `"random"` or a path.
+        text_backbone: A name, a folder or a `keras.Model`; see `create_text_encoder`.
+        text_weights: `"pretrained"`, `"random"` or a path: a folder with weights and vocabulary, or
+            a weights file with `vocab.txt` beside it.
+        image_size: `(height, width)` in pixels, or one number for both.
+        sequence_length: Tokens of a sequence.
+        vision_trainable: Whether the vision backbone is trained.
+        text_trainable: Whether the text backbone is trained.
+        head: `"multiclass"` or `"binary"` (two classes, one logit).
+        loss: `"cross_entropy"` or `"focal"`.
+        class_weight: `None`, `"balanced"`, a dict by label, or a list in class order.
+        classes: Label names in a fixed order; by default the training labels, sorted.
+        epochs: Most epochs.
+        batch_size: Rows of a batch.
+        learning_rate: Peak learning rate of the trunk.
+        encoder_learning_rate: Peak learning rate of trainable encoders.
+        optimizer: `"adamw"`, `"adam"` or `"sgd"`.
+        early_stopping: Whether to stop when validation no longer improves; the best weights are
+            put back.
+        precision: `"float32"`, or `"bfloat16"` for the encoders.
+        seed: Seed of weights, order and dropout. One seed gives one result on one backend.
+        verbose: 0 is silent, 1 shows progress on stderr.
+        training: The rarer knobs: a `keras_mm.Training` or a dict of its fields.
+
+    Attributes:
+        classes_: Label names in the order of the probabilities.
+        model_: The Keras model, from raw inputs to logits.
+        history_: Metrics by name, a list over the epochs.
+        preprocessor_: What makes the model's inputs from rows.
+        skipped_: Problems of the training rows that `on_error="skip"` left out.
+
+    Example:
+        >>> import keras_mm
+        >>> train, test = keras_mm.load_sample_data()
+        >>> classifier = keras_mm.MultimodalClassifier(preset="tiny", epochs=1, verbose=0)
+        >>> classifier.fit(train[:60]).predict(test[:2]).shape
+        (2,)
+    """
+
+    def __init__(
+        self,
+        images: Sequence[str] = (),
+        texts: Sequence[str] = (),
+        labels: str = "label",
+        *,
+        preset: str = "mobilenet_v2_minilm",
+        fusion: str | None = None,
+        compare: bool | None = None,
+        text_pairing: str | None = None,
+        vision_pooling: str | None = None,
+        text_pooling: str | None = None,
+        vision_backbone: Any = None,
+        vision_weights: str | os.PathLike | None = None,
+        text_backbone: Any = None,
+        text_weights: str | os.PathLike | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        sequence_length: int | None = None,
+        vision_trainable: bool | None = None,
+        text_trainable: bool | None = None,
+        head: str = "multiclass",
+        loss: str = "cross_entropy",
+        class_weight: str | Mapping | Sequence[float] | None = None,
+        classes: Sequence | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        encoder_learning_rate: float | None = None,
+        optimizer: str = "adamw",
+        early_stopping: bool = True,
+        precision: str = "float32",
+        seed: int = 0,
+        verbose: int = 1,
+        training: Training | Mapping | None = None,
+    ):
+        self.images = images
+        self.texts = texts
+        self.labels = labels
+        self.preset = preset
+        self.fusion = fusion
+        self.compare = compare
+        self.text_pairing = text_pairing
+        self.vision_pooling = vision_pooling
+        self.text_pooling = text_pooling
+        self.vision_backbone = vision_backbone
+        self.vision_weights = vision_weights
+        self.text_backbone = text_backbone
+        self.text_weights = text_weights
+        self.image_size = image_size
+        self.sequence_length = sequence_length
+        self.vision_trainable = vision_trainable
+        self.text_trainable = text_trainable
+        self.head = head
+        self.loss = loss
+        self.class_weight = class_weight
+        self.classes = classes
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.encoder_learning_rate = encoder_learning_rate
+        self.optimizer = optimizer
+        self.early_stopping = early_stopping
+        self.precision = precision
+        self.seed = seed
+        self.verbose = verbose
+        self.training = training
+
+    def fit(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        validation_data: Any = None,
+        validation_split: float = 0.1,
+        groups: Any = None,
+        image_dir: str | os.PathLike | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        on_error: str = "raise",
+    ) -> MultimodalClassifier:
+        """Trains anew on a table of rows.
+
+        Args:
+            data: A DataFrame, a path, or anything else that `load_table` takes.
+            y: Labels, shape `(num_rows,)`, in place of the label column.
+            validation_data: Rows for early stopping; by default `validation_split` of `data`.
+            validation_split: Part of the rows, stratified by label, in [0, 1). 0 validates on
+                nothing.
+            groups: Column name, or array of shape `(num_rows,)`: rows of one group stay together.
+            image_dir: Folder that image paths are relative to.
+            callbacks: Keras callbacks of your own.
+            on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ConfigError: listing every setting that is wrong.
+            TableError: listing every row that cannot be used.
+            ValueError: for labels of one class only, or too few rows to split.
+        """
+        settings = self._settings().resolved()
+        table = _with_labels(load_table(data, image_dir=image_dir), y, settings.labels)
+        settings = _checked_compare(self.compare, _with_columns(settings, table))
+        validation = None
+        if validation_data is not None:
+            validation = load_table(validation_data, image_dir=image_dir)
+        elif validation_split:
+            table, validation, _ = stratified_split(
+                table, settings.labels, val_size=validation_split, groups=groups, seed=settings.seed
+            )
+        self._start(settings, table, on_error)
+        rows = self._rows(table, image_dir, on_error, labelled=True)
+        self.skipped_ = rows.skipped
+        weight = resolve_class_weight(settings.class_weight, rows.labels, list(self.classes_))
+        held_out = (
+            None
+            if validation is None
+            else self._rows(validation, image_dir, on_error, labelled=True)
+        )
+        self._train(rows, held_out, weight, callbacks)
+        return self
+
+    def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> np.ndarray:
+        """Labels as they were given in training, shape `(num_rows,)`.
+
+        Args:
+            data: As in `fit`; also a list of dicts, or one dict for one row.
+            image_dir: Folder that image paths are relative to.
+        """
+        return self.classes_[self.predict_proba(data, image_dir=image_dir).argmax(axis=1)]
+
+    def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> np.ndarray:
+        """Probabilities, shape `(num_rows, num_classes)`, columns in the order of `classes_`."""
+        self._check_fitted()
+        return probabilities(self._logits(self._rows(data, image_dir)))
+
+    def predict_frame(self, data: Any, *, image_dir: str | os.PathLike | None = None):
+        """Predictions as a DataFrame with the table's index.
+
+        Returns:
+            Columns `prediction` and `probability_<class>` for each class.
+        """
+        self._check_fitted()
+        rows = self._rows(data, image_dir)
+        return self._frame(rows, probabilities(self._logits(rows)))
+
+    def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
+        """Accuracy on rows whose labels stand in the label column, or in `y`."""
+        self._check_fitted()
+        table = _with_labels(load_table(data, image_dir=image_dir), y, self._settings_.labels)
+        rows = self._rows(table, image_dir, labelled=True)
+        return float(np.mean(self._logits_class(rows) == rows.labels))
+
+    def evaluate(
+        self, data: Any, *, image_dir: str | os.PathLike | None = None, on_error: str = "raise"
+    ) -> Evaluation:
+        """Metrics on labelled rows, beside the majority class, with an interval.
+
+        Returns:
+            An `Evaluation`: `metrics`, `baselines`, `predictions`, and `save("report.html")`.
+        """
+        from keras_mm.evidence.evaluate import evaluate_rows
+
+        self._check_fitted()
+        rows = self._rows(data, image_dir, on_error, labelled=True)
+        return evaluate_rows(self, rows, data)
+
+    def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Writes the model as a folder: JSON, weights, vocabulary. Whole, or not at all.
+
+        Raises:
+            FileExistsError: if `folder` is not empty, without `overwrite`.
+        """
+        self._check_fitted()
+        save_bundle(folder, self.model_, self.preprocessor_, self._spec(), overwrite=overwrite)
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike, *, custom_objects: Mapping[str, Any] | None = None
+    ) -> MultimodalClassifier:
+        """A classifier that `save` wrote, on any backend. Executes nothing from the folder.
+
+        Args:
+            folder: What `save` wrote.
+            custom_objects: Layer classes of your own that the model is made of.
+
+        Raises:
+            FileNotFoundError: if `folder` holds no saved model.
+            ValueError: if it is from a newer version, or has classes that are not allowed.
+        """
+        model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
+        classifier = cls(
+            **{**spec["settings"], "training": Training(**spec["settings"]["training"])}
+        )
+        classifier._settings_ = Settings(**classifier.get_params(deep=False))
+        classifier.model_, classifier.preprocessor_ = model, preprocessor
+        classifier.history_, classifier.train_counts_ = spec["history"], spec["train_counts"]
+        classifier._set_classes(spec["heads"]["label"]["classes"])
+        return classifier
+
+    def export(
+        self,
+        folder: str | os.PathLike,
+        *,
+        format: str = "tf_saved_model",
+        data: Any = None,
+        image_dir: str | os.PathLike | None = None,
+    ) -> dict:
+        """Writes a SavedModel that answers raw images and strings, and proves it.
+
+        The artefact is loaded in a fresh process without Keras and compared with this model, row by
+        row; where it differs, nothing is left.
+
+        Args:
+            folder: Where to write; must be vacant.
+            format: `"tf_saved_model"`.
+            data: Rows to compare; by default rows that the package draws.
+            image_dir: Folder that image paths are relative to.
+
+        Returns:
+            What was compared: `rows`, `max_difference`, `labels_equal`.
+
+        Raises:
+            ExportError: if the artefact's answers differ.
+        """
+        from keras_mm.serving.export import export_classifier
+
+        self._check_fitted()
+        return export_classifier(self, folder, format=format, data=data, image_dir=image_dir)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
+
+    def _settings(self) -> Settings:
+        return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+
+    def _rows(self, data, image_dir, on_error="raise", *, labelled=False) -> Rows:
+        settings = self._settings_
+        return read_rows(
+            data,
+            images=settings.images,
+            texts=settings.texts,
+            labels=settings.labels if labelled else None,
+            classes=list(self.classes_),
+            image_dir=image_dir,
+            on_error=on_error,
+        )
+
+    def _start(self, settings: Settings, table: pd.DataFrame, on_error: str) -> None:
+        """Classes and settings of a run; everything that can be wrong before any work."""
+        if settings.labels not in table.columns:
+            read_rows(table, labels=settings.labels, classes=())  # says which is nearest
+        found = find_classes(table[settings.labels])
+        if len(found) < 2 and settings.classes is None:
+            raise ValueError(
+                f"The label column {settings.labels!r} has one class only ({found}); a classifier "
+                "needs rows of at least two."
+            )
+        self._settings_ = settings
+        self._set_classes(list(settings.classes) if settings.classes is not None else found)
+
+    def _set_classes(self, classes: Sequence) -> None:
+        values = [label_value(value) for value in classes]
+        same = len({isinstance(value, str) for value in values}) == 1
+        self.classes_ = np.array(values) if same else np.array(values, dtype=object)
+
+    def _train(self, rows: Rows, validation: Rows | None, weight, callbacks) -> None:
+        settings, training = self._settings_, self._settings_.training
+        keras.utils.set_random_seed(settings.seed)
+        self.preprocessor_ = _preprocessor(settings)
+        self.model_ = build_model(
+            self._model_spec(),
+            vision_weights=settings.vision_weights,
+            text_weights=settings.text_weights,
+        )
+        trained = cut(self.model_)
+        self.train_counts_ = np.bincount(rows.labels, minlength=len(self.classes_)).tolist()
+        options = {f: getattr(training, f) for f in _TRAINER_FIELDS}
+        trainer = Trainer(
+            trained,
+            loss=settings.loss,
+            class_weight=weight,
+            optimizer=settings.optimizer,
+            learning_rate=settings.learning_rate,
+            encoder_learning_rate=settings.encoder_learning_rate,
+            epochs=settings.epochs,
+            early_stopping=settings.early_stopping,
+            callbacks=callbacks,
+            seed=settings.seed,
+            verbose=settings.verbose,
+            **options,
+        )
+        batches = self._batches(trained, rows, shuffle=True, seed=settings.seed, workers=2)
+        held_out = None if validation is None else self._batches(trained, validation)
+        self.history_ = trainer.fit(batches, held_out)
+
+    def _batches(self, trained: keras.Model, rows: Rows, **options) -> RowBatches:
+        """Rows as the inputs of the model that is trained: frozen encoders run here, once."""
+        names = input_names(trained)
+        frozen = {
+            side: encoder
+            for side, encoder in parts(self.model_).encoders.items()
+            if f"{side}_pooled_output" in names
+        }
+        features = encode_rows(
+            frozen,
+            rows,
+            self.preprocessor_,
+            batch_size=self._settings_.batch_size,
+            progress=bool(self._settings_.verbose),
+        )
+        return rows_in_batches(
+            rows,
+            self.preprocessor_,
+            names=names,
+            features=features,
+            batch_size=self._settings_.batch_size,
+            **options,
+        )
+
+    def _logits(self, rows: Rows) -> np.ndarray:
+        encoders, trunk = parts(self.model_)
+        return predict_logits(
+            encoders,
+            trunk,
+            rows,
+            self.preprocessor_,
+            batch_size=self._settings_.batch_size,
+            progress=bool(self._settings_.verbose),
+        )
+
+    def _logits_class(self, rows: Rows) -> np.ndarray:
+        return probabilities(self._logits(rows)).argmax(axis=1)
+
+    def _frame(self, rows: Rows, found: np.ndarray) -> pd.DataFrame:
+        columns = {f"probability_{name}": found[:, i] for i, name in enumerate(self.classes_)}
+        return pd.DataFrame(
+            {"prediction": self.classes_[found.argmax(axis=1)], **columns}, index=rows.numbers
+        )
+
+    def _model_spec(self) -> dict:
+        settings = self._settings_
+        vision = settings.images and {
+            "backbone": settings.vision_backbone,
+            "image_size": list(settings.image_size),
+            "num_images": len(settings.images),
+            "pooling": settings.vision_pooling or "mean",
+            "trainable": settings.vision_trainable,
+        }
+        text = settings.texts and {
+            "backbone": settings.text_backbone,
+            "sequence_length": settings.sequence_length,
+            "text_pairing": settings.text_pairing if len(settings.texts) > 1 else "packed",
+            "pooling": settings.text_pooling,
+            "trainable": settings.text_trainable,
+        }
+        training = settings.training
+        return {
+            "precision": settings.precision,
+            "vision_encoder": vision or None,
+            "text_encoder": text or None,
+            "trunk": {
+                "fusion": settings.fusion,
+                "compare": settings.compare and _has_pair(settings),
+                "num_projection_layers": training.num_projection_layers,
+                "projection_dims": training.projection_dims,
+                "dropout_rate": training.dropout_rate,
+            },
+            "heads": {
+                "label": {"kind": settings.head, "classes": [label_value(c) for c in self.classes_]}
+            },
+        }
+
+    def _spec(self) -> dict:
+        settings = {**asdict(self._settings_), "classes": None}
+        for side in ("vision", "text"):
+            # Where the weights came from says nothing about where they are now.
+            settings[f"{side}_weights"] = None
+            if not isinstance(settings[f"{side}_backbone"], str):
+                settings[f"{side}_backbone"] = None
+        return {
+            **self._model_spec(),
+            "settings": _plain(settings),
+            "history": self.history_,
+            "train_counts": self.train_counts_,
+        }
+
+
+_TRAINER_FIELDS = (
+    "label_smoothing",
+    "gamma",
+    "weight_decay",
+    "warmup",
+    "decay",
+    "clipnorm",
+    "accumulation_steps",
+    "monitor",
+    "patience",
+)
+
+
+def _with_labels(table: pd.DataFrame, y: Any, labels: str) -> pd.DataFrame:
+    if y is None:
+        return table
+    if len(y) != len(table):
+        raise ValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
+    return table.assign(**{labels: np.asarray(y)})
+
+
+def _with_columns(settings: Settings, table: pd.DataFrame) -> Settings:
+    """The settings with columns guessed where none are named, and sides without columns dropped."""
+    images, texts = settings.images, settings.texts
+    if not images and not texts:
+        images, texts = guess_columns(table)
+    if settings.vision_backbone is None:
+        images = ()
+    if settings.text_backbone is None:
+        texts = ()
+    if not images and not texts:
+        raise ConfigError(
+            [
+                "no image and no text columns: name them with `images` and `texts`. The table has "
+                f"{', '.join(map(str, table.columns))}"
+            ]
+        )
+    if len(texts) > 2:
+        raise ConfigError([f"`texts` takes one or two columns. Received: {list(texts)}"])
+    return replace(settings, images=tuple(images), texts=tuple(texts))
+
+
+def _checked_compare(asked: bool | None, settings: Settings) -> Settings:
+    """Refuses a comparison that was asked for where there is no pair; a preset's is let go."""
+    if asked and not _has_pair(settings):
+        raise ConfigError(
+            ["compare=True needs two images, or two texts with text_pairing='separate'"]
+        )
+    return settings
+
+
+def _has_pair(settings: Settings) -> bool:
+    separate = len(settings.texts) == 2 and settings.text_pairing == "separate"
+    return len(settings.images) == 2 or separate
+
+
+def _preprocessor(settings: Settings) -> Preprocessor:
+    weights = settings.text_weights
+    local = str(weights) not in ("pretrained", "random")
+    folder = weights if local and os.path.isdir(str(weights)) else os.path.dirname(str(weights))
+    return Preprocessor(
+        image_size=settings.image_size if settings.images else None,
+        num_images=len(settings.images),
+        tokenizer=(folder if local else settings.text_backbone) if settings.texts else None,
+        sequence_length=settings.sequence_length,
+        num_texts=len(settings.texts),
+        text_pairing=settings.text_pairing,
+    )
+
+
+def _plain(value: Any) -> Any:
+    """JSON-serialisable copies of NumPy values and mappings."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(v) for v in value]
+    if isinstance(value, os.PathLike):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) else value

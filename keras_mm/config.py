@@ -1,0 +1,376 @@
+"""Settings: one flat dataclass, from keywords or TOML, checked all at once. Loads no backend."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from keras_mm.presets import get_preset, list_presets, unknown_name
+
+FUSIONS = ("concat", "bilinear")
+LOSSES = ("cross_entropy", "focal")
+OPTIMIZERS = ("adamw", "adam", "sgd")
+POOLINGS = ("mean", "max", "cls", "pooler")
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be used; `problems` lists every one of them."""
+
+    def __init__(self, problems: Sequence[str], where: str = "settings"):
+        self.problems = list(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__(f"{count} in the {where}:\n{lines}")
+
+
+@dataclass(frozen=True)
+class Training:
+    """The rarer knobs of a training run; `None` means as the preset says, else the default.
+
+    Args:
+        warmup: Part of all steps in which the learning rate rises from 0, in [0, 1). Default 0.1.
+        decay: `"cosine"` (to 0 at the last step) or `"constant"`. Default `"cosine"`.
+        weight_decay: AdamW's decoupled weight decay, >= 0. Default 0.004.
+        clipnorm: Largest global norm of the gradient, > 0. Default 1.0.
+        accumulation_steps: Batches whose gradients are averaged into one step, >= 1. Default 1.
+        label_smoothing: Part of the target spread over all classes, in [0, 1). Default 0.
+        gamma: Focusing exponent of the focal loss, >= 0. Default 2.
+        monitor: What early stopping watches: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`.
+            Default `"val_loss"`.
+        patience: Epochs without improvement before training stops, >= 1. Default 5.
+        num_projection_layers: Residual blocks of each projection head, >= 0. Default 1.
+        projection_dims: Width of the projections, >= 1. Default 256.
+        dropout_rate: Dropout in the projections, in [0, 1). Default 0.1.
+
+    Example:
+        >>> Training(clipnorm=0.5).clipnorm
+        0.5
+    """
+
+    warmup: float | None = None
+    decay: str | None = None
+    weight_decay: float | None = None
+    clipnorm: float | None = None
+    accumulation_steps: int | None = None
+    label_smoothing: float | None = None
+    gamma: float | None = None
+    monitor: str | None = None
+    patience: int | None = None
+    num_projection_layers: int | None = None
+    projection_dims: int | None = None
+    dropout_rate: float | None = None
+
+
+TRAINING_DEFAULTS = Training(0.1, "cosine", 0.004, 1.0, 1, 0.0, 2.0, "val_loss", 5, 1, 256, 0.1)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The keywords of `MultimodalClassifier`; its docstring says what each means."""
+
+    images: Sequence[str] = ()
+    texts: Sequence[str] = ()
+    labels: str = "label"
+    preset: str = "mobilenet_v2_minilm"
+    fusion: str | None = None
+    compare: bool | None = None
+    text_pairing: str | None = None
+    vision_pooling: str | None = None
+    text_pooling: str | None = None
+    vision_backbone: Any = None
+    vision_weights: str | None = None
+    text_backbone: Any = None
+    text_weights: str | None = None
+    image_size: Any = None
+    sequence_length: int | None = None
+    vision_trainable: bool | None = None
+    text_trainable: bool | None = None
+    head: str = "multiclass"
+    loss: str = "cross_entropy"
+    class_weight: Any = None
+    classes: Sequence | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    encoder_learning_rate: float | None = None
+    optimizer: str = "adamw"
+    early_stopping: bool = True
+    precision: str = "float32"
+    seed: int = 0
+    verbose: int = 1
+    training: Any = None
+
+    def resolved(self) -> Settings:
+        """These settings with every `None` replaced by the preset's value, and checked.
+
+        Raises:
+            ConfigError: listing every problem.
+        """
+        problems = find_problems(self)
+        if problems:
+            raise ConfigError(problems)
+        preset = get_preset(self.preset)
+        values = {
+            name: getattr(preset, name)
+            for name in (f.name for f in fields(preset))
+            if name not in ("name", "description", "training") and getattr(self, name) is None
+        }
+        values["images"], values["texts"] = as_names(self.images), as_names(self.texts)
+        values["image_size"] = as_size(values.get("image_size", self.image_size))
+        values["training"] = _resolved_training(self.training, preset.training)
+        return replace(self, **values)
+
+
+@dataclass(frozen=True)
+class RunSettings(Settings):
+    """What `keras-mm train` takes: the estimator's settings and where the rows are."""
+
+    data: str | None = None
+    validation_data: str | None = None
+    test_data: str | None = None
+    split_column: str | None = None
+    group_column: str | None = None
+    image_dir: str | None = None
+    validation_size: float = 0.1
+    test_size: float = 0.1
+    on_error: str = "raise"
+    output: str | None = None
+
+    def estimator(self) -> Settings:
+        """The part of these settings that the estimator takes."""
+        return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+
+
+def as_names(value) -> tuple[str, ...]:
+    """Column names as a tuple; one name is a tuple of one."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def as_size(value) -> tuple[int, int]:
+    """`(height, width)` from one number or a pair."""
+    return (value, value) if isinstance(value, int) else tuple(value)
+
+
+def _resolved_training(training, preset_defaults: Mapping) -> Training:
+    given = as_training(training)
+    chosen = {k: v for k, v in asdict(given).items() if v is not None}
+    return Training(**{**asdict(TRAINING_DEFAULTS), **preset_defaults, **chosen})
+
+
+def as_training(training: Training | Mapping | None) -> Training:
+    """A `Training` from itself, a mapping of its fields, or `None`."""
+    if training is None:
+        return Training()
+    return training if isinstance(training, Training) else Training(**training)
+
+
+# --- rules: name -> (what is allowed, in words; the test) ---------------------------------------
+
+
+def _number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _whole(low: int) -> tuple[str, Callable]:
+    return f"an integer >= {low}", lambda v: _number(v) and v == int(v) and v >= low
+
+
+def _part(low_open: bool = False) -> tuple[str, Callable]:
+    words = "a number in (0, 1)" if low_open else "a number in [0, 1)"
+    return words, lambda v: _number(v) and 0 <= v < 1 and (v > 0 or not low_open)
+
+
+def _positive(zero: bool = False) -> tuple[str, Callable]:
+    return (
+        f"a number {'>=' if zero else '>'} 0",
+        lambda v: _number(v) and (v > 0 or (zero and v == 0)),
+    )
+
+
+def _one_of(*names: str) -> tuple[str, Callable]:
+    return f"one of {', '.join(map(repr, names))}", lambda v: isinstance(v, str) and v in names
+
+
+def _is(kind: type, words: str) -> tuple[str, Callable]:
+    return words, lambda v: isinstance(v, kind)
+
+
+def _names(value) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, Iterable) and all(isinstance(v, str) for v in value)
+    )
+
+
+def _size(value) -> bool:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value > 0
+    return (
+        isinstance(value, Sequence)
+        and len(value) == 2
+        and all(isinstance(v, int) and v > 0 for v in value)
+    )
+
+
+_TRUTH = _is(bool, "True or False")
+_PATH = _is((str, PathLike), "a path")  # type: ignore[arg-type]
+_COLUMN = _is(str, "a column name")
+_WEIGHTS = _is((str, PathLike), "'pretrained', 'random' or a path")  # type: ignore[arg-type]
+_BACKBONE = (
+    "a backbone's name, a folder, or a keras.Model",
+    lambda v: not isinstance(v, bool | int | float),
+)
+
+_RULES: dict[str, tuple[str, Callable]] = {
+    "images": ("column names", _names),
+    "texts": ("column names", _names),
+    "labels": _COLUMN,
+    "preset": (f"one of {', '.join(map(repr, list_presets()))}", lambda v: v in list_presets()),
+    "fusion": _one_of(*FUSIONS),
+    "compare": _TRUTH,
+    "text_pairing": _one_of("packed", "separate"),
+    "vision_pooling": _one_of("mean", "max", "cls"),
+    "text_pooling": _one_of(*POOLINGS),
+    "vision_backbone": _BACKBONE,
+    "text_backbone": _BACKBONE,
+    "vision_weights": _WEIGHTS,
+    "text_weights": _WEIGHTS,
+    "image_size": ("a positive integer or a pair (height, width) of them", _size),
+    "sequence_length": _whole(4),
+    "vision_trainable": _TRUTH,
+    "text_trainable": _TRUTH,
+    "head": _one_of("multiclass", "binary"),
+    "loss": _one_of(*LOSSES),
+    "class_weight": (
+        "'balanced', a dict by label, or a list in class order",
+        lambda v: v == "balanced" if isinstance(v, str) else hasattr(v, "__len__"),
+    ),
+    "classes": (
+        "a list of at least two label names",
+        lambda v: not isinstance(v, str) and len(v) > 1,
+    ),
+    "epochs": _whole(1),
+    "batch_size": _whole(1),
+    "learning_rate": _positive(),
+    "encoder_learning_rate": _positive(),
+    "optimizer": _one_of(*OPTIMIZERS),
+    "early_stopping": _TRUTH,
+    "precision": _one_of("float32", "bfloat16"),
+    "seed": _whole(0),
+    "verbose": _one_of(),
+    "data": _PATH,
+    "validation_data": _PATH,
+    "test_data": _PATH,
+    "split_column": _COLUMN,
+    "group_column": _COLUMN,
+    "image_dir": _PATH,
+    "validation_size": _part(),
+    "test_size": _part(),
+    "on_error": _one_of("raise", "skip"),
+    "output": _PATH,
+    "training.warmup": _part(),
+    "training.decay": _one_of("cosine", "constant"),
+    "training.weight_decay": _positive(zero=True),
+    "training.clipnorm": _positive(),
+    "training.accumulation_steps": _whole(1),
+    "training.label_smoothing": _part(),
+    "training.gamma": _positive(zero=True),
+    "training.monitor": _is(str, "a metric's name, as 'val_loss'"),
+    "training.patience": _whole(1),
+    "training.num_projection_layers": _whole(0),
+    "training.projection_dims": _whole(1),
+    "training.dropout_rate": _part(),
+}
+_RULES["verbose"] = ("0 or 1", lambda v: v in (0, 1, True, False))
+
+
+def find_problems(settings: Settings) -> list[str]:
+    """Every rule that `settings` break, a sentence each."""
+    values = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    training = values.pop("training")
+    problems = _broken_rules(values)
+    if isinstance(training, Mapping):
+        problems += _unknown_keys(training, Training, "training.")
+        problems += _broken_rules(_known(training, Training), "training.")
+    elif isinstance(training, Training):
+        problems += _broken_rules(asdict(training), "training.")
+    elif training is not None:
+        problems.append(f"`training` must be a keras_mm.Training or a dict. Received: {training!r}")
+    return problems
+
+
+def _broken_rules(values: Mapping, prefix: str = "") -> list[str]:
+    problems = []
+    optional = {f.name for f in fields(RunSettings) if f.default is None}
+    for name, value in values.items():
+        words, test = _RULES[prefix + name]
+        if value is None and (prefix or name in optional):
+            continue
+        if name == "preset" and isinstance(value, str) and not test(value):
+            problems.append(unknown_name("preset", value, list_presets()))
+        elif not test(value):
+            problems.append(f"`{prefix}{name}` must be {words}. Received: {value!r}")
+    return problems
+
+
+def _known(values: Mapping, kind: type) -> dict:
+    names = {f.name for f in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _unknown_keys(values: Mapping, kind: type, prefix: str = "") -> list[str]:
+    names = [f.name for f in fields(kind)]
+    return [
+        unknown_name("setting", prefix + name, [prefix + known for known in names])
+        for name in values
+        if name not in names
+    ]
+
+
+def settings_from(values: Mapping, kind: type[Settings] = Settings, where: str = "settings"):
+    """Settings of `kind` from a mapping, every problem told at once.
+
+    Raises:
+        ConfigError: for unknown names (the nearest is offered) and broken rules.
+    """
+    problems = _unknown_keys(values, kind)
+    settings = kind(**_known(values, kind))
+    problems += find_problems(settings)
+    if problems:
+        raise ConfigError(problems, where)
+    return settings
+
+
+def read_toml(path: str | PathLike) -> dict:
+    """The mapping that a TOML file holds.
+
+    Raises:
+        ConfigError: if the file is not there or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError([f"cannot read {str(path)!r}: {error.strerror}"], "config file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError([f"{str(path)!r} is not TOML: {error}"], "config file") from None
+
+
+def to_toml(settings: Settings) -> str:
+    """The settings as TOML, without the unset ones; `read_toml` gives the same settings back."""
+    import tomli_w
+
+    values = {}
+    for f in fields(settings):
+        value = getattr(settings, f.name)
+        if f.name == "training":
+            value = {k: v for k, v in asdict(as_training(value)).items() if v is not None}
+        if value is None or (isinstance(value, Mapping | tuple | list) and not len(value)):
+            continue
+        values[f.name] = list(value) if isinstance(value, tuple) else value
+    tables = {k: v for k, v in values.items() if isinstance(v, Mapping)}
+    plain = {k: v for k, v in values.items() if k not in tables}
+    return tomli_w.dumps({**plain, **tables})

@@ -1,0 +1,1 @@
+"""From tables to the model's inputs."""

@@ -1,0 +1,196 @@
+"""Batches for `model.fit`: rows permuted by seed and epoch, decoded in threads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mm.data.images import image_key, load_image
+from keras_mm.data.labels import find_classes
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.rows import Rows, read_rows
+from keras_mm.data.tables import load_table
+
+_DECODED_LIMIT = 512 * 2**20
+
+
+class RowBatches(keras.utils.PyDataset):
+    """Batches of rows from arrays and, image slot by image slot, from files decoded on the way.
+
+    The order of rows in an epoch is a permutation drawn from `(seed, epoch)` alone, so that a run
+    can be repeated, or taken up at a later epoch by setting `epoch`. Use `fit(shuffle=False)`:
+    Keras' own shuffling only reorders whole batches.
+
+    Args:
+        arrays: Model inputs by name, first axis the rows.
+        images: Image cells by input name, decoded to `image_size` when a batch is made.
+        labels: Encoded labels, int32 `(num_rows,)`, or `None`.
+        image_size: `(height, width)` of the decoded images.
+        batch_size: Rows of a batch; the last one may be smaller.
+        shuffle: Whether to permute the rows in each epoch.
+        seed: Seed of the permutation.
+        workers: Threads that make batches ahead of the model; 0 makes them in the caller's.
+    """
+
+    def __init__(
+        self,
+        arrays: dict[str, np.ndarray],
+        *,
+        images: dict[str, Sequence] | None = None,
+        labels: np.ndarray | None = None,
+        image_size: tuple[int, int] | None = None,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        seed: int = 0,
+        workers: int = 0,
+    ):
+        super().__init__(workers=max(workers, 1), use_multiprocessing=False)
+        self.arrays, self.images, self.labels = arrays, images or {}, labels
+        self.image_size, self.batch_size = image_size, batch_size
+        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+        columns = [*arrays.values(), *self.images.values()]
+        self.num_rows = len(columns[0])
+        self._decoded: dict = {}
+        distinct = {image_key(c) for cells in self.images.values() for c in cells if c is not None}
+        size = len(distinct) * math.prod(image_size or ()) * 3
+        self._keep_decoded = size <= _DECODED_LIMIT
+
+    def __len__(self) -> int:
+        return math.ceil(self.num_rows / self.batch_size)
+
+    def order(self) -> np.ndarray:
+        """Row positions in this epoch's order."""
+        if not self.shuffle:
+            return np.arange(self.num_rows)
+        return np.random.default_rng([self.seed, self.epoch]).permutation(self.num_rows)
+
+    def __getitem__(self, index: int) -> Any:
+        """Batch `index` of the epoch: inputs, or `(inputs, labels)`."""
+        rows = self.order()[index * self.batch_size : (index + 1) * self.batch_size]
+        inputs = {name: array[rows] for name, array in self.arrays.items()}
+        for name, cells in self.images.items():
+            inputs[name] = np.stack([self._image(cells[row]) for row in rows]).astype("float32")
+        return inputs if self.labels is None else (inputs, self.labels[rows])
+
+    def on_epoch_end(self) -> None:
+        """Moves to the next epoch's permutation."""
+        self.epoch += 1
+
+    def _image(self, cell: Any) -> np.ndarray:
+        if cell is None:
+            return np.zeros((*self.image_size, 3), "uint8")
+        key = image_key(cell)
+        image = self._decoded.get(key)
+        if image is None:
+            image = load_image(cell, self.image_size)
+            if self._keep_decoded:
+                self._decoded[key] = image
+        return image
+
+
+class MultimodalDataset(RowBatches):
+    """A table as batches for a bare `model.fit`, on every backend.
+
+    Rows are checked once, up front; texts are tokenised at once; images are decoded in threads
+    while the model works. Batches are `(inputs, labels)` with exactly the model's inputs.
+
+    Args:
+        table: Anything that `load_table` takes.
+        preprocessor: The `Preprocessor` that fits the model.
+        images: Image columns, one per slot.
+        texts: Text columns.
+        labels: Label column; `None` gives inputs only.
+        classes: Label names in the order of the logits; by default the table's own, sorted. Give
+            the training set's `classes` to a validation set.
+        batch_size: Rows of a batch; the last one may be smaller.
+        shuffle: Whether each epoch permutes the rows (by `seed` and epoch).
+        seed: Seed of the permutation.
+        image_dir: Folder that image paths are relative to.
+        on_error: `"raise"` or `"skip"`, for rows that cannot be used.
+        workers: Threads that prepare batches.
+
+    Raises:
+        TableError: with every problem of the table.
+        ValueError: if the columns do not fit the preprocessor.
+
+    Example:
+        >>> preprocessor = Preprocessor(tokenizer="tiny_bert", sequence_length=8, num_texts=1)
+        >>> table = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+        >>> dataset = MultimodalDataset(table, preprocessor, texts=["text"], labels="label")
+        >>> inputs, labels = dataset[0]
+        >>> inputs["token_ids"].shape, sorted(labels.tolist())
+        ((2, 8), [0, 1])
+    """
+
+    def __init__(
+        self,
+        table: Any,
+        preprocessor: Preprocessor,
+        *,
+        images: Sequence[str] = (),
+        texts: Sequence[str] = (),
+        labels: str | None = None,
+        classes: Sequence | None = None,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        seed: int = 0,
+        image_dir: str | PathLike | None = None,
+        on_error: str = "raise",
+        workers: int = 4,
+    ):
+        images, texts = ([c] if isinstance(c, str) else list(c) for c in (images, texts))
+        for what, given, wanted in (
+            ("image", images, preprocessor.num_images),
+            ("text", texts, preprocessor.num_texts),
+        ):
+            if len(given) != wanted:
+                raise ValueError(
+                    f"The preprocessor takes {wanted} {what} columns. Received: {what}s={given}"
+                )
+        table = load_table(table, image_dir=image_dir)
+        if labels is not None and classes is None and labels in table.columns:
+            classes = find_classes(table[labels])
+        rows = read_rows(
+            table, images=images, texts=texts, labels=labels, classes=classes,
+            image_dir=image_dir, on_error=on_error,
+        )  # fmt: skip
+        self.classes, self.rows, self.preprocessor = classes, rows, preprocessor
+        super().__init__(
+            **_row_inputs(rows, preprocessor, preprocessor.input_names, {}),
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            workers=workers,
+        )
+
+
+def rows_in_batches(
+    rows: Rows,
+    preprocessor: Preprocessor,
+    *,
+    names: Sequence[str],
+    features: dict[str, np.ndarray] | None = None,
+    **options: Any,
+) -> RowBatches:
+    """Checked rows as batches of the inputs `names`, taken from `features` where they are there.
+
+    `options` are those of `RowBatches`.
+    """
+    return RowBatches(**_row_inputs(rows, preprocessor, names, features or {}), **options)
+
+
+def _row_inputs(rows, preprocessor, names, features) -> dict:
+    """Arguments of `RowBatches` that give exactly the inputs `names`."""
+    images = dict(zip(preprocessor.image_names, rows.images, strict=True))
+    arrays = {**preprocessor.masks_and_tokens(rows), **features}
+    return {
+        "arrays": {name: arrays[name] for name in names if name in arrays},
+        "images": {name: images[name] for name in names if name in images},
+        "labels": rows.labels,
+        "image_size": preprocessor.image_size,
+    }

@@ -1,0 +1,231 @@
+"""Encoded image files: what is read, what is refused, and decoding them with Pillow.
+
+Every decision here has a twin in `image_graph`, so that an exported model sees the same pixels.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterator
+from io import BytesIO
+
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+# Pillow warns above this size (a quarter of a GiB of RGB); an image that would warn is refused.
+MAX_PIXELS = 89_478_485
+# A JPEG is decoded at 1/2, 1/4 or 1/8 while that stays this many times larger than what is asked
+# for: the rest of the way is left to the antialiased resize (Pillow's own `reducing_gap` rule).
+DRAFT_MARGIN = 2
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# The classes are called directly: `Image.open` would warn, and follow Pillow's global limits.
+_FORMATS = {
+    "JPEG": ((b"\xff\xd8\xff",), JpegImagePlugin.JpegImageFile),
+    "PNG": ((_PNG_SIGNATURE,), PngImagePlugin.PngImageFile),
+    "GIF": ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
+    "BMP": ((b"BM",), BmpImagePlugin.BmpImageFile),
+    "WebP": ((b"RIFF",), WebPImagePlugin.WebPImageFile),
+    "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
+}
+_TRANSPOSES = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class ImageError(ValueError):
+    """An image that cannot be used. The message names the file, the rule and the mend."""
+
+
+class _WholeFile(BytesIO):
+    """A file that raises at its end, so that a cut-off image fails whatever Pillow's settings."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if not data and size != 0:
+            raise OSError("the data ends early")
+        return data
+
+
+def read_file(path: str | os.PathLike) -> bytes:
+    """The bytes of the file at `path`.
+
+    Raises:
+        ImageError: for a missing file, a folder, a device, or a file that may not be read.
+    """
+    name = repr(os.fspath(path))
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise ImageError(f"{name} is a folder; give the path of one image file.")
+        if not stat.S_ISREG(mode):
+            raise ImageError(f"{name} is not a regular file; give the path of an image file.")
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise ImageError(
+            f"{name} does not exist; correct the path, or leave the cell empty for no image."
+        ) from None
+    except ImageError:
+        raise
+    except (OSError, ValueError) as error:
+        raise ImageError(
+            f"{name} cannot be read ({error}); check the path and its rights."
+        ) from None
+
+
+def image_format(data: bytes) -> str | None:
+    """The format of an encoded image by its first bytes, or `None` if it is none of ours."""
+    for name, (signatures, _) in _FORMATS.items():
+        if data.startswith(signatures):
+            return name if name != "WebP" or data[8:12] == b"WEBP" else None
+    return None
+
+
+def check_pixels(width: int, height: int, name: str) -> None:
+    """Refuses an image that would take too much memory, or has no pixels at all.
+
+    Raises:
+        ImageError: unless `1 <= width * height <= MAX_PIXELS`.
+    """
+    if not 1 <= width * height <= MAX_PIXELS:
+        raise ImageError(
+            f"{name} has {width} x {height} pixels (width x height); between 1 and "
+            f"{MAX_PIXELS:,} in all are accepted. Scale the image down before using it."
+        )
+
+
+def decode_file(data: bytes, name: str, image_size: tuple[int, int] | None = None) -> Image.Image:
+    """Decodes the first frame of an encoded image and turns it upright, in its own colour mode.
+
+    Args:
+        data: The encoded file.
+        name: What messages call the image.
+        image_size: `(height, width)` it will be resized to: a JPEG may then be decoded smaller, as
+            `draft_ratio` says. `None` decodes at full size.
+
+    Raises:
+        ImageError: for an empty, unknown, damaged, cut-off or far too large file.
+    """
+    kind = _known_format(data, name)
+    try:
+        image = _FORMATS[kind][1](_WholeFile(data))
+        check_pixels(*image.size, name)
+        orientation = exif_orientation(image.info.get("exif", b""))
+        if kind == "PNG":
+            _prepare_png(image, data)
+        if kind == "JPEG" and image_size is not None:
+            _draft(image, image_size[::-1] if orientation > 4 else image_size)
+        return upright(_loaded(image, kind), orientation)
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow raises a dozen kinds on damaged files
+        raise ImageError(
+            f"{name} is a damaged or cut-off {kind} file ({error}); fetch or save it again."
+        ) from error
+
+
+def draft_ratio(width: int, height: int, image_size: tuple[int, int]) -> int:
+    """The fraction 1/1, 1/2, 1/4 or 1/8 at which a JPEG is decoded before it is resized.
+
+    The largest reduction that leaves both sides at least `DRAFT_MARGIN` times their final length.
+    libjpeg reduces while it decodes, exactly alike in Pillow and in TensorFlow.
+    """
+    fits = [
+        width >= DRAFT_MARGIN * ratio * image_size[1]
+        and height >= DRAFT_MARGIN * ratio * image_size[0]
+        for ratio in (2, 4, 8)
+    ]
+    return 1 << sum(fits)
+
+
+def exif_orientation(exif: bytes) -> int:
+    """EXIF tag 0x0112 of a TIFF-structured EXIF block: 1 to 8, and 1 where there is none."""
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    try:
+        for tag, kind, count, value in _exif_entries(tiff, order) if order else ():
+            if (tag, kind, count) == (0x0112, 3, 1):
+                return value if value in _TRANSPOSES else 1
+    except struct.error:  # the block ends before its directory does
+        pass
+    return 1
+
+
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """`image` as it is to be seen, given its EXIF orientation."""
+    return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
+
+
+def _exif_entries(tiff: bytes, order: str) -> Iterator[tuple[int, int, int, int]]:
+    (start,) = struct.unpack_from(order + "I", tiff, 4)
+    (count,) = struct.unpack_from(order + "H", tiff, start)
+    for index in range(count):
+        yield struct.unpack_from(order + "HHIHxx", tiff, start + 2 + 12 * index)
+
+
+def _known_format(data: bytes, name: str) -> str:
+    if not data:
+        raise ImageError(
+            f"{name} is empty (0 bytes); restore it, or leave the cell empty for no image."
+        )
+    kind = image_format(data)
+    if kind is None:
+        raise ImageError(
+            f"{name} is not an image of a known format ({', '.join(_FORMATS)}); "
+            "convert it to PNG or JPEG."
+        )
+    return kind
+
+
+def _prepare_png(image: Image.Image, data: bytes) -> None:
+    """Refuses damaged chunks, and mends the transparent colour where Pillow leaves it unscaled."""
+    at = len(_PNG_SIGNATURE)
+    chunk = b""
+    while chunk != b"IEND":
+        (size,) = struct.unpack_from(">I", data, at)
+        chunk = data[at + 4 : at + 8]
+        end = at + 8 + size
+        if struct.pack(">I", zlib.crc32(data[at + 4 : end])) != data[end : end + 4]:
+            raise OSError(f"the {chunk!r} chunk is broken")
+        at = end + 4
+    depth, color_type = data[24], data[25]
+    if "transparency" in image.info and color_type == 0 and 1 < depth < 8:
+        image.info["transparency"] *= 255 // (2**depth - 1)
+    if color_type == 2 and depth == 16:  # Pillow has only the high bytes left to compare
+        image.info.pop("transparency", None)
+
+
+def _draft(image: Image.Image, image_size: tuple[int, int]) -> None:
+    ratio = draft_ratio(*image.size, image_size)
+    if ratio > 1:
+        image.draft(None, (image.width // ratio, image.height // ratio))
+
+
+def _loaded(image: Image.Image, kind: str) -> Image.Image:
+    box = image.tile[0][1] if kind == "GIF" else None
+    image.load()
+    if kind == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
+        # Pillow takes every CMYK JPEG for an inverted one, which only Adobe's are.
+        return image.point(lambda ink: 255 - ink)
+    if box not in (None, (0, 0, *image.size)):
+        canvas = Image.new("RGBA", image.size)
+        canvas.paste(image.convert("RGBA").crop(box), box)
+        return canvas
+    return image

@@ -1,0 +1,135 @@
+"""Headers of image files, read inside a TensorFlow graph.
+
+A file is a uint8 vector `data` here, followed by `PADDING` zeros so that a short file reads as
+zeros instead of failing; the decoder then says what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    Tensor = tf.Tensor
+
+PADDING = 16
+
+
+def file_bytes(encoded: Tensor) -> Tensor:
+    """The bytes of one encoded file, a scalar string, with zeros behind them."""
+    import tensorflow as tf
+
+    data = tf.io.decode_raw(encoded, tf.uint8)
+    return tf.concat([data, tf.zeros([PADDING], tf.uint8)], 0)
+
+
+def read_uint(data: Tensor, at: Any, size: int, *, little: Any = False) -> Tensor:
+    """The unsigned number of `size` bytes at position `at`, int64; 0 beyond the end."""
+    import tensorflow as tf
+
+    at = tf.minimum(tf.cast(at, tf.int64), tf.size(data, tf.int64) - PADDING)
+    part = tf.cast(data[at : at + size], tf.int64)
+    part = tf.where(little, part, tf.reverse(part, [0]))
+    return tf.reduce_sum(part * tf.constant([256**i for i in range(size)], tf.int64))
+
+
+def jpeg_exif(data: Tensor) -> Tensor:
+    """The TIFF-structured EXIF block of a JPEG file, a uint8 vector; empty where there is none."""
+    import tensorflow as tf
+
+    exif = tf.constant(list(b"Exif\0\0"), tf.uint8)
+
+    def step(at, start, stop):
+        filled, marker = data[at] == 0xFF, tf.cast(data[at + 1], tf.int64)
+        size = read_uint(data, at + 2, 2)
+        bare = (marker == 0) | ((marker >= 0xD0) & (marker <= 0xD9))
+        found = filled & (marker == 0xE1) & tf.reduce_all(data[at + 4 : at + 10] == exif)
+        last = filled & (marker == 0xDA)
+        ahead = tf.where(bare, tf.constant(2, tf.int64), 2 + size)
+        ahead = tf.where(filled & (marker != 0xFF), ahead, tf.constant(1, tf.int64))
+        start = tf.where(found, at + 10, start)
+        stop = tf.where(found, at + 2 + size, stop)
+        return tf.where(found | last, end, at + ahead), start, stop
+
+    end = tf.size(data, tf.int64) - PADDING
+    zero = tf.constant(0, tf.int64)
+    _, start, stop = tf.while_loop(lambda at, *_: at < end, step, (zero + 2, zero, zero))
+    return data[start:stop]
+
+
+def exif_orientation(tiff: Tensor) -> Tensor:
+    """EXIF tag 0x0112, a scalar from 1 to 8; 1 where there is none. Both byte orders."""
+    import tensorflow as tf
+
+    data = tf.concat([tiff, tf.zeros([PADDING], tf.uint8)], 0)
+    little = tf.reduce_all(data[:4] == tf.constant(list(b"II*\0"), tf.uint8))
+    big = tf.reduce_all(data[:4] == tf.constant(list(b"MM\0*"), tf.uint8))
+    start = tf.minimum(read_uint(data, 4, 4, little=little), tf.size(tiff, tf.int64))
+    count = read_uint(data, start, 2, little=little)
+    entries = tiff[start + 2 : start + 2 + 12 * count]
+    entries = tf.reshape(entries[: tf.size(entries) // 12 * 12], [-1, 12])
+    entries = tf.cast(entries, tf.int32)
+    pairs = tf.where(little, entries[:, 0::2] + 256 * entries[:, 1::2],
+                     256 * entries[:, 0::2] + entries[:, 1::2])  # fmt: skip
+    count = tf.where(little, pairs[:, 2] + 65536 * pairs[:, 3], 65536 * pairs[:, 2] + pairs[:, 3])
+    hit = (pairs[:, 0] == 0x0112) & (pairs[:, 1] == 3) & (count == 1) & (little | big)
+    value = tf.concat([tf.boolean_mask(pairs[:, 4], hit), [1]], 0)[0]
+    return tf.where((value >= 1) & (value <= 8), value, 1)
+
+
+def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
+    """What a PNG file says before its pixels: `(has a tRNS chunk, EXIF block)`."""
+    import tensorflow as tf
+
+    names = {name: int.from_bytes(name) for name in (b"tRNS", b"eXIf", b"IDAT")}
+
+    def step(at, transparent, start, stop):
+        size, name = read_uint(data, at, 4), read_uint(data, at + 4, 4)
+        found = name == names[b"eXIf"]
+        start, stop = tf.where(found, at + 8, start), tf.where(found, at + 8 + size, stop)
+        transparent |= name == names[b"tRNS"]
+        return tf.where(name == names[b"IDAT"], end, at + 12 + size), transparent, start, stop
+
+    end = tf.size(data, tf.int64) - PADDING
+    zero = tf.constant(0, tf.int64)
+    state = (zero + 8, tf.constant(False), zero, zero)
+    _, transparent, start, stop = tf.while_loop(lambda at, *_: at < end, step, state)
+    return transparent, data[start:stop]
+
+
+def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a GIF file's first frame starts, and where its transparency is told.
+
+    Returns: positions of the image descriptor and of the flags of the last graphic control
+        extension before it that names a transparent colour (0 where none does).
+    """
+    import tensorflow as tf
+
+    def step(at, control, inside):
+        head, label = data[at], data[at + 1]
+        size = tf.cast(head, tf.int64)
+        opens = ~inside & (head == 0x21)
+        clear = (data[at + 3] & 1) == 1
+        control = tf.where(opens & (label == 0xF9) & clear, at + 3, control)
+        ahead = tf.where(opens, tf.constant(2, tf.int64), tf.constant(1, tf.int64))
+        return at + tf.where(inside, size + 1, ahead), control, opens | (inside & (size > 0))
+
+    def goes_on(at, control, inside):
+        return (at < end) & (inside | (data[tf.minimum(at, end)] != 0x2C))
+
+    end = tf.size(data, tf.int64) - PADDING
+    start = 13 + gif_palette_size(data, 10)
+    at, control, _ = tf.while_loop(
+        goes_on, step, (start, tf.constant(0, tf.int64), tf.constant(False))
+    )
+    return at, control
+
+
+def gif_palette_size(data: Tensor, at: Any) -> Tensor:
+    """Bytes of the GIF palette that the flags at position `at` announce, int64; 0 for none."""
+    import tensorflow as tf
+
+    flags = read_uint(data, at, 1)
+    size = 3 * tf.bitwise.left_shift(tf.constant(2, tf.int64), flags & 7)
+    return tf.where(flags >= 128, size, tf.constant(0, tf.int64))

@@ -1,0 +1,176 @@
+"""The only way from a row to the model's inputs: training, prediction and export share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from keras_mm.data.images import image_key, load_image
+from keras_mm.data.rows import Rows
+from keras_mm.data.tokens import Tokenizer
+from keras_mm.presets import get_preset
+
+
+class Preprocessor:
+    """Turns checked rows into exactly the model's inputs: names, dtypes and shapes.
+
+    Args:
+        image_size: `(height, width)` in pixels that images are squashed to.
+        num_images: Image slots of a row, >= 0.
+        tokenizer: A `keras_mm.data.tokens.Tokenizer`, a backbone's name, a folder or vocabulary
+            file, or a KerasHub WordPiece tokenizer.
+        sequence_length: Tokens of a sequence, padding included.
+        num_texts: Texts of a row: 0, 1 or 2.
+        text_pairing: `"packed"` (two texts in one sequence) or `"separate"`.
+
+    Raises:
+        ValueError: for a side that is only half described; several mistakes are told together.
+
+    Example:
+        >>> preprocessor = Preprocessor(tokenizer="tiny_bert", sequence_length=8, num_texts=1)
+        >>> sorted(preprocessor.input_names)
+        ['padding_mask', 'segment_ids', 'text_mask', 'token_ids']
+    """
+
+    def __init__(
+        self,
+        *,
+        image_size: tuple[int, int] | None = None,
+        num_images: int = 0,
+        tokenizer: Any = None,
+        sequence_length: int | None = None,
+        num_texts: int = 0,
+        text_pairing: str = "packed",
+    ):
+        problems = []
+        if num_images and image_size is None:
+            problems.append("`image_size` is needed with `num_images`, as (128, 128)")
+        if num_texts and (tokenizer is None or sequence_length is None):
+            problems.append("`tokenizer` and `sequence_length` are needed with `num_texts`")
+        if num_texts not in (0, 1, 2) or num_images < 0:
+            problems.append(
+                "`num_texts` must be 0, 1 or 2 and `num_images` >= 0. "
+                f"Received: num_texts={num_texts}, num_images={num_images}"
+            )
+        if text_pairing not in ("packed", "separate"):
+            problems.append(
+                f"`text_pairing` must be 'packed' or 'separate'. Received: {text_pairing!r}"
+            )
+        if problems:
+            raise ValueError("; ".join(problems) + ".")
+        self.image_size = None if image_size is None else tuple(image_size)
+        self.num_images, self.num_texts = num_images, num_texts
+        self.tokenizer = Tokenizer.load(tokenizer) if num_texts else None
+        self.sequence_length, self.text_pairing = sequence_length, text_pairing
+
+    @classmethod
+    def from_preset(cls, name: str, *, num_images: int = 2, num_texts: int = 2) -> Preprocessor:
+        """The preprocessor that fits a preset's encoders.
+
+        Raises:
+            ValueError: if there is no such preset.
+        """
+        preset = get_preset(name)
+        return cls(
+            image_size=preset.image_size,
+            num_images=num_images if preset.vision_backbone else 0,
+            tokenizer=preset.text_backbone,
+            sequence_length=preset.sequence_length,
+            num_texts=num_texts if preset.text_backbone else 0,
+            text_pairing=preset.text_pairing,
+        )
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The model inputs that this preprocessor makes."""
+        images = (*self.image_names, "image_mask") if self.num_images else ()
+        texts = ("token_ids", "segment_ids", "padding_mask", "text_mask") if self.num_texts else ()
+        return (*images, *texts)
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """`image_1` ... `image_N`."""
+        return tuple(f"image_{slot}" for slot in range(1, self.num_images + 1))
+
+    @property
+    def text_names(self) -> tuple[str, ...]:
+        """`text_1` ... `text_T`."""
+        return tuple(f"text_{slot}" for slot in range(1, self.num_texts + 1))
+
+    def __call__(self, rows: Rows) -> dict[str, np.ndarray]:
+        """All inputs of `rows`: `masks_and_tokens` and, per image slot, `(batch, H, W, 3)`."""
+        inputs = self.masks_and_tokens(rows)
+        for name, cells in zip(self.image_names, rows.images, strict=True):
+            inputs[name] = self.load_images(cells).astype("float32")
+        return {name: inputs[name] for name in self.input_names}
+
+    def masks_and_tokens(self, rows: Rows) -> dict[str, np.ndarray]:
+        """Everything but the pixels.
+
+        Returns:
+            `image_mask` `(batch, N)` and `text_mask` `(batch, T)`, bool; `token_ids`,
+            `segment_ids` (int32) and `padding_mask` (bool), `(batch, L)` or `(batch, 2, L)`.
+        """
+        inputs = self.masks(rows)
+        if self.num_texts:
+            texts = [["" if text is None else text for text in column] for column in rows.texts]
+            inputs.update(self.tokenizer.pack(texts, self.sequence_length, self.text_pairing))
+        return inputs
+
+    def masks(self, rows: Rows) -> dict[str, np.ndarray]:
+        """`image_mask` `(batch, N)` and `text_mask` `(batch, T)`: bool, true where one is there."""
+        masks = {}
+        if self.num_images:
+            masks["image_mask"] = _present(rows.images, len(rows))
+        if self.num_texts:
+            masks["text_mask"] = _present(rows.texts, len(rows))
+        return masks
+
+    def load_images(self, cells: Sequence, description: str | None = None) -> np.ndarray:
+        """Decoded images, uint8 `(len(cells), H, W, 3)`; zeros where one is missing.
+
+        Each distinct image is decoded once, in threads.
+        """
+        distinct = {image_key(cell): cell for cell in cells if cell is not None}
+        slots = {key: i for i, key in enumerate(distinct, 1)}
+        pixels = np.zeros((len(distinct) + 1, *self.image_size, 3), "uint8")
+        with ThreadPoolExecutor() as pool:
+            images = pool.map(lambda cell: load_image(cell, self.image_size), distinct.values())
+            bar = tqdm(
+                images,
+                description,
+                len(distinct),
+                unit="image",
+                delay=2,
+                disable=description is None,
+            )
+            for slot, image in enumerate(bar, 1):
+                pixels[slot] = image
+        return pixels[[0 if cell is None else slots[image_key(cell)] for cell in cells]]
+
+    def get_config(self) -> dict:
+        """All arguments but the tokenizer's vocabulary, JSON-serialisable."""
+        return {
+            "image_size": None if self.image_size is None else list(self.image_size),
+            "num_images": self.num_images,
+            "tokenizer": self.tokenizer.get_config() if self.tokenizer else None,
+            "sequence_length": self.sequence_length,
+            "num_texts": self.num_texts,
+            "text_pairing": self.text_pairing,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict, vocabulary: Sequence[str] | None = None) -> Preprocessor:
+        """The preprocessor that `get_config` described, with its vocabulary."""
+        options = config["tokenizer"]
+        tokenizer = Tokenizer(vocabulary, **options) if options is not None else None
+        return cls(**{**config, "tokenizer": tokenizer})
+
+
+def _present(columns: Sequence[Sequence], num_rows: int) -> np.ndarray:
+    mask = [[cell is not None for cell in column] for column in columns]
+    return np.asarray(mask, bool).reshape(len(columns), num_rows).T.copy()

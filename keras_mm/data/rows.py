@@ -1,0 +1,295 @@
+"""Rows checked and typed once: every problem of a table found and reported together."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from keras_mm.data.columns import missing_columns
+from keras_mm.data.images import ImageError, check_image, image_key
+from keras_mm.data.labels import encode_labels, is_missing
+from keras_mm.data.tables import load_table, table_name
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a table.
+
+    Attributes:
+        row: The row's index in the table (from 0 for files); `None` for the table as a whole.
+        column: The column; `None` for the row as a whole.
+        file: The table file, or `"<table>"`.
+        message: What is wrong and how to mend it.
+    """
+
+    row: Any
+    column: str | None
+    file: str
+    message: str
+
+    def __str__(self) -> str:
+        place = [self.file]
+        if self.row is not None:
+            place.append(f"row {self.row}")
+        if self.column is not None:
+            place.append(f"column {self.column!r}")
+        return f"{', '.join(place)}: {self.message}"
+
+
+class TableError(ValueError):
+    """A table that cannot be used; `problems` lists every one found."""
+
+    def __init__(self, problems: Sequence[Problem]):
+        self.problems = list(problems)
+        lines = [f"  - {problem}" for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            lines.append(f"  ... and {len(self.problems) - _SHOWN} more (see `.problems`)")
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        mend = 'Mend them, or pass on_error="skip" to leave the rows out.'
+        if any(problem.row is None for problem in self.problems):
+            mend = "Mend them and try again."
+        super().__init__("\n".join([f"{count} in the table:", *lines, mend]))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked rows: a list per image slot and per text, `None` where one is missing.
+
+    Attributes:
+        images: One list of cells per image column.
+        texts: One list of strings per text column.
+        labels: Encoded labels, shape `(num_rows,)`, int32, -1 where missing; `None` without labels.
+        numbers: The rows' index in the source table.
+        skipped: Problems of the rows that `on_error="skip"` left out.
+    """
+
+    images: tuple[list, ...]
+    texts: tuple[list, ...]
+    labels: np.ndarray | None
+    numbers: np.ndarray
+    skipped: list[Problem] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, positions: Sequence[int]) -> Rows:
+        """The rows at `positions`, in that order."""
+        return Rows(
+            tuple([cells[i] for i in positions] for cells in self.images),
+            tuple([cells[i] for i in positions] for cells in self.texts),
+            None if self.labels is None else self.labels[list(positions)],
+            self.numbers[list(positions)],
+        )
+
+
+def read_rows(
+    table: Any,
+    *,
+    images: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    labels: str | None = None,
+    classes: Sequence | None = None,
+    image_dir: str | PathLike | None = None,
+    on_error: str = "raise",
+) -> Rows:
+    """Checks a table and gives its rows, typed.
+
+    Args:
+        table: Anything that `load_table` takes.
+        images: Image columns, in the order of the model's slots.
+        texts: Text columns, in order.
+        labels: Label column; `None` reads no labels.
+        classes: Label names in order; required with `labels`.
+        image_dir: See `load_table`; with it, nothing outside it is read.
+        on_error: `"raise"` reports all problems at once; `"skip"` leaves the rows out, with a
+            warning, and lists them in `skipped`.
+
+    Raises:
+        TableError: with every problem found.
+    """
+    table = load_table(table, image_dir=image_dir)
+    rows, report = _examine(table, images, texts, labels, classes)
+    problems = report.problems()
+    if problems and (on_error == "raise" or rows is None):
+        raise TableError(problems)
+    return _without(rows, report) if problems else rows
+
+
+def check_table(
+    table: Any,
+    *,
+    images: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    labels: str | None = None,
+    classes: Sequence | None = None,
+    image_dir: str | PathLike | None = None,
+) -> list[Problem]:
+    """All problems of a table: bad files, bad texts, bad labels, rows with nothing in them.
+
+    Args: as `read_rows`; without `classes` any label is good.
+
+    Returns:
+        The problems, in the table's order; an empty list for a good table.
+
+    Example:
+        >>> [p.row for p in check_table([{"text": "good"}, {"text": 7}], texts=["text"])]
+        [1]
+    """
+    table = load_table(table, image_dir=image_dir)
+    return _examine(table, images, texts, labels, classes)[1].problems()
+
+
+def _examine(table, images, texts, labels, classes) -> tuple[Rows | None, _Report]:
+    """The rows and what is wrong with them; no rows where a column is not there."""
+    report = _Report(table)
+    for sentence in missing_columns(table, [*images, *texts, *([labels] if labels else [])]):
+        report.add(None, None, sentence)
+    if report.problems():
+        return None, report
+    image_lists = tuple(_image_column(table, column, report) for column in images)
+    text_lists = tuple(_text_column(table, column, report) for column in texts)
+    encoded = _label_column(table, labels, classes, report) if labels else None
+    for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
+        if all(part is None for part in parts) and not report.has(position):
+            report.add(position, None, "nothing is there: give at least one image or text.")
+    return Rows(image_lists, text_lists, encoded, np.asarray(table.index)), report
+
+
+class _Report:
+    """Collects problems by row position."""
+
+    def __init__(self, table: pd.DataFrame):
+        self.file, self.index = table_name(table), table.index
+        self._found: dict[int, list[Problem]] = {}
+
+    def add(self, position: int | None, column: str | None, message: str) -> None:
+        row = None if position is None else self.index[position]
+        problem = Problem(row, column, self.file, message)
+        self._found.setdefault(-1 if position is None else position, []).append(problem)
+
+    def has(self, position: int) -> bool:
+        return position in self._found
+
+    def problems(self) -> list[Problem]:
+        return [problem for position in sorted(self._found) for problem in self._found[position]]
+
+
+def _text_column(table, column, report) -> list[str | None]:
+    texts: list[str | None] = []
+    for position, cell in enumerate(table[column]):
+        if is_missing(cell):
+            cell = None
+        elif not isinstance(cell, str):
+            report.add(
+                position,
+                column,
+                f"a text must be a string. Received: {cell!r} ({type(cell).__name__}). "
+                "Convert the column with astype(str).",
+            )
+            cell = None
+        elif not _encodable(cell):
+            report.add(
+                position, column, "the text holds a lone surrogate; it is not valid Unicode."
+            )
+            cell = None
+        texts.append(cell)
+    return texts
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _label_column(table, column, classes, report) -> np.ndarray | None:
+    cells = list(table[column])
+    encoded = encode_labels(cells, classes) if classes is not None else None
+    for position, cell in enumerate(cells):
+        if is_missing(cell):
+            report.add(position, column, "the label is missing. Fill it in or drop the row.")
+        elif encoded is not None and encoded[position] < 0:
+            report.add(
+                position, column, f"unknown label {cell!r}. The classes are {list(classes)!r}."
+            )
+    return encoded
+
+
+def _image_column(table, column, report) -> list:
+    origin = table.attrs.get("keras_mm", {})
+    folder, confined = origin.get("image_dir"), origin.get("confined", False)
+    cells = []
+    for position, cell in enumerate(table[column]):
+        try:
+            cells.append(None if is_missing(cell) else resolve_image(cell, folder, confined))
+        except ImageError as error:
+            report.add(position, column, str(error))
+            cells.append(None)
+    _check_images(cells, column, report)
+    return cells
+
+
+def resolve_image(cell: Any, folder: str | None, confined: bool = False) -> Any:
+    """An image cell with its path made absolute against `folder`.
+
+    Raises:
+        ImageError: for an address, or a path outside `folder` where only that may be read.
+    """
+    path = cell.get("path") if isinstance(cell, dict) and not cell.get("bytes") else cell
+    if not isinstance(path, str | PathLike):
+        return cell
+    if str(path).startswith(("http://", "https://")):
+        raise ImageError(f"{str(path)!r} is an address; download the image and give its path.")
+    full = Path(folder or ".", path)
+    if confined and not full.resolve().is_relative_to(Path(folder or ".").resolve()):
+        raise ImageError(
+            f"{str(path)!r} is outside image_dir={str(folder)!r}; nothing there is read."
+        )
+    return str(full)
+
+
+def _check_images(cells: list, column: str, report: _Report) -> None:
+    """Opens every distinct image once, in threads."""
+    distinct = {image_key(cell): cell for cell in cells if cell is not None}
+    with ThreadPoolExecutor() as pool:
+        found = pool.map(_image_problem, distinct.values())
+        progress = tqdm(found, f"checking {column}", len(distinct), unit="image", delay=2)
+        broken = dict(zip(distinct, progress, strict=True))
+    for position, cell in enumerate(cells):
+        if cell is not None and broken[image_key(cell)]:
+            report.add(position, column, broken[image_key(cell)])
+
+
+def _image_problem(cell: Any) -> str | None:
+    try:
+        check_image(cell)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
+def _without(rows: Rows, report: _Report) -> Rows:
+    problems = report.problems()
+    keep = [i for i in range(len(rows)) if not report.has(i)]
+    if not keep:
+        raise TableError(problems)
+    warnings.warn(
+        f"{len(rows) - len(keep)} of {len(rows)} rows left out: "
+        + "; ".join(str(problem) for problem in problems[:3])
+        + ("; ..." if len(problems) > 3 else ""),
+        stacklevel=3,
+    )
+    return replace(rows.take(keep), skipped=problems)

@@ -1,0 +1,152 @@
+"""Reading tables: CSV, Parquet, JSON lines, DataFrames, dicts; ids stay strings, "NA" a text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+_READERS = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "json_lines",
+    ".ndjson": "json_lines",
+}
+
+_IMAGE_COLUMN = re.compile(r"(image|img|picture|photo)(_?\d+)?(_path)?$", re.IGNORECASE)
+_TEXT_COLUMN = re.compile(
+    r"(text|sentence|caption|question|premise|hypothesis)(_?([\da-z]|\d+))?$", re.IGNORECASE
+)
+
+
+def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.DataFrame:
+    """Reads a table of rows, without guessing at its cells.
+
+    Every cell of a CSV stays a string and only the empty cell is missing, so that a text "NA"
+    stays a text and an id keeps its zeros. Image cells may hold paths, encoded bytes, dicts with
+    `bytes` and `path` (as Hugging Face datasets store images), PIL images or arrays.
+
+    Args:
+        source: A path (`.csv`, `.tsv`, `.parquet`, `.jsonl`), a DataFrame, a list of dicts, or
+            one dict (a table of one row).
+        image_dir: Folder that image paths are relative to; by default the table file's folder, or
+            the working directory for tables that come from no file.
+
+    Returns:
+        A DataFrame; `attrs["keras_mm"]` holds its `source` and `image_dir`. The index is the row
+        number that error messages name, counted from 0 for files.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is of another kind, cannot be parsed, or has no rows.
+
+    Example:
+        >>> table = load_table([{"text": "NA", "label": "yes"}])
+        >>> table["text"][0]
+        'NA'
+    """
+    if isinstance(source, pd.DataFrame):
+        table, origin = source.copy(deep=False), dict(source.attrs.get("keras_mm", {}))
+    elif isinstance(source, str | PathLike):
+        path = Path(source)
+        table, origin = _read_file(path), {"source": str(path), "image_dir": str(path.parent)}
+    else:
+        table, origin = _from_dicts(source), {}
+    if image_dir is not None:
+        origin["image_dir"], origin["confined"] = str(image_dir), True
+    table.attrs["keras_mm"] = origin
+    if not len(table):
+        raise ValueError(f"The table {table_name(table)} has no rows.")
+    return table
+
+
+def table_name(table: pd.DataFrame) -> str:
+    """The file that a table came from, or `"<table>"`."""
+    return str(table.attrs.get("keras_mm", {}).get("source", "<table>"))
+
+
+def _from_dicts(source: Any) -> pd.DataFrame:
+    rows = [source] if isinstance(source, Mapping) else source
+    if (
+        isinstance(rows, Sequence)
+        and not isinstance(rows, str | bytes)
+        and all(isinstance(row, Mapping) for row in rows)
+    ):
+        # Object columns: pandas would turn ints beside None into floats, and guess at strings.
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        return pd.DataFrame(
+            {c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns}
+        )
+    raise ValueError(
+        "A table is a path, a DataFrame, a list of dicts or one dict. "
+        f"Received: {type(source).__name__}"
+    )
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    kind = _READERS.get(path.suffix.lower())
+    if not path.exists():
+        raise FileNotFoundError(f"No such table: {str(path)!r}. Check the path.")
+    if kind is None or path.is_dir():
+        raise ValueError(
+            f"Cannot tell what kind of table {str(path)!r} is. Give a file that ends in one of "
+            f"{', '.join(_READERS)}."
+        )
+    try:
+        return {"csv": _read_csv, "parquet": pd.read_parquet, "json_lines": _read_json_lines}[kind](
+            path
+        )
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"The table {str(path)!r} is empty.") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+        raise ValueError(f"Cannot read {str(path)!r}: {error}") from error
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    return pd.read_csv(
+        path,
+        sep=separator,
+        dtype=object,
+        keep_default_na=False,
+        na_values=[""],
+        encoding="utf-8-sig",
+        index_col=False,
+    )
+
+
+def _read_json_lines(path: Path) -> pd.DataFrame:
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{str(path)!r}, line {number}, is not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise ValueError(f"{str(path)!r}, line {number}, must be a JSON object: {line[:60]}")
+        rows.append(row)
+    return _from_dicts(rows)
+
+
+def guess_columns(table: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Image and text columns by their usual names, in the table's order.
+
+    Example:
+        >>> guess_columns(load_table({"id": "7", "image_1": "a.png", "text_1": "b", "label": "c"}))
+        (('image_1',), ('text_1',))
+    """
+    names = [str(column) for column in table.columns]
+    images = tuple(n for n in names if _IMAGE_COLUMN.fullmatch(n))
+    with_path = {n for n in images if n.endswith("_path")}
+    # Where both `image_1` and `image_1_path` stand, the latter is the file.
+    images = tuple(n for n in images if n in with_path or f"{n}_path" not in with_path)
+    return images, tuple(n for n in names if _TEXT_COLUMN.fullmatch(n))

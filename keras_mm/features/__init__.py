@@ -1,0 +1,1 @@
+"""Frozen encoders run once: features of rows, computed by the encoding engine."""

@@ -1,0 +1,147 @@
+"""What the losses share: targets from labels, weights of rows, the mean by the weights' sum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mm.losses.class_weights import class_weight_mistakes
+
+
+class WeightedLoss(keras.losses.Loss):
+    """Base of the losses for integer labels: `sum(weight * loss) / sum(weight)` over the rows.
+
+    A row weighs `class_weight[y] * sample_weight`, and 0 without a label. A subclass gives only
+    `class_losses`; the row's loss is their mean under the (smoothed) target. Everything is
+    computed in float32. Masks that Keras attaches to the logits are ignored: one row has one
+    answer.
+
+    Args:
+        class_weight: Optional floats >= 0, shape `(num_classes,)`; two for a binary head.
+        label_smoothing: Share of the target spread evenly over all classes, in `[0, 1)`. The
+            row keeps the weight of its label.
+        name: Name in logs; the class's by default.
+
+    Call arguments:
+        y_true: Integer labels in `[0, num_classes)`, shape `(batch,)` or `(batch, 1)`; negative
+            means no label. Any other value makes the loss NaN rather than pass unnoticed.
+        y_pred: Logits, shape `(batch, num_classes)`, or `(batch, 1)` for a binary head.
+        sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
+
+    Returns:
+        Scalar in nats; 0 with zero gradients if the weights sum to 0.
+
+    Raises:
+        ValueError: if a setting is out of its range (all are reported at once), or when called
+            with shapes that do not fit.
+    """
+
+    def __init__(
+        self,
+        class_weight: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        name: str | None = None,
+    ):
+        self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
+        mistakes = self._mistakes()
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        if class_weight is not None:
+            self.class_weight = [float(weight) for weight in class_weight]
+        super().__init__(name=name, reduction="mean_with_sample_weight", dtype="float32")
+
+    def _mistakes(self) -> list[str]:
+        """What is wrong with the settings, a sentence each."""
+        mistakes = class_weight_mistakes(self.class_weight)
+        if not (is_finite_number(self.label_smoothing) and 0 <= self.label_smoothing < 1):
+            mistakes.append(
+                "`label_smoothing` must be in [0, 1); 0 smooths nothing, 0.1 is usual. "
+                f"Received: label_smoothing={self.label_smoothing!r}"
+            )
+        return mistakes
+
+    def class_losses(self, log_probabilities: Any) -> Any:
+        """The loss each class would have as the label, shape `(batch, num_classes)`."""
+        raise NotImplementedError
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Losses of the rows, neither weighted nor reduced, shape `(batch,)`."""
+        log_probabilities = log_probabilities_of(y_pred)
+        one_hot = one_hot_of(y_true, log_probabilities.shape[-1])
+        smoothing = self.label_smoothing
+        targets = (1 - smoothing) * one_hot + smoothing / log_probabilities.shape[-1]
+        return ops.sum(targets * self.class_losses(log_probabilities), axis=-1)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Mean of the rows' losses by their weights."""
+        y_pred = ops.convert_to_tensor(y_pred)
+        losses = self.call(y_true, y_pred)
+        weights = self._row_weights(y_true, num_classes_of(y_pred), sample_weight)
+        return ops.divide_no_nan(ops.sum(weights * losses), ops.sum(weights))
+
+    def _row_weights(self, y_true: Any, num_classes: int, sample_weight: Any) -> Any:
+        one_hot = one_hot_of(y_true, num_classes)
+        if self.class_weight is not None:
+            mistakes = class_weight_mistakes(self.class_weight, num_classes)
+            if mistakes:
+                raise ValueError("\n".join(mistakes))
+            one_hot = one_hot * ops.convert_to_tensor(self.class_weight, dtype="float32")
+        weights = ops.sum(one_hot, axis=-1)
+        if sample_weight is not None:
+            sample_weight = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
+            weights = weights * ops.reshape(sample_weight, (-1,))
+        return weights
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            "class_weight": self.class_weight,
+            "label_smoothing": self.label_smoothing,
+            "name": self.name,
+        }
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether the value is a real, finite number (a bool is none)."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def num_classes_of(y_pred: Any) -> int:
+    """Number of classes behind the logits: their width, or two for a single logit."""
+    shape = y_pred.shape
+    if len(shape) != 2 or not shape[-1]:
+        raise ValueError(
+            "`y_pred` must hold logits of shape (batch, num_classes), or (batch, 1) for a "
+            f"binary head. Received: shape {tuple(shape)}"
+        )
+    return max(shape[-1], 2)
+
+
+def log_probabilities_of(y_pred: Any) -> Any:
+    """Log-probabilities, shape `(batch, num_classes)`, from logits of either kind of head."""
+    logits = ops.cast(ops.convert_to_tensor(y_pred), "float32")
+    if num_classes_of(logits) > logits.shape[-1]:
+        # sigmoid(z) is the softmax of (0, z): from here on a binary head is like any other.
+        logits = ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
+    return ops.log_softmax(logits, axis=-1)
+
+
+def one_hot_of(y_true: Any, num_classes: int) -> Any:
+    """One row per label: 1 at its class, zeros if it is negative, NaN if there is no such class."""
+    labels = ops.cast(ops.convert_to_tensor(y_true), "float32")
+    if len(labels.shape) == 1:
+        labels = ops.expand_dims(labels, axis=-1)
+    if len(labels.shape) != 2 or labels.shape[-1] not in (1, None):
+        raise ValueError(
+            "`y_true` must hold integer labels of shape (batch,) or (batch, 1); turn one-hot rows "
+            f"into integers with argmax. Received: shape {tuple(labels.shape)}"
+        )
+    matches = ops.equal(labels, ops.arange(num_classes, dtype="float32"))
+    known = ops.logical_or(ops.any(matches, axis=-1, keepdims=True), labels < 0)
+    return ops.where(known, ops.cast(matches, "float32"), float("nan"))

@@ -1,0 +1,37 @@
+"""Comparing the two slots of a side: what is the same, what differs, and which way."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class PairComparison(layers.Layer):
+    """`[u, v, u - v, |u - v|, u * v]` of two layer-normalised slots.
+
+    Both slots share one normalisation, so that equal inputs stay equal. The signed difference
+    says which way a pair differs, which no symmetric feature can.
+
+    Call arguments:
+        pair: `(batch, 2, width)`.
+
+    Returns:
+        `(batch, 5 * width)`.
+
+    Reference:
+        Conneau et al. 2017, "InferSent", arXiv:1705.02364, without its omission of the sign.
+    """
+
+    def build(self, shape):
+        """Creates the shared normalisation."""
+        if shape[1] != 2:
+            raise ValueError(f"A comparison needs exactly two slots. Received: {shape[1]}")
+        self.norm = layers.LayerNormalization(name="norm")
+        self.norm.build(shape)
+
+    def call(self, pair):
+        """Compares the slots."""
+        pair = self.norm(pair)
+        u, v = pair[:, 0], pair[:, 1]
+        return ops.concatenate([u, v, u - v, ops.absolute(u - v), u * v], axis=-1)

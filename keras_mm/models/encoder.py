@@ -1,0 +1,66 @@
+"""What every encoder is: a backbone with its pooling, nothing trainable of ours inside."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_mm.presets import unknown_name
+
+POOLINGS = ("mean", "max", "cls", "pooler")
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class Encoder(keras.Model):
+    """A functional model that stays in inference mode while it is frozen.
+
+    A frozen encoder must give the same features in training as in inference, or they could not be
+    computed once. Keras freezes the weights of a `trainable=False` model and the statistics of its
+    batch normalisation, but not its dropout; here that is off too.
+
+    Outputs:
+        `pooled_output` `(batch, num_slots, width)`; unless the backbone only gives vectors, also
+        `sequence_output` `(batch, num_slots * tokens, width)` and `sequence_mask`
+        `(batch, num_slots * tokens)`, bool. float32.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        """Runs the encoder; `training` counts only while it is trainable."""
+        return super().call(inputs, training=bool(training) and self.trainable, mask=mask)
+
+
+def pool(sequence, mask, pooling: str, pooler_output=None):
+    """One vector per sequence.
+
+    Args:
+        sequence: `(batch, tokens, width)`.
+        mask: bool `(batch, tokens)`; `None` where every token counts.
+        pooling: `"mean"` or `"max"` over the valid tokens, `"cls"` (the first token), or
+            `"pooler"` (the backbone's own pooled output).
+        pooler_output: `(batch, width)`, for `"pooler"`.
+
+    Returns:
+        float32 `(batch, width)`.
+
+    Raises:
+        ValueError: for an unknown pooling, or `"pooler"` where the backbone has none.
+    """
+    if pooling not in POOLINGS:
+        raise ValueError(unknown_name("pooling", pooling, POOLINGS))
+    if pooling == "pooler":
+        if pooler_output is None:
+            raise ValueError(
+                "pooling='pooler' needs a backbone with a pooled output, which this one lacks. "
+                "Use 'mean', 'max' or 'cls'."
+            )
+        return ops.cast(pooler_output, "float32")
+    sequence = ops.cast(sequence, "float32")
+    if pooling == "cls":
+        return sequence[:, 0]
+    if mask is None:
+        return ops.mean(sequence, axis=1) if pooling == "mean" else ops.max(sequence, axis=1)
+    valid = ops.expand_dims(mask, -1)
+    if pooling == "max":
+        return ops.max(ops.where(valid, sequence, -1e9), axis=1)
+    total = ops.sum(ops.where(valid, sequence, 0.0), axis=1)
+    return total / ops.maximum(ops.sum(ops.cast(valid, "float32"), axis=1), 1.0)

@@ -1,0 +1,55 @@
+"""Low-rank bilinear fusion: the product of the modalities."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class Bilinear(layers.Layer):
+    """Product of the two sides in a common space, beside the sides themselves.
+
+    `[x, y, LN(U x) * LN(V y)]`: each side is layer-normalised before the product, so that neither
+    drowns the other. The sides are kept (the paper's shortcut), so that what one modality says
+    alone needs no detour through the product.
+
+    Args:
+        rank: Width of the product; `None` is the width of the first side.
+
+    Call arguments:
+        embeddings: list of two tensors `(batch, width)`, vision first.
+
+    Returns:
+        `(batch, width_1 + width_2 + rank)`.
+
+    Reference:
+        Kim et al. 2017, "Hadamard Product for Low-rank Bilinear Pooling", arXiv:1610.04325.
+    """
+
+    def __init__(self, rank: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.rank = rank
+
+    def build(self, shapes):
+        """Creates a projection and a normalisation for each side."""
+        if len(shapes) != 2:
+            raise ValueError(f"Bilinear fusion takes two sides. Received: {len(shapes)}")
+        rank = self.rank or shapes[0][-1]
+        self.projections = [layers.Dense(rank, name=f"projection_{i}") for i in (1, 2)]
+        self.norms = [layers.LayerNormalization(name=f"norm_{i}") for i in (1, 2)]
+        for projection, norm, shape in zip(self.projections, self.norms, shapes, strict=True):
+            projection.build(shape)
+            norm.build((shape[0], rank))
+
+    def call(self, embeddings):
+        """Multiplies the projected, normalised sides."""
+        left, right = (
+            norm(projection(x))
+            for norm, projection, x in zip(self.norms, self.projections, embeddings, strict=True)
+        )
+        return ops.concatenate([*embeddings, left * right], axis=-1)
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {**super().get_config(), "rank": self.rank}

@@ -1,0 +1,183 @@
+"""The whole model: encoders and trunk, and the cut between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any, NamedTuple
+
+import keras
+
+from keras_mm.heads import Head, as_heads
+from keras_mm.models.text_encoder import create_text_encoder
+from keras_mm.models.trunk import create_trunk
+from keras_mm.models.vision_encoder import create_vision_encoder
+
+_FIRST_INPUT = {"vision": "image_1", "text": "token_ids"}
+
+
+def create_multimodal_model(
+    vision_encoder: Any = "resnet50v2",
+    text_encoder: Any = "bert_base_en_uncased",
+    heads: int | Head | Mapping[str, Head] = 3,
+    *,
+    fusion: Any = "concat",
+    compare: bool = False,
+    num_projection_layers: int = 1,
+    projection_dims: int = 256,
+    dropout_rate: float = 0.1,
+    vision_weights: str | PathLike = "pretrained",
+    text_weights: str | PathLike = "pretrained",
+    vision_trainable: bool = False,
+    text_trainable: bool = False,
+) -> keras.Model:
+    """Builds encoders, fusion and heads as one functional model.
+
+    Without arguments it is the model of the Keras multimodal entailment example: ResNet50V2 at
+    128 x 128 and BERT base on one packed sequence of 256, both frozen, projected to 256 and
+    concatenated, three classes.
+
+    Args:
+        vision_encoder: A backbone's name (two images), a model of `create_vision_encoder` or one
+            that keeps its contract; `None` for text only.
+        text_encoder: A backbone's name (packed texts), a model of `create_text_encoder` or one
+            that keeps its contract; `None` for images only.
+        heads: Number of classes, a `Head`, or a dict of them by name.
+        fusion: `"concat"`, `"bilinear"`, or a Keras layer (see `keras_mm.models.fusion`).
+        compare: Compare the two images, and two separately encoded texts:
+            `[u, v, u - v, |u - v|, u * v]`.
+        num_projection_layers: Residual blocks of each projection, >= 0.
+        projection_dims: Width of each projection, >= 1.
+        dropout_rate: Dropout of the projections, in [0, 1).
+        vision_weights: `"pretrained"`, `"random"` or a path, for a name.
+        text_weights: `"pretrained"`, `"random"` or a path, for a name.
+        vision_trainable: Whether a named vision backbone is trained.
+        text_trainable: Whether a named text backbone is trained.
+
+    Returns:
+        A model from the encoders' inputs, `image_mask` `(batch, N)` and `text_mask` `(batch, T)`
+        to logits `(batch, num_logits)`, or a dict of them by head.
+
+    Raises:
+        ValueError: if both encoders are `None`, or `compare` has nothing to compare.
+        keras_mm.pretrained.PretrainedError: if weights cannot be loaded.
+
+    Example:
+        >>> model = create_multimodal_model(
+        ...     create_vision_encoder("tiny_cnn", weights="random", image_size=(64, 64)),
+        ...     create_text_encoder("tiny_bert", weights="random", sequence_length=16),
+        ...     heads=3, fusion="bilinear", compare=True)
+        >>> model.output_shape
+        (None, 3)
+    """
+    if isinstance(vision_encoder, str):
+        vision_encoder = create_vision_encoder(
+            vision_encoder, weights=vision_weights, trainable=vision_trainable
+        )
+    if isinstance(text_encoder, str):
+        text_encoder = create_text_encoder(
+            text_encoder, weights=text_weights, trainable=text_trainable
+        )
+    encoders = {
+        side: encoder
+        for side, encoder in (("vision", vision_encoder), ("text", text_encoder))
+        if encoder is not None
+    }
+    _check_encoders(encoders, compare)
+    features = {side: encoder.output for side, encoder in encoders.items()}
+    trunk = create_trunk(
+        features,
+        as_heads(heads),
+        fusion=fusion,
+        compare=compare,
+        num_masks={"text": _num_texts(encoders.get("text"))},
+        num_projection_layers=num_projection_layers,
+        projection_dims=projection_dims,
+        dropout_rate=dropout_rate,
+    )
+    return join(encoders, trunk)
+
+
+class Parts(NamedTuple):
+    """A multimodal model taken apart: encoders by side, and the trunk."""
+
+    encoders: dict[str, keras.Model]
+    trunk: keras.Model
+
+
+def parts(model: keras.Model) -> Parts:
+    """The encoders and the trunk of a model of `create_multimodal_model`."""
+    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    encoders = {
+        side: layer
+        for side, first in _FIRST_INPUT.items()
+        for layer in nested
+        if first in input_names(layer)
+    }
+    return Parts(encoders, model.get_layer("trunk"))
+
+
+def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model:
+    """The model of `encoders`, run on their raw inputs, and `trunk`.
+
+    Sides that are left out are fed as features: so a model is cut at its frozen encoders.
+    """
+    inputs, features = {}, {}
+    for side, encoder in encoders.items():
+        raw = {name: _same_input(tensor) for name, tensor in encoder.input.items()}
+        inputs.update(raw)
+        for name, value in encoder(raw).items():
+            features[f"{side}_{name}"] = value
+    fed = {}
+    for name, tensor in trunk.input.items():
+        if name in features:
+            fed[name] = features[name]
+        else:
+            inputs[name] = fed[name] = _same_input(tensor)
+    return keras.Model(inputs, trunk(fed), name="multimodal_model")
+
+
+def cut(model: keras.Model) -> keras.Model:
+    """The model that is trained: `model`, fed with features where an encoder is frozen.
+
+    It shares its layers with `model`.
+    """
+    encoders, trunk = parts(model)
+    trained = {side: e for side, e in encoders.items() if e.trainable_variables}
+    return model if len(trained) == len(encoders) else join(trained, trunk)
+
+
+def input_names(model: keras.Model) -> list[str]:
+    """Names of a model's inputs."""
+    return [tensor.name for tensor in model.inputs]
+
+
+def _same_input(tensor) -> keras.KerasTensor:
+    return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
+
+
+def _check_encoders(encoders: Mapping[str, keras.Model], compare: bool) -> None:
+    if not encoders:
+        raise ValueError("At least one of `vision_encoder` and `text_encoder` must be given.")
+    for side, encoder in encoders.items():
+        outputs = getattr(encoder, "output", None)
+        if not isinstance(outputs, dict) or "pooled_output" not in outputs:
+            raise ValueError(
+                f"`{side}_encoder` must be a backbone's name or a functional model that gives a "
+                "dict with `pooled_output` (batch, slots, width), as create_vision_encoder and "
+                f"create_text_encoder make. Received: {encoder!r}"
+            )
+    pairs = [side for side, e in encoders.items() if e.output["pooled_output"].shape[1] == 2]
+    if compare and not pairs:
+        raise ValueError(
+            "compare=True needs two images, or two texts with text_pairing='separate'; there is "
+            "no such pair."
+        )
+
+
+def _num_texts(encoder: keras.Model | None) -> int | None:
+    """Width of `text_mask`: the slots of separate texts; any width for one packed sequence."""
+    if encoder is None or len(encoder.output["pooled_output"].shape) < 3:
+        return None
+    slots = encoder.output["pooled_output"].shape[1]
+    return slots if slots > 1 else None

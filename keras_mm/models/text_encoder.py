@@ -1,0 +1,123 @@
+"""Texts to vectors: one packed sequence, or each text by itself."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mm.models.backbones import text_backbone
+from keras_mm.models.encoder import Encoder, pool
+from keras_mm.presets import BACKBONES
+
+_NUM_SEPARATE = 2
+
+
+def create_text_encoder(
+    backbone: Any = "bert_base_en_uncased",
+    *,
+    weights: str | PathLike = "pretrained",
+    sequence_length: int = 256,
+    text_pairing: str = "packed",
+    pooling: str | None = None,
+    trainable: bool = False,
+) -> Encoder:
+    """Builds the model from token ids to one vector per sequence, plus their tokens.
+
+    Args:
+        backbone: A name of the zoo, a KerasHub handle, a local Hugging Face or KerasHub folder, or
+            a `keras.Model` from `token_ids`, `segment_ids` and `padding_mask` (a dict) to
+            `sequence_output` (and `pooled_output`), or to one `(batch, tokens, width)` tensor.
+        weights: `"pretrained"`, `"random"`, or a path (folder or weights file).
+        sequence_length: Most tokens a sequence may have; shorter batches give the same answers.
+        text_pairing: `"packed"` (one sequence `[CLS] a [SEP] b [SEP]`) or `"separate"` (two texts
+            encoded alone, so that they can be compared).
+        pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`; `None` is what the weights were made
+            for (`"pooler"` for BERT).
+        trainable: Whether the backbone is trained.
+
+    Returns:
+        A model from `token_ids`, `segment_ids`, `padding_mask`, `(batch, L)` or `(batch, 2, L)`,
+        to `pooled_output` `(batch, S, width)`, `sequence_output` `(batch, S * L, width)` and
+        `sequence_mask`, with S = 1 (packed) or 2 (separate).
+
+    Raises:
+        ValueError: for an unknown backbone, pooling or pairing, or a `sequence_length` beyond the
+            backbone's positions.
+        keras_mm.pretrained.PretrainedError: if the weights cannot be loaded.
+
+    Example:
+        >>> encoder = create_text_encoder("tiny_bert", weights="random", sequence_length=16)
+        >>> encoder.output["pooled_output"].shape
+        (None, 1, 64)
+    """
+    if text_pairing not in ("packed", "separate"):
+        raise ValueError(
+            f"`text_pairing` must be 'packed' or 'separate'. Received: {text_pairing!r}"
+        )
+    network = text_backbone(backbone, weights)
+    network.trainable = trainable
+    _check_positions(network, sequence_length)
+    slots = _NUM_SEPARATE if text_pairing == "separate" else 1
+
+    # Any length is taken, so that short texts need no padding; the answers do not depend on it.
+    shape = (slots, None) if text_pairing == "separate" else (None,)
+    inputs = {
+        "token_ids": keras.Input(shape, dtype="int32", name="token_ids"),
+        "segment_ids": keras.Input(shape, dtype="int32", name="segment_ids"),
+        "padding_mask": keras.Input(shape, dtype="bool", name="padding_mask"),
+    }
+    flat = inputs
+    if text_pairing == "separate":
+        length = ops.shape(inputs["token_ids"])[-1]
+        flat = {name: ops.reshape(x, (-1, length)) for name, x in inputs.items()}
+    pooling = pooling or _natural_pooling(backbone)
+    if pooling != "pooler" and hasattr(network, "pooled_dense"):
+        network.pooled_dense.trainable = False  # nothing of it is used
+    sequence, pooler_output = _run(network, flat)
+    pooled = pool(sequence, flat["padding_mask"], pooling, pooler_output)
+
+    width = sequence.shape[-1]
+    outputs = {
+        "pooled_output": ops.reshape(pooled, (-1, slots, width)),
+        "sequence_output": _join(ops.cast(sequence, "float32"), slots, width),
+        "sequence_mask": _join(flat["padding_mask"], slots),
+    }
+    encoder = Encoder(inputs=inputs, outputs=outputs, name="text_encoder")
+    encoder.trainable = trainable
+    return encoder
+
+
+def _check_positions(network: keras.Model, sequence_length: int) -> None:
+    positions = getattr(network, "max_sequence_length", None)
+    if positions is not None and sequence_length > positions:
+        raise ValueError(
+            f"`sequence_length` must be <= {positions}, the positions of {network.name!r}. "
+            f"Received: sequence_length={sequence_length}"
+        )
+
+
+def _natural_pooling(backbone: Any) -> str:
+    """What the weights were made for; the pooler where only a name of a BERT is known."""
+    known = BACKBONES.get(backbone) if isinstance(backbone, str) else None
+    return known.pooling if known else "cls"
+
+
+def _run(network: keras.Model, inputs: dict) -> tuple:
+    """`(sequence_output, pooled_output or None)`, feeding exactly the inputs it has."""
+    names = getattr(network, "input", inputs)
+    names = names if isinstance(names, dict) else inputs
+    outputs = network({name: inputs[name] for name in names})
+    if isinstance(outputs, dict):
+        return outputs["sequence_output"], outputs.get("pooled_output")
+    return outputs, None
+
+
+def _join(tokens, slots: int, *width: int):
+    """Tokens of all slots of a row, one after the other."""
+    if slots == 1:
+        return tokens
+    length = ops.shape(tokens)[1]
+    return ops.reshape(tokens, (-1, slots * length, *width))

@@ -1,0 +1,253 @@
+"""The model zoo as plain data: backbones, and presets that combine them. Loads no backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One pretrained (or small random) network that an encoder is built on.
+
+    Attributes:
+        name: How builders and presets name it.
+        modality: `"vision"` or `"text"`.
+        family: `"applications"` (a `keras.applications` class), `"bert"`, `"distil_bert"`
+            (KerasHub architectures), or `"tiny_cnn"` (ours).
+        config: Constructor arguments; enough to build it with random weights, offline.
+        handle: What `weights="pretrained"` downloads; `None` where there is nothing to download.
+        parameters: Number of weights.
+        download_mb: Size of the pretrained files in MB (10^6 bytes).
+        license: SPDX name of the weights' licence.
+        pooling: The pooling that the weights were made for.
+    """
+
+    name: str
+    modality: str
+    family: str
+    config: Mapping
+    parameters: int
+    handle: str | None = None
+    download_mb: float = 0.0
+    license: str = "Apache-2.0"
+    pooling: str = "mean"
+
+
+def _bert(name, *, layers, heads, width, positions=512, vocabulary_size=30522, **facts) -> Backbone:
+    config = {
+        "vocabulary_size": vocabulary_size,
+        "num_layers": layers,
+        "num_heads": heads,
+        "hidden_dim": width,
+        "intermediate_dim": 4 * width,
+        "max_sequence_length": positions,
+    }
+    return Backbone(name, "text", facts.pop("family", "bert"), config, **facts)
+
+
+def _application(name, class_name, parameters, download_mb, **config) -> Backbone:
+    return Backbone(
+        name,
+        "vision",
+        "applications",
+        {"class_name": class_name, **config},
+        parameters,
+        handle=f"keras.applications {class_name} (ImageNet, without top)",
+        download_mb=download_mb,
+    )
+
+
+_BACKBONES = (
+    Backbone("tiny_cnn", "vision", "tiny_cnn", {"filters": (16, 32, 64, 64)}, 61_232),
+    _application("resnet50v2", "ResNet50V2", 23_564_800, 94.7),
+    _application("mobilenet_v2_0.35", "MobileNetV2", 410_208, 2.0, alpha=0.35),
+    _application("mobilenet_v2", "MobileNetV2", 2_257_984, 9.4),
+    _bert(
+        "tiny_bert",
+        layers=2,
+        heads=4,
+        width=64,
+        positions=128,
+        vocabulary_size=256,
+        parameters=124_992,
+    ),
+    _bert(
+        "all_minilm_l6_v2",
+        layers=6,
+        heads=12,
+        width=384,
+        parameters=22_713_216,
+        handle="hf://sentence-transformers/all-MiniLM-L6-v2",
+        download_mb=91.0,
+    ),
+    _bert(
+        "bert_base_en_uncased",
+        layers=12,
+        heads=12,
+        width=768,
+        parameters=109_482_240,
+        handle="bert_base_en_uncased",
+        download_mb=438.0,
+        pooling="pooler",
+    ),
+    _bert(
+        "distil_bert_base_en_uncased",
+        family="distil_bert",
+        layers=6,
+        heads=12,
+        width=768,
+        parameters=66_362_880,
+        handle="distil_bert_base_en_uncased",
+        download_mb=265.0,
+        pooling="cls",
+    ),
+)
+
+BACKBONES = MappingProxyType({backbone.name: backbone for backbone in _BACKBONES})
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Defaults for the keywords of `MultimodalClassifier`, under one name.
+
+    Every field but `name`, `description` and `training` has the name of the keyword it is the
+    default of. A backbone of `None` means that the preset has no such side.
+    """
+
+    name: str
+    description: str
+    vision_backbone: str | None
+    text_backbone: str | None
+    vision_weights: str = "pretrained"
+    text_weights: str = "pretrained"
+    image_size: tuple[int, int] = (128, 128)
+    sequence_length: int = 128
+    text_pairing: str = "packed"
+    vision_pooling: str | None = None
+    text_pooling: str | None = None
+    fusion: str = "concat"
+    compare: bool = False
+    vision_trainable: bool = False
+    text_trainable: bool = False
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 2e-5
+    training: Mapping = field(default_factory=dict)
+
+    @property
+    def backbones(self) -> tuple[Backbone, ...]:
+        """The preset's backbones, vision first."""
+        names = (self.vision_backbone, self.text_backbone)
+        return tuple(BACKBONES[name] for name in names if name is not None)
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the backbones together."""
+        return sum(backbone.parameters for backbone in self.backbones)
+
+    @property
+    def download_mb(self) -> float:
+        """What the first use downloads, in MB (10^6 bytes)."""
+        return sum(backbone.download_mb for backbone in self.backbones)
+
+    @property
+    def license(self) -> str:
+        """Licences of the pretrained weights."""
+        return ", ".join(sorted({backbone.license for backbone in self.backbones}))
+
+
+_PRESETS = (
+    Preset(
+        "tiny",
+        "Small random encoders trained from scratch; what the sample data needs. No download.",
+        "tiny_cnn",
+        "tiny_bert",
+        vision_weights="random",
+        text_weights="random",
+        image_size=(64, 64),
+        sequence_length=48,
+        text_pooling="mean",
+        fusion="bilinear",
+        compare=True,
+        vision_trainable=True,
+        text_trainable=True,
+        epochs=12,
+        learning_rate=2e-3,
+        encoder_learning_rate=2e-3,
+        training={"projection_dims": 128},
+    ),
+    Preset(
+        "mobilenet_v2_minilm",
+        "Small and pretrained: MobileNetV2 0.35 and all-MiniLM-L6-v2, frozen; texts compared.",
+        "mobilenet_v2_0.35",
+        "all_minilm_l6_v2",
+        text_pairing="separate",
+        text_pooling="mean",
+        compare=True,
+    ),
+    Preset(
+        "resnet50v2_bert_base",
+        "The Keras multimodal entailment example's encoders: ResNet50V2 and BERT base, frozen.",
+        "resnet50v2",
+        "bert_base_en_uncased",
+        sequence_length=256,
+        text_pooling="pooler",
+    ),
+    Preset(
+        "distil_bert_text",
+        "Text only: DistilBERT base, fine-tuned on one packed sequence.",
+        None,
+        "distil_bert_base_en_uncased",
+        text_pooling="cls",
+        text_trainable=True,
+        epochs=4,
+        batch_size=16,
+    ),
+    Preset(
+        "minilm_text",
+        "Text only: all-MiniLM-L6-v2, frozen; two texts are compared.",
+        None,
+        "all_minilm_l6_v2",
+        text_pairing="separate",
+        text_pooling="mean",
+        compare=True,
+    ),
+)
+
+_BY_NAME = {preset.name: preset for preset in _PRESETS}
+
+
+def list_presets() -> dict[str, Preset]:
+    """All presets by name.
+
+    Example:
+        >>> "tiny" in list_presets()
+        True
+    """
+    return dict(_BY_NAME)
+
+
+def get_preset(name: str) -> Preset:
+    """One preset.
+
+    Raises:
+        ValueError: if there is none of this name; the nearest is offered.
+
+    Example:
+        >>> get_preset("tiny").download_mb
+        0.0
+    """
+    if name not in _BY_NAME:
+        raise ValueError(unknown_name("preset", name, _BY_NAME))
+    return _BY_NAME[name]
+
+
+def unknown_name(what: str, name: object, known) -> str:
+    """The sentence that says `name` is none of `known`: the nearest one, else all of them."""
+    nearest = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(map(repr, known))}."
+    return f"Unknown {what} {name!r}. {hint}"

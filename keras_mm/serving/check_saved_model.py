@@ -1,0 +1,47 @@
+"""Runs a SavedModel on raw rows with TensorFlow alone. A script: it imports nothing of ours.
+
+    python -I check_saved_model.py FOLDER REQUEST.json ANSWER.json
+
+The request holds rows of base64 images and texts by input name, and batch sizes; the answer holds,
+for each batch size, the probabilities and labels of all rows.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+
+
+def main(folder: str, request: str, answer: str) -> None:
+    """Loads the artefact, answers the request in each batch size, writes the answers."""
+    for name in ("keras", "keras_hub", "keras_mm"):
+        sys.modules[name] = None  # type: ignore[assignment]  # an import of these must fail
+    import tensorflow as tf
+    import tensorflow_text  # noqa: F401  (its ops are in the graph)
+
+    with open(request, encoding="utf-8") as file:
+        asked = json.load(file)
+    serve = tf.saved_model.load(folder).signatures["serving_default"]
+    columns = {
+        name: [base64.b64decode(cell) for cell in cells] for name, cells in asked["columns"].items()
+    }
+    answers = [_answer(tf, serve, columns, size) for size in asked["batch_sizes"]]
+    with open(answer, "w", encoding="utf-8") as file:
+        json.dump(answers, file)
+
+
+def _answer(tf, serve, columns: dict, size: int) -> dict:
+    num_rows = len(next(iter(columns.values())))
+    found: dict = {"probabilities": [], "label": []}
+    for start in range(0, num_rows, size):
+        batch = {n: tf.constant(cells[start : start + size]) for n, cells in columns.items()}
+        out = serve(**batch)
+        found["probabilities"] += out["probabilities"].numpy().tolist()
+        labels = out["label"].numpy().tolist()
+        found["label"] += [v.decode() if isinstance(v, bytes) else v for v in labels]
+    return found
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

@@ -1,0 +1,152 @@
+"""Export: written by a process on TensorFlow, proven by another that has TensorFlow only."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_mm.bundle import check_vacant, new_folder
+from keras_mm.data.image_files import read_file
+from keras_mm.data.images import open_image
+from keras_mm.data.rows import Rows, read_rows
+from keras_mm.metrics.probabilities import probabilities
+from keras_mm.presets import unknown_name
+
+if TYPE_CHECKING:
+    from keras_mm.classifier import MultimodalClassifier
+
+FORMATS = ("tf_saved_model",)
+TOLERANCE = 1e-4
+_BATCH_SIZES = (1, 7, 32)
+_NUM_DRAWN = 32
+
+
+class ExportError(RuntimeError):
+    """An artefact that could not be written, or whose answers are not the model's."""
+
+
+def export_classifier(
+    classifier: MultimodalClassifier,
+    folder: str | os.PathLike,
+    *,
+    format: str = "tf_saved_model",
+    data: Any = None,
+    image_dir: str | os.PathLike | None = None,
+) -> dict:
+    """Writes the artefact and compares its answers with the classifier's; see its `export`."""
+    if format not in FORMATS:
+        raise ValueError(unknown_name("format", format, FORMATS))
+    check_vacant(folder)
+    rows = _drawn_rows(classifier) if data is None else classifier._rows(data, image_dir)
+    expected = probabilities(classifier._logits(rows))
+    with tempfile.TemporaryDirectory() as scratch, new_folder(folder) as target:
+        bundle = Path(scratch, "bundle")
+        classifier.save(bundle)
+        _write(bundle, target)
+        answers = _answers(target, rows, classifier, Path(scratch))
+        return _compare(answers, expected, classifier, len(rows))
+
+
+def _write(bundle: Path, target: Path) -> None:
+    command = [sys.executable, "-m", "keras_mm.serving.saved_model", str(bundle), str(target)]
+    _run(command, "writing the SavedModel", {"KERAS_BACKEND": "tensorflow"})
+
+
+def _answers(target: Path, rows: Rows, classifier, scratch: Path) -> list[dict]:
+    """What a fresh process without Keras answers, once per batch size."""
+    preprocessor = classifier.preprocessor_
+    columns = {
+        **dict(zip(preprocessor.image_names, rows.images, strict=True)),
+        **dict(zip(preprocessor.text_names, rows.texts, strict=True)),
+    }
+    encoded = {name: [_base64(cell, name) for cell in cells] for name, cells in columns.items()}
+    request, answer = scratch / "request.json", scratch / "answer.json"
+    request.write_text(json.dumps({"columns": encoded, "batch_sizes": _BATCH_SIZES}))
+    script = Path(__file__).with_name("check_saved_model.py")
+    command = [sys.executable, "-I", str(script), str(target), str(request), str(answer)]
+    _run(command, "running the SavedModel in a fresh process")
+    return json.loads(answer.read_text())
+
+
+def _base64(cell: Any, name: str) -> str:
+    if cell is None:
+        return ""
+    data = cell.encode() if name.startswith("text_") else _image_bytes(cell)
+    return base64.b64encode(data).decode()
+
+
+def _image_bytes(cell: Any) -> bytes:
+    """The encoded file of an image cell; pixels without a file become a PNG."""
+    if isinstance(cell, dict):
+        cell = cell.get("bytes") or cell["path"]
+    if isinstance(cell, bytes):
+        return cell
+    if isinstance(cell, str | os.PathLike):
+        return read_file(cell)
+    buffer = io.BytesIO()
+    open_image(cell).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _run(command: list[str], doing: str, environment: dict | None = None) -> None:
+    done = subprocess.run(
+        command,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = "\n".join(done.stderr.strip().splitlines()[-12:])
+        raise ExportError(f"{doing} failed:\n{last}")
+
+
+def _compare(answers: list[dict], expected: np.ndarray, classifier, num_rows: int) -> dict:
+    names = [str(value) for value in classifier.classes_[expected.argmax(axis=1)]]
+    found = [np.asarray(answer["probabilities"]) for answer in answers]
+    difference = max(float(np.abs(p - expected).max()) for p in found)
+    wrong = {
+        row
+        for answer in answers
+        for row, (mine, its) in enumerate(zip(names, answer["label"], strict=True))
+        if mine != str(its)
+    }
+    if difference > TOLERANCE or wrong:
+        raise ExportError(
+            f"The SavedModel's answers are not the model's: probabilities differ by up to "
+            f"{difference:.2g} (allowed: {TOLERANCE:g}), labels on {len(wrong)} of {num_rows} rows "
+            f"({sorted(wrong)[:5]}). Nothing was kept."
+        )
+    return {
+        "format": "tf_saved_model",
+        "rows": num_rows,
+        "batch_sizes": list(_BATCH_SIZES),
+        "max_difference": difference,
+        "labels_equal": True,
+        "backend": keras.backend.backend(),
+    }
+
+
+def _drawn_rows(classifier) -> Rows:
+    """Rows of the sample data under this model's columns, so that an export needs no table."""
+    from keras_mm.data.samples import load_sample_data
+
+    table = load_sample_data()[1][:_NUM_DRAWN]
+    settings = classifier._settings_
+    sources = {
+        **{name: f"image_{i % 2 + 1}" for i, name in enumerate(settings.images)},
+        **{name: f"text_{i % 2 + 1}" for i, name in enumerate(settings.texts)},
+    }
+    drawn = {name: table[source].to_numpy(object) for name, source in sources.items()}
+    frame = table[[]].assign(**drawn)
+    return read_rows(frame, images=settings.images, texts=settings.texts)

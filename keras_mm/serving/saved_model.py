@@ -1,0 +1,95 @@
+"""Builds a SavedModel from a bundle; runs in a process of its own, on TensorFlow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_mm.bundle import load_bundle
+from keras_mm.data.image_graph import decode_images
+from keras_mm.data.preprocessor import Preprocessor
+
+
+def write_saved_model(
+    bundle: str, folder: str, *, custom_objects: Mapping[str, Any] | None = None
+) -> None:
+    """Writes `folder` from what `MultimodalClassifier.save` wrote to `bundle`."""
+    model, preprocessor, spec = load_bundle(bundle, custom_objects=custom_objects)
+    classes = spec["heads"]["label"]["classes"]
+    module = tf.Module()
+    module.variables_ = [variable.value for variable in model.variables]
+    signatures = {
+        "serving_default": _raw_signature(model, preprocessor, classes),
+        "encoded": _encoded_signature(model, classes),
+    }
+    tf.saved_model.save(module, folder, signatures=signatures)
+
+
+def _raw_signature(model: keras.Model, preprocessor: Preprocessor, classes: list):
+    """From encoded images and strings, by the table's roles; an empty string is missing."""
+    names = (*preprocessor.image_names, *preprocessor.text_names)
+
+    @tf.function(input_signature=[{n: tf.TensorSpec([None], tf.string, name=n) for n in names}])
+    def serve(raw):
+        return _answer(model, raw_inputs(raw, preprocessor), classes)
+
+    return _by_keyword(serve, names)
+
+
+def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> dict:
+    """The model's inputs from encoded images and strings, as tensors, in a graph."""
+    inputs = {}
+    if preprocessor.num_images:
+        found = [
+            decode_images(raw[name], preprocessor.image_size) for name in preprocessor.image_names
+        ]
+        inputs.update(
+            {n: image for n, (image, _) in zip(preprocessor.image_names, found, strict=True)}
+        )
+        inputs["image_mask"] = tf.stack([mask for _, mask in found], axis=1)
+    if preprocessor.num_texts:
+        texts = [raw[name] for name in preprocessor.text_names]
+        inputs.update(
+            preprocessor.tokenizer.graph(
+                texts, preprocessor.sequence_length, preprocessor.text_pairing
+            )
+        )
+        inputs["text_mask"] = tf.stack([text != "" for text in texts], axis=1)
+    return inputs
+
+
+def _encoded_signature(model: keras.Model, classes: list):
+    specs = {t.name: tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs}
+
+    @tf.function(input_signature=[specs])
+    def encoded(inputs):
+        return _answer(model, inputs, classes)
+
+    return _by_keyword(encoded, tuple(specs))
+
+
+def _by_keyword(function, names: tuple[str, ...]):
+    """A concrete function that takes its tensors by name, as signatures do."""
+    specs = function.input_signature[0]
+
+    def call(**tensors):
+        return function({name: tensors[name] for name in names})
+
+    return tf.function(call).get_concrete_function(**{name: specs[name] for name in names})
+
+
+def _answer(model: keras.Model, inputs: dict, classes: list) -> dict:
+    logits = tf.cast(model(inputs, training=False), tf.float32)
+    if logits.shape[-1] == 1:
+        logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
+    names = classes if len({type(c) for c in classes}) == 1 else [str(c) for c in classes]
+    label = tf.gather(tf.constant(names), tf.argmax(logits, axis=-1))
+    return {"probabilities": tf.nn.softmax(logits), "label": label}
+
+
+if __name__ == "__main__":
+    write_saved_model(*sys.argv[1:3])

@@ -1,0 +1,108 @@
+"""Optimizers with a learning rate of their own for some variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_mm.presets import unknown_name
+
+_CLASSES = {
+    "adamw": keras.optimizers.AdamW,
+    "adam": keras.optimizers.Adam,
+    "sgd": keras.optimizers.SGD,
+}
+
+
+def create_optimizer(
+    name: str,
+    learning_rate: Any,
+    *,
+    slow_variables: Sequence = (),
+    slow_factor: float = 1.0,
+    weight_decay: float = 0.0,
+    clipnorm: float | None = None,
+    accumulation_steps: int = 1,
+) -> keras.optimizers.Optimizer:
+    """An optimizer in which `slow_variables` learn at `slow_factor` times the learning rate.
+
+    Args:
+        name: `"adamw"`, `"adam"` or `"sgd"`.
+        learning_rate: A number or a Keras schedule.
+        slow_variables: Variables with another rate (pretrained encoders). They get no weight decay:
+            it is meant for weights that start from nothing.
+        slow_factor: Their rate over `learning_rate`, > 0.
+        weight_decay: Decoupled weight decay, for `"adamw"` only.
+        clipnorm: Largest global norm of the gradients.
+        accumulation_steps: Batches averaged into one step.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    if name not in _CLASSES:
+        raise ValueError(unknown_name("optimizer", name, _CLASSES))
+    kind = _with_rates(_CLASSES[name]) if slow_variables else _CLASSES[name]
+    options = {"weight_decay": weight_decay} if name == "adamw" else {}
+    if accumulation_steps > 1:
+        options["gradient_accumulation_steps"] = accumulation_steps
+    optimizer = kind(learning_rate, global_clipnorm=clipnorm, **options)
+    if slow_variables:
+        optimizer.exclude_from_weight_decay(var_list=list(slow_variables))
+        optimizer.slow_paths = {v.path for v in slow_variables}
+        optimizer.slow_factor = slow_factor
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _with_rates(base: type) -> type:
+    """`base`, updating each part of the variables at its own rate.
+
+    The update of all variables together is what every backend's optimizer goes through; torch has
+    no update of a single variable.
+    """
+
+    class RatedOptimizer(base):
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            for slow, factor in ((False, 1.0), (True, self.slow_factor)):
+                pairs = [
+                    (gradient, variable)
+                    for gradient, variable in zip(grads, trainable_variables, strict=True)
+                    if (variable.path in self.slow_paths) is slow
+                ]
+                if pairs:
+                    part_grads, variables = map(list, zip(*pairs, strict=True))
+                    super()._backend_update_step(part_grads, variables, learning_rate * factor)
+
+    RatedOptimizer.__name__ = f"Rated{base.__name__}"
+    return RatedOptimizer
+
+
+def create_schedule(
+    learning_rate: float, total_steps: int, *, warmup: float = 0.1, decay: str = "cosine"
+) -> Any:
+    """Learning rate over the steps of a run: a linear rise, then a cosine to 0, or level.
+
+    Args:
+        learning_rate: The peak.
+        total_steps: Steps of the whole run.
+        warmup: Part of the steps in which the rate rises from 0, in [0, 1).
+        decay: `"cosine"` or `"constant"`.
+
+    Raises:
+        ValueError: for an unknown `decay`.
+    """
+    if decay not in ("cosine", "constant"):
+        raise ValueError(unknown_name("decay", decay, ("cosine", "constant")))
+    warmup_steps = int(total_steps * warmup)
+    if decay == "constant" and not warmup_steps:
+        return learning_rate
+    # With alpha=1 the cosine is level.
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup_steps else learning_rate,
+        decay_steps=max(total_steps - warmup_steps, 1),
+        alpha=1.0 if decay == "constant" else 0.0,
+        warmup_target=learning_rate if warmup_steps else None,
+        warmup_steps=warmup_steps,
+    )

@@ -1,0 +1,217 @@
+"""The trainer: compiles, fits, stops early, and puts the best weights back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mm.data.dataset import RowBatches
+from keras_mm.losses import create_loss
+from keras_mm.losses.class_weights import resolve_class_weight
+from keras_mm.training.callbacks import EpochEvaluation, ProgressBar
+from keras_mm.training.optimizers import create_optimizer, create_schedule
+
+
+class Trainer:
+    """Trains a model on a dataset of `(inputs, labels)` batches.
+
+    Works for models of `create_multimodal_model` and for any Keras model that gives logits. For
+    mixed precision, build the encoders under `keras.config.set_dtype_policy("mixed_bfloat16")`.
+
+    Args:
+        model: The model; its outputs are logits `(batch, num_logits)`.
+        loss: `"cross_entropy"`, `"focal"`, or a Keras loss of your own.
+        class_weight: `None`, `"balanced"` (from the training labels), a dict by label, or a
+            sequence in class order. Goes into the loss, so that it also counts in `val_loss`.
+        label_smoothing: Part of the target spread over all classes, in [0, 1).
+        gamma: Focusing exponent of the focal loss, >= 0.
+        optimizer: `"adamw"`, `"adam"`, `"sgd"`, or a Keras optimizer of your own (its rate is then
+            left as it is).
+        learning_rate: Peak learning rate, > 0.
+        encoder_learning_rate: Peak rate of the layers named `vision_encoder` and `text_encoder`,
+            where they are trainable; `None` is `learning_rate`.
+        weight_decay: AdamW's decoupled weight decay, >= 0.
+        warmup: Part of all steps in which the rate rises from 0, in [0, 1).
+        decay: `"cosine"` or `"constant"`.
+        clipnorm: Largest global norm of the gradient; `None` does not clip.
+        accumulation_steps: Batches whose gradients are averaged into one step.
+        epochs: Most epochs, >= 1.
+        early_stopping: Whether to stop when `monitor` no longer improves, and put the best weights
+            back; needs validation data.
+        monitor: A metric in the epoch's logs: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`, or
+            what a metric of your own is called there.
+        patience: Epochs without improvement, >= 1.
+        callbacks: Keras callbacks of your own; they see the `val_` metrics.
+        seed: Seed of everything random in training, >= 0.
+        verbose: 0 is silent, 1 shows a bar and a line per epoch (on stderr).
+
+    Raises:
+        ValueError: for a value outside its range.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+        >>> x, y = np.eye(3, dtype="float32"), np.array([0, 1, 1])
+        >>> history = Trainer(model, epochs=2, verbose=0).fit((x, y))
+        >>> len(history["loss"])
+        2
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        *,
+        loss: str | keras.losses.Loss = "cross_entropy",
+        class_weight: str | Mapping | Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        gamma: float = 2.0,
+        optimizer: str | keras.optimizers.Optimizer = "adamw",
+        learning_rate: float = 1e-3,
+        encoder_learning_rate: float | None = None,
+        weight_decay: float = 0.004,
+        warmup: float = 0.0,
+        decay: str = "cosine",
+        clipnorm: float | None = None,
+        accumulation_steps: int = 1,
+        epochs: int = 20,
+        early_stopping: bool = True,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        seed: int = 0,
+        verbose: int = 1,
+    ):
+        for name, value in (("epochs", epochs), ("patience", patience)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be >= 1. Received: {name}={value}")
+        self.model, self.loss, self.class_weight = model, loss, class_weight
+        self.label_smoothing, self.gamma = label_smoothing, gamma
+        self.optimizer, self.learning_rate = optimizer, learning_rate
+        self.encoder_learning_rate, self.weight_decay = encoder_learning_rate, weight_decay
+        self.warmup, self.decay, self.clipnorm = warmup, decay, clipnorm
+        self.accumulation_steps, self.epochs = accumulation_steps, epochs
+        self.early_stopping, self.monitor, self.patience = early_stopping, monitor, patience
+        self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
+
+    def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
+        """Trains the model.
+
+        Args:
+            dataset: A `MultimodalDataset`, another `PyDataset` of `(inputs, labels)`, or a tuple
+                `(inputs, labels)` of arrays.
+            validation_data: The same, for validation.
+            batch_size: Rows of a batch, for arrays.
+
+        Returns:
+            Metrics by name, a list over the epochs.
+
+        Raises:
+            ValueError: if the labels do not fit the model, or class weights need what is not there.
+        """
+        keras.utils.set_random_seed(self.seed)
+        dataset = _as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
+        classes = self._classes(dataset)
+        loss = self._loss(dataset, classes)
+        callbacks = []
+        if validation_data is not None:
+            validation = _as_dataset(validation_data, batch_size)
+            known = classes if isinstance(self.loss, str) else None
+            callbacks.append(EpochEvaluation(validation, loss, known))
+        callbacks += self._early_stopping(validation_data is not None)
+        callbacks += [*self.callbacks, *([ProgressBar()] if self.verbose else [])]
+        self.model.compile(optimizer=self._optimizer(len(dataset)), loss=loss)
+        if isinstance(dataset, RowBatches):
+            dataset.epoch = 0
+        found = self.model.fit(
+            dataset, epochs=self.epochs, callbacks=callbacks, shuffle=False, verbose=0
+        )
+        return found.history
+
+    def _classes(self, dataset) -> list:
+        named = getattr(dataset, "classes", None)
+        width = self.model.output_shape[-1] if not isinstance(self.model.output, dict) else 0
+        return list(named) if named else list(range(max(width, 2)))
+
+    def _loss(self, dataset, classes: list):
+        if not isinstance(self.loss, str):
+            return self.loss
+        weight = self.class_weight
+        if weight is not None:
+            labels = getattr(dataset, "labels", None)
+            if labels is None and isinstance(weight, str):
+                raise ValueError(
+                    f"class_weight={weight!r} needs the training labels: train on a "
+                    "MultimodalDataset or arrays, or give the weights as a list."
+                )
+            weight = resolve_class_weight(weight, labels, classes)
+        return create_loss(
+            self.loss,
+            class_weight=weight,
+            label_smoothing=self.label_smoothing,
+            gamma=self.gamma,
+        )
+
+    def _early_stopping(self, validated: bool) -> list:
+        if not self.early_stopping or (not validated and self.monitor.startswith("val_")):
+            return []
+        is_loss = self.monitor.endswith(("loss", "error"))
+        return [
+            keras.callbacks.EarlyStopping(
+                self.monitor,
+                patience=self.patience,
+                mode="min" if is_loss else "max",
+                restore_best_weights=True,
+            )
+        ]
+
+    def _optimizer(self, steps_per_epoch: int):
+        if not isinstance(self.optimizer, str):
+            return self.optimizer
+        steps = math.ceil(steps_per_epoch * self.epochs / self.accumulation_steps)
+        rate = create_schedule(self.learning_rate, steps, warmup=self.warmup, decay=self.decay)
+        slow_rate = self.encoder_learning_rate or self.learning_rate
+        slow = [
+            variable
+            for layer in self.model.layers
+            if layer.name in ("vision_encoder", "text_encoder") and slow_rate != self.learning_rate
+            for variable in layer.trainable_variables
+        ]
+        return create_optimizer(
+            self.optimizer,
+            rate,
+            slow_variables=slow,
+            slow_factor=slow_rate / self.learning_rate,
+            weight_decay=self.weight_decay,
+            clipnorm=self.clipnorm,
+            accumulation_steps=self.accumulation_steps,
+        )
+
+
+def _as_dataset(data: Any, batch_size: int, **options: Any):
+    if not isinstance(data, tuple):
+        return data
+    inputs, labels = data
+    arrays = inputs if isinstance(inputs, dict) else {"": np.asarray(inputs)}
+    dataset = RowBatches(arrays, labels=np.asarray(labels), batch_size=batch_size, **options)
+    return dataset if isinstance(inputs, dict) else _Bare(dataset)
+
+
+class _Bare(keras.utils.PyDataset):
+    """Batches of a single unnamed array."""
+
+    def __init__(self, dataset: RowBatches):
+        super().__init__()
+        self.dataset, self.labels = dataset, dataset.labels
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int):
+        inputs, labels = self.dataset[index]
+        return inputs[""], labels
+
+    def on_epoch_end(self) -> None:
+        self.dataset.on_epoch_end()
