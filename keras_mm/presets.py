@@ -61,7 +61,7 @@ def _application(name, class_name, parameters, download_mb, **config) -> Backbon
 
 
 _BACKBONES = (
-    Backbone("tiny_cnn", "vision", "tiny_cnn", {"filters": (16, 32, 64, 64)}, 61_232),
+    Backbone("tiny_cnn", "vision", "tiny_cnn", {"filters": (16, 32, 64, 64)}, 61_040),
     _application("resnet50v2", "ResNet50V2", 23_564_800, 94.7),
     _application("mobilenet_v2_0.35", "MobileNetV2", 410_208, 2.0, alpha=0.35),
     _application("mobilenet_v2", "MobileNetV2", 2_257_984, 9.4),
@@ -72,7 +72,7 @@ _BACKBONES = (
         width=64,
         positions=128,
         vocabulary_size=256,
-        parameters=124_992,
+        parameters=128_960,
     ),
     _bert(
         "all_minilm_l6_v2",
@@ -175,9 +175,9 @@ _PRESETS = (
         compare=True,
         vision_trainable=True,
         text_trainable=True,
-        epochs=12,
+        epochs=8,
         learning_rate=2e-3,
-        encoder_learning_rate=2e-3,
+        encoder_learning_rate=5e-4,
         training={"projection_dims": 128},
     ),
     Preset(

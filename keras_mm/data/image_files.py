@@ -16,6 +16,7 @@ from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
     Image,
+    ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
     TiffImagePlugin,
@@ -28,10 +29,18 @@ MAX_PIXELS = 89_478_485
 # for: the rest of the way is left to the antialiased resize (Pillow's own `reducing_gap` rule).
 DRAFT_MARGIN = 2
 
+
+class _JpegFile(JpegImagePlugin.JpegImageFile):
+    """Without Pillow's search for the print resolution, which warns of odd EXIF blocks."""
+
+    def _read_dpi_from_exif(self) -> None:
+        pass
+
+
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # The classes are called directly: `Image.open` would warn, and follow Pillow's global limits.
-_FORMATS = {
-    "JPEG": ((b"\xff\xd8\xff",), JpegImagePlugin.JpegImageFile),
+_FORMATS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
+    "JPEG": ((b"\xff\xd8\xff",), _JpegFile),
     "PNG": ((_PNG_SIGNATURE,), PngImagePlugin.PngImageFile),
     "GIF": ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
     "BMP": ((b"BM",), BmpImagePlugin.BmpImageFile),
@@ -53,13 +62,17 @@ class ImageError(ValueError):
     """An image that cannot be used. The message names the file, the rule and the mend."""
 
 
+class _DataEnds(Exception):
+    """Not an `OSError`, which Pillow would turn into a warning or forgive in places."""
+
+
 class _WholeFile(BytesIO):
     """A file that raises at its end, so that a cut-off image fails whatever Pillow's settings."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
         if not data and size != 0:
-            raise OSError("the data ends early")
+            raise _DataEnds("the data ends early")
         return data
 
 
@@ -218,7 +231,7 @@ def _draft(image: Image.Image, image_size: tuple[int, int]) -> None:
         image.draft(None, (image.width // ratio, image.height // ratio))
 
 
-def _loaded(image: Image.Image, kind: str) -> Image.Image:
+def _loaded(image: ImageFile.ImageFile, kind: str) -> Image.Image:
     box = image.tile[0][1] if kind == "GIF" else None
     image.load()
     if kind == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:

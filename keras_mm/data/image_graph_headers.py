@@ -6,14 +6,14 @@ zeros instead of failing; the decoder then says what is wrong with it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    import tensorflow as tf
-
-    Tensor = tf.Tensor
+# A `tf.Tensor`; TensorFlow itself is imported where it runs.
+Tensor: TypeAlias = Any
 
 PADDING = 16
+# Steps through a header; beyond, a file made to keep a server busy is given up.
+_SEGMENTS, _SUB_BLOCKS = 1_000, 100_000
 
 
 def file_bytes(encoded: Tensor) -> Tensor:
@@ -54,7 +54,10 @@ def jpeg_exif(data: Tensor) -> Tensor:
 
     end = tf.size(data, tf.int64) - PADDING
     zero = tf.constant(0, tf.int64)
-    _, start, stop = tf.while_loop(lambda at, *_: at < end, step, (zero + 2, zero, zero))
+    state = (zero + 2, zero, zero)
+    _, start, stop = tf.while_loop(
+        lambda at, *_: at < end, step, state, maximum_iterations=_SEGMENTS
+    )
     return data[start:stop]
 
 
@@ -94,7 +97,9 @@ def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
     end = tf.size(data, tf.int64) - PADDING
     zero = tf.constant(0, tf.int64)
     state = (zero + 8, tf.constant(False), zero, zero)
-    _, transparent, start, stop = tf.while_loop(lambda at, *_: at < end, step, state)
+    _, transparent, start, stop = tf.while_loop(
+        lambda at, *_: at < end, step, state, maximum_iterations=_SEGMENTS
+    )
     return transparent, data[start:stop]
 
 
@@ -119,10 +124,8 @@ def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
         return (at < end) & (inside | (data[tf.minimum(at, end)] != 0x2C))
 
     end = tf.size(data, tf.int64) - PADDING
-    start = 13 + gif_palette_size(data, 10)
-    at, control, _ = tf.while_loop(
-        goes_on, step, (start, tf.constant(0, tf.int64), tf.constant(False))
-    )
+    state = (13 + gif_palette_size(data, 10), tf.constant(0, tf.int64), tf.constant(False))
+    at, control, _ = tf.while_loop(goes_on, step, state, maximum_iterations=_SUB_BLOCKS)
     return at, control
 
 

@@ -64,7 +64,7 @@ def render_report(evaluation: Evaluation) -> str:
         verdict=find_verdict(evaluation),
         majority=majority_class(evaluation),
         comparison=compare_metrics(evaluation),
-        classes=_per_class(evaluation),
+        classes=scores_by_class(evaluation),
         matrix=_matrix(evaluation),
         confusions=_confusions(evaluation),
         curves=_curves(evaluation.history),
@@ -100,7 +100,21 @@ def find_verdict(evaluation: Evaluation) -> Verdict:
             f"{percent(metrics['balanced_accuracy'])} against "
             f"{percent(baseline['balanced_accuracy'])}."
         )
+    detail += _stronger_constant(evaluation)
     return Verdict(better, f"{'Better' if better else 'No better'} than {answer}.", detail)
+
+
+def _stronger_constant(evaluation: Evaluation) -> str:
+    """A sentence where another constant answer does as well: test rows unlike training rows."""
+    support = np.sum(evaluation.metrics["confusion_matrix"], axis=1)
+    first, share = evaluation.classes[int(support.argmax())], float(support.max() / support.sum())
+    majority = evaluation.baselines["majority"]["accuracy"]
+    if share <= majority or share < evaluation.metrics["accuracy_interval"][0]:
+        return ""
+    return (
+        f" Always answering “{first}”, the most frequent class of these test rows, would be "
+        f"right on {percent(share)}."
+    )
 
 
 def compare_metrics(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
@@ -117,23 +131,48 @@ def compare_metrics(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
     return rows
 
 
+def scores_by_class(evaluation: Evaluation) -> list[dict]:
+    """Scores of each class, as text: what has no row to be measured on is a dash, not 0."""
+    matrix = np.asarray(evaluation.metrics["confusion_matrix"])
+    answered, found = matrix.sum(axis=0), []
+    for i, name in enumerate(evaluation.classes):
+        scores = evaluation.metrics["per_class"][str(name)]
+        support, correct = scores["support"], int(matrix[i, i])
+        low, high = wilson_interval(correct, support) if support else (0.0, 1.0)
+        found.append(
+            {
+                "name": name,
+                "precision": f"{scores['precision']:.3f}" if answered[i] else "–",
+                "recall": f"{scores['recall']:.3f}" if support else "–",
+                "interval": f"[{low:.2f}, {high:.2f}]" if support else "",
+                "f1": f"{scores['f1']:.3f}" if support + answered[i] else "–",
+                "support": support,
+            }
+        )
+    return found
+
+
 def find_limits(evaluation: Evaluation) -> list[str]:
     """What the figures do not show, a sentence each."""
     metrics, about = evaluation.metrics, evaluation.about
     low, high = metrics["accuracy_interval"]
-    support = np.sum(metrics["confusion_matrix"], axis=1)
-    named = list(zip(evaluation.classes, support.tolist(), strict=True))
     simpler = (
         "a model of the images alone, or of the texts alone,"
         if about.get("images") and about.get("texts")
         else "a simpler model"
     )
-    limits = [
-        f"The test set has {_rows(metrics['num_rows'])}; by chance alone the accuracy can be off "
-        f"by about {50 * (high - low):.1f} points either way (95% interval).",
+    return [
+        f"From {_rows(metrics['num_rows'])} the accuracy is only known to lie between "
+        f"{percent(low)} and {percent(high)} (95% interval).",
         f"The majority class is the only baseline: whether {simpler} would do as well was not "
         "measured.",
+        *_limits_of_classes(evaluation),
     ]
+
+
+def _limits_of_classes(evaluation: Evaluation) -> list[str]:
+    support = np.sum(evaluation.metrics["confusion_matrix"], axis=1).tolist()
+    named, limits = list(zip(evaluation.classes, support, strict=True)), []
     few = [f"“{name}” ({count})" for name, count in named if 0 < count < _FEW_ROWS]
     if few:
         limits.append(
@@ -143,13 +182,6 @@ def find_limits(evaluation: Evaluation) -> list[str]:
     none = [f"“{name}”" for name, count in named if count == 0]
     if none:
         limits.append(f"No test row has the label {_some(none)}: nothing is known about it.")
-    majority, (name, count) = majority_class(evaluation), max(named, key=lambda pair: pair[1])
-    if count > dict(named)[majority]:
-        limits.append(
-            f"Among the test rows “{name}” is more frequent than “{majority}”, the majority of "
-            f"the training rows: always answering “{name}” would have {percent(count / sum(support))} "
-            "accuracy."
-        )
     return limits
 
 
@@ -190,27 +222,6 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def _per_class(evaluation: Evaluation) -> list[dict]:
-    """A row per class; what has no row to be measured on is a dash, not 0."""
-    matrix = np.asarray(evaluation.metrics["confusion_matrix"])
-    answered, found = matrix.sum(axis=0), []
-    for i, name in enumerate(evaluation.classes):
-        scores = evaluation.metrics["per_class"][str(name)]
-        support, correct = scores["support"], int(matrix[i, i])
-        low, high = wilson_interval(correct, support) if support else (0.0, 1.0)
-        found.append(
-            {
-                "name": name,
-                "precision": f"{scores['precision']:.3f}" if answered[i] else "–",
-                "recall": f"{scores['recall']:.3f}" if support else "–",
-                "interval": f"[{low:.2f}, {high:.2f}]" if support else "",
-                "f1": f"{scores['f1']:.3f}" if support + answered[i] else "–",
-                "support": support,
-            }
-        )
-    return found
-
-
 def _matrix(evaluation: Evaluation) -> list[dict]:
     rows = []
     for i, counts in enumerate(evaluation.metrics["confusion_matrix"]):
@@ -219,8 +230,8 @@ def _matrix(evaluation: Evaluation) -> list[dict]:
             {
                 "count": count,
                 "percent": percent(count / total),
-                "opacity": f"{0.04 + 0.92 * count / total:.2f}",
-                "strong": count / total > 0.75,
+                "opacity": f"{0.12 + 0.84 * count / total:.2f}",
+                "strong": count / total > 0.7,
                 "kind": "hit" if i == j else "miss",
                 "answer": evaluation.classes[j],
             }
@@ -269,7 +280,7 @@ def _curves(history: Mapping) -> str:
     if not panels:
         return ""
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    style = {
+    style: Any = {
         "svg.fonttype": "none",
         "svg.hashsalt": "keras_mm",
         "font.size": 10,
@@ -301,7 +312,9 @@ def _draw(axis: Any, names: Sequence[str], history: Mapping) -> None:
     best = _best_epoch(history)
     if best is not None:
         axis.axvline(best, color=_INK, linestyle="--", linewidth=1, label=f"epoch {best}")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    # A lone epoch would get an axis of fractions.
+    axis.set_xlim(0.5, len(history[names[0]]) + 0.5)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_xlabel("epoch")
     axis.grid(axis="y", color=_INK, alpha=0.18, linewidth=0.8)
     axis.legend(frameon=False)
@@ -309,8 +322,7 @@ def _draw(axis: Any, names: Sequence[str], history: Mapping) -> None:
 
 def _inline(svg: str, width: int) -> str:
     """A stand-alone SVG as a part of the page: no prologue, no metadata, the page's colours."""
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])
     for color, variable in _CSS_COLORS.items():
         svg = svg.replace(color, variable)
     opening = f'<svg role="img" aria-label="Training curves" style="max-width: {width * 1.1:.0f}px"'

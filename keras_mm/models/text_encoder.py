@@ -119,5 +119,5 @@ def _join(tokens, slots: int, *width: int):
     """Tokens of all slots of a row, one after the other."""
     if slots == 1:
         return tokens
-    length = ops.shape(tokens)[1]
-    return ops.reshape(tokens, (-1, slots * length, *width))
+    rows = ops.shape(tokens)[0] // slots
+    return ops.reshape(tokens, (rows, -1, *width))

