@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Number, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -120,10 +122,8 @@ class Settings:
             for name in (f.name for f in fields(preset))
             if name not in ("name", "description", "training") and getattr(self, name) is None
         }
-        values["images"], values["texts"] = as_names(self.images), as_names(self.texts)
-        values["image_size"] = as_size(values.get("image_size", self.image_size))
         values["training"] = _resolved_training(self.training, preset.training)
-        return replace(self, **values)
+        return _canonical(replace(self, **values))
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,23 @@ def as_names(value) -> tuple[str, ...]:
 
 def as_size(value) -> tuple[int, int]:
     """`(height, width)` from one number or a pair."""
-    return (value, value) if isinstance(value, int) else tuple(value)
+    height, width = (value, value) if isinstance(value, Integral) else value
+    return int(height), int(width)
+
+
+def _canonical(settings: Settings) -> Settings:
+    """Equal settings for equal meanings: tuples for lists, Python's numbers for NumPy's."""
+    values = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    for name, value in values.items():
+        if isinstance(value, Number) and hasattr(value, "item"):
+            values[name] = value.item()
+        elif isinstance(value, PathLike):
+            values[name] = os.fspath(value)
+    values["images"], values["texts"] = as_names(settings.images), as_names(settings.texts)
+    values["classes"] = None if settings.classes is None else tuple(settings.classes)
+    values["image_size"] = None if settings.image_size is None else as_size(settings.image_size)
+    values["training"] = as_training(settings.training)
+    return replace(settings, **values)
 
 
 def _resolved_training(training, preset_defaults: Mapping) -> Training:
@@ -173,16 +189,19 @@ def as_training(training: Training | Mapping | None) -> Training:
 
 
 def _number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return _integer(value) or (isinstance(value, Real) and math.isfinite(value))  # type: ignore
+
+
+def _integer(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _whole(low: int) -> tuple[str, Callable]:
-    return f"an integer >= {low}", lambda v: _number(v) and v == int(v) and v >= low
+    return f"an integer >= {low}", lambda v: _integer(v) and v >= low
 
 
-def _part(low_open: bool = False) -> tuple[str, Callable]:
-    words = "a number in (0, 1)" if low_open else "a number in [0, 1)"
-    return words, lambda v: _number(v) and 0 <= v < 1 and (v > 0 or not low_open)
+def _part() -> tuple[str, Callable]:
+    return "a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1
 
 
 def _positive(zero: bool = False) -> tuple[str, Callable]:
@@ -202,18 +221,24 @@ def _is(kind: type, words: str) -> tuple[str, Callable]:
 
 def _names(value) -> bool:
     return isinstance(value, str) or (
-        isinstance(value, Iterable) and all(isinstance(v, str) for v in value)
+        hasattr(value, "__len__") and all(isinstance(v, str) for v in value)
     )
 
 
 def _size(value) -> bool:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value > 0
-    return (
-        isinstance(value, Sequence)
-        and len(value) == 2
-        and all(isinstance(v, int) and v > 0 for v in value)
-    )
+    if isinstance(value, Sequence):
+        return len(value) == 2 and all(_integer(v) and v > 0 for v in value)
+    return _integer(value) and value > 0
+
+
+def _different(value) -> bool:
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        return False
+    return 1 < len(value) == len({repr(v) for v in value})
+
+
+def _is_preset(value) -> bool:
+    return isinstance(value, str) and value in list_presets()
 
 
 _TRUTH = _is(bool, "True or False")
@@ -227,9 +252,9 @@ _BACKBONE = (
 
 _RULES: dict[str, tuple[str, Callable]] = {
     "images": ("column names", _names),
-    "texts": ("column names", _names),
+    "texts": ("at most two column names", lambda v: _names(v) and len(as_names(v)) <= 2),
     "labels": _COLUMN,
-    "preset": (f"one of {', '.join(map(repr, list_presets()))}", lambda v: v in list_presets()),
+    "preset": (f"one of {', '.join(map(repr, list_presets()))}", _is_preset),
     "fusion": _one_of(*FUSIONS),
     "compare": _TRUTH,
     "text_pairing": _one_of("packed", "separate"),
@@ -250,8 +275,8 @@ _RULES: dict[str, tuple[str, Callable]] = {
         lambda v: v == "balanced" if isinstance(v, str) else hasattr(v, "__len__"),
     ),
     "classes": (
-        "a list of at least two label names",
-        lambda v: not isinstance(v, str) and len(v) > 1,
+        "a list of at least two label names, all different",
+        _different,
     ),
     "epochs": _whole(1),
     "batch_size": _whole(1),
@@ -260,8 +285,8 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "optimizer": _one_of(*OPTIMIZERS),
     "early_stopping": _TRUTH,
     "precision": _one_of("float32", "bfloat16"),
-    "seed": _whole(0),
-    "verbose": _one_of(),
+    "seed": ("an integer in [0, 2**32)", lambda v: _integer(v) and 0 <= v < 2**32),
+    "verbose": ("0 or 1", lambda v: isinstance(v, bool | int) and v in (0, 1)),
     "data": _PATH,
     "validation_data": _PATH,
     "test_data": _PATH,
@@ -285,7 +310,6 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.projection_dims": _whole(1),
     "training.dropout_rate": _part(),
 }
-_RULES["verbose"] = ("0 or 1", lambda v: v in (0, 1, True, False))
 
 
 def find_problems(settings: Settings) -> list[str]:
@@ -324,10 +348,11 @@ def _known(values: Mapping, kind: type) -> dict:
 
 def _unknown_keys(values: Mapping, kind: type, prefix: str = "") -> list[str]:
     names = [f.name for f in fields(kind)]
+    known = [prefix + name for name in names]
+    if not prefix:
+        known += [f"training.{f.name}" for f in fields(Training)]
     return [
-        unknown_name("setting", prefix + name, [prefix + known for known in names])
-        for name in values
-        if name not in names
+        unknown_name("setting", f"{prefix}{name}", known) for name in values if name not in names
     ]
 
 
@@ -342,7 +367,7 @@ def settings_from(values: Mapping, kind: type[Settings] = Settings, where: str =
     problems += find_problems(settings)
     if problems:
         raise ConfigError(problems, where)
-    return settings
+    return _canonical(settings)
 
 
 def read_toml(path: str | PathLike) -> dict:
@@ -352,7 +377,7 @@ def read_toml(path: str | PathLike) -> dict:
         ConfigError: if the file is not there or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError([f"cannot read {str(path)!r}: {error.strerror}"], "config file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -363,14 +388,16 @@ def to_toml(settings: Settings) -> str:
     """The settings as TOML, without the unset ones; `read_toml` gives the same settings back."""
     import tomli_w
 
-    values = {}
-    for f in fields(settings):
-        value = getattr(settings, f.name)
-        if f.name == "training":
-            value = {k: v for k, v in asdict(as_training(value)).items() if v is not None}
-        if value is None or (isinstance(value, Mapping | tuple | list) and not len(value)):
-            continue
-        values[f.name] = list(value) if isinstance(value, tuple) else value
-    tables = {k: v for k, v in values.items() if isinstance(v, Mapping)}
-    plain = {k: v for k, v in values.items() if k not in tables}
-    return tomli_w.dumps({**plain, **tables})
+    values = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    values = _as_toml({**values, "training": asdict(as_training(settings.training))})
+    return tomli_w.dumps({name: v for name, v in values.items() if v not in ([], {})})
+
+
+def _as_toml(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _as_toml(v) for name, v in value.items() if v is not None}
+    if isinstance(value, PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):  # NumPy's
+        return value.tolist()
+    return [_as_toml(v) for v in value] if isinstance(value, tuple | list) else value

@@ -23,8 +23,8 @@ class Head:
         class_weight: `None`, `"balanced"`, a dict by label name, or a sequence in class order.
 
     Raises:
-        ValueError: for an unknown kind, fewer than two classes, repeated label names, or a
-            binary head with other than two classes.
+        ValueError: for an unknown kind, fewer than two classes, a bare string, repeated
+            label names, or a binary head with other than two classes.
 
     Example:
         >>> Head("binary", classes=("no", "yes")).num_logits
@@ -40,6 +40,10 @@ class Head:
     def __post_init__(self):
         if self.kind not in HEAD_KINDS:
             raise ValueError(f"`kind` must be one of {HEAD_KINDS}. Received: kind={self.kind!r}")
+        if isinstance(self.classes, str):
+            raise ValueError(
+                f"`classes` must be label names or their number. Received: classes={self.classes!r}"
+            )
         if not isinstance(self.classes, int):
             object.__setattr__(self, "classes", tuple(self.classes))
             if len(set(self.classes)) != len(self.classes):

@@ -241,7 +241,7 @@ def get_preset(name: str) -> Preset:
         >>> get_preset("tiny").download_mb
         0.0
     """
-    if name not in _BY_NAME:
+    if not isinstance(name, str) or name not in _BY_NAME:
         raise ValueError(unknown_name("preset", name, _BY_NAME))
     return _BY_NAME[name]
 

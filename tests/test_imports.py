@@ -29,8 +29,8 @@ ALLOWED = {
     "training": {"presets"} | MIDDLE,
     "bundle": {"__init__", "presets", "heads"} | MIDDLE | WORK,
     "classifier": {"bundle"} | LEAVES | MIDDLE | WORK,
-    "evidence": {"bundle", "classifier"} | LEAVES | MIDDLE | WORK,
-    "serving": {"bundle", "classifier"} | LEAVES | MIDDLE | WORK,
+    "evidence": {"__init__", "bundle", "classifier"} | LEAVES | MIDDLE | WORK,
+    "serving": {"__init__", "bundle", "classifier"} | LEAVES | MIDDLE | WORK,
     "run": {"bundle", "classifier", "evidence", "serving"} | LEAVES | MIDDLE | WORK,
     "cli": {"__init__", "run", "bundle", "classifier", "evidence", "serving"} | LEAVES,
 }

@@ -9,7 +9,7 @@ import pandas as pd
 
 
 def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
-    """A sentence for each of `columns` that `table` lacks.
+    """A sentence for each of `columns` that `table` lacks, or has more than once.
 
     Example:
         >>> missing_columns(pd.DataFrame({"text_1": ["a"]}), ["text1"])
@@ -18,9 +18,22 @@ def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
     known = [str(column) for column in table.columns]
     sentences = []
     for column in dict.fromkeys(columns):
-        if column in table.columns:
+        count = int((table.columns == column).sum())
+        if count > 1:
+            sentences.append(f"{count} columns are named {column!r}. Rename all but one.")
+        if count:
             continue
-        nearest = get_close_matches(column, known, n=1, cutoff=0.5)
+        nearest = get_close_matches(str(column), known, n=1, cutoff=0.5)
         hint = f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(known)}."
         sentences.append(f"no column {column!r}. {hint}")
     return sentences
+
+
+def column_names(columns: str | Iterable[str]) -> list[str]:
+    """Column names as a list; one name is a list of one.
+
+    Example:
+        >>> column_names("text_1")
+        ['text_1']
+    """
+    return [columns] if isinstance(columns, str) else list(columns)

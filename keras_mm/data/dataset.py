@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mm.data.columns import column_names, missing_columns
 from keras_mm.data.images import image_key, load_image
 from keras_mm.data.labels import find_classes
 from keras_mm.data.preprocessor import Preprocessor
@@ -53,6 +54,8 @@ class RowBatches(keras.utils.PyDataset):
         self.arrays, self.images, self.labels = arrays, images or {}, labels
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+        if batch_size < 1:
+            raise ValueError(f"`batch_size` must be >= 1. Received: batch_size={batch_size}")
         columns = [*arrays.values(), *self.images.values()]
         self.num_rows = len(columns[0])
         self._decoded: dict = {}
@@ -71,6 +74,8 @@ class RowBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> Any:
         """Batch `index` of the epoch: inputs, or `(inputs, labels)`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         rows = self.order()[index * self.batch_size : (index + 1) * self.batch_size]
         inputs = {name: array[rows] for name, array in self.arrays.items()}
         for name, cells in self.images.items():
@@ -143,7 +148,7 @@ class MultimodalDataset(RowBatches):
         on_error: str = "raise",
         workers: int = 4,
     ):
-        images, texts = ([c] if isinstance(c, str) else list(c) for c in (images, texts))
+        images, texts = column_names(images), column_names(texts)
         for what, given, wanted in (
             ("image", images, preprocessor.num_images),
             ("text", texts, preprocessor.num_texts),
@@ -153,8 +158,9 @@ class MultimodalDataset(RowBatches):
                     f"The preprocessor takes {wanted} {what} columns. Received: {what}s={given}"
                 )
         table = load_table(table, image_dir=image_dir)
-        if labels is not None and classes is None and labels in table.columns:
-            classes = find_classes(table[labels])
+        if labels is not None and classes is None:
+            absent = missing_columns(table, [labels])  # which `read_rows` tells with the others
+            classes = [] if absent else find_classes(table[labels])
         rows = read_rows(
             table, images=images, texts=texts, labels=labels, classes=classes,
             image_dir=image_dir, on_error=on_error,

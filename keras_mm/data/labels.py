@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,9 @@ import pandas as pd
 
 
 def is_missing(cell: Any) -> bool:
-    """Whether a cell holds nothing: `None`, NaN, or the empty string.
+    """Whether a cell holds nothing: `None`, NaN, the empty string, or a dict of such.
+
+    Empty bytes are something: a file that went wrong.
 
     Example:
         >>> is_missing(""), is_missing("NA"), is_missing(float("nan"))
@@ -19,9 +22,7 @@ def is_missing(cell: Any) -> bool:
     if cell is None or (isinstance(cell, str) and cell == ""):
         return True
     if isinstance(cell, dict):
-        return not cell.get("bytes") and not cell.get("path")
-    if isinstance(cell, bytes):
-        return False
+        return all(is_missing(value) for value in cell.values())
     return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
 
 
@@ -34,12 +35,29 @@ def label_value(cell: Any) -> Any:
 def find_classes(cells: Iterable) -> list:
     """The distinct labels, sorted (numbers before strings), missing ones left out.
 
+    Raises:
+        ValueError: for a cell that cannot be a label, such as a list.
+
     Example:
         >>> find_classes(["b", "a", None, "b"])
         ['a', 'b']
     """
-    values = {label_value(cell) for cell in cells if not is_missing(cell)}
-    return sorted(values, key=lambda value: (isinstance(value, str), value))
+    values = set()
+    for cell in cells:
+        value = label_value(cell)
+        if not isinstance(value, Hashable):
+            raise ValueError(
+                f"a label must be a string, a number or a bool. Received: {value!r} "
+                f"({type(value).__name__})"
+            )
+        if not is_missing(value):
+            values.add(value)
+    return sorted(values, key=_sort_key)
+
+
+def _sort_key(value: Any) -> tuple:
+    kind = "" if isinstance(value, Number) else type(value).__name__
+    return isinstance(value, str), kind, value
 
 
 def encode_labels(cells: Iterable, classes: Sequence) -> np.ndarray:
@@ -48,8 +66,9 @@ def encode_labels(cells: Iterable, classes: Sequence) -> np.ndarray:
     A string that spells a number matches that number, so that a CSV (all strings) can be read by
     a model that was trained on ints.
     """
-    positions = {value: i for i, value in enumerate(classes)}
-    for i, value in enumerate(classes):
+    values = [label_value(value) for value in classes]
+    positions = {value: i for i, value in enumerate(values)}
+    for i, value in enumerate(values):
         positions.setdefault(str(value), i)
     return np.asarray([_position(cell, positions) for cell in cells], "int32")
 

@@ -47,10 +47,17 @@ class Preprocessor:
         text_pairing: str = "packed",
     ):
         problems = []
-        if num_images and image_size is None:
-            problems.append("`image_size` is needed with `num_images`, as (128, 128)")
+        if not num_images and not num_texts:
+            problems.append("give `num_images` or `num_texts`")
+        if num_images and not _is_size(image_size):
+            problems.append(
+                "`image_size` is needed with `num_images`, as (128, 128). "
+                f"Received: image_size={image_size!r}"
+            )
         if num_texts and (tokenizer is None or sequence_length is None):
             problems.append("`tokenizer` and `sequence_length` are needed with `num_texts`")
+        if num_texts and sequence_length is not None and sequence_length < 4:
+            problems.append(f"`sequence_length` must be >= 4. Received: {sequence_length!r}")
         if num_texts not in (0, 1, 2) or num_images < 0:
             problems.append(
                 "`num_texts` must be 0, 1 or 2 and `num_images` >= 0. "
@@ -103,6 +110,7 @@ class Preprocessor:
 
     def __call__(self, rows: Rows) -> dict[str, np.ndarray]:
         """All inputs of `rows`: `masks_and_tokens` and, per image slot, `(batch, H, W, 3)`."""
+        _check_columns(rows, self)
         inputs = self.masks_and_tokens(rows)
         for name, cells in zip(self.image_names, rows.images, strict=True):
             inputs[name] = self.load_images(cells).astype("float32")
@@ -169,6 +177,24 @@ class Preprocessor:
         options = config["tokenizer"]
         tokenizer = Tokenizer(vocabulary, **options) if options is not None else None
         return cls(**{**config, "tokenizer": tokenizer})
+
+
+def _is_size(value: Any) -> bool:
+    try:
+        height, width = value
+        return min(height, width) > 0
+    except (TypeError, ValueError):
+        return False
+
+
+def _check_columns(rows: Rows, preprocessor: Preprocessor) -> None:
+    given = len(rows.images), len(rows.texts)
+    wanted = preprocessor.num_images, preprocessor.num_texts
+    if given != wanted:
+        raise ValueError(
+            f"The preprocessor takes {wanted[0]} images and {wanted[1]} texts a row. "
+            f"Received: {given[0]} images and {given[1]} texts"
+        )
 
 
 def _present(columns: Sequence[Sequence], num_rows: int) -> np.ndarray:

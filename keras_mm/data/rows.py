@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +16,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from keras_mm.data.columns import missing_columns
+from keras_mm.data.columns import column_names, missing_columns
 from keras_mm.data.images import ImageError, check_image, image_key
-from keras_mm.data.labels import encode_labels, is_missing
+from keras_mm.data.labels import encode_labels, is_missing, label_value
 from keras_mm.data.tables import load_table, table_name
 
 _SHOWN = 20
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,12 @@ def read_rows(
 
     Raises:
         TableError: with every problem found.
+        ValueError: for another `on_error`, or labels without classes.
     """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"`on_error` must be 'raise' or 'skip'. Received: on_error={on_error!r}")
+    if labels is not None and classes is None:
+        raise ValueError("`classes` are needed with `labels`: the label names in order.")
     table = load_table(table, image_dir=image_dir)
     rows, report = _examine(table, images, texts, labels, classes)
     problems = report.problems()
@@ -153,6 +161,7 @@ def check_table(
 def _examine(table, images, texts, labels, classes) -> tuple[Rows | None, _Report]:
     """The rows and what is wrong with them; no rows where a column is not there."""
     report = _Report(table)
+    images, texts = column_names(images), column_names(texts)
     for sentence in missing_columns(table, [*images, *texts, *([labels] if labels else [])]):
         report.add(None, None, sentence)
     if report.problems():
@@ -194,7 +203,7 @@ def _text_column(table, column, report) -> list[str | None]:
             report.add(
                 position,
                 column,
-                f"a text must be a string. Received: {cell!r} ({type(cell).__name__}). "
+                f"a text must be a string. Received: {reprlib.repr(cell)} ({type(cell).__name__}). "
                 "Convert the column with astype(str).",
             )
             cell = None
@@ -223,9 +232,16 @@ def _label_column(table, column, classes, report) -> np.ndarray | None:
             report.add(position, column, "the label is missing. Fill it in or drop the row.")
         elif encoded is not None and encoded[position] < 0:
             report.add(
-                position, column, f"unknown label {cell!r}. The classes are {list(classes)!r}."
+                position,
+                column,
+                f"unknown label {cell!r}. The classes are {_shown_names(classes)}.",
             )
     return encoded
+
+
+def _shown_names(classes: Sequence) -> str:
+    shown = ", ".join(repr(label_value(name)) for name in classes[:_SHOWN])
+    return shown + (f", ... ({len(classes)} in all)" if len(classes) > _SHOWN else "")
 
 
 def _image_column(table, column, report) -> list:
@@ -248,17 +264,27 @@ def resolve_image(cell: Any, folder: str | None, confined: bool = False) -> Any:
     Raises:
         ImageError: for an address, or a path outside `folder` where only that may be read.
     """
-    path = cell.get("path") if isinstance(cell, dict) and not cell.get("bytes") else cell
+    path = cell.get("path") if isinstance(cell, dict) and cell.get("bytes") is None else cell
     if not isinstance(path, str | PathLike):
         return cell
-    if str(path).startswith(("http://", "https://")):
+    if _ADDRESS.match(str(path)):
         raise ImageError(f"{str(path)!r} is an address; download the image and give its path.")
     full = Path(folder or ".", path)
-    if confined and not full.resolve().is_relative_to(Path(folder or ".").resolve()):
-        raise ImageError(
-            f"{str(path)!r} is outside image_dir={str(folder)!r}; nothing there is read."
-        )
+    if confined:
+        _check_inside(path, full, Path(folder or "."))
     return str(full)
+
+
+def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
+    where = f"image_dir={str(folder)!r}"
+    if Path(path).is_absolute():
+        raise ImageError(f"{str(path)!r} is absolute; with {where} paths are relative to it.")
+    try:
+        inside = full.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a loop of links, ...
+        raise ImageError(f"{str(path)!r} cannot be read: {error}; correct the path.") from error
+    if not inside:
+        raise ImageError(f"{str(path)!r} is outside {where}; nothing there is read.")
 
 
 def _check_images(cells: list, column: str, report: _Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -45,6 +46,7 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
 
     Raises:
         FileNotFoundError: if there is no such file.
+        NotADirectoryError: if `image_dir` is no folder.
         ValueError: if the file is of another kind, cannot be parsed, or has no rows.
 
     Example:
@@ -60,6 +62,10 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
     else:
         table, origin = _from_dicts(source), {}
     if image_dir is not None:
+        if not Path(image_dir).is_dir():
+            raise NotADirectoryError(
+                f"`image_dir` must be a folder that exists. Received: image_dir={str(image_dir)!r}"
+            )
         origin["image_dir"], origin["confined"] = str(image_dir), True
     table.attrs["keras_mm"] = origin
     if not len(table):
@@ -82,7 +88,8 @@ def _from_dicts(source: Any) -> pd.DataFrame:
         # Object columns: pandas would turn ints beside None into floats, and guess at strings.
         columns = list(dict.fromkeys(name for row in rows for name in row))
         return pd.DataFrame(
-            {c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns}
+            {c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns},
+            index=range(len(rows)),
         )
     raise ValueError(
         "A table is a path, a DataFrame, a list of dicts or one dict. "
@@ -105,34 +112,44 @@ def _read_file(path: Path) -> pd.DataFrame:
         )
     except pd.errors.EmptyDataError:
         raise ValueError(f"The table {str(path)!r} is empty.") from None
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Cannot read {str(path)!r}: {error}. Save it as UTF-8.") from error
+    except pd.errors.ParserWarning:
+        raise ValueError(
+            f"Cannot read {str(path)!r}: its rows have more cells than the header has columns."
+        ) from None
+    except (ValueError, OSError) as error:
         raise ValueError(f"Cannot read {str(path)!r}: {error}") from error
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
     separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    return pd.read_csv(
-        path,
-        sep=separator,
-        dtype=object,
-        keep_default_na=False,
-        na_values=[""],
-        encoding="utf-8-sig",
-        index_col=False,
-    )
+    with warnings.catch_warnings():
+        # Pandas only warns where it drops the cells that lie beyond the header.
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        return pd.read_csv(
+            path,
+            sep=separator,
+            dtype=object,
+            keep_default_na=False,
+            na_values=[""],
+            encoding="utf-8-sig",
+            index_col=False,
+        )
 
 
 def _read_json_lines(path: Path) -> pd.DataFrame:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # Not splitlines(): a string may hold U+2028 and other characters that it splits at.
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{str(path)!r}, line {number}, is not JSON: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"line {number} is not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise ValueError(f"{str(path)!r}, line {number}, must be a JSON object: {line[:60]}")
+            raise ValueError(f"line {number} must be a JSON object. Received: {line[:60]}")
         rows.append(row)
     return _from_dicts(rows)
 

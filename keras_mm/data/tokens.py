@@ -91,7 +91,7 @@ class Tokenizer:
         for file in candidates:
             if file.is_file():
                 options = _folder_options(path if path.is_dir() else path.parent)
-                return cls(file.read_text(encoding="utf-8").splitlines(), **options)
+                return cls(_read_vocabulary(file), **options)
         raise ValueError(
             f"No WordPiece vocabulary in {str(path)!r}: expected vocab.txt (Hugging Face) or "
             "assets/tokenizer/vocabulary.txt (KerasHub). Other tokenizers are not supported yet."
@@ -115,7 +115,8 @@ class Tokenizer:
                 "`tokenizer` must be a WordPiece tokenizer (the BERT family), a folder that holds "
                 f"one, or a backbone's name. Received: {type(tokenizer).__name__}"
             )
-        return cls(tokenizer.get_vocabulary(), lowercase=tokenizer.lowercase)
+        options = _options(tokenizer.lowercase, tokenizer.strip_accents or None)
+        return cls(tokenizer.get_vocabulary(), **options)
 
     def get_config(self) -> dict:
         """The options without the vocabulary, JSON-serialisable."""
@@ -195,13 +196,26 @@ class Tokenizer:
         }
 
 
+def _read_vocabulary(file: Path) -> list[str]:
+    # Not splitlines(): some vocabularies hold U+2028, which it splits at.
+    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def _options(lowercase: Any, strip_accents: Any) -> dict:
+    strip = None if strip_accents is None else bool(strip_accents)
+    return {"lowercase": bool(lowercase), "strip_accents": strip}
+
+
 def _folder_options(folder: Path) -> dict:
-    """Lower-casing as a Hugging Face or KerasHub folder states it; uncased where it says nothing."""
-    file = folder / "tokenizer_config.json"
-    if not file.is_file():
-        file = folder / "tokenizer.json"
-    settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    settings = settings.get("config", settings)
+    """Lower-casing as a Hugging Face or KerasHub folder states it; uncased if it says nothing."""
+    configs = [folder / name for name in ("tokenizer_config.json", "tokenizer.json")]
+    texts = [file.read_text(encoding="utf-8") for file in configs if file.is_file()]
+    settings: dict = {}
+    for text in reversed(texts):
+        stated = json.loads(text)
+        settings |= (stated.get("normalizer") or {}) | stated
+    if "config" in settings:  # KerasHub's; its default False is not a wish to keep accents
+        config = settings["config"]
+        return _options(config.get("lowercase", True), config.get("strip_accents") or None)
     lowercase = settings.get("do_lower_case", settings.get("lowercase", True))
-    strip = settings.get("strip_accents")
-    return {"lowercase": bool(lowercase), "strip_accents": None if strip is None else bool(strip)}
+    return _options(lowercase, settings.get("strip_accents"))

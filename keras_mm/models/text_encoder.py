@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_mm.models.backbones import text_backbone
 from keras_mm.models.encoder import Encoder, pool
+from keras_mm.models.slots import JoinSlots, SlotsToRows
 from keras_mm.presets import BACKBONES
 
 _NUM_SEPARATE = 2
@@ -71,8 +72,7 @@ def create_text_encoder(
     }
     flat = inputs
     if text_pairing == "separate":
-        length = ops.shape(inputs["token_ids"])[-1]
-        flat = {name: ops.reshape(x, (-1, length)) for name, x in inputs.items()}
+        flat = {name: SlotsToRows()(x) for name, x in inputs.items()}
     pooling = pooling or _natural_pooling(backbone)
     if pooling != "pooler" and hasattr(network, "pooled_dense"):
         network.pooled_dense.trainable = False  # nothing of it is used
@@ -82,8 +82,8 @@ def create_text_encoder(
     width = sequence.shape[-1]
     outputs = {
         "pooled_output": ops.reshape(pooled, (-1, slots, width)),
-        "sequence_output": _join(ops.cast(sequence, "float32"), slots, width),
-        "sequence_mask": _join(flat["padding_mask"], slots),
+        "sequence_output": JoinSlots(slots)(ops.cast(sequence, "float32")),
+        "sequence_mask": JoinSlots(slots)(flat["padding_mask"]),
     }
     encoder = Encoder(inputs=inputs, outputs=outputs, name="text_encoder")
     encoder.trainable = trainable
@@ -113,11 +113,3 @@ def _run(network: keras.Model, inputs: dict) -> tuple:
     if isinstance(outputs, dict):
         return outputs["sequence_output"], outputs.get("pooled_output")
     return outputs, None
-
-
-def _join(tokens, slots: int, *width: int):
-    """Tokens of all slots of a row, one after the other."""
-    if slots == 1:
-        return tokens
-    rows = ops.shape(tokens)[0] // slots
-    return ops.reshape(tokens, (rows, -1, *width))

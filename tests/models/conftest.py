@@ -57,7 +57,8 @@ def randomise(model) -> None:
 
 
 def logits_of(model, inputs) -> np.ndarray:
-    return keras.ops.convert_to_numpy(model(inputs, training=False))
+    tensors = {name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}
+    return keras.ops.convert_to_numpy(model(tensors, training=False))
 
 
 @pytest.fixture(
