@@ -299,7 +299,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     ) -> dict:
         """Writes a SavedModel that answers raw images and strings, and proves it.
 
-        The artefact is loaded in a fresh process without Keras and compared with this model, row by
+        The artefact is loaded in a fresh process without keras_mm and compared with this model, row by
         row; where it differs, nothing is left.
 
         Args:

@@ -267,7 +267,7 @@ def _export(options: argparse.Namespace) -> int:
         options.output, format=options.format, data=options.data, image_dir=options.image_dir
     )
     found["summary"] = (
-        f"{options.output}: {found['rows']} rows answered the same in a process without Keras "
+        f"{options.output}: {found['rows']} rows answered the same in a process without keras_mm "
         f"(largest difference of a probability {found['max_difference']:.1e})"
     )
     return _print(options, found)

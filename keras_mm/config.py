@@ -189,7 +189,9 @@ def as_training(training: Training | Mapping | None) -> Training:
 
 
 def _number(value) -> bool:
-    return _integer(value) or (isinstance(value, Real) and math.isfinite(value))  # type: ignore
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return isinstance(value, Integral) or math.isfinite(value)
 
 
 def _integer(value) -> bool:

@@ -126,8 +126,8 @@ class Preset:
     image_size: tuple[int, int] = (128, 128)
     sequence_length: int = 128
     text_pairing: str = "packed"
-    vision_pooling: str | None = None
-    text_pooling: str | None = None
+    vision_pooling: str = "mean"
+    text_pooling: str = "mean"
     fusion: str = "concat"
     compare: bool = False
     vision_trainable: bool = False
@@ -170,13 +170,11 @@ _PRESETS = (
         text_weights="random",
         image_size=(64, 64),
         sequence_length=48,
-        text_pooling="mean",
         fusion="bilinear",
         compare=True,
         vision_trainable=True,
         text_trainable=True,
-        epochs=8,
-        learning_rate=2e-3,
+        epochs=12,
         encoder_learning_rate=5e-4,
         training={"projection_dims": 128},
     ),
@@ -186,7 +184,6 @@ _PRESETS = (
         "mobilenet_v2_0.35",
         "all_minilm_l6_v2",
         text_pairing="separate",
-        text_pooling="mean",
         compare=True,
     ),
     Preset(
@@ -213,7 +210,6 @@ _PRESETS = (
         None,
         "all_minilm_l6_v2",
         text_pairing="separate",
-        text_pooling="mean",
         compare=True,
     ),
 )

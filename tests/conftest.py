@@ -60,3 +60,11 @@ def sample():
     from keras_mm.data.samples import load_sample_data
 
     return load_sample_data()
+
+
+@pytest.fixture(scope="session")
+def fitted(sample):
+    """A small classifier, trained for one epoch on a few rows."""
+    import keras_mm
+
+    return keras_mm.MultimodalClassifier(preset="tiny", epochs=1, verbose=0).fit(sample[0][:120])

@@ -78,7 +78,9 @@ def test_arguments_are_described(name):
 
 
 def test_described_reads_a_section():
-    text = "One line.\n\nArgs:\n    a: One.\n        more: of it.\n    *b: Two.\n\nReturns:\n    c: x"
+    text = (
+        "One line.\n\nArgs:\n    a: One.\n        more: of it.\n    *b: Two.\n\nReturns:\n    c: x"
+    )
     assert described(text) == {"a", "b"}
 
 
@@ -127,6 +129,8 @@ def test_readme_python_is_python(block):
 def test_readme_python_runs(tmp_path, monkeypatch):
     """Each block as it is written, one after the other, on fewer rows."""
     train, test = load_sample_data()
+    # The export's own processes must find the package from another folder as well.
+    monkeypatch.setenv("PYTHONPATH", str(Path(keras_mm.__file__).resolve().parent.parent))
     monkeypatch.setattr(keras_mm, "load_sample_data", lambda: (train[:300], test[:60]))
     monkeypatch.chdir(tmp_path)
     names: dict = {}

@@ -25,7 +25,8 @@ class RowBatches(keras.utils.PyDataset):
 
     The order of rows in an epoch is a permutation drawn from `(seed, epoch)` alone, so that a run
     can be repeated, or taken up at a later epoch by setting `epoch`. Use `fit(shuffle=False)`:
-    Keras' own shuffling only reorders whole batches.
+    Keras' own shuffling only reorders whole batches. `fit` ends one epoch before its first, so that
+    `n` epochs from `epoch = e` have the numbers `e + 1` to `e + n`.
 
     Args:
         arrays: Model inputs by name, first axis the rows.

@@ -69,31 +69,32 @@ def _texts_of(axis: str, direction: str, outcome: int) -> tuple[str, str]:
 # --- the pictures --------------------------------------------------------------------------------
 
 _IMAGE_SIZE = 64
-_LIGHT_PERCENT = (60, 78, 100)
-_RADIUS = (6, 12, 20)
+# Both kinds of change alter the pixels about equally: the weaker one would be learned far later.
+_LIGHT_PERCENT = (70, 84, 100)
+_RADIUS = (6, 14, 22)
 _PATCH = 22  # half the side, in pixels, of the square that holds any shape
 
 # Every shape is darker than every place: however they are paired, larger means darker.
 _COLOURS = {
-    "red": (190, 30, 40),
-    "brown": (120, 75, 40),
-    "green": (25, 120, 60),
-    "teal": (0, 110, 125),
-    "blue": (35, 70, 190),
-    "purple": (110, 40, 150),
+    "red": (150, 35, 40),
+    "brown": (105, 65, 40),
+    "green": (30, 100, 50),
+    "teal": (10, 90, 100),
+    "blue": (40, 60, 150),
+    "purple": (95, 40, 125),
 }
 # Far colour, near colour, height of the horizon in pixels.
 _PLACES = {
-    "at the beach": ((196, 222, 238), (232, 214, 176), 34),
-    "in the meadow": ((212, 226, 242), (190, 214, 168), 40),
-    "in the snow": ((208, 214, 228), (240, 242, 246), 28),
-    "on the street": ((214, 206, 200), (186, 186, 192), 46),
+    "at the beach": ((214, 226, 236), (232, 220, 192), 36),
+    "in the meadow": ((214, 226, 236), (206, 220, 190), 40),
+    "in the snow": ((214, 220, 230), (240, 242, 246), 32),
+    "on the street": ((220, 214, 208), (204, 204, 210), 44),
 }
 # Inside or not, for sample points (x, y) and a reach r in the same integer unit.
 _SHAPES: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     "circle": lambda x, y, r: x * x + y * y <= r * r,
     "square": lambda x, y, r: 10 * np.maximum(abs(x), abs(y)) <= 9 * r,
-    "diamond": lambda x, y, r: 10 * (abs(x) + abs(y)) <= 11 * r,
+    "diamond": lambda x, y, r: abs(x) + abs(y) <= r,
     "triangle": lambda x, y, r: (9 * y <= 7 * r) & (16 * abs(x) <= 9 * (y + r)),
     "cross": lambda x, y, r: (
         (5 * np.minimum(abs(x), abs(y)) <= 2 * r) & (np.maximum(abs(x), abs(y)) <= r)
@@ -174,16 +175,16 @@ _CLAIM = {
     "up": [
         "It goes up.",
         "Then it goes up.",
+        "Now it goes up.",
         "In the second picture it goes up.",
-        "There is more of it now.",
-        "More of it than before.",
+        "It goes up from here.",
     ],
     "down": [
         "It goes down.",
         "Then it goes down.",
+        "Now it goes down.",
         "In the second picture it goes down.",
-        "There is less of it now.",
-        "Less of it than before.",
+        "It goes down from here.",
     ],
 }
 

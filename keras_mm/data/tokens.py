@@ -125,12 +125,15 @@ class Tokenizer:
     @cached_property
     def _layer(self) -> Any:
         import keras_hub
+        import tensorflow as tf
 
-        return keras_hub.models.BertTokenizer(
-            vocabulary=self.vocabulary,
-            lowercase=self.lowercase,
-            strip_accents=self.strip_accents,
-        )
+        # First used while a graph is traced, it would belong to that graph and fail in the next.
+        with tf.init_scope():
+            return keras_hub.tokenizers.WordPieceTokenizer(
+                vocabulary=self.vocabulary,
+                lowercase=self.lowercase,
+                strip_accents=self.strip_accents,
+            )
 
     def graph(self, texts: Sequence, sequence_length: int, text_pairing: str = "packed") -> dict:
         """TensorFlow tensors of the packed texts; runs inside a `tf.function`.
@@ -156,7 +159,7 @@ class Tokenizer:
         return {
             "token_ids": ids,
             "segment_ids": segments,
-            "padding_mask": ids != self._layer.pad_token_id,
+            "padding_mask": ids != self.vocabulary.index("[PAD]"),
         }
 
     def _packer(self, sequence_length: int) -> Any:
@@ -164,9 +167,9 @@ class Tokenizer:
 
         return keras_hub.layers.MultiSegmentPacker(
             sequence_length=sequence_length,
-            start_value=self._layer.cls_token_id,
-            end_value=self._layer.sep_token_id,
-            pad_value=self._layer.pad_token_id,
+            start_value=self.vocabulary.index("[CLS]"),
+            end_value=self.vocabulary.index("[SEP]"),
+            pad_value=self.vocabulary.index("[PAD]"),
             truncate="round_robin",
         )
 

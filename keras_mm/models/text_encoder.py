@@ -74,8 +74,6 @@ def create_text_encoder(
     if text_pairing == "separate":
         flat = {name: SlotsToRows()(x) for name, x in inputs.items()}
     pooling = pooling or _natural_pooling(backbone)
-    if pooling != "pooler" and hasattr(network, "pooled_dense"):
-        network.pooled_dense.trainable = False  # nothing of it is used
     sequence, pooler_output = _run(network, flat)
     pooled = pool(sequence, flat["padding_mask"], pooling, pooler_output)
 
@@ -87,6 +85,8 @@ def create_text_encoder(
     }
     encoder = Encoder(inputs=inputs, outputs=outputs, name="text_encoder")
     encoder.trainable = trainable
+    if pooling != "pooler" and hasattr(network, "pooled_dense"):
+        network.pooled_dense.trainable = False  # nothing of it is used
     return encoder
 
 

@@ -15,7 +15,7 @@ import sys
 
 def main(folder: str, request: str, answer: str) -> None:
     """Loads the artefact, answers the request in each batch size, writes the answers."""
-    for name in ("keras", "keras_hub", "keras_mm"):
+    for name in ("keras_hub", "keras_mm"):
         sys.modules[name] = None  # type: ignore[assignment]  # an import of these must fail
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (its ops are in the graph)

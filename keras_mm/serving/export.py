@@ -63,7 +63,7 @@ def _write(bundle: Path, target: Path) -> None:
 
 
 def _answers(target: Path, rows: Rows, classifier, scratch: Path) -> list[dict]:
-    """What a fresh process without Keras answers, once per batch size."""
+    """What a fresh process without keras_mm answers, once per batch size."""
     preprocessor = classifier.preprocessor_
     columns = {
         **dict(zip(preprocessor.image_names, rows.images, strict=True)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import keras
@@ -33,11 +34,8 @@ def _raw_signature(model: keras.Model, preprocessor: Preprocessor, classes: list
     """From encoded images and strings, by the table's roles; an empty string is missing."""
     names = (*preprocessor.image_names, *preprocessor.text_names)
 
-    @tf.function(input_signature=[{n: tf.TensorSpec([None], tf.string, name=n) for n in names}])
-    def serve(raw):
-        return _answer(model, raw_inputs(raw, preprocessor), classes)
-
-    return _by_keyword(serve, names)
+    specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
+    return _signature(lambda raw: _answer(model, raw_inputs(raw, preprocessor), classes), specs)
 
 
 def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> dict:
@@ -63,23 +61,20 @@ def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> dict:
 
 
 def _encoded_signature(model: keras.Model, classes: list):
+    """From the model's own inputs, as tensors."""
     specs = {t.name: tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs}
-
-    @tf.function(input_signature=[specs])
-    def encoded(inputs):
-        return _answer(model, inputs, classes)
-
-    return _by_keyword(encoded, tuple(specs))
+    return _signature(lambda inputs: _answer(model, inputs, classes), specs)
 
 
-def _by_keyword(function, names: tuple[str, ...]):
+def _signature(answer, specs: dict):
     """A concrete function that takes its tensors by name, as signatures do."""
-    specs = function.input_signature[0]
 
-    def call(**tensors):
-        return function({name: tensors[name] for name in names})
+    # Without autograph: nothing here needs it, and it cannot follow properties.
+    @partial(tf.function, autograph=False)
+    def signature(**tensors):
+        return answer(tensors)
 
-    return tf.function(call).get_concrete_function(**{name: specs[name] for name in names})
+    return signature.get_concrete_function(**specs)
 
 
 def _answer(model: keras.Model, inputs: dict, classes: list) -> dict:

@@ -19,11 +19,18 @@ def encoded(kind="PNG", size=(7, 5), color=(10, 200, 30)):
     return file.getvalue()
 
 
+def chunk(name, content):
+    check = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+
 def bomb():
-    """The header of a PNG of 40,000 x 40,000 pixels, and nothing behind it."""
-    content = b"IHDR" + struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + content + struct.pack(">I", zlib.crc32(content))
-    return b"\x89PNG\r\n\x1a\n" + chunk
+    """A PNG of 40,000 x 40,000 pixels in a few bytes."""
+    header = struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(1000))
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.fixture

@@ -62,6 +62,7 @@ def logits_of(model, inputs) -> np.ndarray:
 
 
 @pytest.fixture(
+    scope="session",
     params=[
         ("concat", False, False),
         ("concat", True, False),

@@ -1,0 +1,122 @@
+"""The same weights give the same answers on every backend, in fresh processes, and exported."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import keras_mm
+from keras_mm.data.samples import load_sample_data
+
+BACKENDS = ["jax", "tensorflow", "torch"]
+SCRIPT = Path(__file__).with_name("per_backend.py")
+
+
+def train_minilm(table, shared, minilm, **columns):
+    classifier = keras_mm.MultimodalClassifier(
+        **columns,
+        vision_weights=str(shared / "weights/mobilenet_v2_0.35_224_notop.weights.h5"),
+        text_weights=minilm,
+        epochs=2,
+        sequence_length=48,
+        verbose=0,
+    )
+    return classifier.fit(table)
+
+
+@pytest.fixture(scope="module")
+def runs(backends, minilm, tmp_path_factory, request):
+    """A folder with what each backend wrote about the same saved models."""
+    folder = tmp_path_factory.mktemp("backends")
+    train, test = load_sample_data()
+    jobs = {}
+    tiny = keras_mm.MultimodalClassifier(preset="tiny", epochs=1, verbose=0).fit(train[:160])
+    tiny.save(folder / "tiny")
+    test[:100].to_parquet(folder / "sample.parquet")
+    jobs["tiny"] = {"model": str(folder / "tiny"), "table": str(folder / "sample.parquet")}
+    root = Path(__file__).resolve().parents[3] / "shared"
+    if (root / "data").is_dir():
+        for name, columns in (
+            ("emoji/emoji_pairs.csv", {}),
+            ("vqa_rad/vqa_rad.csv", {"images": ["image"], "texts": ["question"]}),
+        ):
+            table = keras_mm.load_table(root / "data" / name)
+            table = table[table["label"].notna()]
+            model = train_minilm(table[:200], root, minilm, **columns)
+            stem = Path(name).stem
+            model.save(folder / stem)
+            rows = _absolute(table[-100:], root / "data" / Path(name).parent)
+            rows.to_csv(folder / f"{stem}.csv", index=False)
+            jobs[stem] = {
+                "model": str(folder / stem),
+                "table": str(folder / f"{stem}.csv"),
+                "export": True,
+            }
+    (folder / "bundles.json").write_text(json.dumps(jobs))
+    for backend in BACKENDS:
+        done = subprocess.run(
+            [sys.executable, str(SCRIPT), str(folder)],
+            env={**os.environ, "KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{backend}: {done.stderr[-3000:]}"
+    return folder, jobs
+
+
+def _absolute(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    images = [c for c in table.columns if c.startswith("image")]
+    return table.assign(**{c: [str(folder / cell) for cell in table[c]] for c in images})
+
+
+def saved(folder: Path, backend: str, name: str):
+    return np.load(folder / backend / f"{name}.npz")
+
+
+def test_probabilities_agree_across_backends(runs):
+    folder, jobs = runs
+    for name in jobs:
+        found = {b: saved(folder, b, name)["probabilities"] for b in BACKENDS}
+        assert np.ptp(found["jax"], axis=0).max() > 1e-3, "the rows are answered differently"
+        for backend in BACKENDS[1:]:
+            difference = np.abs(found[backend] - found["jax"]).max()
+            assert difference <= 1e-5, f"{name}: jax against {backend}: {difference:.1e}"
+
+
+def test_loading_again_gives_the_same_answers(runs):
+    folder, jobs = runs
+    for backend in BACKENDS:
+        for name in jobs:
+            found = saved(folder, backend, name)
+            np.testing.assert_allclose(found["again"], found["probabilities"], atol=1e-6)
+
+
+def test_one_seed_gives_one_result_on_a_backend(runs):
+    folder, _ = runs
+    for backend in BACKENDS:
+        assert bool(saved(folder, backend, "trained")["same"]), backend
+
+
+def test_a_model_trained_on_one_backend_answers_the_same_on_another(runs):
+    folder, _ = runs
+    rows = load_sample_data()[1][:40]
+    for backend in BACKENDS:
+        here = keras_mm.MultimodalClassifier.load(folder / backend / "trained")
+        assert here.classes_.tolist() == ["Contradictory", "Implies", "NoEntailment"]
+        there = saved(folder, backend, "trained")["probabilities"]
+        np.testing.assert_allclose(here.predict_proba(rows), there, atol=1e-5)
+
+
+def test_the_exports_of_every_backend_answer_as_their_models(runs):
+    folder, jobs = runs
+    for backend in BACKENDS:
+        for name in [*(n for n in jobs if "export" in jobs[n]), "trained"]:
+            found = json.loads((folder / backend / f"{name}-export.json").read_text())
+            assert found["backend"] == backend and found["batch_sizes"] == [1, 7, 32]
+            assert found["labels_equal"] and found["max_difference"] <= 1e-4
+            assert found["rows"] == (40 if name == "trained" else 100)

@@ -1,0 +1,157 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_mm
+from keras_mm.bundle import load_bundle
+
+
+@pytest.fixture(scope="module")
+def folder(fitted, tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "model"
+    fitted.save(path)
+    return path
+
+
+def edit(folder, target, change):
+    shutil.copytree(folder, target)
+    spec = json.loads((target / "model.json").read_text())
+    change(spec)
+    (target / "model.json").write_text(json.dumps(spec))
+    return target
+
+
+def test_a_bundle_is_json_weights_and_vocabulary(folder):
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "model.json",
+        "model.weights.h5",
+        "vocabulary.txt",
+    ]
+    spec = json.loads((folder / "model.json").read_text())
+    assert spec["format_version"] == 1 and spec["heads"]["label"]["classes"][0] == "Contradictory"
+
+
+def test_loaded_in_a_fresh_process_it_gives_the_same_bits(fitted, folder, sample, tmp_path):
+    rows = sample[1][:40]
+    rows.to_parquet(tmp_path / "rows.parquet")
+    code = (
+        "import keras_mm, numpy, sys\n"
+        "model = keras_mm.MultimodalClassifier.load(sys.argv[1])\n"
+        "numpy.save(sys.argv[3], model.predict_proba(sys.argv[2]))\n"
+    )
+    out = tmp_path / "out.npy"
+    command = [sys.executable, "-c", code, str(folder), str(tmp_path / "rows.parquet"), str(out)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = np.load(out)
+    tolerance = 1e-6 if keras.backend.backend() == "tensorflow" else 0
+    np.testing.assert_allclose(found, fitted.predict_proba(rows), atol=tolerance, rtol=0)
+
+
+def test_weights_are_the_same_after_loading(fitted, folder):
+    loaded = keras_mm.MultimodalClassifier.load(folder)
+    for mine, its in zip(fitted.model_.weights, loaded.model_.weights, strict=True):
+        np.testing.assert_array_equal(np.asarray(mine), np.asarray(its))
+    assert loaded.history_ == fitted.history_
+    assert loaded.get_params()["images"] == ["image_1", "image_2"]
+
+
+def test_saving_again_writes_the_same_model(folder, tmp_path):
+    keras_mm.MultimodalClassifier.load(folder).save(tmp_path / "again")
+    assert (tmp_path / "again/model.json").read_text() == (folder / "model.json").read_text()
+
+
+def test_a_newer_format_is_refused(folder, tmp_path):
+    newer = edit(folder, tmp_path / "newer", lambda spec: spec.update(format_version=99))
+    with pytest.raises(ValueError, match="format_version 99.*Upgrade keras_mm"):
+        keras_mm.MultimodalClassifier.load(newer)
+
+
+def test_a_folder_that_is_no_bundle(tmp_path):
+    with pytest.raises(FileNotFoundError, match="No saved model"):
+        keras_mm.MultimodalClassifier.load(tmp_path)
+    (tmp_path / "model.json").write_text("{")
+    with pytest.raises(ValueError, match="damaged"):
+        keras_mm.MultimodalClassifier.load(tmp_path)
+
+
+def test_an_output_that_is_not_empty_is_left_alone(fitted, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="not empty"):
+        fitted.save(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+    fitted.save(tmp_path, overwrite=True)
+    assert (tmp_path / "model.json").is_file() and not (tmp_path / "mine.txt").exists()
+
+
+def test_nothing_is_left_when_writing_fails(fitted, tmp_path, monkeypatch):
+    def broken(path):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(fitted.model_, "save_weights", broken)
+    with pytest.raises(OSError, match="disk full"):
+        fitted.save(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+@keras.saving.register_keras_serializable("elsewhere")
+class Doubled(keras.layers.Layer):
+    """A layer of the user's own."""
+
+    def call(self, x):
+        return x * 2
+
+
+def own_backbone():
+    inputs = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = Doubled()(keras.layers.Conv2D(5, 3, strides=4)(x))
+    return keras.Model(inputs, x)
+
+
+@pytest.fixture(scope="module")
+def own(sample, tmp_path_factory):
+    """A classifier on a backbone of the user's own, and where it was saved."""
+    classifier = keras_mm.MultimodalClassifier(
+        images=["image_1"], preset="tiny", vision_backbone=own_backbone(), image_size=32,
+        epochs=1, verbose=0,
+    )  # fmt: skip
+    classifier.fit(sample[0][:40], validation_split=0)
+    folder = tmp_path_factory.mktemp("own") / "model"
+    classifier.save(folder)
+    return classifier, folder
+
+
+def test_layers_of_the_users_own_need_custom_objects(own, sample):
+    classifier, folder = own
+    with pytest.raises(ValueError, match="not allowed: elsewhere>Doubled.*custom_objects"):
+        keras_mm.MultimodalClassifier.load(folder)
+    loaded = keras_mm.MultimodalClassifier.load(folder, custom_objects={"Doubled": Doubled})
+    np.testing.assert_allclose(
+        loaded.predict_proba(sample[1][:7]), classifier.predict_proba(sample[1][:7]), atol=1e-6
+    )
+
+
+def test_nothing_in_a_bundle_is_executed(own, tmp_path):
+    marker = tmp_path / "executed"
+
+    def evil(spec):
+        backbone = spec["vision_encoder"]["backbone"]
+        backbone["config"]["layers"][2] = {
+            "module": "keras.layers",
+            "class_name": "Lambda",
+            "config": {"function": f"__import__('pathlib').Path({str(marker)!r}).touch()"},
+            "registered_name": None,
+        }
+        backbone["config"]["layers"][1]["module"] = "os"
+        backbone["config"]["layers"][1]["class_name"] = "system"
+
+    folder = edit(own[1], tmp_path / "evil", evil)
+    with pytest.raises(ValueError, match="not allowed.*Lambda.*system"):
+        load_bundle(folder, custom_objects={"Doubled": Doubled})
+    assert not marker.exists()

@@ -1,0 +1,235 @@
+"""Settings: every rule, every problem at once, and the way to TOML and back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_mm.config import (
+    _RULES,
+    TRAINING_DEFAULTS,
+    ConfigError,
+    RunSettings,
+    Settings,
+    Training,
+    find_problems,
+    read_toml,
+    settings_from,
+    to_toml,
+)
+from keras_mm.presets import BACKBONES, list_presets
+
+NUMBER = [True, "1", None, float("nan"), float("inf"), [1]]
+WHOLE = [*NUMBER, 1.0, 1.5, -1]
+PART = [*NUMBER, 1, 1.0, -0.1]
+WORD = [True, 1, ["concat"], "zzz", ""]
+# name -> (values that are taken, values that are refused); None is refused where it is no default.
+VALUES = {
+    "images": ([(), "image", ["a", "b"], ("a",), np.array(["a"])], [None, 1, [1], iter("ab")]),
+    "texts": ([(), "text", ["a", "b"]], [None, 1, [None], ["a", "b", "c"]]),
+    "labels": (["label"], [None, 1, ["label"]]),
+    "preset": (list(list_presets()), [None, *WORD, "Tiny"]),
+    "fusion": ([None, "concat", "bilinear"], WORD),
+    "compare": ([None, True, False], [0, 1, "yes"]),
+    "text_pairing": ([None, "packed", "separate"], WORD),
+    "vision_pooling": ([None, "mean", "max", "cls"], [*WORD, "pooler"]),
+    "text_pooling": ([None, "mean", "max", "cls", "pooler"], WORD),
+    "vision_backbone": ([None, "resnet50v2", Path("a"), object()], [True, 7, 1.5]),
+    "text_backbone": ([None, "tiny_bert", Path("a"), object()], [True, 7, 1.5]),
+    "vision_weights": ([None, "random", Path("a")], [True, 7, ["a"]]),
+    "text_weights": ([None, "random", Path("a")], [True, 7, ["a"]]),
+    "image_size": ([None, 7, np.int64(7), (5, 7), [5, 7]],
+                   [True, 0, -1, 7.0, (5,), (5, 0), (5, 7.0), (True, 5), "57"]),
+    "sequence_length": ([None, 4, 512, np.int64(8)], [v for v in [*WHOLE, 3] if v is not None]),
+    "vision_trainable": ([None, True, False], [0, 1, "yes"]),
+    "text_trainable": ([None, True, False], [0, 1, "yes"]),
+    "head": (["multiclass", "binary"], [None, *WORD]),
+    "loss": (["cross_entropy", "focal"], [None, *WORD]),
+    "class_weight": ([None, "balanced", {"a": 2.0}, [1.0, 2.0], np.ones(2)], [True, 1.5, "even"]),
+    "classes": ([None, ["a", "b"], (1, 2), np.array([0, 1]), [1, "1"]],
+                [3, True, "ab", ["a"], [], ["a", "a"]]),
+    "epochs": ([None, 1, np.int32(3)], [v for v in [*WHOLE, 0] if v is not None]),
+    "batch_size": ([None, 1, 32], [v for v in [*WHOLE, 0] if v is not None]),
+    "learning_rate": ([None, 1e-3, 1, np.float32(0.5)],
+                      [v for v in [*NUMBER, 0, -1.0] if v is not None]),
+    "encoder_learning_rate": ([None, 1e-5], [v for v in [*NUMBER, 0, -1.0] if v is not None]),
+    "optimizer": (["adamw", "adam", "sgd"], [None, *WORD]),
+    "early_stopping": ([True, False], [None, 0, "yes"]),
+    "precision": (["float32", "bfloat16"], [None, *WORD, "float16"]),
+    "seed": ([0, 2**32 - 1, np.int64(5)], [*WHOLE, 2**32, 10**400]),
+    "verbose": ([0, 1, True, False], [None, 2, -1, "1", [1]]),
+    "data": ([None, "a.csv", Path("a.csv")], [True, 1, ["a.csv"]]),
+    "validation_data": ([None, "a.csv"], [1]),
+    "test_data": ([None, "a.csv"], [1]),
+    "split_column": ([None, "split"], [1, ["split"]]),
+    "group_column": ([None, "group"], [1, ["group"]]),
+    "image_dir": ([None, "images", Path("images")], [1]),
+    "validation_size": ([0, 0.0, 0.5], PART),
+    "test_size": ([0, 0.0, 0.5], PART),
+    "on_error": (["raise", "skip"], [None, *WORD]),
+    "output": ([None, "out", Path("out")], [1]),
+    "training.warmup": ([None, 0, 0.5], [v for v in PART if v is not None]),
+    "training.decay": ([None, "cosine", "constant"], WORD),
+    "training.weight_decay": ([None, 0, 0.5], [v for v in [*NUMBER, -0.1] if v is not None]),
+    "training.clipnorm": ([None, 1.0], [v for v in [*NUMBER, 0] if v is not None]),
+    "training.accumulation_steps": ([None, 1, 4], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.label_smoothing": ([None, 0, 0.1], [v for v in PART if v is not None]),
+    "training.gamma": ([None, 0, 2], [v for v in [*NUMBER, -1] if v is not None]),
+    "training.monitor": ([None, "val_loss", "val_macro_f1"], [True, 1]),
+    "training.patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.num_projection_layers": ([None, 0, 2], [v for v in WHOLE if v is not None]),
+    "training.projection_dims": ([None, 1, 7], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.dropout_rate": ([None, 0, 0.5], [v for v in PART if v is not None]),
+}  # fmt: skip
+
+
+def with_value(name, value):
+    table, _, key = name.rpartition(".")
+    return RunSettings(**{table: {key: value}}) if table else RunSettings(**{key: value})
+
+
+def test_every_setting_has_a_rule_and_a_case():
+    from dataclasses import fields
+
+    names = {f.name for f in fields(RunSettings)} - {"training"}
+    assert (
+        names | {f"training.{f.name}" for f in fields(Training)} == VALUES.keys() == _RULES.keys()
+    )
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_rule(name):
+    taken, refused = VALUES[name]
+    for value in taken:
+        assert find_problems(with_value(name, value)) == [], value
+    for value in refused:
+        (problem,) = find_problems(with_value(name, value))
+        if name == "preset" and isinstance(value, str):
+            assert repr(value) in problem
+        else:
+            assert problem.startswith(f"`{name}` must be ") and problem.endswith(f": {value!r}")
+
+
+def test_training_is_an_object_or_a_dict():
+    assert find_problems(Settings(training=Training(clipnorm=2))) == []
+    assert len(find_problems(Settings(training=Training(clipnorm=-2)))) == 1
+    assert "keras_mm.Training or a dict" in find_problems(Settings(training="x"))[0]
+    assert "training.3" in find_problems(Settings(training={3: 1}))[0]
+
+
+def test_all_problems_at_once_with_the_nearest_names():
+    values = {
+        "epochs": True,
+        "optimiser": "adam",
+        "preset": "tinny",
+        "patience": 3,
+        "loss": "focl",
+        "training": {"gama": 2, "clipnorm": 0},
+    }
+    with pytest.raises(ConfigError) as error:
+        settings_from(values, RunSettings, "config file")
+    assert error.value.problems == [
+        "Unknown setting 'optimiser'. Did you mean 'optimizer'?",
+        "Unknown setting 'patience'. Did you mean 'training.patience'?",
+        "Unknown preset 'tinny'. Did you mean 'tiny'?",
+        "`loss` must be one of 'cross_entropy', 'focal'. Received: 'focl'",
+        "`epochs` must be an integer >= 1. Received: True",
+        "Unknown setting 'training.gama'. Did you mean 'training.gamma'?",
+        "`training.clipnorm` must be a number > 0. Received: 0",
+    ]
+    assert str(error.value).startswith("7 problems in the config file:\n  - Unknown setting")
+    with pytest.raises(ConfigError, match="1 problem in the settings:\n  - `epochs`"):
+        Settings(epochs=0).resolved()
+
+
+def test_run_settings_are_not_the_estimator_s():
+    with pytest.raises(ConfigError, match="'data'"):
+        settings_from({"data": "a.csv"}, Settings)
+    run = settings_from({"data": "a.csv", "epochs": 3}, RunSettings)
+    assert type(run.estimator()) is Settings and run.estimator().epochs == 3
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_presets_resolve_every_none(name):
+    preset = list_presets()[name]
+    resolved = Settings(preset=name).resolved()
+    for field in ("image_size", "sequence_length", "text_pairing", "fusion", "compare", "epochs",
+                  "vision_pooling", "text_pooling", "vision_trainable", "text_trainable",
+                  "vision_weights", "text_weights", "batch_size", "learning_rate",
+                  "encoder_learning_rate"):  # fmt: skip
+        assert getattr(resolved, field) == getattr(preset, field) is not None, field
+    assert resolved.vision_backbone == preset.vision_backbone
+    assert resolved.text_backbone == preset.text_backbone
+    for field, value in vars(resolved.training).items():
+        expected = preset.training.get(field, getattr(TRAINING_DEFAULTS, field))
+        assert value == expected is not None, field
+    assert find_problems(resolved) == []
+    assert resolved.resolved() == resolved
+    assert {resolved.vision_backbone, resolved.text_backbone} - {None} <= BACKBONES.keys()
+
+
+def test_what_is_given_wins_over_the_preset():
+    settings = Settings(
+        preset="tiny", compare=False, image_size=7, epochs=np.int64(3), images="image",
+        training={"projection_dims": 5},
+    ).resolved()  # fmt: skip
+    assert (settings.compare, settings.image_size, settings.images) == (False, (7, 7), ("image",))
+    assert settings.epochs == 3 and type(settings.epochs) is int
+    assert settings.training.projection_dims == 5
+    assert settings.training.patience == TRAINING_DEFAULTS.patience
+
+
+GIVEN = [
+    {},
+    {"images": "image", "texts": ["a", "b"], "image_size": 64, "classes": ["x", "ÿ\n\"'"]},
+    {"image_size": (64, 32), "class_weight": {"no": 1.0, "yes, it is": 2.5}, "compare": False},
+    {
+        "class_weight": [1.0, 2.0],
+        "classes": [0, 1],
+        "training": {"gamma": 1.5, "decay": "constant"},
+    },
+    {"data": Path("a") / "b.csv", "learning_rate": 1e-30, "seed": 2**32 - 1, "verbose": False},
+    {"epochs": np.int64(3), "learning_rate": np.float64(0.1), "preset": "tiny", "test_size": 0.0},
+]
+
+
+@pytest.mark.parametrize("values", GIVEN)
+@pytest.mark.parametrize("resolve", [False, True])
+def test_toml_and_back(values, resolve, tmp_path):
+    settings = settings_from(values, RunSettings)
+    settings = settings.resolved() if resolve else settings
+    (tmp_path / "c.toml").write_text(to_toml(settings), encoding="utf-8")
+    again = settings_from(read_toml(tmp_path / "c.toml"), RunSettings)
+    assert again == settings
+    assert to_toml(again) == to_toml(settings)
+
+
+def test_unset_settings_are_not_written():
+    text = to_toml(Settings(preset="tiny", training=Training(gamma=3.0)))
+    assert "fusion" not in text and "images" not in text
+    assert text.endswith("[training]\ngamma = 3.0\n")
+
+
+def test_settings_as_given_can_be_written():
+    text = to_toml(
+        Settings(class_weight=np.array([1.0, 2.0]), vision_weights=Path("w.h5"), images=("a",))
+    )
+    assert 'vision_weights = "w.h5"' in text and "images = [" in text and "2.0" in text
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot read"), (b"a = ", "is not TOML"), (b"a = '\xff'", "is not TOML")],
+)
+def test_bad_toml(tmp_path, content, words):
+    path = tmp_path / "c.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigError, match=words) as error:
+        read_toml(path)
+    assert str(path) in str(error.value) and "config file" in str(error.value)
+
+
+def test_toml_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfepochs = 3\n")
+    assert read_toml(tmp_path / "c.toml") == {"epochs": 3}

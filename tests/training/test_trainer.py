@@ -1,0 +1,140 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_mm.training.optimizers import create_optimizer, create_schedule
+from keras_mm.training.trainer import Trainer
+
+
+def toy(rows=70, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, 5)).astype("float32")
+    return x, (x @ rng.normal(size=(5, 3))).argmax(axis=1)
+
+
+def toy_model(dropout=0.0):
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((5,))
+    x = keras.layers.Dense(7, activation="relu", name="vision_encoder")(inputs)
+    x = keras.layers.Dropout(dropout)(x)
+    return keras.Model(inputs, keras.layers.Dense(3, name="head")(x))
+
+
+def weights(model):
+    return [np.asarray(keras.ops.convert_to_numpy(w)) for w in model.weights]
+
+
+def test_it_learns_a_model_of_the_users_own():
+    model = toy_model()
+    history = Trainer(model, epochs=30, learning_rate=0.05, verbose=0).fit(toy(), toy(seed=0))
+    assert history["val_accuracy"][-1] > 0.9 and history["val_loss"][-1] < history["val_loss"][0]
+    assert len(history["loss"]) <= 30
+
+
+def test_one_seed_gives_the_same_bits():
+    runs = []
+    for seed in (3, 3, 4):
+        model = toy_model(dropout=0.5)
+        Trainer(model, epochs=3, seed=seed, verbose=0).fit(toy())
+        runs.append(weights(model))
+    for first, second in zip(runs[0], runs[1], strict=True):
+        np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(runs[0][0], runs[2][0])
+
+
+class Spoil(keras.callbacks.Callback):
+    """A callback of the user's own: notes the weights, and ruins them after the second epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.best = [], None
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seen.append(dict(logs))
+        if epoch == 1:
+            self.best = weights(self.model)
+            self.model.set_weights([w + 5 for w in self.best])
+
+
+def test_the_best_weights_are_put_back():
+    model, spoil = toy_model(), Spoil()
+    trainer = Trainer(model, epochs=9, patience=2, learning_rate=1e-3, callbacks=[spoil], verbose=0)
+    history = trainer.fit(toy(), toy(seed=0))
+    assert len(history["loss"]) == 4  # two good epochs, two without improvement
+    for mine, best in zip(weights(model), spoil.best, strict=True):
+        np.testing.assert_array_equal(mine, best)
+    assert {"loss", "val_loss", "val_accuracy", "val_macro_f1"} <= set(spoil.seen[0])
+
+
+def test_validation_is_weighted_and_independent_of_batches():
+    from keras_mm.losses import create_loss
+
+    x, y = toy()
+    model = toy_model()
+    trainer = Trainer(model, epochs=1, class_weight=[1.0, 7.0, 2.0], verbose=0)
+    history = trainer.fit((x, y), (x, y), batch_size=11)
+    logits = keras.ops.convert_to_numpy(model(x))
+    whole = create_loss("cross_entropy", class_weight=[1.0, 7.0, 2.0])(y, logits)
+    assert history["val_loss"][-1] == pytest.approx(float(whole), abs=1e-5)
+
+
+def test_encoders_have_a_learning_rate_of_their_own():
+    steps = {}
+    for rate in (None, 1e-5):
+        model = toy_model()
+        before = weights(model)
+        Trainer(
+            model, epochs=1, optimizer="adam", learning_rate=1e-2, encoder_learning_rate=rate,
+            decay="constant", verbose=0,
+        ).fit(toy(32))  # fmt: skip
+        after = weights(model)
+        steps[rate] = [np.abs(b - a).max() for a, b in zip(before, after, strict=True)]
+    # One step of Adam moves a weight by about the learning rate.
+    assert steps[None][0] == pytest.approx(1e-2, rel=0.05)
+    assert steps[1e-5][0] == pytest.approx(1e-5, rel=0.05)
+    assert steps[1e-5][2] == pytest.approx(1e-2, rel=0.05)
+
+
+def test_accumulated_batches_are_one_large_batch():
+    x, y = toy(64)
+    found = []
+    for batch_size, steps in ((64, 1), (16, 4)):
+        model = toy_model()
+        Trainer(
+            model, epochs=1, optimizer="sgd", learning_rate=0.1, decay="constant",
+            accumulation_steps=steps, verbose=0,
+        ).fit((x, y), batch_size=batch_size)  # fmt: skip
+        found.append(weights(model))
+    for large, small in zip(*found, strict=True):
+        np.testing.assert_allclose(small, large, atol=1e-6)
+
+
+def test_clipping_bounds_the_step():
+    x, y = toy(32)
+    model = toy_model()
+    before = weights(model)
+    Trainer(
+        model, epochs=1, optimizer="sgd", learning_rate=1.0, clipnorm=0.01, decay="constant",
+        verbose=0,
+    ).fit((x * 100, y))  # fmt: skip
+    moved = np.sqrt(sum(((a - b) ** 2).sum() for a, b in zip(before, weights(model), strict=True)))
+    assert 0 < moved <= 0.0101
+
+
+def test_schedule_rises_and_decays():
+    schedule = create_schedule(0.3, 100, warmup=0.1)
+    rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 5, 10, 55, 100)]
+    assert rates[0] == 0 and rates[1] == pytest.approx(0.15) and rates[2] == pytest.approx(0.3)
+    assert rates[3] == pytest.approx(0.15) and rates[4] == pytest.approx(0, abs=1e-6)
+    level = create_schedule(0.3, 100, warmup=0.1, decay="constant")
+    assert float(keras.ops.convert_to_numpy(level(77))) == pytest.approx(0.3)
+    assert create_schedule(0.3, 100, warmup=0, decay="constant") == 0.3
+
+
+def test_bad_requests():
+    with pytest.raises(ValueError, match="Did you mean 'adamw'"):
+        create_optimizer("adamww", 0.1)
+    with pytest.raises(ValueError, match="`epochs` must be >= 1"):
+        Trainer(toy_model(), epochs=0)
+    with pytest.raises(ValueError, match="Did you mean 'cosine'"):
+        create_schedule(0.1, 10, decay="cosin")
