@@ -15,12 +15,13 @@ from sklearn.exceptions import NotFittedError
 
 from keras_mm.bundle import build_model, load_bundle, save_bundle
 from keras_mm.config import ConfigError, Settings, Training
+from keras_mm.data.columns import missing_columns
 from keras_mm.data.dataset import RowBatches, rows_in_batches
 from keras_mm.data.labels import find_classes, label_value
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import Rows, read_rows
+from keras_mm.data.rows import Problem, Rows, TableError, read_rows
 from keras_mm.data.splits import stratified_split
-from keras_mm.data.tables import guess_columns, load_table
+from keras_mm.data.tables import guess_columns, load_table, table_name
 from keras_mm.features.engine import encode_rows, predict_logits
 from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.metrics.probabilities import probabilities
@@ -84,8 +85,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     Example:
         >>> import keras_mm
         >>> train, test = keras_mm.load_sample_data()
-        >>> classifier = keras_mm.MultimodalClassifier(preset="tiny", epochs=1, verbose=0)
-        >>> classifier.fit(train[:60]).predict(test[:2]).shape
+        >>> classifier = keras_mm.MultimodalClassifier(
+        ...     texts=["text_1"], preset="tiny", text_trainable=False, epochs=1, verbose=0
+        ... )
+        >>> classifier.fit(train[:90]).predict(test[:2]).shape
         (2,)
     """
 
@@ -192,6 +195,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         settings = self._settings().resolved()
         table = _with_labels(load_table(data, image_dir=image_dir), y, settings.labels)
         settings = _checked_compare(self.compare, _with_columns(settings, table))
+        self._start(settings, table)
         validation = None
         if validation_data is not None:
             validation = load_table(validation_data, image_dir=image_dir)
@@ -199,7 +203,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             table, validation, _ = stratified_split(
                 table, settings.labels, val_size=validation_split, groups=groups, seed=settings.seed
             )
-        self._start(settings, table, on_error)
         rows = self._rows(table, image_dir, on_error, labelled=True)
         self.skipped_ = rows.skipped
         weight = resolve_class_weight(settings.class_weight, rows.labels, list(self.classes_))
@@ -218,7 +221,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data: As in `fit`; also a list of dicts, or one dict for one row.
             image_dir: Folder that image paths are relative to.
         """
-        return self.classes_[self.predict_proba(data, image_dir=image_dir).argmax(axis=1)]
+        found = self.predict_proba(data, image_dir=image_dir)
+        return self.classes_[found.argmax(axis=1)]
 
     def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> np.ndarray:
         """Probabilities, shape `(num_rows, num_classes)`, columns in the order of `classes_`."""
@@ -299,8 +303,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     ) -> dict:
         """Writes a SavedModel that answers raw images and strings, and proves it.
 
-        The artefact is loaded in a fresh process without keras_mm and compared with this model, row by
-        row; where it differs, nothing is left.
+        The artefact is loaded in a fresh process without keras_mm and compared with this model,
+        row by row; where it differs, nothing is left.
 
         Args:
             folder: Where to write; must be vacant.
@@ -343,10 +347,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             on_error=on_error,
         )
 
-    def _start(self, settings: Settings, table: pd.DataFrame, on_error: str) -> None:
-        """Classes and settings of a run; everything that can be wrong before any work."""
-        if settings.labels not in table.columns:
-            read_rows(table, labels=settings.labels, classes=())  # says which is nearest
+    def _start(self, settings: Settings, table: pd.DataFrame) -> None:
+        """Settings and classes of a run; what is wrong with the columns is told before any work."""
+        absent = missing_columns(table, [*settings.images, *settings.texts, settings.labels])
+        if absent:
+            raise TableError([Problem(None, None, table_name(table), text) for text in absent])
         found = find_classes(table[settings.labels])
         if len(found) < 2 and settings.classes is None:
             raise ValueError(

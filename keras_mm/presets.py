@@ -230,6 +230,9 @@ def list_presets() -> dict[str, Preset]:
 def get_preset(name: str) -> Preset:
     """One preset.
 
+    Args:
+        name: Name of a preset, see `list_presets`.
+
     Raises:
         ValueError: if there is none of this name; the nearest is offered.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class PretrainedError(RuntimeError):
-    """Pretrained files that could not be had; says what, from where, and how to give them by hand."""
+    """Pretrained files that could not be had: what, from where, and how to give them by hand."""
 
 
 def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: Any) -> Any:

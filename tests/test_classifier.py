@@ -113,7 +113,7 @@ def test_all_mistakes_of_a_call_are_told_at_once(sample):
 def test_bad_requests(sample, options, change, message):
     keywords = {**TEXT_ONLY, **options}
     with pytest.raises(ValueError, match=message):
-        keras_mm.MultimodalClassifier(**keywords).fit(sample[0][:30].assign(**change))
+        keras_mm.MultimodalClassifier(**keywords).fit(sample[0][:90].assign(**change))
 
 
 def test_a_label_never_seen_in_training(fitted, sample):
@@ -125,6 +125,7 @@ def test_a_label_never_seen_in_training(fitted, sample):
 
 def test_skipped_rows_are_listed(sample):
     table = sample[0][:60].copy()
+    table["text_1"] = table["text_1"].astype(object)
     table.loc[table.index[3], "text_1"] = 7
     model = keras_mm.MultimodalClassifier(**TEXT_ONLY, text_trainable=False)
     with pytest.warns(UserWarning, match="1 of"):

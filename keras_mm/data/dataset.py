@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
+from threading import Lock
 from typing import Any
 
 import keras
@@ -36,7 +38,8 @@ class RowBatches(keras.utils.PyDataset):
         batch_size: Rows of a batch; the last one may be smaller.
         shuffle: Whether to permute the rows in each epoch.
         seed: Seed of the permutation.
-        workers: Threads that make batches ahead of the model; 0 makes them in the caller's.
+        workers: Threads that decode the batches to come while the model works, for batches that
+            are asked for in order; 0 decodes in the caller's.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class RowBatches(keras.utils.PyDataset):
         seed: int = 0,
         workers: int = 0,
     ):
-        super().__init__(workers=max(workers, 1), use_multiprocessing=False)
+        # Not Keras' own workers: what they made of one epoch but did not hand out, they hand out in
+        # the next, so that rows come twice or not at all.
+        super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
@@ -63,21 +68,43 @@ class RowBatches(keras.utils.PyDataset):
         distinct = {image_key(c) for cells in self.images.values() for c in cells if c is not None}
         size = len(distinct) * math.prod(image_size or ()) * 3
         self._keep_decoded = size <= _DECODED_LIMIT
+        self._threads = workers if self.images else 0
+        self._pool = ThreadPoolExecutor(self._threads) if self._threads else None
+        self._ahead: dict[tuple[int, int], Future] = {}
+        self._last, self._lock = -1, Lock()
 
     def __len__(self) -> int:
         return math.ceil(self.num_rows / self.batch_size)
 
-    def order(self) -> np.ndarray:
-        """Row positions in this epoch's order."""
+    def order(self, epoch: int | None = None) -> np.ndarray:
+        """Row positions in the order of `epoch`, by default the present one."""
         if not self.shuffle:
             return np.arange(self.num_rows)
-        return np.random.default_rng([self.seed, self.epoch]).permutation(self.num_rows)
+        epoch = self.epoch if epoch is None else epoch
+        return np.random.default_rng([self.seed, epoch]).permutation(self.num_rows)
 
     def __getitem__(self, index: int) -> Any:
         """Batch `index` of the epoch: inputs, or `(inputs, labels)`."""
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
-        rows = self.order()[index * self.batch_size : (index + 1) * self.batch_size]
+        if self._pool is None:
+            return self._batch(self.epoch, index)
+        return self._started(index).result()
+
+    def _started(self, index: int) -> Future:
+        """The batch in the making; those behind it are started too."""
+        with self._lock:
+            in_order = index in (0, self._last + 1)  # else Keras shuffles, and any may be next
+            stop = min(index + 1 + (self._threads if in_order else 0), len(self))
+            keys = [(self.epoch, i) for i in range(index, stop)]
+            self._ahead = {
+                key: self._ahead.get(key) or self._pool.submit(self._batch, *key) for key in keys
+            }
+            self._last = index
+            return self._ahead[keys[0]]
+
+    def _batch(self, epoch: int, index: int) -> Any:
+        rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         inputs = {name: array[rows] for name, array in self.arrays.items()}
         for name, cells in self.images.items():
             inputs[name] = np.stack([self._image(cells[row]) for row in rows]).astype("float32")
@@ -118,7 +145,7 @@ class MultimodalDataset(RowBatches):
         seed: Seed of the permutation.
         image_dir: Folder that image paths are relative to.
         on_error: `"raise"` or `"skip"`, for rows that cannot be used.
-        workers: Threads that prepare batches.
+        workers: Threads that decode images ahead of the model.
 
     Raises:
         TableError: with every problem of the table.

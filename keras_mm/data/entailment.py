@@ -84,7 +84,9 @@ def _csv_file(path: Path) -> Path:
 def _read(source: Path) -> pd.DataFrame:
     try:
         # Only an empty cell is missing: "NA" and "None" are things that people write.
-        table = pd.read_csv(source, dtype=str, na_values=[""], encoding="utf-8")
+        table = pd.read_csv(
+            source, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8"
+        )
     except (ValueError, OSError) as error:
         raise ValueError(f"{str(source)!r} cannot be read as a CSV file: {error}") from error
     missing = [column for column in _COLUMNS if column not in table]

@@ -79,7 +79,13 @@ def plot_rows(
     return figure
 
 
-def _check(table, images, texts, labels, num_rows) -> None:
+def _check(
+    table: pd.DataFrame,
+    images: Sequence[str],
+    texts: Sequence[str],
+    labels: str | None,
+    num_rows: int,
+) -> None:
     for name, columns in (("images", images), ("texts", texts)):
         if isinstance(columns, str):
             raise ValueError(f"{name} must be a list of columns. Received: {columns!r}")

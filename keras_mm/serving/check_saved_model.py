@@ -1,4 +1,4 @@
-"""Runs a SavedModel on raw rows with TensorFlow alone. A script: it imports nothing of ours.
+"""Runs a SavedModel on raw rows with TensorFlow and tensorflow_text; nothing of ours is imported.
 
     python -I check_saved_model.py FOLDER REQUEST.json ANSWER.json
 

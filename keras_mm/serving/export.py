@@ -59,7 +59,11 @@ def export_classifier(
 
 def _write(bundle: Path, target: Path) -> None:
     command = [sys.executable, "-m", "keras_mm.serving.saved_model", str(bundle), str(target)]
-    _run(command, "writing the SavedModel", {"KERAS_BACKEND": "tensorflow"})
+    # The child finds this package where this process found it.
+    package = str(Path(__file__).parents[2])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    environment = {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": path}
+    _run(command, "writing the SavedModel", environment)
 
 
 def _answers(target: Path, rows: Rows, classifier, scratch: Path) -> list[dict]:

@@ -132,7 +132,8 @@ class Trainer:
 
     def _classes(self, dataset) -> list:
         named = getattr(dataset, "classes", None)
-        width = self.model.output_shape[-1] if not isinstance(self.model.output, dict) else 0
+        shape = self.model.output_shape
+        width = 0 if isinstance(shape, dict | list) else shape[-1]
         return list(named) if named else list(range(max(width, 2)))
 
     def _loss(self, dataset, classes: list):

@@ -117,6 +117,20 @@ def test_without_labels_there_are_inputs_alone(table, preprocessor):
     assert isinstance(dataset[0], dict) and dataset.classes is None
 
 
+@pytest.mark.parametrize("order", [[0, 1, 2, 0, 1, 2], [2, 0, 1, 1, 2, 2], [0, 2, 1, 0]])
+def test_batches_asked_for_in_any_order(order):
+    def batches(workers):
+        images = {"image": [scene(row) for row in range(ROWS)]}
+        return RowBatches({}, images=images, image_size=(5, 7), batch_size=BATCH, shuffle=True,
+                          workers=workers)  # fmt: skip
+
+    plain, ahead = batches(0), batches(2)
+    for epoch in (0, 1, 0):
+        plain.epoch = ahead.epoch = epoch
+        for index in order:
+            np.testing.assert_array_equal(ahead[index]["image"], plain[index]["image"])
+
+
 def test_threads_get_the_same_batches(table, preprocessor):
     dataset = MultimodalDataset(table, preprocessor, **COLUMNS, batch_size=3, workers=4)
     expected = [dataset[i] for i in range(len(dataset))]
@@ -136,8 +150,8 @@ def test_what_a_model_sees_in_fit(workers):
     Keras ends an epoch before the first one, on every backend: the numbers start at 1.
     """
     dataset = RowBatches(
-        {"row": np.arange(ROWS)[:, None].astype("float32")}, labels=np.arange(ROWS),
-        batch_size=BATCH, shuffle=True, seed=3, workers=workers,
+        {}, images={"image": [scene(row) for row in range(ROWS)]}, image_size=(5, 7),
+        labels=np.arange(ROWS), batch_size=BATCH, shuffle=True, seed=3, workers=workers,
     )  # fmt: skip
     seen = []
 
@@ -146,11 +160,9 @@ def test_what_a_model_sees_in_fit(workers):
             seen.extend(keras.ops.convert_to_numpy(y_true).astype(int).ravel().tolist())
         return keras.ops.mean(y_pred)
 
-    row = keras.Input((1,), name="row")
-    model = keras.Model({"row": row}, keras.layers.Dense(1)(row))
+    image = keras.Input((5, 7, 3), name="image")
+    model = keras.Model({"image": image}, keras.layers.Dense(1)(image))
     model.compile("sgd", loss=record, run_eagerly=True)
-    model.build({"row": (None, 1)})
-    seen.clear()
     model.fit(dataset, epochs=3, shuffle=False, verbose=0)
     expected = [np.random.default_rng([3, e]).permutation(ROWS).tolist() for e in range(1, 4)]
     assert seen == sum(expected, [])

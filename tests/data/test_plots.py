@@ -1,5 +1,6 @@
 """Pictures of rows: what is drawn, from where, and what is refused."""
 
+import io
 import sys
 
 import numpy as np
@@ -80,11 +81,11 @@ def test_long_texts_are_wrapped_and_cut(table):
 
 
 def test_text_is_drawn_as_it_is(table):
-    table.loc[0, "text_1"] = "costs $5 or $\\frac$"
+    table.loc[0, "text_1"] = "costs $\\frac$"
     table.loc[0, "label"] = "$\\frac$"
     figure = plot_rows(table, num_rows=1)
-    figure.canvas.draw()  # raises if it is taken for a formula
-    assert "$5 or $\\frac$" in text_of(figure.axes[2])
+    figure.savefig(io.BytesIO())  # raises if it is taken for a formula
+    assert "costs $\\frac$" in text_of(figure.axes[2])
 
 
 def test_a_seed_draws_the_same_rows_each_time(table):

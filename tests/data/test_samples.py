@@ -129,6 +129,11 @@ def test_wording_says_nothing(table):
         assert worst_deviation(frame, ["wording"]) <= 5
 
 
+def test_every_change_has_its_share_of_rows(table):
+    counts = facts(table).groupby(["before", "after"]).size()
+    assert len(counts) == 24 and (counts == len(table) // 24).all()
+
+
 def test_no_question_comes_up_twice(table):
     assert not facts(table).drop(columns="label").duplicated().any()
 

@@ -35,8 +35,8 @@ def nasty_texts(count, seed):
     """Texts of every script, of control characters, of nothing, and of odd pieces."""
     rng = random.Random(seed)
     pieces = ["[SEP]", "[CLS]", "[MASK]", "##ing", "naïve café", "e\u0301", "ﬁ", "İ", "ß", "ẞ", "ǅ",
-              "don't", "🎉", "👨\u200d👩\u200d👧", "🇫🇷", "漢字", "ひら", "한국어", "العربية", "हिन्दी",
-              "\0", "\u0378", "\U000e0fff", "\ufffd", "\ufeff", "\u2028", "\x85", "\u00a0",
+              "don't", "🎉", "👨\u200d👩\u200d👧", "🇫🇷", "漢字", "ひら", "한국어", "العربية",
+              "हिन्दी", "\0", "\u0378", "\U000e0fff", "\ufffd", "\ufeff", "\u2028", "\x85", "\u00a0",
               "\u200b", "\u00ad", "\t", "\r\n", "https://t.co/Xy", "&amp;", "@user_1", "#Tag",
               "...", "--", "$1,000.50", "𝔘𝔫𝔦", "x" * 120]  # fmt: skip
     for _ in range(count):
