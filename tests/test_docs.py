@@ -126,7 +126,7 @@ def test_readme_python_is_python(block):
     ast.parse(block)
 
 
-def test_readme_python_runs(tmp_path, monkeypatch):
+def test_readme_python_runs(once, tmp_path, monkeypatch):
     """Each block as it is written, one after the other, on fewer rows."""
     train, test = load_sample_data()
     # The export's own processes must find the package from another folder as well.

@@ -69,7 +69,9 @@ class Preprocessor:
             )
         if problems:
             raise ValueError("; ".join(problems) + ".")
-        self.image_size = None if image_size is None else tuple(image_size)
+        self.image_size: tuple[int, int] | None = None
+        if image_size is not None:
+            self.image_size = (int(image_size[0]), int(image_size[1]))
         self.num_images, self.num_texts = num_images, num_texts
         self.tokenizer = Tokenizer.load(tokenizer) if num_texts else None
         self.sequence_length, self.text_pairing = sequence_length, text_pairing

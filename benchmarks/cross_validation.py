@@ -1,0 +1,70 @@
+"""Pooled out-of-fold results of the estimator on a table, beside the majority class.
+
+    python benchmarks/cross_validation.py TABLE.csv --labels label [--groups image] \
+        [--images a,b] [--texts a,b] [--set preset=mobilenet_v2_minilm] ...
+
+Prints accuracy and macro-F1 over all rows, each predicted by the fold that did not see it.
+"""
+
+import argparse
+import tomllib
+
+import numpy as np
+
+import keras_mm
+from keras_mm.metrics.classification import classification_metrics, majority_baseline
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("table")
+    parser.add_argument("--labels", default="label")
+    parser.add_argument("--groups")
+    parser.add_argument("--images", default="")
+    parser.add_argument("--texts", default="")
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    options = parser.parse_args()
+    keywords = {}
+    for item in options.set:
+        name, _, text = item.partition("=")
+        try:
+            keywords[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            keywords[name] = text
+    keywords.update(
+        images=[c for c in options.images.split(",") if c],
+        texts=[c for c in options.texts.split(",") if c],
+        labels=options.labels,
+        seed=options.seed,
+        verbose=0,
+    )
+    table = keras_mm.load_table(options.table)
+    table = table[table[options.labels].notna()]
+    classes = sorted(table[options.labels].unique())
+    labels = np.searchsorted(classes, table[options.labels])
+    found = np.zeros((len(table), len(classes)))
+    position = {index: i for i, index in enumerate(table.index)}
+    folds = keras_mm.stratified_k_fold(
+        table, options.labels, num_folds=options.folds, groups=options.groups, seed=options.seed
+    )
+    for number, (train, test) in enumerate(folds, 1):
+        model = keras_mm.MultimodalClassifier(**keywords, classes=classes)
+        model.fit(train, groups=options.groups)
+        rows = [position[index] for index in test.index]
+        found[rows] = model.predict_proba(test)
+        right = np.mean(found[rows].argmax(axis=1) == labels[rows])
+        print(f"fold {number}: accuracy {right:.4f} on {len(rows)} rows", flush=True)
+    metrics = classification_metrics(labels, found, classes)
+    majority = majority_baseline(labels, labels, classes)
+    low, high = metrics["accuracy_interval"]
+    print(
+        f"pooled: accuracy {metrics['accuracy']:.4f} [{low:.3f}, {high:.3f}] "
+        f"(majority class {majority['accuracy']:.4f}), macro-F1 {metrics['macro_f1']:.4f} "
+        f"(majority class {majority['macro_f1']:.4f}), {len(table)} rows"
+    )
+
+
+if __name__ == "__main__":
+    main()
