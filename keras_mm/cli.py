@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import logging
 import os
 import sys
 import tomllib
@@ -149,6 +150,7 @@ def _add_uses(commands, common) -> None:
 def _set_backend(name: str | None) -> None:
     """Chooses the backend and quiets its start-up noise, before anything imports Keras."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     name = name or os.environ.get("KERAS_BACKEND")
     if name is None:
         return

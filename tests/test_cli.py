@@ -196,4 +196,4 @@ def test_flags_win_over_set_and_config(tmp_path):
     )  # fmt: skip
     settings = cli.run_settings(options)
     assert settings.epochs == 5 and settings.seed == 4 and list(settings.texts) == ["a", "b"]
-    assert settings.training == {"gamma": 1, "clipnorm": 0.5}
+    assert (settings.training.gamma, settings.training.clipnorm) == (1, 0.5)

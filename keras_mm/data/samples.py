@@ -282,7 +282,10 @@ def load_sample_data() -> tuple[pd.DataFrame, pd.DataFrame]:
         (3000, 600)
     """
     scenes = _scenes()
-    return _table("train", scenes["train"]), _table("test", scenes["test"])
+    tables = {split: _table(split, scenes[split]) for split in ("train", "test")}
+    for split, table in tables.items():
+        table.attrs["keras_mm"] = {"source": f"sample data ({split})"}
+    return tables["train"], tables["test"]
 
 
 # --- the files -----------------------------------------------------------------------------------

@@ -184,11 +184,11 @@ class Tokenizer:
 
         key = (len(texts), sequence_length, text_pairing)
         if key not in self._functions:
-            signature = [[tf.TensorSpec([None], tf.string)] * len(texts)]
-            self._functions[key] = tf.function(
-                lambda columns: self.graph(columns, sequence_length, text_pairing),
-                input_signature=signature,
+            function = tf.function(
+                lambda columns: self.graph(columns, sequence_length, text_pairing), autograph=False
             )
+            signature = [tf.TensorSpec([None], tf.string)] * len(texts)
+            self._functions[key] = function.get_concrete_function(signature)
         chunks = []
         with tf.device("CPU"):
             for start in range(0, max(len(texts[0]), 1), _CHUNK):
