@@ -173,7 +173,7 @@ def test_readme_settings_are_known(line):
 
 def test_readme_options_are_there(capsys):
     """Every `--option` that the text mentions is one of the program's."""
-    known = {"--ceilings"}  # of keras_mm.data.samples
+    known = {"--ceilings", "--groups"}  # of keras_mm.data.samples, benchmarks
     for command in ("train", "check", "evaluate", "predict", "export", "presets"):
         with contextlib.suppress(SystemExit):
             _parser().parse_args([command, "--help"])
