@@ -19,6 +19,7 @@ from keras_mm.heads import Head
 from keras_mm.models.backbones import is_buildable
 from keras_mm.models.multimodal import create_multimodal_model, parts
 from keras_mm.models.text_encoder import create_text_encoder
+from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 
 FORMAT_VERSION = 1
@@ -56,7 +57,7 @@ def build_model(
         text_weights: The same.
         custom_objects: Classes of the user's own that a stored backbone is made of.
     """
-    with _dtype_policy("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
+    with dtype_policy("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
         vision = _encoder(
             create_vision_encoder, spec["vision_encoder"], vision_weights, custom_objects
         )
@@ -167,16 +168,6 @@ def check_vacant(folder: str | PathLike, *, overwrite: bool = False) -> None:
         raise FileExistsError(
             f"The folder {str(folder)!r} is not empty. Give another one, or remove it first."
         )
-
-
-@contextmanager
-def _dtype_policy(name: str) -> Iterator[None]:
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _encoder(create, options: Mapping | None, weights, custom_objects):

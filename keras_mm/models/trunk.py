@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,7 +46,7 @@ def create_trunk(
         A model named `"trunk"` from `vision_pooled_output`, `image_mask`, `text_pooled_output` and
         `text_mask` to logits `(batch, num_logits)`, or a dict of them by head.
     """
-    with float32_policy():
+    with dtype_policy("float32"):
         inputs, sides = {}, []
         for side, outputs in features.items():
             pooled = outputs["pooled_output"]
@@ -78,11 +78,11 @@ def _join_slots(pooled, compare: bool, side: str):
 
 
 @contextmanager
-def float32_policy():
-    """Layers built inside compute in float32, whatever the global policy is."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
+def dtype_policy(name: str) -> Iterator[None]:
+    """Layers built inside have the dtype policy `name`, whatever the global policy is."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(policy)
+        keras.config.set_dtype_policy(before)
