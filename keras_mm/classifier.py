@@ -229,7 +229,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._check_fitted()
         return probabilities(self._logits(self._rows(data, image_dir)))
 
-    def predict_frame(self, data: Any, *, image_dir: str | os.PathLike | None = None):
+    def predict_frame(
+        self, data: Any, *, image_dir: str | os.PathLike | None = None
+    ) -> pd.DataFrame:
         """Predictions as a DataFrame with the table's index.
 
         Returns:
@@ -257,8 +259,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         from keras_mm.evidence.evaluate import evaluate_rows
 
         self._check_fitted()
-        rows = self._rows(data, image_dir, on_error, labelled=True)
-        return evaluate_rows(self, rows, data)
+        table = load_table(data, image_dir=image_dir)
+        rows = self._rows(table, image_dir, on_error, labelled=True)
+        return evaluate_rows(self, rows, table_name(table))
 
     def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Writes the model as a folder: JSON, weights, vocabulary. Whole, or not at all.

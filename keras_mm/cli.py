@@ -181,6 +181,9 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
             continue
         table, _, key = name.rpartition(".")
         target = values.setdefault(table, {}) if table else values
+        if not isinstance(target, dict):
+            problems.append(f"--set {item!r}: `{table}` holds {target!r}, which is no table")
+            continue
         target[key] = _toml_value(text)
     for flag in _FLAGS:
         name = flag[2:].replace("-", "_")

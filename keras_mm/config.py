@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from numbers import Integral, Number, Real
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_mm.presets import get_preset, list_presets, unknown_name
 
@@ -18,6 +18,9 @@ FUSIONS = ("concat", "bilinear")
 LOSSES = ("cross_entropy", "focal")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 POOLINGS = ("mean", "max", "cls", "pooler")
+
+
+Kind = TypeVar("Kind", bound="Settings")
 
 
 class ConfigError(ValueError):
@@ -157,7 +160,7 @@ def as_size(value) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _canonical(settings: Settings) -> Settings:
+def _canonical(settings: Kind) -> Kind:
     """Equal settings for equal meanings: tuples for lists, Python's numbers for NumPy's."""
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
     for name, value in values.items():
@@ -358,7 +361,7 @@ def _unknown_keys(values: Mapping, kind: type, prefix: str = "") -> list[str]:
     ]
 
 
-def settings_from(values: Mapping, kind: type[Settings] = Settings, where: str = "settings"):
+def settings_from(values: Mapping, kind: type[Kind], where: str = "settings") -> Kind:
     """Settings of `kind` from a mapping, every problem told at once.
 
     Raises:

@@ -1,3 +1,6 @@
+import json
+
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +9,7 @@ from sklearn.exceptions import NotFittedError
 
 import keras_mm
 from keras_mm.config import ConfigError
+from keras_mm.models.multimodal import parts
 
 TEXT_ONLY = {"texts": ["text_1", "text_2"], "preset": "tiny", "epochs": 1, "verbose": 0}
 
@@ -164,3 +168,27 @@ def test_pandas_and_csv_give_the_same(fitted, sample, tmp_path):
     np.testing.assert_array_equal(
         fitted.predict_proba(tmp_path / "rows.csv"), fitted.predict_proba(rows)
     )
+
+
+def test_bfloat16_encoders_under_a_float32_trunk(sample, tmp_path):
+    rows = sample[1][:50]
+    model = keras_mm.MultimodalClassifier(
+        preset="tiny", precision="bfloat16", epochs=1, verbose=0, seed=3
+    ).fit(sample[0][:120])
+    encoders, trunk = parts(model.model_)
+    for encoder in encoders.values():
+        (network,) = [layer for layer in encoder.layers if isinstance(layer, keras.Model)]
+        widths = {layer.compute_dtype for layer in network.layers if layer.weights}
+        assert widths == {"bfloat16"}
+    assert {layer.compute_dtype for layer in trunk.layers} == {"float32"}
+    assert {w.dtype for w in model.model_.trainable_variables} == {"float32"}
+
+    # The same weights at full precision: near, and not the same.
+    model.save(tmp_path / "model")
+    spec = tmp_path / "model" / "model.json"
+    written = json.loads(spec.read_text())
+    assert written["precision"] == "bfloat16"
+    spec.write_text(json.dumps({**written, "precision": "float32"}))
+    exact = keras_mm.MultimodalClassifier.load(tmp_path / "model").predict_proba(rows)
+    deviation = np.abs(model.predict_proba(rows) - exact).max()
+    assert 0 < deviation < 0.02

@@ -148,6 +148,7 @@ def test_three_mistakes_in_a_toml_are_told_at_once(capsys, tmp_path):
         (["train", "--preset", "tinny"], "Did you mean 'tiny'"),
         (["train", "--config", "nowhere.toml"], "nowhere.toml"),
         (["train", "--set", "epochs"], "NAME=VALUE"),
+        (["train", "--set", "training=3", "--set", "training.gamma=1"], "which is no table"),
         (["train", "--backend", "theano"], "theano"),
         (["predict", "--model", "nowhere", "--data", "x.csv"], "No saved model"),
         (["check"], "`data` is needed"),

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.rows import Rows
-from keras_mm.data.tables import load_table, table_name
 from keras_mm.metrics.classification import classification_metrics, majority_baseline
 from keras_mm.metrics.probabilities import probabilities
 
@@ -31,6 +30,7 @@ class Evaluation:
         classes: Label names in order.
         history: Metrics by epoch of the training run.
         about: Facts for the report: source, preset, columns, sizes.
+        monitor: The metric of `history` that chose the epoch.
     """
 
     metrics: dict
@@ -39,6 +39,7 @@ class Evaluation:
     classes: list
     history: dict[str, list] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
+    monitor: str = "val_loss"
 
     def to_dict(self) -> dict:
         """`{"test": metrics, "baselines": ...}`, JSON-serialisable."""
@@ -65,8 +66,8 @@ class Evaluation:
         )
 
 
-def evaluate_rows(classifier: MultimodalClassifier, rows: Rows, data: Any) -> Evaluation:
-    """The evaluation of `classifier` on checked, labelled rows of `data`."""
+def evaluate_rows(classifier: MultimodalClassifier, rows: Rows, source: str) -> Evaluation:
+    """The evaluation of `classifier` on checked, labelled rows of the table named `source`."""
     found = probabilities(classifier._logits(rows))
     classes = list(classifier.classes_)
     frame = classifier._frame(rows, found)
@@ -79,16 +80,17 @@ def evaluate_rows(classifier: MultimodalClassifier, rows: Rows, data: Any) -> Ev
         predictions=frame,
         classes=[value.item() if isinstance(value, np.generic) else value for value in classes],
         history=classifier.history_,
-        about=_about(classifier, rows, data),
+        about=_about(classifier, rows, source),
+        monitor=classifier._settings_.training.monitor,
     )
 
 
-def _about(classifier: MultimodalClassifier, rows: Rows, data: Any) -> dict[str, Any]:
+def _about(classifier: MultimodalClassifier, rows: Rows, source: str) -> dict[str, Any]:
     import keras
 
     settings = classifier._settings_
     return {
-        "source": table_name(load_table(data)),
+        "source": source,
         "preset": settings.preset,
         "vision": settings.vision_backbone if settings.images else None,
         "text": settings.text_backbone if settings.texts else None,

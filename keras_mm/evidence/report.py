@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -13,6 +11,8 @@ import numpy as np
 from jinja2 import Environment, StrictUndefined
 
 import keras_mm
+from keras_mm.evidence.curves import best_epoch, draw_curves
+from keras_mm.metrics.classification import lower_is_better
 from keras_mm.metrics.intervals import wilson_interval
 
 if TYPE_CHECKING:
@@ -22,11 +22,6 @@ _FEW_ROWS = 20  # below it a class's recall is known to about 20 points at best
 _MOST_MISTAKES = 20
 _MOST_CONFUSIONS = 15
 _MOST_NAMES = 10
-_PANELS = (("loss", "val_loss"), ("val_accuracy", "val_macro_f1"))
-
-# Stand-ins that become CSS variables, so that the drawing follows the page's light or dark colours.
-_INK, _FIRST, _SECOND = "#010203", "#040506", "#070809"
-_CSS_COLORS = {_INK: "var(--muted)", _FIRST: "var(--first)", _SECOND: "var(--second)"}
 
 
 @dataclass(frozen=True)
@@ -67,8 +62,9 @@ def render_report(evaluation: Evaluation) -> str:
         classes=scores_by_class(evaluation),
         matrix=_matrix(evaluation),
         confusions=_confusions(evaluation),
-        curves=_curves(evaluation.history),
-        best_epoch=_best_epoch(evaluation.history),
+        curves=draw_curves(evaluation.history, evaluation.monitor),
+        best_epoch=best_epoch(evaluation.history, evaluation.monitor),
+        best_name=_best_name(evaluation.monitor),
         num_epochs=max((len(values) for values in evaluation.history.values()), default=0),
         mistakes=mistakes,
         num_mistakes=num_mistakes,
@@ -252,6 +248,13 @@ def _confusions(evaluation: Evaluation) -> list[dict]:
     return sorted(misses, key=lambda cell: -cell["count"])[:_MOST_CONFUSIONS]
 
 
+def _best_name(monitor: str) -> str:
+    """What early stopping sought: the lowest loss, or the highest of anything else."""
+    lowest = lower_is_better(monitor)
+    name = monitor.replace("val_", "validation ", 1).replace("_", " ")
+    return f"{'lowest' if lowest else 'highest'} {name}"
+
+
 def _mistakes(evaluation: Evaluation) -> tuple[list[dict], int]:
     """The most confident mistakes, and how many there are in all."""
     frame = evaluation.predictions
@@ -262,68 +265,3 @@ def _mistakes(evaluation: Evaluation) -> tuple[list[dict], int]:
     wrong = frame[(frame["label"] != frame["prediction"]).to_numpy(dtype=bool)]
     worst = wrong.sort_values("probability", ascending=False, kind="stable")[:_MOST_MISTAKES]
     return worst.to_dict("records"), len(wrong)
-
-
-def _best_epoch(history: Mapping) -> int | None:
-    """The epoch, from 1, with the lowest validation loss; `None` without one."""
-    losses = np.asarray(history.get("val_loss", ()), dtype="float64")
-    return int(np.nanargmin(losses)) + 1 if np.isfinite(losses).any() else None
-
-
-def _curves(history: Mapping) -> str:
-    """The training curves as inline SVG; empty without history."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    panels = [[name for name in names if history.get(name)] for names in _PANELS]
-    panels = [names for names in panels if names]
-    if not panels:
-        return ""
-    inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
-    style: Any = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": "keras_mm",
-        "font.size": 10,
-        "figure.facecolor": "none",
-        "axes.facecolor": "none",
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        **dict.fromkeys(inks, _INK),
-    }
-    text = io.StringIO()
-    with rc_context(style):
-        figure = Figure(figsize=(4.8 * len(panels), 3.1), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axis, names in zip(axes, panels, strict=True):
-            _draw(axis, names, history)
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(text, format="svg", metadata=nothing)
-    return _inline(text.getvalue(), 480 * len(panels))
-
-
-def _draw(axis: Any, names: Sequence[str], history: Mapping) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    for name, color in zip(names, (_FIRST, _SECOND), strict=False):
-        values = np.asarray(history[name], dtype="float64")
-        axis.plot(
-            np.arange(1, len(values) + 1), values, "o-", color=color, label=name, markersize=3.5
-        )
-    best = _best_epoch(history)
-    if best is not None:
-        axis.axvline(best, color=_INK, linestyle="--", linewidth=1, label=f"epoch {best}")
-    # A lone epoch would get an axis of fractions.
-    axis.set_xlim(0.5, len(history[names[0]]) + 0.5)
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.set_xlabel("epoch")
-    axis.grid(axis="y", color=_INK, alpha=0.18, linewidth=0.8)
-    axis.legend(frameon=False)
-
-
-def _inline(svg: str, width: int) -> str:
-    """A stand-alone SVG as a part of the page: no prologue, no metadata, the page's colours."""
-    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])
-    for color, variable in _CSS_COLORS.items():
-        svg = svg.replace(color, variable)
-    opening = f'<svg role="img" aria-label="Training curves" style="max-width: {width * 1.1:.0f}px"'
-    return svg.replace("<svg", opening, 1)

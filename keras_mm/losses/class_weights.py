@@ -68,8 +68,9 @@ def resolve_class_weight(
     """Class weights as floats in the order of the classes, whichever way they were written.
 
     Args:
-        class_weight: `None`; `"balanced"` (from `labels`); a dict of weights by class name, where
-            a class left out counts 1.0; or one weight per class in the order of `classes`.
+        class_weight: `None`; `"balanced"` (from `labels`); a dict of weights by class name, as it
+            is or as text (TOML's keys are text), where a class left out counts 1.0; or one weight
+            per class in the order of `classes`.
         labels: Integer labels of the training rows, -1 where missing; read by `"balanced"` only.
         classes: Class names, in the order of the logits.
 
@@ -96,7 +97,7 @@ def resolve_class_weight(
     mistakes, classes = [], list(classes)
     if isinstance(class_weight, Mapping):
         mistakes = _unknown_names(class_weight, classes)
-        class_weight = [class_weight.get(name, 1.0) for name in classes]
+        class_weight = [class_weight.get(c, class_weight.get(str(c), 1.0)) for c in classes]
     mistakes += class_weight_mistakes(class_weight, len(classes))
     if mistakes:
         raise ValueError("\n".join(mistakes))
@@ -107,7 +108,7 @@ def _unknown_names(class_weight: Mapping, classes: Sequence[Any]) -> list[str]:
     mistakes = []
     by_text = {str(name): name for name in classes}
     for name in class_weight:
-        if name in classes:
+        if name in classes or name in by_text:
             continue
         nearest = get_close_matches(str(name), by_text, n=1)
         hint = f" Did you mean {by_text[nearest[0]]!r}?" if nearest else ""

@@ -161,3 +161,13 @@ def _per_class(matrix: np.ndarray, classes: Sequence[Any]) -> dict[str, dict[str
         }
         for name, (precision, recall, f1, support) in zip(classes, columns, strict=True)
     }
+
+
+def lower_is_better(monitor: str) -> bool:
+    """Whether a metric's best value is its lowest: a loss or an error.
+
+    Example:
+        >>> lower_is_better("val_loss"), lower_is_better("val_macro_f1")
+        (True, False)
+    """
+    return monitor.endswith(("loss", "error"))

@@ -165,7 +165,7 @@ def _application(name: str, weights, image_size, class_name: str, **options):
     shape = (*image_size, 3)
     try:
         model = create(include_top=False, weights=source, input_shape=shape, **options)
-    except Exception as error:
+    except Exception as error:  # what the network throws; Keras itself raises bare Exception
         if source is None:
             raise ValueError(f"{name!r} cannot take images of {image_size}: {error}") from error
         what = f"ImageNet weights of {name!r}"

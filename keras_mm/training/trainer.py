@@ -12,6 +12,7 @@ import numpy as np
 from keras_mm.data.dataset import RowBatches
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import resolve_class_weight
+from keras_mm.metrics.classification import lower_is_better
 from keras_mm.training.callbacks import EpochEvaluation, ProgressBar
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
@@ -158,12 +159,11 @@ class Trainer:
     def _early_stopping(self, validated: bool) -> list:
         if not self.early_stopping or (not validated and self.monitor.startswith("val_")):
             return []
-        is_loss = self.monitor.endswith(("loss", "error"))
         return [
             keras.callbacks.EarlyStopping(
                 self.monitor,
                 patience=self.patience,
-                mode="min" if is_loss else "max",
+                mode="min" if lower_is_better(self.monitor) else "max",
                 restore_best_weights=True,
             )
         ]

@@ -1,5 +1,4 @@
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,14 +8,6 @@ from sklearn.model_selection import train_test_split
 from keras_mm.data.splits import stratified_k_fold, stratified_split
 
 COUNTS = {"rare": 11, "some": 31, "most": 101}
-
-
-@pytest.fixture(scope="session")
-def shared():
-    folder = Path(__file__).resolve().parents[2].parent / "shared"
-    if not folder.is_dir():
-        pytest.skip("the real data is not here")
-    return folder
 
 
 def read(path):

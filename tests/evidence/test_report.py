@@ -237,6 +237,11 @@ def test_curves_mark_the_best_epoch():
     assert "Dashed" not in render_report(CASES["diverged"]())
 
 
+def test_curves_mark_the_epoch_that_early_stopping_chose():
+    page = render_report(with_mistakes(53, 5, history=HISTORY, monitor="val_macro_f1"))
+    assert "the highest validation macro f1, epoch 3" in "".join(Page(page).text)
+
+
 def test_percent_is_whole_only_for_all_or_nothing():
     shares = [1.0, 0.99999, 0.5, 0.00001, 0.0]
     assert [percent(share) for share in shares] == ["100.0%", ">99.9%", "50.0%", "<0.1%", "0.0%"]
@@ -244,8 +249,9 @@ def test_percent_is_whole_only_for_all_or_nothing():
 
 def test_loads_no_backend():
     code = (
-        "import sys, keras_mm.evidence.model_card; from keras_mm.evidence.report import _curves;"
-        "assert _curves({'loss': [1.0]}); names = {'keras', 'jax', 'tensorflow', 'torch'};"
+        "import sys, keras_mm.evidence.model_card\n"
+        "from keras_mm.evidence.curves import draw_curves\n"
+        "assert draw_curves({'loss': [1.0]}); names = {'keras', 'jax', 'tensorflow', 'torch'};"
         "print(sorted({*names, 'matplotlib.pyplot'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -48,6 +48,7 @@ def test_resolve_every_way_of_writing():
     assert balanced == balanced_class_weight(LABELS).tolist()
     assert resolve_class_weight({"Implies": 4}, LABELS, CLASSES) == [1.0, 4.0, 1.0]
     assert resolve_class_weight({1: 4}, LABELS, [0, 1, 2]) == [1.0, 4.0, 1.0]
+    assert resolve_class_weight({"1": 4}, LABELS, [0, 1, 2]) == [1.0, 4.0, 1.0]
     for sequence in ([1, 2, 3], (1, 2, 3), np.array([1, 2, 3], "float32")):
         assert resolve_class_weight(sequence, LABELS, np.array(CLASSES)) == [1.0, 2.0, 3.0]
 
