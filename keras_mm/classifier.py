@@ -63,6 +63,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         loss: `"cross_entropy"` or `"focal"`.
         class_weight: `None`, `"balanced"`, a dict by label, or a list in class order.
         classes: Label names in a fixed order; by default the training labels, sorted.
+        modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
+            of a row, so that neither side is left unlearned.
         epochs: Most epochs.
         batch_size: Rows of a batch.
         learning_rate: Peak learning rate of the trunk.
@@ -116,6 +118,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         loss: str = "cross_entropy",
         class_weight: str | Mapping | Sequence[float] | None = None,
         classes: Sequence | None = None,
+        modality_dropout: float | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -148,6 +151,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.loss = loss
         self.class_weight = class_weight
         self.classes = classes
+        self.modality_dropout = modality_dropout
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -470,6 +474,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 "num_projection_layers": training.num_projection_layers,
                 "projection_dims": training.projection_dims,
                 "dropout_rate": training.dropout_rate,
+                "modality_dropout": settings.modality_dropout,
             },
             "heads": {
                 "label": {"kind": settings.head, "classes": [label_value(c) for c in self.classes_]}

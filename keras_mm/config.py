@@ -99,6 +99,7 @@ class Settings:
     loss: str = "cross_entropy"
     class_weight: Any = None
     classes: Sequence | None = None
+    modality_dropout: float | None = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -283,6 +284,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
         "a list of at least two label names, all different",
         _different,
     ),
+    "modality_dropout": _part(),
     "epochs": _whole(1),
     "batch_size": _whole(1),
     "learning_rate": _positive(),

@@ -132,6 +132,7 @@ class Preset:
     compare: bool = False
     vision_trainable: bool = False
     text_trainable: bool = False
+    modality_dropout: float = 0.0
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 1e-3
@@ -185,6 +186,7 @@ _PRESETS = (
         "all_minilm_l6_v2",
         text_pairing="separate",
         compare=True,
+        modality_dropout=0.3,
     ),
     Preset(
         "resnet50v2_bert_base",

@@ -80,6 +80,7 @@ VALUES = {
     "training.num_projection_layers": ([None, 0, 2], [v for v in WHOLE if v is not None]),
     "training.projection_dims": ([None, 1, 7], [v for v in [*WHOLE, 0] if v is not None]),
     "training.dropout_rate": ([None, 0, 0.5], [v for v in PART if v is not None]),
+    "modality_dropout": ([None, 0, 0.5], [v for v in PART if v is not None]),
 }  # fmt: skip
 
 

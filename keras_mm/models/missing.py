@@ -1,4 +1,4 @@
-"""A row may lack an image or a text: a learned vector stands in for it."""
+"""A row may lack an image or a text, or be made to in training: a learned vector stands in."""
 
 from __future__ import annotations
 
@@ -53,3 +53,53 @@ class MissingModality(layers.Layer):
             "sequence_output": ops.reshape(sequence, (-1, slots * length, width)),
             "sequence_mask": ops.reshape(valid, (-1, slots * length)),
         }
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class ModalityDropout(layers.Layer):
+    """Takes whole modalities from rows, in training only; never the last one of a row.
+
+    The model learns to answer from what is left: no modality hides behind another, and the learned
+    vectors for missing ones are trained even where no row of the table lacks anything.
+
+    Args:
+        rate: Probability with which a modality that is there is taken away, in [0, 1). Where all
+            of a row's would go, one of them stays, each as likely as the others.
+
+    Call arguments:
+        masks: list of bool `(batch, M_i)`, one per modality, true where an input is there.
+
+    Returns:
+        The masks with the dropped modalities all false.
+
+    Raises:
+        ValueError: if `rate` is not in [0, 1).
+
+    Reference:
+        Neverova et al. 2016, "ModDrop", arXiv:1501.00102, section 3.3.
+    """
+
+    def __init__(self, rate: float, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(f"`modality_dropout` must be in [0, 1). Received: {rate}")
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, masks, training=False):
+        """Drops modalities in training."""
+        if not training:
+            return masks
+        present = ops.stack([ops.any(mask, axis=1) for mask in masks], axis=1)
+        draw = keras.random.uniform(ops.shape(present), seed=self.seed_generator)
+        draw = ops.where(present, draw, -1.0)
+        stays = ops.logical_or(draw >= self.rate, draw >= ops.max(draw, axis=1, keepdims=True))
+        return [ops.logical_and(mask, stays[:, i, None]) for i, mask in enumerate(masks)]
+
+    def compute_output_shape(self, shapes):
+        """The masks' own shapes."""
+        return shapes
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {**super().get_config(), "rate": self.rate}

@@ -30,6 +30,7 @@ def create_multimodal_model(
     text_weights: str | PathLike = "pretrained",
     vision_trainable: bool = False,
     text_trainable: bool = False,
+    modality_dropout: float = 0.0,
 ) -> keras.Model:
     """Builds encoders, fusion and heads as one functional model.
 
@@ -53,6 +54,8 @@ def create_multimodal_model(
         text_weights: `"pretrained"`, `"random"` or a path, for a name.
         vision_trainable: Whether a named vision backbone is trained.
         text_trainable: Whether a named text backbone is trained.
+        modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
+            of a row; see `keras_mm.models.missing.ModalityDropout`.
 
     Returns:
         A model from the encoders' inputs, `image_mask` `(batch, N)` and `text_mask` `(batch, T)`
@@ -94,6 +97,7 @@ def create_multimodal_model(
         num_projection_layers=num_projection_layers,
         projection_dims=projection_dims,
         dropout_rate=dropout_rate,
+        modality_dropout=modality_dropout,
     )
     return join(encoders, trunk)
 

@@ -12,7 +12,7 @@ from keras import layers
 from keras_mm.heads import Head
 from keras_mm.models.comparison import PairComparison
 from keras_mm.models.fusion import create_fusion
-from keras_mm.models.missing import MissingModality
+from keras_mm.models.missing import MissingModality, ModalityDropout
 from keras_mm.models.projection import project_embeddings
 
 MASKS = {"vision": "image_mask", "text": "text_mask"}
@@ -28,6 +28,7 @@ def create_trunk(
     num_projection_layers: int = 1,
     projection_dims: int = 256,
     dropout_rate: float = 0.1,
+    modality_dropout: float = 0.0,
 ) -> keras.Model:
     """Builds the part of the model that is always trained, in float32.
 
@@ -41,21 +42,21 @@ def create_trunk(
         num_projection_layers: See `project_embeddings`.
         projection_dims: See `project_embeddings`.
         dropout_rate: See `project_embeddings`.
+        modality_dropout: See `ModalityDropout`; nothing is dropped where there is one side only.
 
     Returns:
         A model named `"trunk"` from `vision_pooled_output`, `image_mask`, `text_pooled_output` and
         `text_mask` to logits `(batch, num_logits)`, or a dict of them by head.
     """
     with dtype_policy("float32"):
-        inputs, sides = {}, []
-        for side, outputs in features.items():
-            pooled = outputs["pooled_output"]
-            name, mask = f"{side}_pooled_output", MASKS[side]
-            inputs[name] = keras.Input(pooled.shape[1:], name=name)
-            width = (num_masks or {}).get(side, pooled.shape[1])
-            inputs[mask] = keras.Input((width,), dtype="bool", name=mask)
+        inputs = _inputs(features, num_masks or {})
+        masks = [inputs[MASKS[side]] for side in features]
+        if modality_dropout and len(masks) > 1:
+            masks = ModalityDropout(modality_dropout, name="modality_dropout")(masks)
+        sides = []
+        for side, mask in zip(features, masks, strict=True):
             x = MissingModality(name=f"missing_{side}")(
-                {"pooled_output": inputs[name], "mask": inputs[mask]}
+                {"pooled_output": inputs[f"{side}_pooled_output"], "mask": mask}
             )
             x = _join_slots(x["pooled_output"], compare, side)
             sides.append(
@@ -68,6 +69,16 @@ def create_trunk(
         }
     outputs = logits if len(logits) > 1 else next(iter(logits.values()))
     return keras.Model(inputs, outputs, name="trunk")
+
+
+def _inputs(features: Mapping[str, Mapping[str, Any]], num_masks: Mapping) -> dict:
+    """The features and the mask of each side, by name."""
+    inputs = {}
+    for side, outputs in features.items():
+        shape, name, mask = outputs["pooled_output"].shape, f"{side}_pooled_output", MASKS[side]
+        inputs[name] = keras.Input(shape[1:], name=name)
+        inputs[mask] = keras.Input((num_masks.get(side, shape[1]),), dtype="bool", name=mask)
+    return inputs
 
 
 def _join_slots(pooled, compare: bool, side: str):
