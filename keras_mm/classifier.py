@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -14,14 +14,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from keras_mm.bundle import build_model, load_bundle, save_bundle
-from keras_mm.config import ConfigError, Settings, Training
-from keras_mm.data.columns import missing_columns
+from keras_mm.columns import class_names, has_pair, with_columns
+from keras_mm.config import Settings, Training
 from keras_mm.data.dataset import RowBatches, rows_in_batches
-from keras_mm.data.labels import find_classes, label_value
+from keras_mm.data.labels import label_value
+from keras_mm.data.parts import read_parts
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import Problem, Rows, TableError, read_rows
-from keras_mm.data.splits import stratified_split
-from keras_mm.data.tables import guess_columns, load_table, table_name
+from keras_mm.data.rows import Rows, read_rows
+from keras_mm.data.tables import load_table, table_name
 from keras_mm.features.engine import encode_rows, predict_logits
 from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.metrics.probabilities import probabilities
@@ -196,27 +196,46 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             TableError: listing every row that cannot be used.
             ValueError: for labels of one class only, or too few rows to split.
         """
-        settings = self._settings().resolved()
-        table = _with_labels(load_table(data, image_dir=image_dir), y, settings.labels)
-        settings = _checked_compare(self.compare, _with_columns(settings, table))
-        self._start(settings, table)
-        validation = None
+        table = _with_labels(load_table(data, image_dir=image_dir), y, self.labels)
+        settings = with_columns(self._settings(), table).resolved()
+        classes = class_names(settings, table)
+        tables = {"train": table}
         if validation_data is not None:
-            validation = load_table(validation_data, image_dir=image_dir)
-        elif validation_split:
-            table, validation, _ = stratified_split(
-                table, settings.labels, val_size=validation_split, groups=groups, seed=settings.seed
-            )
-        rows = self._rows(table, image_dir, on_error, labelled=True)
-        self.skipped_ = rows.skipped
-        weight = resolve_class_weight(settings.class_weight, rows.labels, list(self.classes_))
-        held_out = (
-            None
-            if validation is None
-            else self._rows(validation, image_dir, on_error, labelled=True)
+            tables["val"] = load_table(validation_data, image_dir=image_dir)
+        parts = read_parts(
+            tables,
+            images=settings.images,
+            texts=settings.texts,
+            labels=settings.labels,
+            classes=classes,
+            val_size=0.0 if validation_data is not None else validation_split,
+            groups=groups,
+            seed=settings.seed,
+            image_dir=image_dir,
+            on_error=on_error,
         )
-        self._train(rows, held_out, weight, callbacks)
-        return self
+        return self._fit(settings, parts["train"], parts.get("val"), classes, callbacks)
+
+    def fit_rows(
+        self,
+        rows: Rows,
+        validation: Rows | None = None,
+        *,
+        classes: Sequence,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> MultimodalClassifier:
+        """Trains anew on rows that are checked already; `fit` for those who split by themselves.
+
+        Args:
+            rows: Training rows, as `keras_mm.data.parts.read_parts` gives them.
+            validation: Rows for early stopping.
+            classes: Label names in the order that the rows' labels were encoded by.
+            callbacks: Keras callbacks of your own.
+
+        Returns:
+            The classifier itself.
+        """
+        return self._fit(self._settings().resolved(), rows, validation, classes, callbacks)
 
     def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> np.ndarray:
         """Labels as they were given in training, shape `(num_rows,)`.
@@ -354,27 +373,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             on_error=on_error,
         )
 
-    def _start(self, settings: Settings, table: pd.DataFrame) -> None:
-        """Settings and classes of a run; what is wrong with the columns is told before any work."""
-        absent = missing_columns(table, [*settings.images, *settings.texts, settings.labels])
-        if absent:
-            raise TableError([Problem(None, None, table_name(table), text) for text in absent])
-        found = find_classes(table[settings.labels])
-        if len(found) < 2 and settings.classes is None:
-            raise ValueError(
-                f"The label column {settings.labels!r} has one class only ({found}); a classifier "
-                "needs rows of at least two."
-            )
-        self._settings_ = settings
-        self._set_classes(list(settings.classes) if settings.classes is not None else found)
-
     def _set_classes(self, classes: Sequence) -> None:
         values = [label_value(value) for value in classes]
         same = len({isinstance(value, str) for value in values}) == 1
         self.classes_ = np.array(values) if same else np.array(values, dtype=object)
 
-    def _train(self, rows: Rows, validation: Rows | None, weight, callbacks) -> None:
-        settings, training = self._settings_, self._settings_.training
+    def _fit(self, settings, rows: Rows, validation: Rows | None, classes, callbacks):
+        self._settings_, training = settings, settings.training
+        self._set_classes(classes)
+        self.skipped_ = rows.skipped
+        weight = resolve_class_weight(settings.class_weight, rows.labels, list(self.classes_))
         keras.utils.set_random_seed(settings.seed)
         self.preprocessor_ = _preprocessor(settings)
         self.model_ = build_model(
@@ -402,6 +410,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         batches = self._batches(trained, rows, shuffle=True, seed=settings.seed, workers=2)
         held_out = None if validation is None else self._batches(trained, validation)
         self.history_ = trainer.fit(batches, held_out)
+        return self
 
     def _batches(self, trained: keras.Model, rows: Rows, **options) -> RowBatches:
         """Rows as the inputs of the model that is trained: frozen encoders run here, once."""
@@ -470,7 +479,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             "text_encoder": text or None,
             "trunk": {
                 "fusion": settings.fusion,
-                "compare": settings.compare and _has_pair(settings),
+                "compare": settings.compare and has_pair(settings),
                 "num_projection_layers": training.num_projection_layers,
                 "projection_dims": training.projection_dims,
                 "dropout_rate": training.dropout_rate,
@@ -515,41 +524,6 @@ def _with_labels(table: pd.DataFrame, y: Any, labels: str) -> pd.DataFrame:
     if len(y) != len(table):
         raise ValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
     return table.assign(**{labels: np.asarray(y)})
-
-
-def _with_columns(settings: Settings, table: pd.DataFrame) -> Settings:
-    """The settings with columns guessed where none are named, and sides without columns dropped."""
-    images, texts = settings.images, settings.texts
-    if not images and not texts:
-        images, texts = guess_columns(table)
-    if settings.vision_backbone is None:
-        images = ()
-    if settings.text_backbone is None:
-        texts = ()
-    if not images and not texts:
-        raise ConfigError(
-            [
-                "no image and no text columns: name them with `images` and `texts`. The table has "
-                f"{', '.join(map(str, table.columns))}"
-            ]
-        )
-    if len(texts) > 2:
-        raise ConfigError([f"`texts` takes one or two columns. Received: {list(texts)}"])
-    return replace(settings, images=tuple(images), texts=tuple(texts))
-
-
-def _checked_compare(asked: bool | None, settings: Settings) -> Settings:
-    """Refuses a comparison that was asked for where there is no pair; a preset's is let go."""
-    if asked and not _has_pair(settings):
-        raise ConfigError(
-            ["compare=True needs two images, or two texts with text_pairing='separate'"]
-        )
-    return settings
-
-
-def _has_pair(settings: Settings) -> bool:
-    separate = len(settings.texts) == 2 and settings.text_pairing == "separate"
-    return len(settings.images) == 2 or separate
 
 
 def _preprocessor(settings: Settings) -> Preprocessor:

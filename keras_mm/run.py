@@ -8,20 +8,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from keras_mm.bundle import check_vacant, new_folder
-from keras_mm.config import ConfigError, RunSettings, Settings, as_names, to_toml
-from keras_mm.data.columns import missing_columns
-from keras_mm.data.labels import find_classes, is_missing
-from keras_mm.data.rows import Problem, TableError, check_table
+from keras_mm.columns import class_names, with_columns
+from keras_mm.config import ConfigError, RunSettings, Settings, to_toml
+from keras_mm.data.labels import is_missing
+from keras_mm.data.parts import read_parts
+from keras_mm.data.rows import Problem, Rows, check_table
 from keras_mm.data.samples import load_sample_data
-from keras_mm.data.splits import stratified_split
-from keras_mm.data.tables import guess_columns, load_table, table_name
+from keras_mm.data.tables import load_table, table_name
 from keras_mm.presets import unknown_name
 
 _log = logging.getLogger("keras_mm")
@@ -39,34 +39,32 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
         ConfigError, TableError: listing every problem, before any work.
         FileExistsError: if the output folder is not empty.
     """
-    settings, splits = _prepared(settings)
+    settings.resolved()
     output = Path(settings.output or f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{settings.preset}")
     check_vacant(output)
+    settings, run = _prepared(settings)
     import keras
 
     from keras_mm.classifier import MultimodalClassifier
+    from keras_mm.evidence.evaluate import evaluate_rows
 
     with new_folder(output) as folder, _logging(folder / "train.log", quiet):
         estimator = settings.estimator()
         _log.info(
             "keras %s on %s, seed %d", keras.__version__, keras.backend.backend(), settings.seed
         )
-        for name, table in splits.items():
-            _log.info("%s: %d rows of %s", name, len(table), table_name(table))
+        for name, rows in run.parts.items():
+            _log.info("%s: %d rows of %s", name, len(rows), run.sources[name])
         classifier = MultimodalClassifier(
             **{**_keywords(estimator), "verbose": 0 if quiet else estimator.verbose}
         )
-        classifier.fit(
-            splits["train"],
-            validation_data=splits.get("val"),
-            validation_split=0,
-            image_dir=settings.image_dir,
-            on_error=settings.on_error,
+        classifier.fit_rows(
+            run.parts["train"],
+            run.parts.get("val"),
+            classes=run.classes,
             callbacks=[_epoch_log()],
         )
-        evaluation = classifier.evaluate(
-            splits["test"], image_dir=settings.image_dir, on_error=settings.on_error
-        )
+        evaluation = evaluate_rows(classifier, run.parts["test"], run.sources["test"])
         _log.info("test: %s", evaluation)
         _write(folder, replace(settings, output=str(output)), classifier, evaluation)
     _log.info("written to %s", output)
@@ -79,17 +77,11 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
 
 def dry_run(settings: RunSettings) -> dict:
     """Checks settings and all rows, and says what would be trained; writes nothing."""
-    settings, splits = _prepared(settings)
+    settings.resolved()
     if settings.output:
         check_vacant(settings.output)
-    problems = [
-        problem
-        for table in splits.values()
-        for problem in _problems(settings, table, find_classes(splits["train"][settings.labels]))
-    ]
-    if problems and settings.on_error == "raise":
-        raise TableError(problems)
-    counts = {name: len(table) for name, table in splits.items()}
+    settings, run = _prepared(settings)
+    counts = {name: len(rows) for name, rows in run.parts.items()}
     config = to_toml(_resolved(settings))
     rows = ", ".join(f"{name} {count}" for name, count in counts.items())
     return {"rows": counts, "config": config, "summary": f"{config}\n# rows: {rows}"}
@@ -100,62 +92,68 @@ def check_run(settings: RunSettings) -> list[Problem]:
     if settings.data is None:
         raise ConfigError(["`data` is needed: the table to check"])
     table = load_table(settings.data, image_dir=settings.image_dir)
-    settings = _with_columns(settings, table)
-    classes = None if settings.classes is None else list(settings.classes)
-    return _problems(settings, table, classes)
-
-
-def _problems(settings: RunSettings, table: pd.DataFrame, classes: list | None) -> list[Problem]:
+    settings = with_columns(settings, table)
     return check_table(
         table,
         images=settings.images,
         texts=settings.texts,
         labels=settings.labels,
-        classes=classes,
+        classes=settings.classes,
         image_dir=settings.image_dir,
     )
 
 
-def _prepared(settings: RunSettings) -> tuple[RunSettings, dict[str, pd.DataFrame]]:
-    """Settings with their columns, and the tables `train`, `test` and, where asked for, `val`."""
-    settings.resolved()
-    test = None
+@dataclass(frozen=True)
+class _Prepared:
+    """Checked rows, and the name of the table they are from, by part; the label names."""
+
+    parts: dict[str, Rows]
+    sources: dict[str, str]
+    classes: list
+
+
+def _prepared(settings: RunSettings) -> tuple[RunSettings, _Prepared]:
+    """Settings with their columns, and the parts `train`, `test` and, where asked for, `val`."""
+    given = {}
     if settings.data is None:
-        table, test = load_sample_data()
+        table, given["test"] = load_sample_data()
     else:
         table = load_table(settings.data, image_dir=settings.image_dir)
-    settings = _with_columns(settings, table)
-    if settings.test_data:
-        test = load_table(settings.test_data, image_dir=settings.image_dir)
-    given = {"test": test}
-    if settings.validation_data:
-        given["val"] = load_table(settings.validation_data, image_dir=settings.image_dir)
+    columns = (settings.split_column, settings.group_column)
+    settings = with_columns(settings, table, also=[name for name in columns if name is not None])
+    for name, path in (("val", settings.validation_data), ("test", settings.test_data)):
+        if path:
+            given[name] = load_table(path, image_dir=settings.image_dir)
     if settings.split_column:
-        return settings, _by_column(table, settings.split_column)
-    return settings, _split(settings, table, {k: v for k, v in given.items() if v is not None})
-
-
-def _split(settings: RunSettings, table: pd.DataFrame, given: dict) -> dict[str, pd.DataFrame]:
-    """The tables that are given, and the rest drawn from `table`, stratified by label."""
-    train, val, test = stratified_split(
-        table,
-        settings.labels,
-        val_size=0.0 if "val" in given else settings.validation_size,
-        test_size=0.0 if "test" in given else settings.test_size,
-        groups=settings.group_column,
+        tables = _by_column(table, settings.split_column)
+        val_size = test_size = 0.0
+    else:
+        tables = {"train": table, **given}
+        val_size = 0.0 if "val" in given else settings.validation_size
+        test_size = 0.0 if "test" in given else settings.test_size
+        if "test" not in given and not test_size:
+            raise ConfigError(
+                ["there are no test rows: give `test_data`, or a `test_size` above 0"]
+            )
+    classes = class_names(settings, tables["train"])
+    parts = read_parts(
+        tables,
+        images=settings.images,
+        texts=settings.texts,
+        labels=settings.labels,
+        classes=classes,
+        val_size=val_size,
+        test_size=test_size,
+        groups=settings.group_column if val_size or test_size else None,
         seed=settings.seed,
+        image_dir=settings.image_dir,
+        on_error=settings.on_error,
     )
-    drawn = {"train": train, "val": val, "test": test}
-    splits = {**{name: part for name, part in drawn.items() if len(part)}, **given}
-    if "test" not in splits:
-        raise ConfigError(["there are no test rows: give `test_data`, or a `test_size` above 0"])
-    return splits
+    sources = {name: table_name(tables.get(name, table)) for name in parts}
+    return settings, _Prepared(parts, sources, classes)
 
 
 def _by_column(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
-    absent = missing_columns(table, [column])
-    if absent:
-        raise ConfigError([f"`split_column`: {absent[0]}"])
     values = [None if is_missing(v) else str(v).lower() for v in table[column]]
     unknown = sorted({str(v) for v in values} - _PARTS.keys())
     if unknown:
@@ -167,18 +165,6 @@ def _by_column(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
         if not len(splits[name]):
             raise ConfigError([f"`split_column` {column!r} has no {name!r} row"])
     return {name: part for name, part in splits.items() if len(part)}
-
-
-def _with_columns(settings: RunSettings, table: pd.DataFrame) -> RunSettings:
-    """Settings with the columns of `table` where none are named, all of them checked."""
-    images, texts = as_names(settings.images), as_names(settings.texts)
-    if not images and not texts:
-        images, texts = guess_columns(table)
-    names = [*images, *texts, settings.labels]
-    absent = missing_columns(table, [*names, *filter(None, [settings.group_column])])
-    if absent:
-        raise ConfigError([f"{table_name(table)}: {sentence}" for sentence in absent])
-    return replace(settings, images=images, texts=texts)
 
 
 def _resolved(settings: RunSettings) -> RunSettings:

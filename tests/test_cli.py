@@ -186,6 +186,37 @@ def test_nothing_is_left_when_a_run_fails(files, capsys, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bad.parquet"]
 
 
+def test_all_that_is_wrong_with_the_rows_is_told_before_any_work(files, capsys, tmp_path):
+    table = pd.read_parquet(files / "train.parquet")
+    table["label"] = table["label"].astype(object)
+    table.loc[table.index[2], "label"] = None
+    table.loc[table.index[5], ["text_1", "text_2", "image_1", "image_2"]] = None
+    table.to_parquet(tmp_path / "bad.parquet")
+    other = pd.read_parquet(files / "test.parquet").assign(label="maybe")[:1]
+    other.to_parquet(tmp_path / "other.parquet")
+    for extra in ([], ["--dry-run"]):
+        status, out, err = run(
+            capsys, "train", "--data", tmp_path / "bad.parquet", "--preset", "tiny",
+            "--test-data", tmp_path / "other.parquet", "--output", tmp_path / "run", *extra,
+        )  # fmt: skip
+        assert status == 2 and out == "" and not (tmp_path / "run").exists()
+        for words in (
+            "3 problems",
+            "bad.parquet, row 2, column 'label'",
+            "bad.parquet, row 5: nothing is there",
+            "other.parquet, row 0, column 'label': unknown label 'maybe'",
+        ):
+            assert words in err
+
+
+def test_images_for_a_preset_without_an_image_encoder(files, capsys):
+    status, _, err = run(
+        capsys, "train", "--data", files / "train.parquet", "--preset", "minilm_text",
+        "--images", "image_1",
+    )  # fmt: skip
+    assert status == 2 and "has no encoder for `images`" in err
+
+
 def test_flags_win_over_set_and_config(tmp_path):
     (tmp_path / "c.toml").write_text(
         'preset = "tiny"\nepochs = 2\nseed = 4\n[training]\ngamma = 1\n'

@@ -122,16 +122,19 @@ def read_rows(
         TableError: with every problem found.
         ValueError: for another `on_error`, or labels without classes.
     """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"`on_error` must be 'raise' or 'skip'. Received: on_error={on_error!r}")
+    check_on_error(on_error)
     if labels is not None and classes is None:
         raise ValueError("`classes` are needed with `labels`: the label names in order.")
-    table = load_table(table, image_dir=image_dir)
-    rows, report = _examine(table, images, texts, labels, classes)
-    problems = report.problems()
-    if problems and (on_error == "raise" or rows is None):
-        raise TableError(problems)
-    return _without(rows, report) if problems else rows
+    found = examine(load_table(table, image_dir=image_dir), images, texts, labels, classes)
+    if found.problems and (on_error == "raise" or found.rows is None):
+        raise TableError(found.problems)
+    return found.good_rows()
+
+
+def check_on_error(on_error: str) -> None:
+    """Raises ValueError for anything but `"raise"` and `"skip"`."""
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"`on_error` must be 'raise' or 'skip'. Received: on_error={on_error!r}")
 
 
 def check_table(
@@ -155,24 +158,65 @@ def check_table(
         [1]
     """
     table = load_table(table, image_dir=image_dir)
-    return _examine(table, images, texts, labels, classes)[1].problems()
+    return examine(table, images, texts, labels, classes).problems
 
 
-def _examine(table, images, texts, labels, classes) -> tuple[Rows | None, _Report]:
-    """The rows and what is wrong with them; no rows where a column is not there."""
+@dataclass(frozen=True)
+class Examined:
+    """What a table holds and what is wrong with it.
+
+    Attributes:
+        rows: All rows, bad cells `None`; `None` where a column is not there.
+        good: Positions of the rows without a problem.
+        problems: All problems, in the table's order.
+    """
+
+    rows: Rows | None
+    good: list[int]
+    problems: list[Problem]
+
+    def good_rows(self) -> Rows:
+        """The rows without a problem, with a warning that names those left out.
+
+        Raises:
+            TableError: if none is left.
+        """
+        if self.rows is None or not self.problems:
+            return self.rows
+        if not self.good:
+            raise TableError(self.problems)
+        warnings.warn(
+            f"{len(self.rows) - len(self.good)} of {len(self.rows)} rows left out: "
+            + "; ".join(str(problem) for problem in self.problems[:3])
+            + ("; ..." if len(self.problems) > 3 else ""),
+            stacklevel=3,
+        )
+        return replace(self.rows.take(self.good), skipped=self.problems)
+
+
+def examine(
+    table: pd.DataFrame,
+    images: Sequence[str],
+    texts: Sequence[str],
+    labels: str | None,
+    classes: Sequence | None,
+) -> Examined:
+    """Reads all rows of a table that `load_table` gave; every image is opened once."""
     report = _Report(table)
     images, texts = column_names(images), column_names(texts)
     for sentence in missing_columns(table, [*images, *texts, *([labels] if labels else [])]):
         report.add(None, None, sentence)
     if report.problems():
-        return None, report
+        return Examined(None, [], report.problems())
     image_lists = tuple(_image_column(table, column, report) for column in images)
     text_lists = tuple(_text_column(table, column, report) for column in texts)
     encoded = _label_column(table, labels, classes, report) if labels else None
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
         if all(part is None for part in parts) and not report.has(position):
             report.add(position, None, "nothing is there: give at least one image or text.")
-    return Rows(image_lists, text_lists, encoded, np.asarray(table.index)), report
+    rows = Rows(image_lists, text_lists, encoded, np.asarray(table.index))
+    good = [position for position in range(len(rows)) if not report.has(position)]
+    return Examined(rows, good, report.problems())
 
 
 class _Report:
@@ -305,17 +349,3 @@ def _image_problem(cell: Any) -> str | None:
     except ImageError as error:
         return str(error)
     return None
-
-
-def _without(rows: Rows, report: _Report) -> Rows:
-    problems = report.problems()
-    keep = [i for i in range(len(rows)) if not report.has(i)]
-    if not keep:
-        raise TableError(problems)
-    warnings.warn(
-        f"{len(rows) - len(keep)} of {len(rows)} rows left out: "
-        + "; ".join(str(problem) for problem in problems[:3])
-        + ("; ..." if len(problems) > 3 else ""),
-        stacklevel=3,
-    )
-    return replace(rows.take(keep), skipped=problems)

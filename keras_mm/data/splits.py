@@ -158,16 +158,18 @@ def _read_rows(
         )
     if not len(table):
         mistakes.append("`table` has no rows to split.")
-    labels, classes = _encode("label", _values(table, "label", label, mistakes), mistakes)
+    labels, classes = _encode("label", column_values(table, "label", label, mistakes), mistakes)
     codes = None
     if groups is not None:
-        codes, _ = _encode("groups", _values(table, "groups", groups, mistakes), mistakes)
+        codes, _ = _encode("groups", column_values(table, "groups", groups, mistakes), mistakes)
     if mistakes:
         raise ValueError("\n".join(mistakes))
     return _Rows(labels, codes, classes)
 
 
-def _values(table: pd.DataFrame, argument: str, column: Column, mistakes: list[str]) -> np.ndarray:
+def column_values(
+    table: pd.DataFrame, argument: str, column: Column, mistakes: list[str]
+) -> np.ndarray:
     """One value per row, from a column's name or an array-like; empty after a mistake."""
     if np.ndim(column) == 0:
         absent = missing_columns(table, [column])

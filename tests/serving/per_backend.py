@@ -31,7 +31,8 @@ def main(folder: Path) -> None:
         began = time.monotonic()
         probabilities = classifier.predict_proba(job["table"])
         print(backend, name, f"{time.monotonic() - began:.1f} s")
-        np.savez(out / f"{name}.npz", probabilities=probabilities)
+        again = keras_mm.MultimodalClassifier.load(job["model"]).predict_proba(job["table"])
+        np.savez(out / f"{name}.npz", probabilities=probabilities, again=again)
         if "export" in job:
             found = classifier.export(out / f"{name}-export", data=job["table"])
             (out / f"{name}-export.json").write_text(json.dumps(found))

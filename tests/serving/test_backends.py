@@ -89,6 +89,14 @@ def test_probabilities_agree_across_backends(runs):
             assert difference <= 1e-5, f"{name}: jax against {backend}: {difference:.1e}"
 
 
+def test_loading_again_gives_the_same_answers(runs):
+    folder, jobs = runs
+    for backend in BACKENDS:
+        for name in jobs:
+            found = saved(folder, backend, name)
+            np.testing.assert_allclose(found["again"], found["probabilities"], atol=1e-6)
+
+
 def test_one_seed_gives_one_result_on_a_backend(runs):
     folder, _ = runs
     for backend in BACKENDS:

@@ -1,0 +1,80 @@
+"""Which columns of a table a run reads, and whether its settings suit them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TypeVar
+
+import pandas as pd
+
+from keras_mm.config import ConfigError, Settings, as_names
+from keras_mm.data.columns import missing_columns
+from keras_mm.data.labels import find_classes
+from keras_mm.data.tables import guess_columns, table_name
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) -> Kind:
+    """The settings with their image and text columns, guessed where none are named.
+
+    Args:
+        settings: Settings as the user gave them.
+        table: The training rows.
+        also: Other columns that must be there.
+
+    Raises:
+        ConfigError: listing every problem.
+    """
+    resolved = settings.resolved()
+    images, texts = as_names(settings.images), as_names(settings.texts)
+    sides = {"images": resolved.vision_backbone, "texts": resolved.text_backbone}
+    problems = []
+    if not images and not texts:
+        images, texts = guess_columns(table)
+        images = () if resolved.vision_backbone is None else images
+        texts = () if resolved.text_backbone is None else texts
+    for (name, backbone), columns in zip(sides.items(), (images, texts), strict=True):
+        if columns and backbone is None:
+            problems.append(
+                f"preset {settings.preset!r} has no encoder for `{name}`={list(columns)}: leave "
+                "them out, or choose another preset or a backbone"
+            )
+    if not images and not texts:
+        problems.append(
+            "no image and no text columns: name them with `images` and `texts`. The table has "
+            f"{', '.join(map(str, table.columns))}"
+        )
+    if len(texts) > 2:
+        problems.append(f"`texts` takes one or two columns. Received: {list(texts)}")
+    absent = missing_columns(table, [*images, *texts, settings.labels, *also])
+    problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
+    if settings.compare and not has_pair(replace(resolved, images=images, texts=texts)):
+        problems.append("compare=True needs two images, or two texts with text_pairing='separate'")
+    if problems:
+        raise ConfigError(problems)
+    return replace(settings, images=images, texts=texts)
+
+
+def has_pair(settings: Settings) -> bool:
+    """Whether some side has two slots that can be compared."""
+    separate = len(settings.texts) == 2 and settings.text_pairing == "separate"
+    return len(settings.images) == 2 or separate
+
+
+def class_names(settings: Settings, table: pd.DataFrame) -> list:
+    """The classes in order: those of the settings, or the distinct labels of `table`, sorted.
+
+    Raises:
+        ValueError: if there are fewer than two.
+    """
+    if settings.classes is not None:
+        return list(settings.classes)
+    found = find_classes(table[settings.labels])
+    if len(found) < 2:
+        raise ValueError(
+            f"The label column {settings.labels!r} has one class only ({found}); a classifier "
+            "needs rows of at least two."
+        )
+    return found

@@ -1,0 +1,104 @@
+"""The rows of training, validation and test: checked together, the missing parts drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_mm.data.rows import Problem, Rows, TableError, check_on_error, examine
+from keras_mm.data.splits import column_values, stratified_split
+from keras_mm.data.tables import load_table, table_name
+
+
+def read_parts(
+    tables: Mapping[str, Any],
+    *,
+    images: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    labels: str,
+    classes: Sequence,
+    val_size: float = 0.0,
+    test_size: float = 0.0,
+    groups: Any = None,
+    seed: int = 42,
+    image_dir: str | PathLike | None = None,
+    on_error: str = "raise",
+) -> dict[str, Rows]:
+    """Checked rows by part; whatever is wrong with any of them is told at once.
+
+    Args:
+        tables: `"train"` and, where there are such tables, `"val"` and `"test"`: anything that
+            `load_table` takes.
+        images: Image columns, in order.
+        texts: Text columns, in order.
+        labels: Label column.
+        classes: Label names in order.
+        val_size: Share of the training rows drawn for `"val"`, as `stratified_split` does.
+        test_size: Share of the training rows drawn for `"test"`.
+        groups: Column of the training table, or one value per row of it: rows of one group stay
+            together when parts are drawn.
+        seed: Seed of the draw.
+        image_dir: See `load_table`.
+        on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
+
+    Returns:
+        Rows by part; a part that was neither given nor drawn is not there.
+
+    Raises:
+        TableError: with every problem of every table, an impossible split among them.
+
+    Example:
+        >>> table = [{"text": word, "label": i % 2} for i, word in enumerate("abcdefgh")]
+        >>> parts = read_parts(
+        ...     {"train": table}, texts=["text"], labels="label", classes=[0, 1], test_size=0.25
+        ... )
+        >>> {name: len(rows) for name, rows in parts.items()}
+        {'train': 6, 'test': 2}
+    """
+    check_on_error(on_error)
+    frames = {name: load_table(table, image_dir=image_dir) for name, table in tables.items()}
+    found = {name: examine(frame, images, texts, labels, classes) for name, frame in frames.items()}
+    problems = [problem for examined in found.values() for problem in examined.problems]
+    drawn = {}
+    if found["train"].rows is not None and (val_size or test_size):
+        options = {"val_size": val_size, "test_size": test_size, "seed": seed}
+        # Rows that are to be mended count where the split is judged.
+        labelled = np.flatnonzero(found["train"].rows.labels >= 0).tolist()
+        rows = labelled if on_error == "raise" else found["train"].good
+        codes = found["train"].rows.labels[rows]
+        try:
+            drawn = _draw(frames["train"], rows, [classes[code] for code in codes], groups, options)
+        except ValueError as error:
+            problems.append(Problem(None, labels, table_name(frames["train"]), str(error)))
+    if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
+        raise TableError(problems)
+    parts = {}
+    for name, examined in found.items():
+        parts[name] = examined.good_rows()
+    train = parts["train"]
+    parts.update({name: train.take(positions) for name, positions in drawn.items()})
+    return {**parts, "train": replace(parts["train"], skipped=train.skipped)}
+
+
+def _draw(
+    frame: pd.DataFrame, rows: list[int], labels: list, groups: Any, options: dict
+) -> dict[str, list[int]]:
+    """Positions in `rows`, by part, empty parts left out."""
+    if groups is not None:
+        mistakes: list[str] = []
+        groups = column_values(frame, "groups", groups, mistakes)
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        groups = groups[rows]
+    places = pd.DataFrame({"position": range(len(rows))})
+    split = stratified_split(places, labels, groups=groups, **options)
+    return {
+        name: part["position"].tolist()
+        for name, part in zip(("train", "val", "test"), split, strict=True)
+        if len(part)
+    }
