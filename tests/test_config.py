@@ -17,7 +17,8 @@ from keras_mm.config import (
     settings_from,
     to_toml,
 )
-from keras_mm.presets import BACKBONES, list_presets
+from keras_mm.presets import list_presets
+from keras_mm.zoo import BACKBONES
 
 NUMBER = [True, "1", None, float("nan"), float("inf"), [1]]
 WHOLE = [*NUMBER, 1.0, 1.5, -1]

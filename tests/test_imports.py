@@ -12,17 +12,18 @@ import keras_mm
 PACKAGE = Path(keras_mm.__file__).parent
 
 # Each room and the rooms it may import from.
-LEAVES = {"presets", "heads", "pretrained", "config"}
+LEAVES = {"zoo", "presets", "heads", "pretrained", "config"}
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
     "__init__": set(),
-    "presets": set(),
+    "zoo": set(),
+    "presets": {"zoo"},
     "heads": set(),
     "pretrained": set(),
     "config": {"presets"},
-    "data": {"presets", "pretrained"},
-    "models": {"presets", "pretrained", "heads"},
+    "data": {"zoo", "presets", "pretrained"},
+    "models": {"zoo", "presets", "pretrained", "heads"},
     "losses": {"presets"},
     "metrics": {"presets"},
     "features": {"presets"} | MIDDLE,

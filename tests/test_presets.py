@@ -5,7 +5,8 @@ import pytest
 
 from keras_mm.config import Settings
 from keras_mm.models.backbones import text_backbone, vision_backbone
-from keras_mm.presets import BACKBONES, Preset, get_preset, list_presets, unknown_name
+from keras_mm.presets import Preset, get_preset, list_presets, unknown_name
+from keras_mm.zoo import BACKBONES
 
 
 @pytest.mark.parametrize("name", BACKBONES)
