@@ -98,7 +98,7 @@ _BACKBONES = (
             "num_heads": 12,
             "intermediate_dim": 3072,
         },
-        85_712_256,
+        85_923_072,
         handle="dinov2_base",
         download_mb=351.0,
         pooling="cls",

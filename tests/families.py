@@ -18,9 +18,7 @@ def text_network(family: str, vocabulary_size: int = 61) -> keras.Model:
     sizes = {"num_layers": 2, "num_heads": 2, "hidden_dim": 6, "intermediate_dim": 7}
     sizes["max_sequence_length"] = POSITIONS
     if family == "clip":
-        text = models.CLIPTextEncoder(
-            vocabulary_size=vocabulary_size, embedding_dim=6, **sizes
-        )
+        text = models.CLIPTextEncoder(vocabulary_size=vocabulary_size, embedding_dim=6, **sizes)
         return models.CLIPBackbone(_vision_encoder("clip"), text, projection_dim=5)
     if family == "siglip":
         text = models.SigLIPTextEncoder(

@@ -196,7 +196,13 @@ class Tokenizer:
         with tf.init_scope():
             create = getattr(keras_hub.tokenizers, self.family.tokenizer)
             if isinstance(self.vocabulary, bytes):
-                return create(proto=self.vocabulary)
+                try:
+                    return create(proto=self.vocabulary)
+                except Exception as error:  # KerasHub, TensorFlow and SentencePiece each their own
+                    raise ValueError(
+                        "`vocabulary` is no SentencePiece model of the family "
+                        f"{self.family.name!r}: {error}"
+                    ) from error
             if isinstance(self.vocabulary, Mapping):
                 layer = create(vocabulary=dict(self.vocabulary), merges=self.merges)
                 # Else KerasHub takes a special token written in a text for the token itself.
