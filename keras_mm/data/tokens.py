@@ -231,8 +231,9 @@ class Tokenizer:
             return tf.ragged.boolean_mask(tokens, tokens >= 0)
         if isinstance(self.vocabulary, bytes):
             # A SentencePiece model may let texts spell its special tokens.
-            unknown, special = self._special[self.family.unknown], set(self._special.values())
-            forbidden = tf.constant(sorted(special - {unknown}), tokens.dtype)
+            unknown = self._special[self.family.unknown]
+            special = {*self.layer.special_token_ids, *self._special.values()} - {unknown}
+            forbidden = tf.constant(sorted(special), tokens.dtype)
             return tf.ragged.map_flat_values(
                 lambda ids: tf.where(
                     tf.reduce_any(ids[:, None] == forbidden, axis=1),

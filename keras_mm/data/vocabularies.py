@@ -56,11 +56,12 @@ def from_path(path: Path) -> Vocabulary:
     if path.is_dir() and assets.is_dir():
         stated = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         return read_files(assets, _family_of(stated["class_name"]), stated.get("config", {}))
-    for name, family in _FILES.items():
-        file = path if path.is_file() else folder / name
-        if file.is_file() and (file.name == name or (family == "bert" and path.is_file())):
-            family = _model_family(folder, family)
-            return _read(file, folder / "merges.txt", family, _hugging_face_options(folder))
+    found = [file for file in map(folder.joinpath, _FILES) if file.is_file()]
+    file = path if path.is_file() else next(iter(found), path)
+    family = _FILES.get(file.name, "bert" if file.suffix == ".txt" else None)
+    if file.is_file() and family is not None:
+        family = _model_family(folder, family)
+        return _read(file, folder / "merges.txt", family, _hugging_face_options(folder))
     raise ValueError(
         f"No vocabulary in {str(path)!r}: expected vocab.txt (BERT), vocab.json and merges.txt "
         "(RoBERTa), sentencepiece.bpe.model (XLM-RoBERTa), spm.model (DeBERTa-v3) or spiece.model "

@@ -105,7 +105,8 @@ def _length(network: keras.Model, sequence_length: int) -> int | None:
         ValueError: if the network cannot read sequences of `sequence_length`.
     """
     inputs = getattr(network, "input", None)
-    fixed = inputs["token_ids"].shape[1] if isinstance(inputs, dict) else None
+    tokens = inputs.get("token_ids") if isinstance(inputs, dict) else None
+    fixed = None if tokens is None else tokens.shape[1]
     if fixed is not None and sequence_length != fixed:
         raise ValueError(
             f"`sequence_length` must be {fixed}, the only length that {network.name!r} reads. "

@@ -125,7 +125,8 @@ def _dinov2_at(network, name: str, image_size: tuple[int, int]):
             f"{name!r} takes square images whose side is a multiple of {patch}, as "
             f"{(near, near)}. Received: image_size={image_size}"
         )
-    if (height, width) == tuple(network.image_shape[:2]) == network.position_embedding_shape[:2]:
+    before = network.image_shape[:2], network.position_embedding_shape[:2]
+    if {tuple(size) for size in before} == {(height, width)}:
         return network
     config = {"image_shape": (height, width, 3), "position_embedding_shape": (height, width)}
     resized = type(network).from_config({**network.get_config(), **config})
