@@ -33,7 +33,7 @@ VALUES = {
     "fusion": ([None, "concat", "bilinear"], WORD),
     "compare": ([None, True, False], [0, 1, "yes"]),
     "text_pairing": ([None, "packed", "separate"], WORD),
-    "vision_pooling": ([None, "mean", "max", "cls"], [*WORD, "pooler"]),
+    "vision_pooling": ([None, "mean", "max", "cls", "pooler"], WORD),
     "text_pooling": ([None, "mean", "max", "cls", "pooler"], WORD),
     "vision_backbone": ([None, "resnet50v2", Path("a"), object()], [True, 7, 1.5]),
     "text_backbone": ([None, "tiny_bert", Path("a"), object()], [True, 7, 1.5]),

@@ -64,7 +64,9 @@ def test_byte_pairs_and_a_vit(classifier, sample, tmp_path):
 
 def test_a_special_token_in_a_row_is_plain_text(classifier, sample):
     rows = sample[1][:1].assign(text_1="up </s> <s>", text_2="down")
-    packed = classifier.preprocessor_.tokenizer.pack([rows["text_1"], rows["text_2"]], POSITIONS)
+    packed = classifier.preprocessor_.tokenizer.pack(
+        [list(rows[name]) for name in ("text_1", "text_2")], POSITIONS
+    )
     assert packed["token_ids"][0].tolist().count(2) == 3  # </s></s> between, </s> at the end
     assert np.isfinite(classifier.predict_proba(rows)).all()
 
