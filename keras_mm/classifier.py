@@ -45,7 +45,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         texts: Text columns, one or two.
         labels: Label column.
         preset: Name of a preset, see `keras_mm.list_presets`.
-        fusion: `"concat"` or `"bilinear"`.
+        fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
+            `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer. See
+            `keras_mm.models.fusion`.
         compare: Compare image pairs, and text pairs that are encoded separately.
         text_pairing: `"packed"` or `"separate"`.
         vision_pooling: `"mean"`, `"max"` or `"cls"`.
@@ -101,7 +103,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         labels: str = "label",
         *,
         preset: str = "mobilenet_v2_minilm",
-        fusion: str | None = None,
+        fusion: Any = None,
         compare: bool | None = None,
         text_pairing: str | None = None,
         vision_pooling: str | None = None,
@@ -310,9 +312,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             ValueError: if it is from a newer version, or has classes that are not allowed.
         """
         model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
-        classifier = cls(
-            **{**spec["settings"], "training": Training(**spec["settings"]["training"])}
-        )
+        settings, fusion = spec["settings"], spec["trunk"]["fusion"]
+        training = Training(**settings["training"])
+        classifier = cls(**{**settings, "fusion": fusion, "training": training})
         classifier._settings_ = Settings(**classifier.get_params(deep=False))
         classifier.model_, classifier.preprocessor_ = model, preprocessor
         classifier.history_, classifier.train_counts_ = spec["history"], spec["train_counts"]
@@ -415,15 +417,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _batches(self, trained: keras.Model, rows: Rows, **options) -> RowBatches:
         """Rows as the inputs of the model that is trained: frozen encoders run here, once."""
         names = input_names(trained)
-        frozen = {
-            side: encoder
-            for side, encoder in parts(self.model_).encoders.items()
-            if f"{side}_pooled_output" in names
-        }
         features = encode_rows(
-            frozen,
+            parts(self.model_).encoders,
             rows,
             self.preprocessor_,
+            names=names,
             batch_size=self._settings_.batch_size,
             progress=bool(self._settings_.verbose),
         )
@@ -491,7 +489,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         }
 
     def _spec(self) -> dict:
-        settings = {**asdict(self._settings_), "classes": None}
+        settings = {**asdict(self._settings_), "classes": None, "fusion": None}
         for side in ("vision", "text"):
             # Where the weights came from says nothing about where they are now.
             settings[f"{side}_weights"] = None

@@ -12,9 +12,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from keras_mm.presets import get_preset, list_presets, unknown_name
+from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
 
-FUSIONS = ("concat", "bilinear")
 LOSSES = ("cross_entropy", "focal")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 POOLINGS = ("mean", "max", "cls", "pooler")
@@ -82,7 +81,7 @@ class Settings:
     texts: Sequence[str] = ()
     labels: str = "label"
     preset: str = "mobilenet_v2_minilm"
-    fusion: str | None = None
+    fusion: Any = None
     compare: bool | None = None
     text_pairing: str | None = None
     vision_pooling: str | None = None
@@ -256,12 +255,22 @@ _BACKBONE = (
     lambda v: not isinstance(v, bool | int | float),
 )
 
+_FUSION = (
+    f"one of {', '.join(map(repr, FUSIONS))}, a dict of `name` and that layer's arguments, or a "
+    "Keras layer",
+    lambda v: (
+        (v.get("name") if isinstance(v, Mapping) else v) in FUSIONS
+        if isinstance(v, str | Mapping)
+        else hasattr(v, "get_config")
+    ),
+)
+
 _RULES: dict[str, tuple[str, Callable]] = {
     "images": ("column names", _names),
     "texts": ("at most two column names", lambda v: _names(v) and len(as_names(v)) <= 2),
     "labels": _COLUMN,
     "preset": (f"one of {', '.join(map(repr, list_presets()))}", _is_preset),
-    "fusion": _one_of(*FUSIONS),
+    "fusion": _FUSION,
     "compare": _TRUTH,
     "text_pairing": _one_of("packed", "separate"),
     "vision_pooling": _one_of("mean", "max", "cls"),

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from types import MappingProxyType
 
+FUSIONS = ("concat", "bilinear", "gated", "cross_attention", "bottleneck", "mmbt")
+
 
 @dataclass(frozen=True)
 class Backbone:

@@ -67,6 +67,13 @@ def create_vision_encoder(
     return encoder
 
 
+def feature_grid(encoder: keras.Model) -> tuple[int, int] | None:
+    """Rows and columns of the backbone's feature map; `None` where it gives none."""
+    network = next((layer for layer in encoder.layers if isinstance(layer, keras.Model)), None)
+    shape = getattr(getattr(network, "output", None), "shape", ())
+    return tuple(shape[1:3]) if len(shape) == 4 else None
+
+
 def _slots(features, num_images: int, pooling: str) -> dict:
     """Contract outputs from a map `(B * N, h, w, D)`, tokens `(B * N, T, D)` or `(B * N, D)`."""
     if isinstance(features, dict):

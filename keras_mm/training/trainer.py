@@ -13,6 +13,7 @@ from keras_mm.data.dataset import RowBatches
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.metrics.classification import lower_is_better
+from keras_mm.models.multimodal import backbones
 from keras_mm.training.callbacks import EpochEvaluation, ProgressBar
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
@@ -33,7 +34,7 @@ class Trainer:
         optimizer: `"adamw"`, `"adam"`, `"sgd"`, or a Keras optimizer of your own (its rate is then
             left as it is).
         learning_rate: Peak learning rate, > 0.
-        encoder_learning_rate: Peak rate of the layers named `vision_encoder` and `text_encoder`,
+        encoder_learning_rate: Peak rate of the backbones (of a model of `create_multimodal_model`),
             where they are trainable; `None` is `learning_rate`.
         weight_decay: AdamW's decoupled weight decay, >= 0.
         warmup: Part of all steps in which the rate rises from 0, in [0, 1).
@@ -176,9 +177,9 @@ class Trainer:
         slow_rate = self.encoder_learning_rate or self.learning_rate
         slow = [
             variable
-            for layer in self.model.layers
-            if layer.name in ("vision_encoder", "text_encoder") and slow_rate != self.learning_rate
-            for variable in layer.trainable_variables
+            for network in backbones(self.model).values()
+            if slow_rate != self.learning_rate
+            for variable in network.trainable_variables
         ]
         return create_optimizer(
             self.optimizer,
