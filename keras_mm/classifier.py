@@ -60,8 +60,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         vision_trainable: Whether the vision backbone is trained.
         text_trainable: Whether the text backbone is trained.
         head: `"multiclass"` or `"binary"` (two classes, one logit).
-        loss: `"cross_entropy"` or `"focal"`.
-        class_weight: `None`, `"balanced"`, a dict by label, or a list in class order.
+        loss: `"cross_entropy"`, `"focal"`, or `"logit_adjusted"`, which takes the training rows'
+            imbalance out of the answers.
+        class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label, or a list in
+            class order.
         classes: Label names in a fixed order; by default the training labels, sorted.
         modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
             of a row, so that neither side is left unlearned.
@@ -382,7 +384,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._settings_, training = settings, settings.training
         self._set_classes(classes)
         self.skipped_ = rows.skipped
-        weight = resolve_class_weight(settings.class_weight, rows.labels, list(self.classes_))
+        weight = resolve_class_weight(
+            settings.class_weight, rows.labels, list(self.classes_), beta=training.beta
+        )
         keras.utils.set_random_seed(settings.seed)
         self.preprocessor_ = _preprocessor(settings)
         self.model_ = build_model(
@@ -508,6 +512,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 _TRAINER_FIELDS = (
     "label_smoothing",
     "gamma",
+    "tau",
+    "beta",
     "weight_decay",
     "warmup",
     "decay",
