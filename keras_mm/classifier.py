@@ -279,7 +279,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Metrics on labelled rows, beside the majority class, with an interval.
 
         Returns:
-            An `Evaluation`: `metrics`, `baselines`, `predictions`, and `save("report.html")`.
+            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
+            `save("report.html")`.
         """
         from keras_mm.evidence.evaluate import evaluate_rows
 
@@ -419,18 +420,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _batches(self, trained: keras.Model, rows: Rows, **options) -> RowBatches:
         """Rows as the inputs of the model that is trained: frozen encoders run here, once."""
         names = input_names(trained)
-        frozen = {
-            side: encoder
-            for side, encoder in parts(self.model_).encoders.items()
-            if f"{side}_pooled_output" in names
-        }
-        features = encode_rows(
-            frozen,
-            rows,
-            self.preprocessor_,
-            batch_size=self._settings_.batch_size,
-            progress=bool(self._settings_.verbose),
-        )
+        frozen = [side for side in ("vision", "text") if f"{side}_pooled_output" in names]
+        features = self._features(rows, frozen)
         return rows_in_batches(
             rows,
             self.preprocessor_,
@@ -440,13 +431,26 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             **options,
         )
 
-    def _logits(self, rows: Rows) -> np.ndarray:
+    def _features(self, rows: Rows, sides: Sequence[str] = ("vision", "text")) -> dict:
+        """What the encoders of `sides` give for the rows."""
+        encoders = parts(self.model_).encoders
+        return encode_rows(
+            {side: encoders[side] for side in sides if side in encoders},
+            rows,
+            self.preprocessor_,
+            batch_size=self._settings_.batch_size,
+            progress=bool(self._settings_.verbose),
+        )
+
+    def _logits(self, rows: Rows, features: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """Logits of the rows; from `features`, where the encoders have run already."""
         encoders, trunk = parts(self.model_)
         return predict_logits(
             encoders,
             trunk,
             rows,
             self.preprocessor_,
+            features=features,
             batch_size=self._settings_.batch_size,
             progress=bool(self._settings_.verbose),
         )
