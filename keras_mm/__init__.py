@@ -24,6 +24,7 @@ _PUBLIC = {
     "create_multimodal_model": "models.multimodal",
     "create_text_encoder": "models.text_encoder",
     "create_vision_encoder": "models.vision_encoder",
+    "effective_number_class_weight": "losses.class_weights",
     "get_preset": "presets",
     "list_presets": "presets",
     "load_multimodal_entailment": "data.entailment",
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     from keras_mm.heads import Head as Head
     from keras_mm.losses import create_loss as create_loss
     from keras_mm.losses.class_weights import balanced_class_weight as balanced_class_weight
+    from keras_mm.losses.class_weights import (
+        effective_number_class_weight as effective_number_class_weight,
+    )
     from keras_mm.models.multimodal import create_multimodal_model as create_multimodal_model
     from keras_mm.models.projection import project_embeddings as project_embeddings
     from keras_mm.models.text_encoder import create_text_encoder as create_text_encoder

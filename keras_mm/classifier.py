@@ -62,8 +62,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         vision_trainable: Whether the vision backbone is trained.
         text_trainable: Whether the text backbone is trained.
         head: `"multiclass"` or `"binary"` (two classes, one logit).
-        loss: `"cross_entropy"` or `"focal"`.
-        class_weight: `None`, `"balanced"`, a dict by label, or a list in class order.
+        loss: `"cross_entropy"`, `"focal"`, or `"logit_adjusted"`, which takes the training rows'
+            imbalance out of the answers.
+        class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label, or a list in
+            class order.
         classes: Label names in a fixed order; by default the training labels, sorted.
         modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
             of a row, so that neither side is left unlearned.
@@ -279,7 +281,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Metrics on labelled rows, beside the majority class, with an interval.
 
         Returns:
-            An `Evaluation`: `metrics`, `baselines`, `predictions`, and `save("report.html")`.
+            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
+            `save("report.html")`.
         """
         from keras_mm.evidence.evaluate import evaluate_rows
 
@@ -384,7 +387,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._settings_, training = settings, settings.training
         self._set_classes(classes)
         self.skipped_ = rows.skipped
-        weight = resolve_class_weight(settings.class_weight, rows.labels, list(self.classes_))
+        weight = resolve_class_weight(
+            settings.class_weight, rows.labels, list(self.classes_), beta=training.beta
+        )
         keras.utils.set_random_seed(settings.seed)
         self.preprocessor_ = _preprocessor(settings)
         self.model_ = build_model(
@@ -417,14 +422,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _batches(self, trained: keras.Model, rows: Rows, **options) -> RowBatches:
         """Rows as the inputs of the model that is trained: frozen encoders run here, once."""
         names = input_names(trained)
-        features = encode_rows(
-            parts(self.model_).encoders,
-            rows,
-            self.preprocessor_,
-            names=names,
-            batch_size=self._settings_.batch_size,
-            progress=bool(self._settings_.verbose),
-        )
+        features = self._features(rows, names)
         return rows_in_batches(
             rows,
             self.preprocessor_,
@@ -434,13 +432,27 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             **options,
         )
 
-    def _logits(self, rows: Rows) -> np.ndarray:
+    def _features(self, rows: Rows, names: Sequence[str] | None = None) -> dict:
+        """What the encoders give for the rows: the inputs `names`, or all that the trunk reads."""
+        encoders, trunk = parts(self.model_)
+        return encode_rows(
+            encoders,
+            rows,
+            self.preprocessor_,
+            names=input_names(trunk) if names is None else names,
+            batch_size=self._settings_.batch_size,
+            progress=bool(self._settings_.verbose),
+        )
+
+    def _logits(self, rows: Rows, features: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """Logits of the rows; from `features`, where the encoders have run already."""
         encoders, trunk = parts(self.model_)
         return predict_logits(
             encoders,
             trunk,
             rows,
             self.preprocessor_,
+            features=features,
             batch_size=self._settings_.batch_size,
             progress=bool(self._settings_.verbose),
         )
@@ -506,6 +518,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 _TRAINER_FIELDS = (
     "label_smoothing",
     "gamma",
+    "tau",
+    "beta",
     "weight_decay",
     "warmup",
     "decay",

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
 
-LOSSES = ("cross_entropy", "focal")
+LOSSES = ("cross_entropy", "focal", "logit_adjusted")
+CLASS_WEIGHTS = ("balanced", "effective_number")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 POOLINGS = ("mean", "max", "cls", "pooler")
 
@@ -44,6 +45,9 @@ class Training:
         accumulation_steps: Batches whose gradients are averaged into one step, >= 1. Default 1.
         label_smoothing: Part of the target spread over all classes, in [0, 1). Default 0.
         gamma: Focusing exponent of the focal loss, >= 0. Default 2.
+        tau: Strength of the logit adjustment of the logit-adjusted loss, >= 0. Default 1.
+        beta: Of `class_weight="effective_number"`, in [0, 1): 0 weighs all rows alike, near 1 it
+            is `"balanced"`. Default 0.999.
         monitor: What early stopping watches: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`.
             Default `"val_loss"`.
         patience: Epochs without improvement before training stops, >= 1. Default 5.
@@ -63,6 +67,8 @@ class Training:
     accumulation_steps: int | None = None
     label_smoothing: float | None = None
     gamma: float | None = None
+    tau: float | None = None
+    beta: float | None = None
     monitor: str | None = None
     patience: int | None = None
     num_projection_layers: int | None = None
@@ -70,7 +76,22 @@ class Training:
     dropout_rate: float | None = None
 
 
-TRAINING_DEFAULTS = Training(0.1, "cosine", 0.004, 1.0, 1, 0.0, 2.0, "val_loss", 5, 1, 256, 0.1)
+TRAINING_DEFAULTS = Training(
+    warmup=0.1,
+    decay="cosine",
+    weight_decay=0.004,
+    clipnorm=1.0,
+    accumulation_steps=1,
+    label_smoothing=0.0,
+    gamma=2.0,
+    tau=1.0,
+    beta=0.999,
+    monitor="val_loss",
+    patience=5,
+    num_projection_layers=1,
+    projection_dims=256,
+    dropout_rate=0.1,
+)
 
 
 @dataclass(frozen=True)
@@ -286,8 +307,8 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "head": _one_of("multiclass", "binary"),
     "loss": _one_of(*LOSSES),
     "class_weight": (
-        "'balanced', a dict by label, or a list in class order",
-        lambda v: v == "balanced" if isinstance(v, str) else hasattr(v, "__len__"),
+        f"{', '.join(map(repr, CLASS_WEIGHTS))}, a dict by label, or a list in class order",
+        lambda v: v in CLASS_WEIGHTS if isinstance(v, str) else hasattr(v, "__len__"),
     ),
     "classes": (
         "a list of at least two label names, all different",
@@ -320,6 +341,8 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.accumulation_steps": _whole(1),
     "training.label_smoothing": _part(),
     "training.gamma": _positive(zero=True),
+    "training.tau": _positive(zero=True),
+    "training.beta": _part(),
     "training.monitor": _is(str, "a metric's name, as 'val_loss'"),
     "training.patience": _whole(1),
     "training.num_projection_layers": _whole(0),

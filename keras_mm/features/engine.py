@@ -69,20 +69,33 @@ def predict_logits(
     rows: Rows,
     preprocessor: Preprocessor,
     *,
+    features: Mapping[str, np.ndarray] | None = None,
     batch_size: int = 32,
     progress: bool = True,
 ) -> np.ndarray:
     """Logits of rows: the encoders, then the trunk. The one way to predict.
 
+    Args:
+        encoders: Encoders by side, as in `encode_rows`.
+        trunk: What answers from their features.
+        rows: Checked rows.
+        preprocessor: What makes the encoders' inputs.
+        features: What `encode_rows` gave for these rows, where it has run already. What a row
+            lacks is masked, so that for rows with cells taken out the features from before serve.
+        batch_size: Rows of a batch.
+        progress: As in `encode_rows`.
+
     Returns:
         float32 `(num_rows, num_logits)`.
     """
     names = [tensor.name for tensor in trunk.inputs]
-    features = encode_rows(
-        encoders, rows, preprocessor, names=names, batch_size=batch_size, progress=progress
-    )
+    if features is None:
+        features = encode_rows(
+            encoders, rows, preprocessor, names=names, batch_size=batch_size, progress=progress
+        )
     tokens = any(name in _TOKENS for name in names)
-    features.update(preprocessor.masks_and_tokens(rows) if tokens else preprocessor.masks(rows))
+    masks = preprocessor.masks_and_tokens(rows) if tokens else preprocessor.masks(rows)
+    features = {**features, **masks}
     inputs = {name: features[name] for name in names}
     return _in_batches(trunk, inputs, len(rows), batch_size)
 
