@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -501,7 +501,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         }
 
     def _spec(self) -> dict:
-        settings = {**asdict(self._settings_), "classes": None, "fusion": None}
+        # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
+        settings = {**asdict(replace(self._settings_, fusion=None)), "classes": None}
         for side in ("vision", "text"):
             # Where the weights came from says nothing about where they are now.
             settings[f"{side}_weights"] = None
