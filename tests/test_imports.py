@@ -28,10 +28,11 @@ ALLOWED = {
     "features": {"presets"} | MIDDLE,
     "training": {"presets"} | MIDDLE,
     "bundle": {"__init__", "presets", "heads"} | MIDDLE | WORK,
-    "classifier": {"bundle"} | LEAVES | MIDDLE | WORK,
+    "columns": {"config", "data"},
+    "classifier": {"bundle", "columns"} | LEAVES | MIDDLE | WORK,
     "evidence": {"__init__", "bundle", "classifier"} | LEAVES | MIDDLE | WORK,
     "serving": {"__init__", "bundle", "classifier"} | LEAVES | MIDDLE | WORK,
-    "run": {"bundle", "classifier", "evidence", "serving"} | LEAVES | MIDDLE | WORK,
+    "run": {"bundle", "columns", "classifier", "evidence", "serving"} | LEAVES | MIDDLE | WORK,
     "cli": {"__init__", "run", "bundle", "classifier", "evidence", "serving"} | LEAVES,
 }
 # Convenience methods of the estimator that call upward, inside a function.
