@@ -23,6 +23,7 @@ def missing(what: str):
 BACKEND_FREE = (
     "tests/evidence/",
     "tests/metrics/",
+    "tests/test_augmentation.py",
     "tests/test_config.py",
     "tests/test_heads.py",
     "tests/test_imports.py",
