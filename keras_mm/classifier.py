@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
+from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.bundle import build_model, load_bundle, save_bundle
 from keras_mm.columns import class_names, has_pair, with_columns
 from keras_mm.config import Settings, Training
@@ -69,6 +70,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         classes: Label names in a fixed order; by default the training labels, sorted.
         modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
             of a row, so that neither side is left unlearned.
+        augmentation: How training changes the images at random: a `keras_mm.Augmentation` or a
+            dict of its fields. Needs `vision_trainable=True`.
         epochs: Most epochs.
         batch_size: Rows of a batch.
         learning_rate: Peak learning rate of the trunk.
@@ -123,6 +126,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         class_weight: str | Mapping | Sequence[float] | None = None,
         classes: Sequence | None = None,
         modality_dropout: float | None = None,
+        augmentation: Augmentation | Mapping | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -156,6 +160,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.classes = classes
         self.modality_dropout = modality_dropout
+        self.augmentation = augmentation
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -474,6 +479,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             "num_images": len(settings.images),
             "pooling": settings.vision_pooling or "mean",
             "trainable": settings.vision_trainable,
+            "augmentation": asdict(as_augmentation(settings.augmentation)),
         }
         text = settings.texts and {
             "backbone": settings.text_backbone,

@@ -12,6 +12,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
+from keras_mm.augmentation import RULES as AUGMENTATION_RULES
+from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
 
 LOSSES = ("cross_entropy", "focal", "logit_adjusted")
@@ -120,6 +122,7 @@ class Settings:
     class_weight: Any = None
     classes: Sequence | None = None
     modality_dropout: float | None = None
+    augmentation: Any = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -193,6 +196,8 @@ def _canonical(settings: Kind) -> Kind:
     values["classes"] = None if settings.classes is None else tuple(settings.classes)
     values["image_size"] = None if settings.image_size is None else as_size(settings.image_size)
     values["training"] = as_training(settings.training)
+    if settings.augmentation is not None:
+        values["augmentation"] = as_augmentation(settings.augmentation)
     return replace(settings, **values)
 
 
@@ -348,30 +353,61 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.num_projection_layers": _whole(0),
     "training.projection_dims": _whole(1),
     "training.dropout_rate": _part(),
+    **{f"augmentation.{name}": rule for name, rule in AUGMENTATION_RULES.items()},
 }
+# Settings that are tables of their own; in TOML a `[table]`.
+_TABLES: dict[str, type] = {"training": Training, "augmentation": Augmentation}
 
 
 def find_problems(settings: Settings) -> list[str]:
     """Every rule that `settings` break, a sentence each."""
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    training = values.pop("training")
-    problems = _broken_rules(values)
-    if isinstance(training, Mapping):
-        problems += _unknown_keys(training, Training, "training.")
-        problems += _broken_rules(_known(training, Training), "training.")
-    elif isinstance(training, Training):
-        problems += _broken_rules(asdict(training), "training.")
-    elif training is not None:
-        problems.append(f"`training` must be a keras_mm.Training or a dict. Received: {training!r}")
-    return problems
+    tables = {name: values.pop(name) for name in _TABLES}
+    problems = _broken_rules(values, RunSettings)
+    for name, table in tables.items():
+        problems += _table_problems(name, table)
+    return problems + _frozen_augmentation(settings)
 
 
-def _broken_rules(values: Mapping, prefix: str = "") -> list[str]:
+def _table_problems(name: str, table: Any) -> list[str]:
+    kind, prefix = _TABLES[name], f"{name}."
+    if isinstance(table, kind):
+        table = vars(table)
+    if isinstance(table, Mapping):
+        return [
+            *_unknown_keys(table, kind, prefix),
+            *_broken_rules(_known(table, kind), kind, prefix),
+        ]
+    if table is None:
+        return []
+    return [f"`{name}` must be a keras_mm.{kind.__name__} or a dict. Received: {table!r}"]
+
+
+def _frozen_augmentation(settings: Settings) -> list[str]:
+    """The problem with an augmentation of images that are encoded only once."""
+    trainable, asked = settings.vision_trainable, settings.augmentation
+    if _is_preset(settings.preset):
+        preset = get_preset(settings.preset)
+        trainable = preset.vision_trainable if trainable is None else trainable
+        asked = preset.augmentation if asked is None else asked
+    try:
+        is_on = as_augmentation(asked).is_on
+    except ValueError:  # told already
+        return []
+    if trainable is not False or not is_on:
+        return []
+    return [
+        "`augmentation` needs vision_trainable=True: a frozen vision encoder sees each image once "
+        "only, unchanged. Received: vision_trainable=False"
+    ]
+
+
+def _broken_rules(values: Mapping, kind: type, prefix: str = "") -> list[str]:
     problems = []
-    optional = {f.name for f in fields(RunSettings) if f.default is None}
+    optional = {f.name for f in fields(kind) if f.default is None}
     for name, value in values.items():
         words, test = _RULES[prefix + name]
-        if value is None and (prefix or name in optional):
+        if value is None and name in optional:
             continue
         if name == "preset" and isinstance(value, str) and not test(value):
             problems.append(unknown_name("preset", value, list_presets()))
@@ -389,7 +425,7 @@ def _unknown_keys(values: Mapping, kind: type, prefix: str = "") -> list[str]:
     names = [f.name for f in fields(kind)]
     known = [prefix + name for name in names]
     if not prefix:
-        known += [f"training.{f.name}" for f in fields(Training)]
+        known += [f"{table}.{f.name}" for table, kind in _TABLES.items() for f in fields(kind)]
     return [
         unknown_name("setting", f"{prefix}{name}", known) for name in values if name not in names
     ]
@@ -428,7 +464,10 @@ def to_toml(settings: Settings) -> str:
     import tomli_w
 
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    values = _as_toml({**values, "training": asdict(as_training(settings.training))})
+    values["training"] = asdict(as_training(settings.training))
+    if settings.augmentation is not None:
+        values["augmentation"] = asdict(as_augmentation(settings.augmentation))
+    values = _as_toml(values)
     return tomli_w.dumps({name: v for name, v in values.items() if v not in ([], {})})
 
 

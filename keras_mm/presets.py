@@ -135,6 +135,7 @@ class Preset:
     vision_trainable: bool = False
     text_trainable: bool = False
     modality_dropout: float = 0.0
+    augmentation: Mapping = field(default_factory=dict)
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 1e-3

@@ -24,6 +24,7 @@ BACKEND_FREE = (
     "tests/evidence/test_model_card.py",
     "tests/evidence/test_report.py",
     "tests/metrics/",
+    "tests/test_augmentation.py",
     "tests/test_config.py",
     "tests/test_heads.py",
     "tests/test_imports.py",

@@ -12,17 +12,18 @@ import keras_mm
 PACKAGE = Path(keras_mm.__file__).parent
 
 # Each room and the rooms it may import from.
-LEAVES = {"presets", "heads", "pretrained", "config"}
+LEAVES = {"presets", "augmentation", "heads", "pretrained", "config"}
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
     "__init__": set(),
     "presets": set(),
+    "augmentation": {"presets"},
     "heads": set(),
     "pretrained": set(),
-    "config": {"presets"},
+    "config": {"presets", "augmentation"},
     "data": {"presets", "pretrained"},
-    "models": {"presets", "pretrained", "heads"},
+    "models": {"presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets"},
     "features": {"presets"} | MIDDLE,
@@ -104,7 +105,7 @@ HEAVY = (*BACKENDS, "pandas", "sklearn")
     "code",
     [
         "import keras_mm",
-        "import keras_mm; keras_mm.list_presets(); keras_mm.Training",
+        "import keras_mm; keras_mm.list_presets(); keras_mm.Training; keras_mm.Augmentation",
         "import keras_mm.cli, contextlib, io\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
         "    keras_mm.cli.main(['train', '--help'])",
