@@ -51,8 +51,11 @@ def create_trunk(
         `..._sequence_mask`; for `mmbt` the tokens themselves.
 
     Raises:
-        ValueError: if the fusion needs tokens and an encoder gives vectors only.
+        ValueError: if two sides have no fusion, or the fusion reads tokens and an encoder gives
+            vectors only.
     """
+    if fusion is None and len(features) > 1:
+        raise ValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
     with dtype_policy("float32"):
         fusion = fusion if len(features) > 1 else None
         inputs = _inputs(features, fusion, compare, num_masks or {})
