@@ -14,8 +14,8 @@ class CrossAttention(layers.Layer):
 
     The tokens of a side are its pooled vector (which holds the comparison of a pair, where one is
     asked for), then its regions or word pieces. Each side's tokens attend to the other side's. What
-    comes of them is averaged over the tokens that count, and the two averages are given with their
-    product, so that a linear head sees what the modalities say together.
+    comes of a side is the token of its pooled vector plus the mean of its tokens that count; both
+    are given with their product, so that a linear head sees what the modalities say together.
 
     Args:
         num_heads: Heads of each attention, >= 1.
@@ -73,7 +73,8 @@ class CrossAttention(layers.Layer):
                 (image, weights["image_to_text"]), (text, weights["text_to_image"]) = found
             else:
                 image, text = found
-        x, y = masked_mean(image, image_mask), masked_mean(text, text_mask)
+        x = image[:, 0] + masked_mean(image, image_mask)
+        y = text[:, 0] + masked_mean(text, text_mask)
         fused = ops.concatenate([x, y, x * y], axis=-1)
         return (fused, weights) if return_attention else fused
 
