@@ -48,6 +48,14 @@ class MissingModality(layers.Layer):
             result.update(self._tokens(features, present, self.slots))
         return result
 
+    def compute_output_spec(self, features):
+        """What came in, without the mask."""
+        return {
+            name: keras.KerasTensor(x.shape, dtype=x.dtype)
+            for name, x in features.items()
+            if name != "mask"
+        }
+
     def get_config(self) -> dict:
         """The layer's arguments."""
         return {**super().get_config(), "slots": self.slots}

@@ -40,8 +40,9 @@ class Trainer:
         optimizer: `"adamw"`, `"adam"`, `"sgd"`, or a Keras optimizer of your own (its rate is then
             left as it is).
         learning_rate: Peak learning rate, > 0.
-        encoder_learning_rate: Peak rate of the backbones (of a model of `create_multimodal_model`),
-            where they are trainable; `None` is `learning_rate`.
+        encoder_learning_rate: Peak rate of the layers named `vision_encoder` and `text_encoder`,
+            and of the BERT of an `mmbt` fusion, where they are trainable; `None` is
+            `learning_rate`.
         weight_decay: AdamW's decoupled weight decay, >= 0.
         warmup: Part of all steps in which the rate rises from 0, in [0, 1).
         decay: `"cosine"` or `"constant"`.
@@ -185,16 +186,17 @@ class Trainer:
         steps = math.ceil(steps_per_epoch * self.epochs / self.accumulation_steps)
         rate = create_schedule(self.learning_rate, steps, warmup=self.warmup, decay=self.decay)
         slow_rate = self.encoder_learning_rate or self.learning_rate
-        slow = [
-            variable
-            for network in backbones(self.model).values()
+        encoders = [la for la in self.model.layers if la.name in ("vision_encoder", "text_encoder")]
+        slow = {
+            variable.path: variable
+            for network in (*encoders, *backbones(self.model).values())
             if slow_rate != self.learning_rate
             for variable in network.trainable_variables
-        ]
+        }
         return create_optimizer(
             self.optimizer,
             rate,
-            slow_variables=slow,
+            slow_variables=list(slow.values()),
             slow_factor=slow_rate / self.learning_rate,
             weight_decay=self.weight_decay,
             clipnorm=self.clipnorm,

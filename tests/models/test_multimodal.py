@@ -66,6 +66,15 @@ def test_a_missing_images_pixels_are_not_read(case):
     np.testing.assert_array_equal(logits_of(model, changed), logits_of(model, inputs))
 
 
+@pytest.mark.parametrize("text_pairing", ["packed", "separate"])
+def test_a_sequences_mask_is_bool(text_pairing):
+    encoder = create_text_encoder(
+        "tiny_bert", weights="random", sequence_length=LENGTH, text_pairing=text_pairing
+    )
+    assert encoder.output["sequence_mask"].dtype == "bool"
+    assert encoder.output["sequence_output"].dtype == "float32"
+
+
 def test_a_packed_pair_is_missing_only_when_both_texts_are():
     model = make_model()
     inputs = make_inputs(3)
