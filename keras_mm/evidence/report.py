@@ -31,7 +31,7 @@ _HIDDEN = {"images": "Image and text, images hidden", "texts": "Image and text, 
 MODALITIES_NOTE = (
     "Rows by what they hold; then those that hold both, answered once with all their images hidden "
     "and once with all their texts. The latter show what this model makes of one side, not what a "
-    "model of that side alone could: it has learned to do without the other side only if training "
+    "model of that side alone could: this one has learned to do without a side only if training "
     "rows lacked it, or modality dropout hid it."
 )
 
