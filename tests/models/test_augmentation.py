@@ -258,16 +258,18 @@ def test_a_missing_image_stays_irrelevant_in_training():
 
 def test_one_seed_trains_one_model():
     weights = []
-    for augmentation in (ALL, ALL, None):
-        model = make_model(augmentation)
-        model.set_weights(make_model(None).get_weights())
+    for _ in range(2):
+        model = make_model()
+        state = model.get_layer("vision_encoder").get_layer("augmentation").seed_generator.state
+        before = keras.ops.convert_to_numpy(state)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.1), loss)
+        model.compile(keras.optimizers.SGD(0.01), loss)
         for _ in range(2):
             model.train_on_batch(batch(), np.arange(5) % 3)
         weights.append(np.concatenate([w.ravel() for w in model.get_weights()]))
-    np.testing.assert_array_equal(weights[0], weights[1])
-    assert np.isfinite(weights[0]).all() and np.abs(weights[0] - weights[2]).max() > 1e-3
+        assert (keras.ops.convert_to_numpy(state) != before).any()  # it did draw
+    np.testing.assert_array_equal(*weights)
+    assert np.isfinite(weights[0]).all()
 
 
 def test_in_mixed_precision():
