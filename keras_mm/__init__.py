@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Augmentation": "augmentation",
     "Head": "heads",
     "MultimodalClassifier": "classifier",
     "MultimodalDataset": "data.dataset",
@@ -24,11 +25,13 @@ _PUBLIC = {
     "create_multimodal_model": "models.multimodal",
     "create_text_encoder": "models.text_encoder",
     "create_vision_encoder": "models.vision_encoder",
+    "effective_number_class_weight": "losses.class_weights",
     "get_preset": "presets",
     "list_presets": "presets",
     "load_multimodal_entailment": "data.entailment",
     "load_sample_data": "data.samples",
     "load_table": "data.tables",
+    "plot_augmentation": "evidence.augmentation",
     "plot_rows": "data.plots",
     "project_embeddings": "models.projection",
     "stratified_k_fold": "data.splits",
@@ -38,6 +41,7 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
+    from keras_mm.augmentation import Augmentation as Augmentation
     from keras_mm.classifier import MultimodalClassifier as MultimodalClassifier
     from keras_mm.config import Training as Training
     from keras_mm.data.dataset import MultimodalDataset as MultimodalDataset
@@ -50,9 +54,13 @@ if TYPE_CHECKING:
     from keras_mm.data.splits import stratified_k_fold as stratified_k_fold
     from keras_mm.data.splits import stratified_split as stratified_split
     from keras_mm.data.tables import load_table as load_table
+    from keras_mm.evidence.augmentation import plot_augmentation as plot_augmentation
     from keras_mm.heads import Head as Head
     from keras_mm.losses import create_loss as create_loss
     from keras_mm.losses.class_weights import balanced_class_weight as balanced_class_weight
+    from keras_mm.losses.class_weights import (
+        effective_number_class_weight as effective_number_class_weight,
+    )
     from keras_mm.models.multimodal import create_multimodal_model as create_multimodal_model
     from keras_mm.models.projection import project_embeddings as project_embeddings
     from keras_mm.models.text_encoder import create_text_encoder as create_text_encoder

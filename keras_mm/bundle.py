@@ -17,7 +17,7 @@ import keras_mm
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.heads import Head
 from keras_mm.models.backbones import is_buildable
-from keras_mm.models.multimodal import create_multimodal_model, parts
+from keras_mm.models.multimodal import backbones, create_multimodal_model
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
@@ -104,6 +104,9 @@ def load_bundle(
     """
     folder = Path(folder)
     spec = read_spec(folder)
+    fusion = spec["trunk"]["fusion"]
+    if isinstance(fusion, Mapping) and "class_name" in fusion:
+        spec["trunk"]["fusion"] = _rebuild(fusion, custom_objects)
     model = build_model(spec, custom_objects=custom_objects)
     model.load_weights(folder / _WEIGHTS)
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
@@ -176,18 +179,20 @@ def _encoder(create, options: Mapping | None, weights, custom_objects):
 
 
 def _storable(spec: Mapping, model: keras.Model) -> dict:
-    """The spec with backbones that no name describes stored as their architecture."""
+    """The spec with what no name describes, backbones or a fusion, stored as its architecture."""
     stored = dict(spec)
-    for side, encoder in parts(model).encoders.items():
+    if isinstance(spec["trunk"]["fusion"], keras.layers.Layer):
+        config = keras.saving.serialize_keras_object(spec["trunk"]["fusion"])
+        stored["trunk"] = {**spec["trunk"], "fusion": config}
+    for side, network in backbones(model).items():
         options = spec[f"{side}_encoder"]
         if not is_buildable(options["backbone"]):
-            network = next(la for la in encoder.layers if isinstance(la, keras.Model))
             config = keras.saving.serialize_keras_object(network)
             stored[f"{side}_encoder"] = {**options, "backbone": config}
     return stored
 
 
-def _rebuild(config: Mapping, custom_objects: Mapping | None) -> keras.Model:
+def _rebuild(config: Mapping, custom_objects: Mapping | None) -> Any:
     import keras_hub  # noqa: F401  (registers its layers)
 
     allowed = dict(custom_objects or {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
+from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.bundle import build_model, load_bundle, save_bundle
 from keras_mm.columns import class_names, has_pair, with_columns
 from keras_mm.config import Settings, Training
@@ -45,7 +46,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         texts: Text columns, one or two.
         labels: Label column.
         preset: Name of a preset, see `keras_mm.list_presets`.
-        fusion: `"concat"` or `"bilinear"`.
+        fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
+            `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer. See
+            `keras_mm.models.fusion`.
         compare: Compare image pairs, and text pairs that are encoded separately.
         text_pairing: `"packed"` or `"separate"`.
         vision_pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`.
@@ -60,11 +63,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         vision_trainable: Whether the vision backbone is trained.
         text_trainable: Whether the text backbone is trained.
         head: `"multiclass"` or `"binary"` (two classes, one logit).
-        loss: `"cross_entropy"` or `"focal"`.
-        class_weight: `None`, `"balanced"`, a dict by label, or a list in class order.
+        loss: `"cross_entropy"`, `"focal"`, or `"logit_adjusted"`, which takes the training rows'
+            imbalance out of the answers.
+        class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label, or a list in
+            class order.
         classes: Label names in a fixed order; by default the training labels, sorted.
         modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
             of a row, so that neither side is left unlearned.
+        augmentation: How training changes the images at random: a `keras_mm.Augmentation` or a
+            dict of its fields. Needs `vision_trainable=True`.
         epochs: Most epochs.
         batch_size: Rows of a batch.
         learning_rate: Peak learning rate of the trunk.
@@ -101,7 +108,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         labels: str = "label",
         *,
         preset: str = "mobilenet_v2_minilm",
-        fusion: str | None = None,
+        fusion: Any = None,
         compare: bool | None = None,
         text_pairing: str | None = None,
         vision_pooling: str | None = None,
@@ -119,6 +126,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         class_weight: str | Mapping | Sequence[float] | None = None,
         classes: Sequence | None = None,
         modality_dropout: float | None = None,
+        augmentation: Augmentation | Mapping | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -152,6 +160,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.classes = classes
         self.modality_dropout = modality_dropout
+        self.augmentation = augmentation
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -277,7 +286,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Metrics on labelled rows, beside the majority class, with an interval.
 
         Returns:
-            An `Evaluation`: `metrics`, `baselines`, `predictions`, and `save("report.html")`.
+            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
+            `save("report.html")`.
         """
         from keras_mm.evidence.evaluate import evaluate_rows
 
@@ -310,9 +320,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             ValueError: if it is from a newer version, or has classes that are not allowed.
         """
         model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
-        classifier = cls(
-            **{**spec["settings"], "training": Training(**spec["settings"]["training"])}
-        )
+        settings, fusion = spec["settings"], spec["trunk"]["fusion"]
+        training = Training(**settings["training"])
+        classifier = cls(**{**settings, "fusion": fusion, "training": training})
         classifier._settings_ = Settings(**classifier.get_params(deep=False))
         classifier.model_, classifier.preprocessor_ = model, preprocessor
         classifier.history_, classifier.train_counts_ = spec["history"], spec["train_counts"]
@@ -382,7 +392,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._settings_, training = settings, settings.training
         self._set_classes(classes)
         self.skipped_ = rows.skipped
-        weight = resolve_class_weight(settings.class_weight, rows.labels, list(self.classes_))
+        weight = resolve_class_weight(
+            settings.class_weight, rows.labels, list(self.classes_), beta=training.beta
+        )
         keras.utils.set_random_seed(settings.seed)
         self.preprocessor_ = _preprocessor(settings)
         self.model_ = build_model(
@@ -415,18 +427,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def _batches(self, trained: keras.Model, rows: Rows, **options) -> RowBatches:
         """Rows as the inputs of the model that is trained: frozen encoders run here, once."""
         names = input_names(trained)
-        frozen = {
-            side: encoder
-            for side, encoder in parts(self.model_).encoders.items()
-            if f"{side}_pooled_output" in names
-        }
-        features = encode_rows(
-            frozen,
-            rows,
-            self.preprocessor_,
-            batch_size=self._settings_.batch_size,
-            progress=bool(self._settings_.verbose),
-        )
+        features = self._features(rows, names)
         return rows_in_batches(
             rows,
             self.preprocessor_,
@@ -436,13 +437,27 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             **options,
         )
 
-    def _logits(self, rows: Rows) -> np.ndarray:
+    def _features(self, rows: Rows, names: Sequence[str] | None = None) -> dict:
+        """What the encoders give for the rows: the inputs `names`, or all that the trunk reads."""
+        encoders, trunk = parts(self.model_)
+        return encode_rows(
+            encoders,
+            rows,
+            self.preprocessor_,
+            names=input_names(trunk) if names is None else names,
+            batch_size=self._settings_.batch_size,
+            progress=bool(self._settings_.verbose),
+        )
+
+    def _logits(self, rows: Rows, features: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """Logits of the rows; from `features`, where the encoders have run already."""
         encoders, trunk = parts(self.model_)
         return predict_logits(
             encoders,
             trunk,
             rows,
             self.preprocessor_,
+            features=features,
             batch_size=self._settings_.batch_size,
             progress=bool(self._settings_.verbose),
         )
@@ -464,6 +479,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             "num_images": len(settings.images),
             "pooling": settings.vision_pooling or "mean",
             "trainable": settings.vision_trainable,
+            "augmentation": asdict(as_augmentation(settings.augmentation)),
         }
         text = settings.texts and {
             "backbone": settings.text_backbone,
@@ -491,7 +507,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         }
 
     def _spec(self) -> dict:
-        settings = {**asdict(self._settings_), "classes": None}
+        # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
+        settings = {**asdict(replace(self._settings_, fusion=None)), "classes": None}
         for side in ("vision", "text"):
             # Where the weights came from says nothing about where they are now.
             settings[f"{side}_weights"] = None
@@ -508,6 +525,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 _TRAINER_FIELDS = (
     "label_smoothing",
     "gamma",
+    "tau",
+    "beta",
     "weight_decay",
     "warmup",
     "decay",

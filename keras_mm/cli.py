@@ -16,7 +16,7 @@ from typing import Any
 
 import keras_mm
 from keras_mm.config import ConfigError, RunSettings, read_toml, settings_from
-from keras_mm.presets import list_presets
+from keras_mm.presets import FUSIONS, list_presets
 
 _BACKENDS = ("jax", "tensorflow", "torch")
 _WRONG_REQUEST = (ConfigError, ValueError, FileNotFoundError, FileExistsError, NotADirectoryError)
@@ -33,9 +33,9 @@ _FLAGS = {
     "--texts": "text columns, with commas between (default: by their usual names)",
     "--labels": "label column",
     "--preset": "see `keras-mm presets`",
-    "--fusion": "how the modalities are joined: concat or bilinear",
-    "--loss": "cross_entropy or focal",
-    "--class-weight": "balanced",
+    "--fusion": "how the modalities are joined: " + ", ".join(FUSIONS),
+    "--loss": "cross_entropy, focal or logit_adjusted",
+    "--class-weight": "balanced or effective_number",
     "--vision-weights": "pretrained, random, or a path",
     "--text-weights": "pretrained, random, or a path",
     "--epochs": "most epochs",

@@ -48,6 +48,8 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
         )
     if len(texts) > 2:
         problems.append(f"`texts` takes one or two columns. Received: {list(texts)}")
+    if settings.augmentation and resolved.augmentation.is_on and not images:
+        problems.append("`augmentation` changes images, and there is no image column to read")
     absent = missing_columns(table, [*images, *texts, settings.labels, *also])
     problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
     if settings.compare and not has_pair(replace(resolved, images=images, texts=texts)):

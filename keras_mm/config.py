@@ -12,10 +12,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
-from keras_mm.presets import get_preset, list_presets, unknown_name
+from keras_mm.augmentation import RULES as AUGMENTATION_RULES
+from keras_mm.augmentation import Augmentation, as_augmentation
+from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
 
-FUSIONS = ("concat", "bilinear")
-LOSSES = ("cross_entropy", "focal")
+LOSSES = ("cross_entropy", "focal", "logit_adjusted")
+CLASS_WEIGHTS = ("balanced", "effective_number")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 POOLINGS = ("mean", "max", "cls", "pooler")
 
@@ -45,6 +47,9 @@ class Training:
         accumulation_steps: Batches whose gradients are averaged into one step, >= 1. Default 1.
         label_smoothing: Part of the target spread over all classes, in [0, 1). Default 0.
         gamma: Focusing exponent of the focal loss, >= 0. Default 2.
+        tau: Strength of the logit adjustment of the logit-adjusted loss, >= 0. Default 1.
+        beta: Of `class_weight="effective_number"`, in [0, 1): 0 weighs all rows alike, near 1 it
+            is `"balanced"`. Default 0.999.
         monitor: What early stopping watches: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`.
             Default `"val_loss"`.
         patience: Epochs without improvement before training stops, >= 1. Default 5.
@@ -64,6 +69,8 @@ class Training:
     accumulation_steps: int | None = None
     label_smoothing: float | None = None
     gamma: float | None = None
+    tau: float | None = None
+    beta: float | None = None
     monitor: str | None = None
     patience: int | None = None
     num_projection_layers: int | None = None
@@ -71,7 +78,22 @@ class Training:
     dropout_rate: float | None = None
 
 
-TRAINING_DEFAULTS = Training(0.1, "cosine", 0.004, 1.0, 1, 0.0, 2.0, "val_loss", 5, 1, 256, 0.1)
+TRAINING_DEFAULTS = Training(
+    warmup=0.1,
+    decay="cosine",
+    weight_decay=0.004,
+    clipnorm=1.0,
+    accumulation_steps=1,
+    label_smoothing=0.0,
+    gamma=2.0,
+    tau=1.0,
+    beta=0.999,
+    monitor="val_loss",
+    patience=5,
+    num_projection_layers=1,
+    projection_dims=256,
+    dropout_rate=0.1,
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +104,7 @@ class Settings:
     texts: Sequence[str] = ()
     labels: str = "label"
     preset: str = "mobilenet_v2_minilm"
-    fusion: str | None = None
+    fusion: Any = None
     compare: bool | None = None
     text_pairing: str | None = None
     vision_pooling: str | None = None
@@ -100,6 +122,7 @@ class Settings:
     class_weight: Any = None
     classes: Sequence | None = None
     modality_dropout: float | None = None
+    augmentation: Any = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -173,6 +196,8 @@ def _canonical(settings: Kind) -> Kind:
     values["classes"] = None if settings.classes is None else tuple(settings.classes)
     values["image_size"] = None if settings.image_size is None else as_size(settings.image_size)
     values["training"] = as_training(settings.training)
+    if settings.augmentation is not None:
+        values["augmentation"] = as_augmentation(settings.augmentation)
     return replace(settings, **values)
 
 
@@ -256,12 +281,22 @@ _BACKBONE = (
     lambda v: not isinstance(v, bool | int | float),
 )
 
+_FUSION = (
+    f"one of {', '.join(map(repr, FUSIONS))}, a dict of `name` and that layer's arguments, or a "
+    "Keras layer",
+    lambda v: (
+        (v.get("name") if isinstance(v, Mapping) else v) in FUSIONS
+        if isinstance(v, str | Mapping)
+        else hasattr(v, "get_config")
+    ),
+)
+
 _RULES: dict[str, tuple[str, Callable]] = {
     "images": ("column names", _names),
     "texts": ("at most two column names", lambda v: _names(v) and len(as_names(v)) <= 2),
     "labels": _COLUMN,
     "preset": (f"one of {', '.join(map(repr, list_presets()))}", _is_preset),
-    "fusion": _one_of(*FUSIONS),
+    "fusion": _FUSION,
     "compare": _TRUTH,
     "text_pairing": _one_of("packed", "separate"),
     "vision_pooling": _one_of(*POOLINGS),
@@ -277,8 +312,8 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "head": _one_of("multiclass", "binary"),
     "loss": _one_of(*LOSSES),
     "class_weight": (
-        "'balanced', a dict by label, or a list in class order",
-        lambda v: v == "balanced" if isinstance(v, str) else hasattr(v, "__len__"),
+        f"{', '.join(map(repr, CLASS_WEIGHTS))}, a dict by label, or a list in class order",
+        lambda v: v in CLASS_WEIGHTS if isinstance(v, str) else hasattr(v, "__len__"),
     ),
     "classes": (
         "a list of at least two label names, all different",
@@ -311,35 +346,68 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.accumulation_steps": _whole(1),
     "training.label_smoothing": _part(),
     "training.gamma": _positive(zero=True),
+    "training.tau": _positive(zero=True),
+    "training.beta": _part(),
     "training.monitor": _is(str, "a metric's name, as 'val_loss'"),
     "training.patience": _whole(1),
     "training.num_projection_layers": _whole(0),
     "training.projection_dims": _whole(1),
     "training.dropout_rate": _part(),
+    **{f"augmentation.{name}": rule for name, rule in AUGMENTATION_RULES.items()},
 }
+# Settings that are tables of their own; in TOML a `[table]`.
+_TABLES: dict[str, type] = {"training": Training, "augmentation": Augmentation}
 
 
 def find_problems(settings: Settings) -> list[str]:
     """Every rule that `settings` break, a sentence each."""
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    training = values.pop("training")
-    problems = _broken_rules(values)
-    if isinstance(training, Mapping):
-        problems += _unknown_keys(training, Training, "training.")
-        problems += _broken_rules(_known(training, Training), "training.")
-    elif isinstance(training, Training):
-        problems += _broken_rules(asdict(training), "training.")
-    elif training is not None:
-        problems.append(f"`training` must be a keras_mm.Training or a dict. Received: {training!r}")
-    return problems
+    tables = {name: values.pop(name) for name in _TABLES}
+    problems = _broken_rules(values, RunSettings)
+    for name, table in tables.items():
+        problems += _table_problems(name, table)
+    return problems + _frozen_augmentation(settings)
 
 
-def _broken_rules(values: Mapping, prefix: str = "") -> list[str]:
+def _table_problems(name: str, table: Any) -> list[str]:
+    kind, prefix = _TABLES[name], f"{name}."
+    if isinstance(table, kind):
+        table = vars(table)
+    if isinstance(table, Mapping):
+        return [
+            *_unknown_keys(table, kind, prefix),
+            *_broken_rules(_known(table, kind), kind, prefix),
+        ]
+    if table is None:
+        return []
+    return [f"`{name}` must be a keras_mm.{kind.__name__} or a dict. Received: {table!r}"]
+
+
+def _frozen_augmentation(settings: Settings) -> list[str]:
+    """The problem with an augmentation of images that are encoded only once."""
+    trainable, asked = settings.vision_trainable, settings.augmentation
+    if _is_preset(settings.preset):
+        preset = get_preset(settings.preset)
+        trainable = preset.vision_trainable if trainable is None else trainable
+        asked = preset.augmentation if asked is None else asked
+    try:
+        is_on = as_augmentation(asked).is_on
+    except ValueError:  # told already
+        return []
+    if trainable is not False or not is_on:
+        return []
+    return [
+        "`augmentation` needs vision_trainable=True: a frozen vision encoder sees each image once "
+        "only, unchanged. Received: vision_trainable=False"
+    ]
+
+
+def _broken_rules(values: Mapping, kind: type, prefix: str = "") -> list[str]:
     problems = []
-    optional = {f.name for f in fields(RunSettings) if f.default is None}
+    optional = {f.name for f in fields(kind) if f.default is None}
     for name, value in values.items():
         words, test = _RULES[prefix + name]
-        if value is None and (prefix or name in optional):
+        if value is None and name in optional:
             continue
         if name == "preset" and isinstance(value, str) and not test(value):
             problems.append(unknown_name("preset", value, list_presets()))
@@ -357,7 +425,7 @@ def _unknown_keys(values: Mapping, kind: type, prefix: str = "") -> list[str]:
     names = [f.name for f in fields(kind)]
     known = [prefix + name for name in names]
     if not prefix:
-        known += [f"training.{f.name}" for f in fields(Training)]
+        known += [f"{table}.{f.name}" for table, kind in _TABLES.items() for f in fields(kind)]
     return [
         unknown_name("setting", f"{prefix}{name}", known) for name in values if name not in names
     ]
@@ -396,7 +464,10 @@ def to_toml(settings: Settings) -> str:
     import tomli_w
 
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    values = _as_toml({**values, "training": asdict(as_training(settings.training))})
+    values["training"] = asdict(as_training(settings.training))
+    if settings.augmentation is not None:
+        values["augmentation"] = asdict(as_augmentation(settings.augmentation))
+    values = _as_toml(values)
     return tomli_w.dumps({name: v for name, v in values.items() if v not in ([], {})})
 
 

@@ -20,7 +20,8 @@ class Head:
         classes: Label names in the order of the logits, or their number.
         column: The table's label column; `None` means the head's own name.
         loss: Name of a loss of `keras_mm.create_loss`.
-        class_weight: `None`, `"balanced"`, a dict by label name, or a sequence in class order.
+        class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label name, or a
+            sequence in class order.
 
     Raises:
         ValueError: for an unknown kind, fewer than two classes, a bare string, repeated

@@ -8,6 +8,8 @@ from difflib import get_close_matches
 
 from keras_mm.zoo import BACKBONES, Backbone
 
+FUSIONS = ("concat", "bilinear", "gated", "cross_attention", "bottleneck", "mmbt")
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -33,6 +35,7 @@ class Preset:
     vision_trainable: bool = False
     text_trainable: bool = False
     modality_dropout: float = 0.0
+    augmentation: Mapping = field(default_factory=dict)
     epochs: int = 20
     batch_size: int = 32
     learning_rate: float = 1e-3

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import keras
 import numpy as np
@@ -93,6 +94,19 @@ def test_y_replaces_the_label_column(sample):
     assert 0 <= model.score(table, labels) <= 1
 
 
+def test_what_counts_the_training_labels_has_its_knobs(sample):
+    table = sample[0][:60].assign(label=lambda t: t["label"] == "NoEntailment")
+    counting = {"loss": "logit_adjusted", "class_weight": "effective_number"}
+    losses = []
+    for options in ({}, *({**counting, "training": {"tau": k, "beta": k}} for k in (0, 0.5))):
+        model = keras_mm.MultimodalClassifier(
+            **TEXT_ONLY, text_trainable=False, head="binary", **options
+        )
+        losses.append(model.fit(table).history_["val_loss"][0])
+    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
+    assert abs(losses[2] - losses[0]) > 1e-3
+
+
 def test_all_mistakes_of_a_call_are_told_at_once(sample):
     model = keras_mm.MultimodalClassifier(
         preset="tinny", epochs=0, loss="focall", training={"gama": 1}
@@ -112,6 +126,8 @@ def test_all_mistakes_of_a_call_are_told_at_once(sample):
         ({"texts": ["text1"]}, {}, "Did you mean 'text_1'"),
         ({"labels": "labell"}, {}, "Did you mean 'label'"),
         ({"texts": ["text_1"], "images": [], "compare": True}, {}, "compare=True needs"),
+        ({"augmentation": {"flip": True}}, {}, "there is no image column"),
+        ({"augmentation": {"flip": True}, "vision_trainable": False}, {}, "vision_trainable=True"),
     ],
 )
 def test_bad_requests(sample, options, change, message):
@@ -149,6 +165,33 @@ def test_images_only_and_text_only_are_dropped_sides(sample):
         "vision_encoder",
         "trunk",
     ]
+
+
+def test_augmentation_is_saved_with_the_model(sample, tmp_path):
+    augmentation = keras_mm.Augmentation(flip=True, contrast=0.2, same_colour=False)
+    model = keras_mm.MultimodalClassifier(
+        images="image_1", preset="tiny", epochs=1, verbose=0, augmentation=augmentation
+    ).fit(sample[0][:40], validation_split=0)
+    model.save(tmp_path / "model")
+    loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model")
+    layer = loaded.model_.get_layer("vision_encoder").get_layer("augmentation")
+    assert layer.augmentation == augmentation
+    np.testing.assert_array_equal(
+        loaded.predict_proba(sample[1][:7]), model.predict_proba(sample[1][:7])
+    )
+    assert clone(loaded).augmentation == asdict(augmentation)
+
+    spec = tmp_path / "model" / "model.json"
+    written = json.loads(spec.read_text())
+    for part in ("vision_encoder", "settings"):  # as saved before there was any
+        del written[part]["augmentation"]
+    spec.write_text(json.dumps(written))
+    plain = keras_mm.MultimodalClassifier.load(tmp_path / "model")
+    names = [layer.name for layer in plain.model_.get_layer("vision_encoder").layers]
+    assert "augmentation" not in names
+    np.testing.assert_array_equal(
+        plain.predict_proba(sample[1][:7]), model.predict_proba(sample[1][:7])
+    )
 
 
 def test_pandas_and_csv_give_the_same(fitted, sample, tmp_path):

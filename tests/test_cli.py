@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from keras_mm import cli
+from keras_mm.augmentation import Augmentation
 from keras_mm.config import ConfigError, read_toml
 
 
@@ -224,8 +225,10 @@ def test_flags_win_over_set_and_config(tmp_path):
     parser = cli._parser()
     options = parser.parse_args(
         ["train", "--config", str(tmp_path / "c.toml"), "--set", "epochs=3", "--epochs", "5",
-         "--set", "training.clipnorm=0.5", "--texts", "a, b"]
+         "--set", "training.clipnorm=0.5", "--set", "augmentation.flip=true",
+         "--set", "augmentation.crop=0.2", "--texts", "a, b"]
     )  # fmt: skip
     settings = cli.run_settings(options)
     assert settings.epochs == 5 and settings.seed == 4 and list(settings.texts) == ["a", "b"]
     assert (settings.training.gamma, settings.training.clipnorm) == (1, 0.5)
+    assert settings.augmentation == Augmentation(flip=True, crop=0.2)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keras_mm.augmentation import Augmentation
 from keras_mm.config import (
     _RULES,
     TRAINING_DEFAULTS,
@@ -45,8 +46,9 @@ VALUES = {
     "vision_trainable": ([None, True, False], [0, 1, "yes"]),
     "text_trainable": ([None, True, False], [0, 1, "yes"]),
     "head": (["multiclass", "binary"], [None, *WORD]),
-    "loss": (["cross_entropy", "focal"], [None, *WORD]),
-    "class_weight": ([None, "balanced", {"a": 2.0}, [1.0, 2.0], np.ones(2)], [True, 1.5, "even"]),
+    "loss": (["cross_entropy", "focal", "logit_adjusted"], [None, *WORD]),
+    "class_weight": ([None, "balanced", "effective_number", {"a": 2.0}, [1.0, 2.0], np.ones(2)],
+                     [True, 1.5, "even", "effective"]),
     "classes": ([None, ["a", "b"], (1, 2), np.array([0, 1]), [1, "1"]],
                 [3, True, "ab", ["a"], [], ["a", "a"]]),
     "epochs": ([None, 1, np.int32(3)], [v for v in [*WHOLE, 0] if v is not None]),
@@ -76,27 +78,39 @@ VALUES = {
     "training.accumulation_steps": ([None, 1, 4], [v for v in [*WHOLE, 0] if v is not None]),
     "training.label_smoothing": ([None, 0, 0.1], [v for v in PART if v is not None]),
     "training.gamma": ([None, 0, 2], [v for v in [*NUMBER, -1] if v is not None]),
+    "training.tau": ([None, 0, 1.5], [v for v in [*NUMBER, -1] if v is not None]),
+    "training.beta": ([None, 0, 0.9999], [v for v in PART if v is not None]),
     "training.monitor": ([None, "val_loss", "val_macro_f1"], [True, 1]),
     "training.patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
     "training.num_projection_layers": ([None, 0, 2], [v for v in WHOLE if v is not None]),
     "training.projection_dims": ([None, 1, 7], [v for v in [*WHOLE, 0] if v is not None]),
     "training.dropout_rate": ([None, 0, 0.5], [v for v in PART if v is not None]),
     "modality_dropout": ([None, 0, 0.5], [v for v in PART if v is not None]),
+    "augmentation.flip": ([True, False], [None, 0, "yes"]),
+    "augmentation.crop": ([0, 0.5, np.float32(0.5)], PART),
+    "augmentation.rotation": ([0, 15, 180.0], [*NUMBER, -1, 180.5]),
+    "augmentation.brightness": ([0, 0.5], PART),
+    "augmentation.contrast": ([0, 0.5], PART),
+    "augmentation.saturation": ([0, 0.5], PART),
+    "augmentation.same_geometry": ([True, False], [None, 0, "yes"]),
+    "augmentation.same_colour": ([True, False], [None, 0, "yes"]),
 }  # fmt: skip
 
 
 def with_value(name, value):
     table, _, key = name.rpartition(".")
-    return RunSettings(**{table: {key: value}}) if table else RunSettings(**{key: value})
+    # The default preset freezes its encoders, and what is frozen cannot be augmented.
+    given = {"preset": "tiny"} if table == "augmentation" else {}
+    return RunSettings(**given, **({table: {key: value}} if table else {key: value}))
 
 
 def test_every_setting_has_a_rule_and_a_case():
     from dataclasses import fields
 
-    names = {f.name for f in fields(RunSettings)} - {"training"}
-    assert (
-        names | {f"training.{f.name}" for f in fields(Training)} == VALUES.keys() == _RULES.keys()
-    )
+    tables = {"training": Training, "augmentation": Augmentation}
+    names = {f.name for f in fields(RunSettings)} - tables.keys()
+    inside = {f"{name}.{f.name}" for name, kind in tables.items() for f in fields(kind)}
+    assert names | inside == VALUES.keys() == _RULES.keys()
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -119,6 +133,30 @@ def test_training_is_an_object_or_a_dict():
     assert "training.3" in find_problems(Settings(training={3: 1}))[0]
 
 
+def test_augmentation_is_an_object_or_a_dict():
+    for augmentation in (Augmentation(flip=True), {"flip": True}, {}):
+        assert find_problems(Settings(preset="tiny", augmentation=augmentation)) == []
+    (problem,) = find_problems(Settings(preset="tiny", augmentation="flip"))
+    assert problem == "`augmentation` must be a keras_mm.Augmentation or a dict. Received: 'flip'"
+    (problem,) = find_problems(Settings(preset="tiny", augmentation={"flp": True}))
+    assert problem == "Unknown setting 'augmentation.flp'. Did you mean 'augmentation.flip'?"
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(flip=True), {"crop": 0.2}])
+def test_a_frozen_vision_encoder_cannot_be_augmented(augmentation):
+    for settings in (
+        Settings(augmentation=augmentation),
+        Settings(preset="tiny", augmentation=augmentation, vision_trainable=False),
+    ):
+        (problem,) = find_problems(settings)
+        assert problem.startswith("`augmentation` needs vision_trainable=True")
+        assert problem.endswith("Received: vision_trainable=False")
+    assert find_problems(Settings(augmentation=augmentation, vision_trainable=True)) == []
+    assert find_problems(Settings(augmentation={"flip": False, "same_colour": False})) == []
+    several = Settings(augmentation=augmentation, epochs=0, labels=1)
+    assert len(find_problems(several)) == 3  # told with the others
+
+
 def test_all_problems_at_once_with_the_nearest_names():
     values = {
         "epochs": True,
@@ -127,19 +165,24 @@ def test_all_problems_at_once_with_the_nearest_names():
         "patience": 3,
         "loss": "focl",
         "training": {"gama": 2, "clipnorm": 0},
+        "augmentation": {"crop": 1, "zoom": 0.1},
+        "same_colour": True,
     }
     with pytest.raises(ConfigError) as error:
         settings_from(values, RunSettings, "config file")
     assert error.value.problems == [
         "Unknown setting 'optimiser'. Did you mean 'optimizer'?",
         "Unknown setting 'patience'. Did you mean 'training.patience'?",
+        "Unknown setting 'same_colour'. Did you mean 'augmentation.same_colour'?",
         "Unknown preset 'tinny'. Did you mean 'tiny'?",
-        "`loss` must be one of 'cross_entropy', 'focal'. Received: 'focl'",
+        "`loss` must be one of 'cross_entropy', 'focal', 'logit_adjusted'. Received: 'focl'",
         "`epochs` must be an integer >= 1. Received: True",
         "Unknown setting 'training.gama'. Did you mean 'training.gamma'?",
         "`training.clipnorm` must be a number > 0. Received: 0",
+        "Unknown setting 'augmentation.zoom'. Did you mean 'augmentation.crop'?",
+        "`augmentation.crop` must be a number in [0, 1). Received: 1",
     ]
-    assert str(error.value).startswith("7 problems in the config file:\n  - Unknown setting")
+    assert str(error.value).startswith("10 problems in the config file:\n  - Unknown setting")
     with pytest.raises(ConfigError, match="1 problem in the settings:\n  - `epochs`"):
         Settings(epochs=0).resolved()
 
@@ -165,6 +208,7 @@ def test_presets_resolve_every_none(name):
     for field, value in vars(resolved.training).items():
         expected = preset.training.get(field, getattr(TRAINING_DEFAULTS, field))
         assert value == expected is not None, field
+    assert resolved.augmentation == Augmentation(**preset.augmentation)
     assert find_problems(resolved) == []
     assert resolved.resolved() == resolved
     assert {resolved.vision_backbone, resolved.text_backbone} - {None} <= BACKBONES.keys()
@@ -188,9 +232,10 @@ GIVEN = [
     {
         "class_weight": [1.0, 2.0],
         "classes": [0, 1],
-        "training": {"gamma": 1.5, "decay": "constant"},
+        "training": {"gamma": 1.5, "tau": 0, "beta": 0.9, "decay": "constant"},
     },
     {"data": Path("a") / "b.csv", "learning_rate": 1e-30, "seed": 2**32 - 1, "verbose": False},
+    {"augmentation": {"flip": True, "crop": np.float32(0.25)}, "vision_trainable": True},
     {"epochs": np.int64(3), "learning_rate": np.float64(0.1), "preset": "tiny", "test_size": 0.0},
 ]
 

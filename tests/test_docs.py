@@ -173,11 +173,13 @@ def test_readme_settings_are_known(line):
 
 def test_readme_options_are_there(capsys):
     """Every `--option` that the text mentions is one of the program's."""
-    known = {"--ceilings", "--groups"}  # of keras_mm.data.samples, benchmarks
+    known = {"--ceilings"}  # of keras_mm.data.samples
     for command in ("train", "check", "evaluate", "predict", "export", "presets"):
         with contextlib.suppress(SystemExit):
             _parser().parse_args([command, "--help"])
         known |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
+    for script in (README.parent / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r'"(--[a-z][a-z-]+)"', script.read_text(encoding="utf-8")))
     text = README.read_text(encoding="utf-8")
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known
 

@@ -12,27 +12,29 @@ import keras_mm
 PACKAGE = Path(keras_mm.__file__).parent
 
 # Each room and the rooms it may import from.
-LEAVES = {"zoo", "presets", "heads", "pretrained", "config"}
+LEAVES = {"zoo", "presets", "augmentation", "heads", "pretrained", "config"}
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
     "__init__": set(),
     "zoo": set(),
     "presets": {"zoo"},
+    "augmentation": {"presets"},
     "heads": set(),
     "pretrained": set(),
-    "config": {"presets"},
+    "config": {"presets", "augmentation"},
     "data": {"zoo", "presets", "pretrained"},
-    "models": {"zoo", "presets", "pretrained", "heads"},
+    "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets"},
     "features": {"presets"} | MIDDLE,
     "training": {"presets"} | MIDDLE,
     "bundle": {"__init__", "presets", "heads"} | MIDDLE | WORK,
-    "classifier": {"bundle"} | LEAVES | MIDDLE | WORK,
+    "columns": {"config", "data"},
+    "classifier": {"bundle", "columns"} | LEAVES | MIDDLE | WORK,
     "evidence": {"__init__", "bundle", "classifier"} | LEAVES | MIDDLE | WORK,
     "serving": {"__init__", "bundle", "classifier"} | LEAVES | MIDDLE | WORK,
-    "run": {"bundle", "classifier", "evidence", "serving"} | LEAVES | MIDDLE | WORK,
+    "run": {"bundle", "columns", "classifier", "evidence", "serving"} | LEAVES | MIDDLE | WORK,
     "cli": {"__init__", "run", "bundle", "classifier", "evidence", "serving"} | LEAVES,
 }
 # Convenience methods of the estimator that call upward, inside a function.
@@ -104,7 +106,7 @@ HEAVY = (*BACKENDS, "pandas", "sklearn")
     "code",
     [
         "import keras_mm",
-        "import keras_mm; keras_mm.list_presets(); keras_mm.Training",
+        "import keras_mm; keras_mm.list_presets(); keras_mm.Training; keras_mm.Augmentation",
         "import keras_mm.cli, contextlib, io\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
         "    keras_mm.cli.main(['train', '--help'])",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.rows import Rows
+from keras_mm.evidence.modalities import evaluate_modalities
 from keras_mm.metrics.classification import classification_metrics, majority_baseline
 from keras_mm.metrics.probabilities import probabilities
 
@@ -26,6 +27,9 @@ class Evaluation:
         metrics: See `keras_mm.metrics.classification.classification_metrics`.
         baselines: The same metrics for other answers; `"majority"` always gives the training rows'
             most frequent class.
+        modalities: Scores of the rows that hold images, texts or both, and of the latter with one
+            side hidden; see `keras_mm.evidence.modalities.evaluate_modalities`. Empty for a model
+            of one side.
         predictions: A row each: `row`, `label`, `prediction`, and `probability_<class>`.
         classes: Label names in order.
         history: Metrics by epoch of the training run.
@@ -37,13 +41,15 @@ class Evaluation:
     baselines: dict[str, dict]
     predictions: pd.DataFrame
     classes: list
+    modalities: dict[str, dict[str, dict]] = field(default_factory=dict)
     history: dict[str, list] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     monitor: str = "val_loss"
 
     def to_dict(self) -> dict:
-        """`{"test": metrics, "baselines": ...}`, JSON-serialisable."""
-        return {"test": self.metrics, "baselines": self.baselines}
+        """`{"test": metrics, "baselines": ..., "modalities": ...}`, JSON-serialisable."""
+        found = {"test": self.metrics, "baselines": self.baselines}
+        return {**found, "modalities": self.modalities} if self.modalities else found
 
     def save(self, path: str | PathLike) -> None:
         """Writes the report as one self-contained HTML file, whole or not at all."""
@@ -68,7 +74,8 @@ class Evaluation:
 
 def evaluate_rows(classifier: MultimodalClassifier, rows: Rows, source: str) -> Evaluation:
     """The evaluation of `classifier` on checked, labelled rows of the table named `source`."""
-    found = probabilities(classifier._logits(rows))
+    features = classifier._features(rows)
+    found = probabilities(classifier._logits(rows, features))
     classes = list(classifier.classes_)
     frame = classifier._frame(rows, found)
     frame.insert(0, "label", classifier.classes_[rows.labels])
@@ -79,6 +86,7 @@ def evaluate_rows(classifier: MultimodalClassifier, rows: Rows, source: str) -> 
         baselines={"majority": majority_baseline(seen, rows.labels, classes)},
         predictions=frame,
         classes=[value.item() if isinstance(value, np.generic) else value for value in classes],
+        modalities=evaluate_modalities(classifier, rows, features, found),
         history=classifier.history_,
         about=_about(classifier, rows, source),
         monitor=classifier._settings_.training.monitor,

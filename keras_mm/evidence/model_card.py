@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras_mm
 from keras_mm.evidence.report import (
+    MODALITIES_NOTE,
     compare_metrics,
+    compare_modalities,
     find_limits,
     find_verdict,
     majority_class,
@@ -164,7 +166,17 @@ def _results(evaluation: Evaluation) -> str:
     text += "\n\nSquare brackets: 95% Wilson interval. A dash: no row to measure it on.\n\n"
     columns = ("name", "precision", "recall", "f1", "support")
     by_class = [[row[column] for column in columns] for row in scores_by_class(evaluation)]
-    return text + _table(("Class", "Precision", "Recall", "F1", "Test rows"), by_class)
+    text += _table(("Class", "Precision", "Recall", "F1", "Test rows"), by_class)
+    return text + _modalities(evaluation)
+
+
+def _modalities(evaluation: Evaluation) -> str:
+    rows = compare_modalities(evaluation)
+    if not rows:
+        return ""
+    always = f"Always “{majority_class(evaluation)}”"
+    header = ("What the model is given", "Test rows", "Accuracy", always, "Macro-F1")
+    return f"\n\n{_table(header, rows)}\n\n{MODALITIES_NOTE}"
 
 
 def _table(header: Iterable, rows: Iterable[Iterable]) -> str:

@@ -22,6 +22,18 @@ _FEW_ROWS = 20  # below it a class's recall is known to about 20 points at best
 _MOST_MISTAKES = 20
 _MOST_CONFUSIONS = 15
 _MOST_NAMES = 10
+_HELD = {
+    "image_and_text": "Image and text",
+    "image_only": "Image only",
+    "text_only": "Text only",
+}
+_HIDDEN = {"images": "Image and text, images hidden", "texts": "Image and text, texts hidden"}
+MODALITIES_NOTE = (
+    "Rows by what they hold; then those that hold both, answered once with all their images hidden "
+    "and once with all their texts. The latter show what this model makes of one side, not what a "
+    "model of that side alone could: this one has learned to do without a side only if training "
+    "rows lacked it, or modality dropout hid it."
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,8 @@ def render_report(evaluation: Evaluation) -> str:
         majority=majority_class(evaluation),
         comparison=compare_metrics(evaluation),
         classes=scores_by_class(evaluation),
+        modalities=compare_modalities(evaluation),
+        modalities_note=MODALITIES_NOTE,
         matrix=_matrix(evaluation),
         confusions=_confusions(evaluation),
         curves=draw_curves(evaluation.history, evaluation.monitor),
@@ -146,6 +160,23 @@ def scores_by_class(evaluation: Evaluation) -> list[dict]:
             }
         )
     return found
+
+
+def compare_modalities(evaluation: Evaluation) -> list[tuple[str, int, str, str, str]]:
+    """Rows of a table: what is there, test rows, accuracy, the majority class's, macro-F1."""
+    found = evaluation.modalities
+    return [
+        (
+            name,
+            scores["num_rows"],
+            _accuracy(scores),
+            percent(scores["majority_accuracy"]),
+            f"{scores['macro_f1']:.3f}",
+        )
+        for part, names in (("held", _HELD), ("hidden", _HIDDEN))
+        for key, name in names.items()
+        if (scores := found.get(part, {}).get(key))
+    ]
 
 
 def find_limits(evaluation: Evaluation) -> list[str]:

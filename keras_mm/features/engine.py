@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,7 +28,7 @@ def encode_rows(
     rows: Rows,
     preprocessor: Preprocessor,
     *,
-    outputs: tuple[str, ...] = ("pooled_output",),
+    names: Sequence[str] | None = None,
     batch_size: int = 32,
     progress: bool = True,
 ) -> dict[str, np.ndarray]:
@@ -41,16 +42,21 @@ def encode_rows(
         encoders: Encoders by side, `"vision"` or `"text"`.
         rows: Checked rows.
         preprocessor: What makes the encoders' inputs.
-        outputs: Encoder outputs that are wanted.
+        names: Features that are wanted, by the trunk's input names; `None` is the pooled ones. An
+            encoder of which none is wanted does not run.
         batch_size: Rows of a batch.
         progress: Whether to show a bar on what takes longer than two seconds.
 
     Returns:
-        `vision_pooled_output`, `text_pooled_output`, ...: float32, first axis the rows.
+        `vision_pooled_output`, `text_sequence_output`, ...: first axis the rows. Tokens are padded
+        to the longest bucket that occurs.
     """
     features = {}
     for side, encoder in encoders.items():
-        model = _with_outputs(encoder, outputs)
+        wanted = ("pooled_output",) if names is None else _wanted(side, encoder, names)
+        if not wanted:
+            continue
+        model = _with_outputs(encoder, wanted)
         encode = _encode_images if side == "vision" else _encode_texts
         found = encode(model, rows, preprocessor, batch_size, progress)
         features.update({f"{side}_{name}": value for name, value in found.items()})
@@ -63,18 +69,40 @@ def predict_logits(
     rows: Rows,
     preprocessor: Preprocessor,
     *,
+    features: Mapping[str, np.ndarray] | None = None,
     batch_size: int = 32,
     progress: bool = True,
 ) -> np.ndarray:
     """Logits of rows: the encoders, then the trunk. The one way to predict.
 
+    Args:
+        encoders: Encoders by side, as in `encode_rows`.
+        trunk: What answers from their features.
+        rows: Checked rows.
+        preprocessor: What makes the encoders' inputs.
+        features: What `encode_rows` gave for these rows, where it has run already. What a row
+            lacks is masked, so that for rows with cells taken out the features from before serve.
+        batch_size: Rows of a batch.
+        progress: As in `encode_rows`.
+
     Returns:
         float32 `(num_rows, num_logits)`.
     """
-    features = encode_rows(encoders, rows, preprocessor, batch_size=batch_size, progress=progress)
-    features.update(preprocessor.masks(rows))
-    inputs = {tensor.name: features[tensor.name] for tensor in trunk.inputs}
+    names = [tensor.name for tensor in trunk.inputs]
+    if features is None:
+        features = encode_rows(
+            encoders, rows, preprocessor, names=names, batch_size=batch_size, progress=progress
+        )
+    tokens = any(name in _TOKENS for name in names)
+    masks = preprocessor.masks_and_tokens(rows) if tokens else preprocessor.masks(rows)
+    features = {**features, **masks}
+    inputs = {name: features[name] for name in names}
     return _in_batches(trunk, inputs, len(rows), batch_size)
+
+
+def _wanted(side: str, encoder: keras.Model, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of an encoder's outputs that are asked for."""
+    return tuple(name for name in encoder.output if f"{side}_{name}" in names)
 
 
 def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int) -> np.ndarray:
@@ -139,6 +167,7 @@ def _encode_texts(model, rows: Rows, preprocessor, batch_size, progress) -> dict
     ]
     first, where = _distinct(keys)
     lengths = _bucket_of(tokens["padding_mask"][first], model)
+    slots = math.prod(tokens["padding_mask"].shape[1:-1])
     found: dict[str, Any] = {}
     with _bar(progress, "encoding texts", len(first)) as bar:
         for length in np.unique(lengths):
@@ -147,11 +176,21 @@ def _encode_texts(model, rows: Rows, preprocessor, batch_size, progress) -> dict
                 batch = {name: x[first[take]][..., :length] for name, x in tokens.items()}
                 for name, value in model.predict_on_batch(batch).items():
                     value = np.asarray(value)
+                    if name != "pooled_output":
+                        value = _padded(value, slots, length, lengths.max())
                     if name not in found:
                         found[name] = np.zeros((len(first), *value.shape[1:]), value.dtype)
                     found[name][take[:count]] = value[:count]
                 bar.update(count)
     return {name: value[where] for name, value in found.items()}
+
+
+def _padded(tokens: np.ndarray, slots: int, length: int, longest: int) -> np.ndarray:
+    """Tokens `(batch, slots * length, ...)` with each slot filled up by zeros to `longest`."""
+    rest = tokens.shape[2:]
+    tokens = tokens.reshape(len(tokens), slots, length, *rest)
+    widths = [(0, 0), (0, 0), (0, longest - length), *[(0, 0)] * len(rest)]
+    return np.pad(tokens, widths).reshape(len(tokens), slots * longest, *rest)
 
 
 def _distinct(keys: list) -> tuple[np.ndarray, np.ndarray]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mm.losses.class_weights import class_weight_mistakes
+from keras_mm.losses.class_weights import class_weight_mistakes, is_finite_number
 
 
 class WeightedLoss(keras.losses.Loss):
@@ -105,11 +103,6 @@ class WeightedLoss(keras.losses.Loss):
             "label_smoothing": self.label_smoothing,
             "name": self.name,
         }
-
-
-def is_finite_number(value: Any) -> bool:
-    """Whether the value is a real, finite number (a bool is none)."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def num_classes_of(y_pred: Any) -> int:

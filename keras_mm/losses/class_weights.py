@@ -1,9 +1,11 @@
-"""Class weights: checked, balanced, and resolved from what a user may write."""
+"""Class weights: made from counts, checked, and resolved from what a user may write."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -31,17 +33,80 @@ def balanced_class_weight(labels: Any, num_classes: int | None = None) -> np.nda
         >>> balanced_class_weight([0, 0, 0, 1, -1], num_classes=3)
         array([0.66666667, 2.        , 0.        ])
     """
+    counts = count_labels(labels, num_classes)
+    return _averaging_one(1 / np.maximum(counts, 1), counts)
+
+
+def effective_number_class_weight(
+    labels: Any, num_classes: int | None = None, *, beta: float = 0.999
+) -> np.ndarray:
+    """Weights by the effective number of rows: `(1 - beta) / (1 - beta^count)`, scaled.
+
+    The more rows a class has, the less another one adds to what they tell: up to about
+    `1 / (1 - beta)` rows its weight falls as in `balanced_class_weight`, the limit for `beta` near
+    1; beyond, it falls no further. The weights are scaled so that the rows' weights average 1. A
+    class without rows gets 0, as there.
+
+    Args:
+        labels: Integer labels, shape `(num_rows,)`; negative means no label and is left out.
+        num_classes: Length of the result; the largest label + 1 by default.
+        beta: In `[0, 1)`. 0 weighs all rows alike; .9 to .9999 are usual, the larger the more
+            rows there are.
+
+    Returns:
+        Floats, shape `(num_classes,)`.
+
+    Raises:
+        ValueError: if `beta` is outside `[0, 1)`, the labels are not integers in
+            `[0, num_classes)`, or there are none.
+
+    Example:
+        >>> effective_number_class_weight([0, 0, 0, 1, -1], num_classes=3, beta=0.5)
+        array([0.84210526, 1.47368421, 0.        ])
+
+    Reference:
+        Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples",
+        arXiv:1901.05555, eq. 2 and section 4.1.
+    """
+    if not (is_finite_number(beta) and 0 <= beta < 1):
+        raise ValueError(
+            "`beta` must be in [0, 1); 0.999 is usual, 0 weighs all rows alike. "
+            f"Received: beta={beta!r}"
+        )
+    counts = count_labels(labels, num_classes)
+    return _averaging_one((1 - beta) / (1 - beta ** np.maximum(counts, 1)), counts)
+
+
+def _averaging_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The weights scaled to average 1 over the counted rows; 0 for classes without any."""
+    weights = np.where(counts > 0, weights, 0.0)
+    return weights * (counts.sum() / (weights @ counts))
+
+
+def count_labels(labels: Any, num_classes: int | None = None) -> np.ndarray:
+    """How many rows each class has.
+
+    Args:
+        labels: Integer labels, shape `(num_rows,)`; negative means no label and is left out.
+        num_classes: Length of the result; the largest label + 1 by default.
+
+    Returns:
+        Integers, shape `(num_classes,)`.
+
+    Raises:
+        ValueError: if the labels are not integers in `[0, num_classes)`, or there are none.
+
+    Example:
+        >>> count_labels([0, 0, 0, 1, -1], num_classes=3)
+        array([3, 1, 0])
+    """
     labels = _present_labels(labels)
     num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
     if labels.max() >= num_classes:
         raise ValueError(
             f"`labels` must be below num_classes={num_classes}. Received: {int(labels.max())}"
         )
-    counts = np.bincount(labels, minlength=num_classes)
-    weights = np.zeros(num_classes)
-    occurring = counts > 0
-    weights[occurring] = len(labels) / (occurring.sum() * counts[occurring])
-    return weights
+    return np.bincount(labels, minlength=num_classes)
 
 
 def _present_labels(labels: Any) -> np.ndarray:
@@ -55,31 +120,30 @@ def _present_labels(labels: Any) -> np.ndarray:
     labels = labels.reshape(-1)
     labels = labels[labels >= 0] if labels.size else labels
     if not len(labels):
-        raise ValueError(
-            "`labels` holds no label to count, so there is nothing to balance; pass the labels "
-            "of the training rows."
-        )
+        raise ValueError("`labels` holds no label to count; pass the labels of the training rows.")
     return labels
 
 
 def resolve_class_weight(
-    class_weight: ClassWeight, labels: Any, classes: Sequence[Any]
+    class_weight: ClassWeight, labels: Any, classes: Sequence[Any], *, beta: float = 0.999
 ) -> list[float] | None:
     """Class weights as floats in the order of the classes, whichever way they were written.
 
     Args:
-        class_weight: `None`; `"balanced"` (from `labels`); a dict of weights by class name, as it
-            is or as text (TOML's keys are text), where a class left out counts 1.0; or one weight
-            per class in the order of `classes`.
-        labels: Integer labels of the training rows, -1 where missing; read by `"balanced"` only.
+        class_weight: `None`; `"balanced"` or `"effective_number"` (from `labels`); a dict of
+            weights by class name, as it is or as text (TOML's keys are text), where a class left
+            out counts 1.0; or one weight per class in the order of `classes`.
+        labels: Integer labels of the training rows, -1 where missing; read only by the ways that
+            have a name.
         classes: Class names, in the order of the logits.
+        beta: See `effective_number_class_weight`.
 
     Returns:
         `len(classes)` floats, or `None` for no weighting.
 
     Raises:
-        ValueError: if a name is unknown (the nearest is offered), or a weight is negative, not
-            finite, or missing from a sequence.
+        ValueError: if a name is unknown (the nearest is offered), `beta` is out of its range, or
+            a weight is negative, not finite, or missing from a sequence.
 
     Example:
         >>> resolve_class_weight({"no": 2}, [0, 1, 1], ["no", "yes"])
@@ -88,12 +152,14 @@ def resolve_class_weight(
     if class_weight is None:
         return None
     if isinstance(class_weight, str):
-        if class_weight != "balanced":
-            raise ValueError(
-                "`class_weight` as a string must be 'balanced'. "
-                f"Received: class_weight={class_weight!r}"
-            )
-        return balanced_class_weight(labels, len(classes)).tolist()
+        if class_weight == "balanced":
+            return balanced_class_weight(labels, len(classes)).tolist()
+        if class_weight == "effective_number":
+            return effective_number_class_weight(labels, len(classes), beta=beta).tolist()
+        raise ValueError(
+            "`class_weight` as a string must be 'balanced' or 'effective_number'. "
+            f"Received: class_weight={class_weight!r}"
+        )
     mistakes, classes = [], list(classes)
     if isinstance(class_weight, Mapping):
         mistakes = _unknown_names(class_weight, classes)
@@ -127,25 +193,43 @@ def class_weight_mistakes(class_weight: Any, num_classes: int | None = None) -> 
     """
     if class_weight is None:
         return []
-    received = f"Received: class_weight={class_weight!r}"
+    return per_class_mistakes(
+        "class_weight",
+        class_weight,
+        num_classes,
+        source="`resolve_class_weight` makes them from a name or from a dict by class name",
+        zero="use 0 to leave a class out and 1 to leave it as it is",
+    )
+
+
+def per_class_mistakes(
+    name: str, values: Any, num_classes: int | None, *, source: str, zero: str
+) -> list[str]:
+    """What is wrong with one finite number >= 0 per class, a sentence each.
+
+    Args:
+        name: The argument's name.
+        values: What was given.
+        num_classes: How many there must be; at least two if `None`.
+        source: Where such numbers come from, for what is no sequence of numbers.
+        zero: What small values mean, for what is out of range.
+    """
+    received = f"Received: {name}={values!r}"
     try:
-        if isinstance(class_weight, str | Mapping):
-            raise TypeError("names need the labels and the classes to become weights")
-        weights = np.asarray(class_weight, dtype="float64")
+        if values is None or isinstance(values, str | Mapping):
+            raise TypeError("names need the labels and the classes to become numbers")
+        numbers = np.asarray(values, dtype="float64")
     except (TypeError, ValueError):
-        return [
-            "`class_weight` must be one number per class; `resolve_class_weight` makes them from "
-            f"'balanced' or from a dict by class name. {received}"
-        ]
+        return [f"`{name}` must be one number per class; {source}. {received}"]
     mistakes = []
     expected = "two or more" if num_classes is None else num_classes
-    if weights.ndim != 1 or len(weights) < 2 or len(weights) != (num_classes or len(weights)):
-        mistakes.append(
-            f"`class_weight` must hold one weight per class, {expected} in all. {received}"
-        )
-    if not np.all(np.isfinite(weights)) or np.any(weights < 0):
-        mistakes.append(
-            "`class_weight` must be finite and >= 0; use 0 to leave a class out and 1 to leave "
-            f"it as it is. {received}"
-        )
+    if numbers.ndim != 1 or len(numbers) < 2 or len(numbers) != (num_classes or len(numbers)):
+        mistakes.append(f"`{name}` must hold one number per class, {expected} in all. {received}")
+    if not np.all(np.isfinite(numbers)) or np.any(numbers < 0):
+        mistakes.append(f"`{name}` must be finite and >= 0; {zero}. {received}")
     return mistakes
+
+
+def is_finite_number(value: Any) -> bool:
+    """Whether the value is a real, finite number (a bool is none)."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

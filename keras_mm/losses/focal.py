@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mm.losses.base import WeightedLoss, is_finite_number
+from keras_mm.losses.base import WeightedLoss
+from keras_mm.losses.class_weights import is_finite_number
 
 
 @keras.saving.register_keras_serializable("keras_mm")

@@ -12,33 +12,53 @@ class MissingModality(layers.Layer):
 
     Selection is by `where`, so that nothing of what stood there (not even a NaN) gets through.
 
+    Args:
+        slots: S, inputs of a row that can be missing.
+
     Call arguments:
-        features: dict of `pooled_output` `(batch, S, width)` and, optionally, `sequence_output`
-            `(batch, S * T, width)` with `sequence_mask` `(batch, S * T)`; and `mask`, bool
-            `(batch, M)`, true where an input is there. M = S, or S = 1: one slot that is missing
-            only when all M are (a packed text pair).
+        features: dict of `pooled_output` `(batch, S, width)`, or `sequence_output`
+            `(batch, S * T, width)` with `sequence_mask` `(batch, S * T)`, or all three; and `mask`,
+            bool `(batch, M)`, true where an input is there. M = S, or S = 1: one slot that is
+            missing only when all M are (a packed text pair).
 
     Returns:
         The same dict without `mask`, missing slots replaced.
     """
 
+    def __init__(self, slots: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.slots = slots
+
     def build(self, shapes):
         """Creates the learned vectors, one per slot."""
-        _, slots, width = shapes["pooled_output"]
         start = keras.initializers.RandomNormal(stddev=0.02)
-        self.vector = self.add_weight(shape=(slots, width), initializer=start, name="vector")
-        if "sequence_output" in shapes:
-            self.token = self.add_weight(shape=(slots, width), initializer=start, name="token")
+        for name, output in (("vector", "pooled_output"), ("token", "sequence_output")):
+            if output in shapes:
+                shape = (self.slots, shapes[output][-1])
+                setattr(self, name, self.add_weight(shape=shape, initializer=start, name=name))
 
     def call(self, features):
         """Replaces what is missing."""
-        pooled, mask = features["pooled_output"], features["mask"]
-        slots = pooled.shape[1]
-        present = mask if slots == mask.shape[1] else ops.any(mask, axis=1, keepdims=True)
-        result = {"pooled_output": ops.where(present[..., None], pooled, self.vector[None])}
+        mask, result = features["mask"], {}
+        present = mask if self.slots == mask.shape[1] else ops.any(mask, axis=1, keepdims=True)
+        if "pooled_output" in features:
+            pooled = features["pooled_output"]
+            result["pooled_output"] = ops.where(present[..., None], pooled, self.vector[None])
         if "sequence_output" in features:
-            result.update(self._tokens(features, present, slots))
+            result.update(self._tokens(features, present, self.slots))
         return result
+
+    def compute_output_spec(self, features):
+        """What came in, without the mask."""
+        return {
+            name: keras.KerasTensor(x.shape, dtype=x.dtype)
+            for name, x in features.items()
+            if name != "mask"
+        }
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {**super().get_config(), "slots": self.slots}
 
     def _tokens(self, features, present, slots: int) -> dict:
         sequence, valid = features["sequence_output"], features["sequence_mask"]

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_mm.heads import Head, as_heads
+from keras_mm.models.fusion import MMBT, create_fusion
+from keras_mm.models.fusion.cross_attention import AttentionWeights, CrossAttention
 from keras_mm.models.text_encoder import create_text_encoder
-from keras_mm.models.trunk import create_trunk
-from keras_mm.models.vision_encoder import create_vision_encoder
+from keras_mm.models.trunk import create_trunk, dtype_policy
+from keras_mm.models.vision_encoder import create_vision_encoder, feature_grid
 
 _FIRST_INPUT = {"vision": "image_1", "text": "token_ids"}
 
@@ -44,7 +46,9 @@ def create_multimodal_model(
         text_encoder: A backbone's name (packed texts), a model of `create_text_encoder` or one
             that keeps its contract; `None` for images only.
         heads: Number of classes, a `Head`, or a dict of them by name.
-        fusion: `"concat"`, `"bilinear"`, or a Keras layer (see `keras_mm.models.fusion`).
+        fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
+            `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer (see
+            `keras_mm.models.fusion`).
         compare: Compare the two images, and two separately encoded texts:
             `[u, v, u - v, |u - v|, u * v]`.
         num_projection_layers: Residual blocks of each projection, >= 0.
@@ -88,12 +92,18 @@ def create_multimodal_model(
     }
     _check_encoders(encoders, compare)
     features = {side: encoder.output for side, encoder in encoders.items()}
+    with dtype_policy("float32"):
+        fusion = create_fusion(fusion)
+    if isinstance(fusion, MMBT) and len(encoders) > 1:
+        # The text network becomes a part of the trunk.
+        fusion.read_from(feature_grid(vision_encoder), text_encoder)
+        features["text"] = encoders.pop("text").input
     trunk = create_trunk(
         features,
         as_heads(heads),
         fusion=fusion,
         compare=compare,
-        num_masks={"text": _num_texts(encoders.get("text"))},
+        num_masks={"text": _num_texts(text_encoder)},
         num_projection_layers=num_projection_layers,
         projection_dims=projection_dims,
         dropout_rate=dropout_rate,
@@ -111,14 +121,31 @@ class Parts(NamedTuple):
 
 def parts(model: keras.Model) -> Parts:
     """The encoders and the trunk of a model of `create_multimodal_model`."""
-    nested = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    trunk = model.get_layer("trunk")
+    nested = [
+        layer for layer in model.layers if isinstance(layer, keras.Model) and layer is not trunk
+    ]
     encoders = {
         side: layer
         for side, first in _FIRST_INPUT.items()
         for layer in nested
         if first in input_names(layer)
     }
-    return Parts(encoders, model.get_layer("trunk"))
+    return Parts(encoders, trunk)
+
+
+def backbones(model: keras.Model) -> dict[str, keras.Model]:
+    """The backbone networks by side, wherever they stand: MMBT's BERT is a part of the trunk."""
+    found = {}
+    layers = {layer.name: layer for layer in model.layers if isinstance(layer, keras.Model)}
+    for side in _FIRST_INPUT:
+        for layer in getattr(layers.get(f"{side}_encoder"), "layers", ()):
+            if isinstance(layer, keras.Model):
+                found[side] = layer
+    for layer in getattr(layers.get("trunk"), "layers", ()):
+        if isinstance(layer, MMBT):
+            found["text"] = layer.backbone
+    return found
 
 
 def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model:
@@ -149,6 +176,38 @@ def cut(model: keras.Model) -> keras.Model:
     encoders, trunk = parts(model)
     trained = {side: e for side, e in encoders.items() if e.trainable_variables}
     return model if len(trained) == len(encoders) else join(trained, trunk)
+
+
+def attention_model(model: keras.Model) -> keras.Model:
+    """The model that gives the attention weights of one with `cross_attention` fusion.
+
+    It shares its weights with `model`.
+
+    Returns:
+        A model from the same inputs to `text_to_image`, float32
+        `(batch, num_heads, 1 + text tokens, 1 + image regions)`, and `image_to_text`. Position 0 is
+        a side's pooled vector; the rest are the encoder's `sequence_output`, slot after slot. Each
+        row of weights sums to 1.
+
+    Raises:
+        ValueError: if the model's fusion is another.
+
+    Example:
+        >>> model = create_multimodal_model(
+        ...     create_vision_encoder("tiny_cnn", weights="random", image_size=(64, 64)),
+        ...     create_text_encoder("tiny_bert", weights="random", sequence_length=16),
+        ...     fusion="cross_attention")
+        >>> sorted(attention_model(model).output)
+        ['image_to_text', 'text_to_image']
+    """
+    encoders, trunk = parts(model)
+    fusion = next((la for la in trunk.layers if isinstance(la, CrossAttention)), None)
+    if fusion is None:
+        raise ValueError("Only a model with fusion='cross_attention' has attention weights.")
+    names = ("pooled_output", "sequence_mask", "sequence_output")
+    sides = keras.tree.pack_sequence_as([dict.fromkeys(names, 0)] * 2, fusion.input)
+    weights = AttentionWeights(fusion)(sides)
+    return join(encoders, keras.Model(trunk.input, weights, name="trunk"))
 
 
 def input_names(model: keras.Model) -> list[str]:

@@ -1,7 +1,8 @@
-"""The projection head of the Keras multimodal entailment example."""
+"""Projections to a common width: of vectors (the Keras example's head), and of tokens."""
 
 from __future__ import annotations
 
+import keras
 from keras import layers, ops
 
 
@@ -40,3 +41,55 @@ def project_embeddings(
         x = layers.Add()([projected, x])
         projected = layers.LayerNormalization()(x)
     return projected
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class TokenProjection(layers.Layer):
+    """Projects tokens to a common width, and marks which slot each is from.
+
+    Without the mark, attention could not tell the regions of the first image from the second's.
+
+    Args:
+        dims: Width of the result.
+        slots: Images, or separately encoded texts, whose tokens follow each other.
+
+    Call arguments:
+        tokens: `(batch, slots * T, width)`.
+
+    Returns:
+        `(batch, slots * T, dims)`, layer-normalised.
+    """
+
+    def __init__(self, dims: int, slots: int = 1, **kwargs):
+        super().__init__(**kwargs)
+        self.dims, self.slots = dims, slots
+
+    def build(self, shape):
+        """Creates the projection and, for several slots, their marks."""
+        self.dense = layers.Dense(self.dims, name="dense")
+        self.dense.build(shape)
+        self.norm = layers.LayerNormalization(name="norm")
+        self.norm.build((*shape[:-1], self.dims))
+        if self.slots > 1:
+            self.marks = self.add_weight(
+                shape=(self.slots, 1, self.dims),
+                initializer=keras.initializers.RandomNormal(stddev=0.02),
+                name="marks",
+            )
+
+    def call(self, tokens):
+        """Projects, marks and normalises."""
+        x = self.dense(tokens)
+        if self.slots > 1:
+            length = ops.shape(x)[1]
+            x = ops.reshape(x, (-1, self.slots, length // self.slots, self.dims)) + self.marks
+            x = ops.reshape(x, (-1, length, self.dims))
+        return self.norm(x)
+
+    def compute_output_shape(self, shape):
+        """The tokens' shape with the new width."""
+        return (*shape[:-1], self.dims)
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {**super().get_config(), "dims": self.dims, "slots": self.slots}

@@ -14,9 +14,9 @@ class SlotsToRows(layers.Layer):
         """Merges the first two axes."""
         return ops.reshape(x, (-1, ops.shape(x)[-1]))
 
-    def compute_output_shape(self, shape):
+    def compute_output_spec(self, x):
         """`(None, L)`."""
-        return (None, shape[-1])
+        return keras.KerasTensor((None, x.shape[-1]), dtype=x.dtype)
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -36,10 +36,10 @@ class JoinSlots(layers.Layer):
         rows, length, *rest = ops.shape(x)
         return ops.reshape(x, (rows // self.slots, self.slots * length, *rest))
 
-    def compute_output_shape(self, shape):
+    def compute_output_spec(self, x):
         """`(None, S * L, ...)`."""
-        length = None if shape[1] is None else self.slots * shape[1]
-        return (None, length, *shape[2:])
+        length = None if x.shape[1] is None else self.slots * x.shape[1]
+        return keras.KerasTensor((None, length, *x.shape[2:]), dtype=x.dtype)
 
     def get_config(self) -> dict:
         """The layer's arguments."""

@@ -11,9 +11,9 @@ from keras import layers
 
 from keras_mm.heads import Head
 from keras_mm.models.comparison import PairComparison
-from keras_mm.models.fusion import create_fusion
+from keras_mm.models.fusion import MMBT
 from keras_mm.models.missing import MissingModality, ModalityDropout
-from keras_mm.models.projection import project_embeddings
+from keras_mm.models.projection import TokenProjection, project_embeddings
 
 MASKS = {"vision": "image_mask", "text": "text_mask"}
 
@@ -22,7 +22,7 @@ def create_trunk(
     features: Mapping[str, Mapping[str, Any]],
     heads: Mapping[str, Head],
     *,
-    fusion: Any = "concat",
+    fusion: keras.layers.Layer | None = None,
     compare: bool = False,
     num_masks: Mapping[str, int | None] | None = None,
     num_projection_layers: int = 1,
@@ -33,10 +33,10 @@ def create_trunk(
     """Builds the part of the model that is always trained, in float32.
 
     Args:
-        features: By side (`"vision"`, `"text"`), the encoder's symbolic outputs.
+        features: By side (`"vision"`, `"text"`), the encoder's symbolic outputs. For `mmbt`, the
+            text encoder's symbolic inputs.
         heads: Heads by name.
-        fusion: Name of a fusion, or a layer from a list of `(batch, projection_dims)` to
-            `(batch, width)`. One side needs none.
+        fusion: A layer of `keras_mm.models.fusion`, or one of your own; one side needs none.
         compare: Whether sides with two slots are compared rather than concatenated.
         num_masks: Width of each side's mask; `None` takes any.
         num_projection_layers: See `project_embeddings`.
@@ -45,24 +45,43 @@ def create_trunk(
         modality_dropout: See `ModalityDropout`; nothing is dropped where there is one side only.
 
     Returns:
-        A model named `"trunk"` from `vision_pooled_output`, `image_mask`, `text_pooled_output` and
-        `text_mask` to logits `(batch, num_logits)`, or a dict of them by head.
+        A model named `"trunk"` to logits `(batch, num_logits)`, or a dict of them by head. Its
+        inputs are `image_mask`, `text_mask` and what the fusion reads: `vision_pooled_output`,
+        `text_pooled_output`, for a fusion of tokens also `..._sequence_output` and
+        `..._sequence_mask`; for `mmbt` the tokens themselves.
+
+    Raises:
+        ValueError: if two sides have no fusion, or the fusion reads tokens and an encoder gives
+            vectors only.
     """
+    if fusion is None and len(features) > 1:
+        raise ValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
     with dtype_policy("float32"):
-        inputs = _inputs(features, num_masks or {})
+        fusion = fusion if len(features) > 1 else None
+        inputs = _inputs(features, fusion, compare, num_masks or {})
         masks = [inputs[MASKS[side]] for side in features]
         if modality_dropout and len(masks) > 1:
             masks = ModalityDropout(modality_dropout, name="modality_dropout")(masks)
         sides = []
-        for side, mask in zip(features, masks, strict=True):
-            x = MissingModality(name=f"missing_{side}")(
-                {"pooled_output": inputs[f"{side}_pooled_output"], "mask": mask}
-            )
-            x = _join_slots(x["pooled_output"], compare, side)
-            sides.append(
-                project_embeddings(x, num_projection_layers, projection_dims, dropout_rate)
-            )
-        fused = create_fusion(fusion)(sides) if len(sides) > 1 else sides[0]
+        for (side, outputs), mask in zip(features.items(), masks, strict=True):
+            read = {name: inputs[full] for name, full in _names(side, outputs, fusion, compare)}
+            if "token_ids" in outputs:
+                sides.append({**read, "text_mask": mask})
+                continue
+            slots = outputs["pooled_output"].shape[1]
+            x = MissingModality(slots, name=f"missing_{side}")({**read, "mask": mask})
+            if "pooled_output" in x:
+                x["pooled_output"] = project_embeddings(
+                    _join_slots(x["pooled_output"], compare, side),
+                    num_projection_layers,
+                    projection_dims,
+                    dropout_rate,
+                )
+            if "sequence_output" in x and not isinstance(fusion, MMBT):
+                project = TokenProjection(projection_dims, slots, name=f"{side}_tokens")
+                x["sequence_output"] = project(x["sequence_output"])
+            sides.append(x if needs_tokens(fusion) else x["pooled_output"])
+        fused = sides[0] if fusion is None else fusion(sides)
         logits = {
             name: layers.Dense(head.num_logits, name=f"{name}_logits")(fused)
             for name, head in heads.items()
@@ -71,13 +90,42 @@ def create_trunk(
     return keras.Model(inputs, outputs, name="trunk")
 
 
-def _inputs(features: Mapping[str, Mapping[str, Any]], num_masks: Mapping) -> dict:
-    """The features and the mask of each side, by name."""
+def needs_tokens(fusion: Any) -> bool:
+    """Whether a fusion layer reads token sequences besides vectors."""
+    return bool(getattr(fusion, "needs_tokens", False))
+
+
+def _names(
+    side: str, outputs: Mapping, fusion: keras.layers.Layer | None, compare: bool
+) -> list[tuple[str, str]]:
+    """What a fusion reads of a side: the name there, and the trunk's own name for it."""
+    if "token_ids" in outputs:
+        return [(name, name) for name in ("token_ids", "segment_ids", "padding_mask")]
+    names = ["pooled_output"]
+    if needs_tokens(fusion):
+        pooled = [] if isinstance(fusion, MMBT) and not compare else names
+        names = [*pooled, "sequence_output", "sequence_mask"]
+    return [(name, f"{side}_{name}") for name in names]
+
+
+def _inputs(
+    features: Mapping, fusion: keras.layers.Layer | None, compare: bool, num_masks: Mapping
+) -> dict:
+    """The trunk's inputs by name: what the fusion reads of each side, and the side's mask."""
     inputs = {}
     for side, outputs in features.items():
-        shape, name, mask = outputs["pooled_output"].shape, f"{side}_pooled_output", MASKS[side]
-        inputs[name] = keras.Input(shape[1:], name=name)
-        inputs[mask] = keras.Input((num_masks.get(side, shape[1]),), dtype="bool", name=mask)
+        for name, full in _names(side, outputs, fusion, compare):
+            if name not in outputs:
+                raise ValueError(
+                    f"the fusion {fusion.name!r} reads token sequences, and the {side} encoder "
+                    "gives vectors only. Use a backbone with a feature map or tokens, or "
+                    "fusion='concat', 'gated' or 'bilinear'."
+                )
+            tensor = outputs[name]
+            inputs[full] = keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=full)
+        slots = outputs["pooled_output"].shape[1] if "pooled_output" in outputs else None
+        mask = MASKS[side]
+        inputs[mask] = keras.Input((num_masks.get(side, slots),), dtype="bool", name=mask)
     return inputs
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike
 from typing import Any
 
 import keras
 from keras import layers, ops
 
+from keras_mm.augmentation import Augmentation, as_augmentation
+from keras_mm.models.augmentation import ImageAugmentation
 from keras_mm.models.backbones import vision_backbone
 from keras_mm.models.encoder import POOLINGS, Encoder, pool
 from keras_mm.models.towers import freeze_positions
@@ -22,6 +25,7 @@ def create_vision_encoder(
     num_images: int = 2,
     pooling: str = "mean",
     trainable: bool = False,
+    augmentation: Augmentation | Mapping | None = None,
 ) -> Encoder:
     """Builds the model from images to one vector per image, plus their tokens.
 
@@ -38,13 +42,16 @@ def create_vision_encoder(
         pooling: `"mean"`, `"max"`, `"cls"` (backbones with a class token, as ViT, DINOv2, CLIP)
             or `"pooler"` (backbones with a pooled output of their own, as SigLIP and CLIP).
         trainable: Whether the backbone is trained.
+        augmentation: How training changes the images at random: a `keras_mm.Augmentation`, or a
+            dict of its fields. For a trainable backbone only.
 
     Returns:
         A model from `image_1 ... image_N`, `(batch, H, W, 3)`, 0-255, to `pooled_output`
         `(batch, N, width)`, `sequence_output` `(batch, N * tokens, width)` and `sequence_mask`.
 
     Raises:
-        ValueError: for an unknown backbone or pooling, or an image size it cannot take.
+        ValueError: for an unknown backbone or pooling, an image size it cannot take, or an
+            augmentation of a frozen backbone.
         keras_mm.pretrained.PretrainedError: if the weights cannot be loaded.
 
     Example:
@@ -54,6 +61,12 @@ def create_vision_encoder(
     """
     if num_images < 1:
         raise ValueError(f"`num_images` must be >= 1. Received: num_images={num_images}")
+    augmentation = as_augmentation(augmentation)
+    if augmentation.is_on and not trainable:
+        raise ValueError(
+            "`augmentation` needs trainable=True: a frozen encoder gives the same features in "
+            f"training as in inference. Received: trainable={trainable}, {augmentation}"
+        )
     network, preprocessing = vision_backbone(backbone, weights, image_size)
     network.trainable = trainable
     height, width = image_size
@@ -62,7 +75,10 @@ def create_vision_encoder(
         f"image_{slot}": keras.Input((height, width, 3), name=f"image_{slot}")
         for slot in range(1, num_images + 1)
     }
-    x = ops.reshape(ops.stack(list(inputs.values()), axis=1), (-1, height, width, 3))
+    x = ops.stack(list(inputs.values()), axis=1)
+    if augmentation.is_on:
+        x = ImageAugmentation(augmentation, name="augmentation")(x)
+    x = ops.reshape(x, (-1, height, width, 3))
     for layer in preprocessing:
         x = layer(x)
     if len(network.inputs) != 1:
@@ -76,6 +92,13 @@ def create_vision_encoder(
     encoder.trainable = trainable
     freeze_positions(encoder)
     return encoder
+
+
+def feature_grid(encoder: keras.Model) -> tuple[int, int] | None:
+    """Rows and columns of the backbone's feature map; `None` where it gives none."""
+    network = next((layer for layer in encoder.layers if isinstance(layer, keras.Model)), None)
+    shape = getattr(getattr(network, "output", None), "shape", ())
+    return tuple(shape[1:3]) if len(shape) == 4 else None
 
 
 def _slots(features, num_images: int, pooling: str, has_class_token: bool) -> dict:

@@ -11,8 +11,9 @@ import numpy as np
 
 from keras_mm.data.dataset import RowBatches
 from keras_mm.losses import create_loss
-from keras_mm.losses.class_weights import resolve_class_weight
+from keras_mm.losses.class_weights import count_labels, resolve_class_weight
 from keras_mm.metrics.classification import lower_is_better
+from keras_mm.models.multimodal import backbones
 from keras_mm.training.callbacks import EpochEvaluation, ProgressBar
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
@@ -25,16 +26,23 @@ class Trainer:
 
     Args:
         model: The model; its outputs are logits `(batch, num_logits)`.
-        loss: `"cross_entropy"`, `"focal"`, or a Keras loss of your own.
-        class_weight: `None`, `"balanced"` (from the training labels), a dict by label, or a
-            sequence in class order. Goes into the loss, so that it also counts in `val_loss`.
+        loss: `"cross_entropy"`, `"focal"`, `"logit_adjusted"` (by the classes' shares of the
+            training labels), or a Keras loss of your own. `val_loss` is the same loss over the
+            validation rows, with the training rows' shares.
+        class_weight: `None`, `"balanced"` or `"effective_number"` (from the training labels), a
+            dict by label, or a sequence in class order. Goes into the loss, so that it also counts
+            in `val_loss`.
         label_smoothing: Part of the target spread over all classes, in [0, 1).
         gamma: Focusing exponent of the focal loss, >= 0.
+        tau: Strength of the logit adjustment, >= 0.
+        beta: Of `class_weight="effective_number"`, in [0, 1); the larger, the nearer to
+            `"balanced"`.
         optimizer: `"adamw"`, `"adam"`, `"sgd"`, or a Keras optimizer of your own (its rate is then
             left as it is).
         learning_rate: Peak learning rate, > 0.
         encoder_learning_rate: Peak rate of the layers named `vision_encoder` and `text_encoder`,
-            where they are trainable; `None` is `learning_rate`.
+            and of the BERT of an `mmbt` fusion, where they are trainable; `None` is
+            `learning_rate`.
         weight_decay: AdamW's decoupled weight decay, >= 0.
         warmup: Part of all steps in which the rate rises from 0, in [0, 1).
         decay: `"cosine"` or `"constant"`.
@@ -69,6 +77,8 @@ class Trainer:
         class_weight: str | Mapping | Sequence[float] | None = None,
         label_smoothing: float = 0.0,
         gamma: float = 2.0,
+        tau: float = 1.0,
+        beta: float = 0.999,
         optimizer: str | keras.optimizers.Optimizer = "adamw",
         learning_rate: float = 1e-3,
         encoder_learning_rate: float | None = None,
@@ -90,6 +100,7 @@ class Trainer:
                 raise ValueError(f"`{name}` must be >= 1. Received: {name}={value}")
         self.model, self.loss, self.class_weight = model, loss, class_weight
         self.label_smoothing, self.gamma = label_smoothing, gamma
+        self.tau, self.beta = tau, beta
         self.optimizer, self.learning_rate = optimizer, learning_rate
         self.encoder_learning_rate, self.weight_decay = encoder_learning_rate, weight_decay
         self.warmup, self.decay, self.clipnorm = warmup, decay, clipnorm
@@ -140,20 +151,21 @@ class Trainer:
     def _loss(self, dataset, classes: list):
         if not isinstance(self.loss, str):
             return self.loss
-        weight = self.class_weight
-        if weight is not None:
-            labels = getattr(dataset, "labels", None)
-            if labels is None and isinstance(weight, str):
-                raise ValueError(
-                    f"class_weight={weight!r} needs the training labels: train on a "
-                    "MultimodalDataset or arrays, or give the weights as a list."
-                )
-            weight = resolve_class_weight(weight, labels, classes)
+        labels, weight = getattr(dataset, "labels", None), self.class_weight
+        adjusted = self.loss == "logit_adjusted"
+        if labels is None and (adjusted or isinstance(weight, str)):
+            raise ValueError(
+                f"loss={self.loss!r} with class_weight={weight!r} needs the training labels: train "
+                "on a MultimodalDataset or arrays, or give the weights as a list and a loss that "
+                "keras_mm.create_loss made."
+            )
         return create_loss(
             self.loss,
-            class_weight=weight,
+            class_weight=resolve_class_weight(weight, labels, classes, beta=self.beta),
             label_smoothing=self.label_smoothing,
             gamma=self.gamma,
+            class_counts=count_labels(labels, len(classes)).tolist() if adjusted else None,
+            tau=self.tau,
         )
 
     def _early_stopping(self, validated: bool) -> list:
@@ -174,16 +186,17 @@ class Trainer:
         steps = math.ceil(steps_per_epoch * self.epochs / self.accumulation_steps)
         rate = create_schedule(self.learning_rate, steps, warmup=self.warmup, decay=self.decay)
         slow_rate = self.encoder_learning_rate or self.learning_rate
-        slow = [
-            variable
-            for layer in self.model.layers
-            if layer.name in ("vision_encoder", "text_encoder") and slow_rate != self.learning_rate
-            for variable in layer.trainable_variables
-        ]
+        encoders = [la for la in self.model.layers if la.name in ("vision_encoder", "text_encoder")]
+        slow = {
+            variable.path: variable
+            for network in (*encoders, *backbones(self.model).values())
+            if slow_rate != self.learning_rate
+            for variable in network.trainable_variables
+        }
         return create_optimizer(
             self.optimizer,
             rate,
-            slow_variables=slow,
+            slow_variables=list(slow.values()),
             slow_factor=slow_rate / self.learning_rate,
             weight_decay=self.weight_decay,
             clipnorm=self.clipnorm,

@@ -32,7 +32,9 @@ SETTINGS = {
 }
 
 
-def card_of(num_wrong=1, classes=("no", "yes", "never"), about=ABOUT, settings=SETTINGS):
+def card_of(
+    num_wrong=1, classes=("no", "yes", "never"), about=ABOUT, settings=SETTINGS, modalities=None
+):
     """31 rows, 13 of them of the second class; the first `num_wrong` are answered wrong."""
     labels = np.repeat([0, 1], [18, 13])
     answers = labels.copy()
@@ -43,6 +45,7 @@ def card_of(num_wrong=1, classes=("no", "yes", "never"), about=ABOUT, settings=S
         baselines={"majority": majority_baseline(labels, labels, classes)},
         predictions=pd.DataFrame(),
         classes=list(classes),
+        modalities=modalities or {},
         history={"loss": [1.0, 0.5]},
         about=about,
     )
@@ -109,6 +112,17 @@ def test_results_stand_beside_the_majority_class():
     assert "| Accuracy | 96.8% [83.8, 99.4] | 58.1% |" in card
     assert "| yes | 0.929 | 1.000 | 0.963 | 13 |" in card
     assert "| never | – | – | – | 0 |" in card
+
+
+def test_results_by_modality_where_there_are_two():
+    scores = {
+        "num_rows": 29, "accuracy": 0.5, "accuracy_interval": [0.25, 0.75],
+        "majority_accuracy": 0.625, "macro_f1": 0.375,
+    }  # fmt: skip
+    card = card_of(modalities={"held": {"image_and_text": scores}, "hidden": {"texts": scores}})
+    for name in ("Image and text", "Image and text, texts hidden"):
+        assert f"\n| {name} | 29 | 50.0% [25.0, 75.0] | 62.5% | 0.375 |\n" in card
+    assert "| Image and text, images hidden |" not in card and "hidden" not in card_of()
 
 
 def test_verdict_changes_when_the_majority_class_is_not_beaten():

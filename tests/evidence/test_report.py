@@ -24,6 +24,17 @@ HISTORY = {
     "val_macro_f1": [0.3, 0.6, 0.65],
 }
 NASTY = ["<script>alert(1)</script>", '"><img src=x onerror=y>', "🎉 & co", "a\nb"]
+SCORES = {"accuracy": 0.75, "accuracy_interval": [0.51, 0.898], "majority_accuracy": 0.5}
+MODALITIES = {
+    "held": {
+        "image_and_text": {"num_rows": 41, "macro_f1": 0.7, **SCORES},
+        "text_only": {"num_rows": 13, "macro_f1": 0.6, **SCORES},
+    },
+    "hidden": {
+        "images": {"num_rows": 41, "macro_f1": 0.5, **SCORES},
+        "texts": {"num_rows": 41, "macro_f1": 0.4, **SCORES},
+    },
+}
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
@@ -104,6 +115,7 @@ CASES = {
     "one_epoch": lambda: with_mistakes(53, 2, history={k: v[:1] for k, v in HISTORY.items()}),
     "unvalidated": lambda: with_mistakes(53, 2, history={"loss": [1.0, 0.5]}),
     "diverged": lambda: with_mistakes(53, 2, history={"loss": [1.0], "val_loss": [float("nan")]}),
+    "modalities": lambda: with_mistakes(54, 9, modalities=MODALITIES),
     "int_classes": lambda: with_mistakes(53, 2, classes=(-1, 7)),
     "nasty": lambda: with_mistakes(53, 9, classes=NASTY, about={"source": NASTY[1]}),
     "absent_class": lambda: evaluation_of([0, 1, 0], [0, 1, 1], ["a", "b", "never"]),
@@ -179,6 +191,22 @@ def test_figures_are_those_of_the_metrics():
         f"{scores['recall']:.3f}["
     )
     assert f1 == f"{scores['f1']:.3f}" and support == str(scores["support"])
+
+
+def test_modalities_have_a_table_where_there_are_two():
+    page = Page(render_report(CASES["modalities"]()))
+    start = page.rows.index(
+        ["What the model is given", "Test rows", "Accuracy", "Always “no”", "Macro-F1"]
+    )
+    shares = ["75.0% [51.0, 89.8]", "50.0%"]
+    assert page.rows[start + 1 : start + 5] == [
+        ["Image and text", "41", *shares, "0.700"],
+        ["Text only", "13", *shares, "0.600"],
+        ["Image and text, images hidden", "41", *shares, "0.500"],
+        ["Image and text, texts hidden", "41", *shares, "0.400"],
+    ]
+    assert "what this model makes of one side" in "".join(page.text)
+    assert "What the model is given" not in render_report(CASES["good"]())
 
 
 def test_confusion_matrix_has_labels_in_rows():

@@ -6,7 +6,8 @@ import pytest
 
 from keras_mm.losses import CrossEntropy, FocalLoss, create_loss
 
-NAMES = ["cross_entropy", "focal"]
+NAMES = ["cross_entropy", "focal", "logit_adjusted"]
+COUNTS = [5, 2, 11]
 WEIGHTS = [0.5, 3.0, 1.25]
 
 
@@ -14,6 +15,11 @@ def batch(num_rows=7, num_classes=3, seed=0):
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 3, (num_rows, num_classes)).astype("float32")
     return rng.integers(0, num_classes, num_rows), logits
+
+
+def create(name, num_classes=3, **settings):
+    """A loss by name, with counts for the one that needs them."""
+    return create_loss(name, class_counts=COUNTS[:num_classes], **settings)
 
 
 def value(loss, *args):
@@ -30,7 +36,7 @@ def test_class_weights_reduce_by_their_sum():
 def test_loss_is_the_weighted_mean_of_rows_alone(name):
     labels, logits = batch()
     sample_weight = np.linspace(0.25, 2, 7).astype("float32")
-    plain, weighted = create_loss(name), create_loss(name, class_weight=WEIGHTS)
+    plain, weighted = create(name), create(name, class_weight=WEIGHTS)
     alone = [value(plain, labels[i : i + 1], logits[i : i + 1]) for i in range(7)]
     weights = np.array(WEIGHTS)[labels] * sample_weight
     expected = np.sum(weights * alone) / np.sum(weights)
@@ -41,7 +47,7 @@ def test_loss_is_the_weighted_mean_of_rows_alone(name):
 def test_rows_without_label_or_weight_do_not_count(name, value_and_gradient):
     labels, logits = batch()
     labels[[1, 4]] = -1
-    loss = create_loss(name, class_weight=WEIGHTS, label_smoothing=0.1)
+    loss = create(name, class_weight=WEIGHTS, label_smoothing=0.1)
     got, gradient = value_and_gradient(loss, labels, logits)
     present = labels >= 0
     assert got == pytest.approx(value(loss, labels[present], logits[present]), rel=1e-6)
@@ -53,8 +59,8 @@ def test_rows_without_label_or_weight_do_not_count(name, value_and_gradient):
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_no_label_at_all_is_zero_with_zero_gradients(name, smoothing, value_and_gradient):
     labels, logits = batch()
-    loss = create_loss(name, label_smoothing=smoothing)
-    silent = create_loss(name, class_weight=[0, 0, 0])
+    loss = create(name, label_smoothing=smoothing)
+    silent = create(name, class_weight=[0, 0, 0])
     for case in (
         (loss, np.full(7, -1), logits),
         (loss, labels, logits, np.zeros(7, "float32")),
@@ -69,7 +75,7 @@ def test_no_label_at_all_is_zero_with_zero_gradients(name, smoothing, value_and_
 def test_binary_head_is_two_logits_with_the_first_at_zero(name, smoothing, value_and_gradient):
     logits = np.array([[-50], [-1.5], [0.1], [2], [50]], "float32")
     labels = np.array([1, 0, 1, 0, 1])
-    loss = create_loss(name, class_weight=[2, 5], label_smoothing=smoothing)
+    loss = create(name, 2, class_weight=[2, 5], label_smoothing=smoothing)
     got, gradient = value_and_gradient(loss, labels, logits)
     both = np.concatenate([np.zeros_like(logits), logits], axis=1)
     expected, expected_gradient = value_and_gradient(loss, labels, both)
@@ -80,7 +86,7 @@ def test_binary_head_is_two_logits_with_the_first_at_zero(name, smoothing, value
 @pytest.mark.parametrize("name", NAMES)
 def test_label_shapes_and_dtypes_agree(name):
     labels, logits = batch()
-    loss, ones = create_loss(name, class_weight=WEIGHTS), np.ones((7, 1), "float32")
+    loss, ones = create(name, class_weight=WEIGHTS), np.ones((7, 1), "float32")
     expected = value(loss, labels, logits)
     for same in (labels[:, None], labels.astype("float32"), labels.astype("int8")):
         assert value(loss, same, logits, ones) == pytest.approx(expected, rel=1e-6)
@@ -91,9 +97,9 @@ def test_low_precision_logits_are_computed_in_float32(name):
     labels, logits = batch()
     logits = np.asarray(keras.ops.cast(keras.ops.cast(logits, "bfloat16"), "float32"))
     low = keras.ops.cast(logits, "bfloat16")
-    got = create_loss(name)(labels, low)
+    got = create(name)(labels, low)
     assert keras.backend.standardize_dtype(got.dtype) == "float32"
-    assert float(got) == pytest.approx(value(create_loss(name), labels, logits), rel=1e-6)
+    assert float(got) == pytest.approx(value(create(name), labels, logits), rel=1e-6)
 
 
 @pytest.mark.parametrize("label", [3, 1.5, float("nan")])
@@ -105,7 +111,7 @@ def test_a_label_that_is_no_class_shows_as_nan(label):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_config_round_trip(name):
-    loss = create_loss(name, class_weight=np.array([1, 2.5]), label_smoothing=0.1, gamma=1.5)
+    loss = create(name, 2, class_weight=np.array([1, 2.5]), label_smoothing=0.1, gamma=1.5, tau=0.5)
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert type(again) is type(loss) and again.get_config() == loss.get_config()
     assert again.class_weight == [1.0, 2.5]
@@ -117,13 +123,14 @@ def test_fit_learns_and_evaluate_agrees(name, num_logits):
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     features = rng.normal(size=(37, 5)).astype("float32")
-    labels = np.argmax(features[:, : max(num_logits, 2)], axis=1)
+    num_classes = max(num_logits, 2)
+    labels = np.argmax(features[:, :num_classes], axis=1)
     labels[::11] = -1
     # A masking layer in front: Keras' own losses would drop rows by its mask.
     inputs = keras.Input((5,))
     outputs = keras.layers.Dense(num_logits)(keras.layers.Masking()(inputs[:, None])[:, 0])
     model = keras.Model(inputs, outputs)
-    loss = create_loss(name, class_weight=[1.0, 2.0, 3.0][: max(num_logits, 2)])
+    loss = create(name, num_classes, class_weight=[1.0, 2.0, 3.0][:num_classes])
     model.compile(keras.optimizers.Adam(0.05), loss=loss)
     history = model.fit(features, labels, batch_size=8, epochs=5, verbose=0).history["loss"]
     assert history[-1] < 0.7 * history[0]
@@ -155,13 +162,13 @@ def test_bad_gamma(gamma):
 
 
 def test_unknown_name_offers_the_nearest():
-    with pytest.raises(ValueError, match="cross_entropy.*focal.*Did you mean 'focal'"):
+    with pytest.raises(ValueError, match="cross_entropy.*focal.*logit_adj.*Did you mean 'focal'"):
         create_loss("focla")
 
 
 def test_shapes_that_do_not_fit():
     labels, logits = batch()
-    with pytest.raises(ValueError, match="one weight per class, 3 in all"):
+    with pytest.raises(ValueError, match="one number per class, 3 in all"):
         create_loss("focal", class_weight=[1, 2])(labels, logits)
     with pytest.raises(ValueError, match="argmax"):
         create_loss("focal")(np.eye(3)[labels], logits)

@@ -53,7 +53,11 @@ def randomise(model) -> None:
     for weight in model.weights:
         if weight.dtype.startswith("float"):
             value = rng.normal(0, 0.2, weight.shape)
-            weight.assign(np.abs(value) + 0.3 if "variance" in weight.path else value)
+            if "variance" in weight.path:
+                value = np.abs(value) + 0.3
+            elif weight.path.endswith("gamma"):
+                value += 1  # or each normalisation would hide most of what came before
+            weight.assign(value)
 
 
 def logits_of(model, inputs) -> np.ndarray:
@@ -69,6 +73,11 @@ def logits_of(model, inputs) -> np.ndarray:
         ("concat", True, True),
         ("bilinear", False, True),
         ("bilinear", True, False),
+        ("gated", False, False),
+        ("cross_attention", False, False),
+        ("cross_attention", True, True),
+        ("bottleneck", True, False),
+        ("mmbt", True, False),
     ],
     ids=lambda p: f"{p[0]}-compare_{p[1]}-separate_{p[2]}",
 )

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_mm.losses import create_loss, effective_number_class_weight
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 from keras_mm.training.trainer import Trainer
 
@@ -67,8 +68,6 @@ def test_the_best_weights_are_put_back():
 
 
 def test_validation_is_weighted_and_independent_of_batches():
-    from keras_mm.losses import create_loss
-
     x, y = toy()
     model = toy_model()
     trainer = Trainer(model, epochs=1, class_weight=[1.0, 7.0, 2.0], verbose=0)
@@ -76,6 +75,65 @@ def test_validation_is_weighted_and_independent_of_batches():
     logits = keras.ops.convert_to_numpy(model(x))
     whole = create_loss("cross_entropy", class_weight=[1.0, 7.0, 2.0])(y, logits)
     assert history["val_loss"][-1] == pytest.approx(float(whole), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "same_loss"),
+    [
+        (
+            {"loss": "logit_adjusted", "tau": 0.5},
+            lambda y: create_loss("logit_adjusted", class_counts=np.bincount(y), tau=0.5),
+        ),
+        (
+            {"class_weight": "effective_number", "beta": 0.9},
+            lambda y: create_loss(
+                "cross_entropy", class_weight=effective_number_class_weight(y, beta=0.9)
+            ),
+        ),
+    ],
+)
+def test_training_labels_are_counted_and_validation_uses_their_counts(options, same_loss):
+    x, y = toy()
+    assert len(set(np.bincount(y))) == 3
+    few = np.concatenate([np.flatnonzero(y == c)[:3] for c in (0, 1, 2)])
+    model = toy_model()
+    history = Trainer(model, epochs=1, verbose=0, **options).fit((x, y), (x[few], y[few]))
+    logits = keras.ops.convert_to_numpy(model(x[few]))
+    expected = float(same_loss(y)(y[few], logits))
+    assert history["val_loss"][-1] == pytest.approx(expected, abs=1e-5)
+
+
+def test_logit_adjustment_trains_the_answers_of_equally_frequent_classes():
+    # Rows of two inputs and three classes; the first class is the most frequent with either.
+    rows = np.array([[40, 5, 7], [30, 15, 3]])
+    x = np.repeat(np.eye(2, dtype="float32"), rows.sum(axis=1), axis=0)
+    y = np.concatenate([np.repeat([0, 1, 2], row) for row in rows])
+    answers = {}
+    for loss in ("cross_entropy", "logit_adjusted"):
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, use_bias=False)])
+        trainer = Trainer(model, loss=loss, epochs=80, learning_rate=0.1, verbose=0)
+        trainer.fit((x, y), batch_size=100)
+        answers[loss] = model.predict(np.eye(2), verbose=0).argmax(axis=1).tolist()
+    assert answers == {
+        "cross_entropy": rows.argmax(axis=1).tolist(),
+        "logit_adjusted": (rows / rows.sum(axis=0)).argmax(axis=1).tolist(),
+    }
+
+
+class Unlabelled(keras.utils.PyDataset):
+    """Batches of the user's own, whose labels nobody can count beforehand."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return toy()
+
+
+@pytest.mark.parametrize("options", [{"loss": "logit_adjusted"}, {"class_weight": "balanced"}])
+def test_what_is_counted_needs_labels(options):
+    with pytest.raises(ValueError, match="needs the training labels.*create_loss"):
+        Trainer(toy_model(), epochs=1, verbose=0, **options).fit(Unlabelled())
 
 
 def test_encoders_have_a_learning_rate_of_their_own():

@@ -1,24 +1,58 @@
-"""Fusions by name. A fusion is a layer from the list of projected sides to one vector."""
+"""Fusions by name: layers from the list of the sides, vision first, to one vector.
+
+A fusion gets `(batch, projection_dims)` for each side. One with `needs_tokens = True` gets a dict:
+`pooled_output`, the same; `sequence_output` `(batch, tokens, projection_dims)`; `sequence_mask`
+`(batch, tokens)`, bool. Any Keras layer that keeps to this is a fusion.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import keras
+
 from keras_mm.models.fusion.bilinear import Bilinear
+from keras_mm.models.fusion.bottleneck import Bottleneck
 from keras_mm.models.fusion.concat import Concat
-from keras_mm.presets import unknown_name
+from keras_mm.models.fusion.cross_attention import CrossAttention
+from keras_mm.models.fusion.gated import Gated
+from keras_mm.models.fusion.mmbt import MMBT
+from keras_mm.presets import FUSIONS, unknown_name
 
-FUSIONS = {"concat": Concat, "bilinear": Bilinear}
+__all__ = ["MMBT", "Bilinear", "Bottleneck", "Concat", "CrossAttention", "Gated", "create_fusion"]
+
+_CLASSES = {
+    "concat": Concat,
+    "bilinear": Bilinear,
+    "gated": Gated,
+    "cross_attention": CrossAttention,
+    "bottleneck": Bottleneck,
+    "mmbt": MMBT,
+}
 
 
-def create_fusion(fusion: Any):
-    """The fusion layer of this name, or the layer itself.
+def create_fusion(fusion: str | Mapping[str, Any] | keras.layers.Layer) -> keras.layers.Layer:
+    """A new fusion layer.
+
+    Args:
+        fusion: A name; a dict of `name` and the layer's arguments; or a layer, of which a new one
+            is made, so that no two models share its weights.
 
     Raises:
-        ValueError: if there is none of this name; the nearest is offered.
+        ValueError: if there is none of this name (the nearest is offered), or an argument is wrong.
+
+    Example:
+        >>> create_fusion({"name": "cross_attention", "num_heads": 2}).num_heads
+        2
     """
-    if not isinstance(fusion, str):
-        return fusion
-    if fusion not in FUSIONS:
-        raise ValueError(unknown_name("fusion", fusion, FUSIONS))
-    return FUSIONS[fusion](name=f"{fusion}_fusion")
+    if isinstance(fusion, keras.layers.Layer):
+        return type(fusion).from_config(fusion.get_config())
+    options = dict(fusion) if isinstance(fusion, Mapping) else {"name": fusion}
+    name = options.pop("name", None)
+    if name not in _CLASSES:
+        raise ValueError(unknown_name("fusion", name, FUSIONS))
+    try:
+        return _CLASSES[name](name=f"{name}_fusion", **options)
+    except TypeError as error:
+        raise ValueError(f"fusion {name!r}: {error}") from error

@@ -1,0 +1,91 @@
+"""The attention block that token-level fusions are made of."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class AttentionBlock(layers.Layer):
+    """Tokens attend to a context, then pass a feed-forward layer; residual and norm after each.
+
+    Each row attends within itself only, and never to a context token that is masked.
+
+    Args:
+        num_heads: Heads, >= 1. Each has `width // num_heads` dimensions, at least one.
+        dropout_rate: In [0, 1), on what each half adds.
+
+    Call arguments:
+        query: `(batch, T, width)`.
+        context: `(batch, S, width)`.
+        context_mask: bool `(batch, S)`, true where a token counts; at least one a row.
+        return_attention: Whether to give the weights too.
+
+    Returns:
+        `(batch, T, width)`; with `return_attention` also `(batch, num_heads, T, S)`, each row of
+        which sums to 1.
+
+    Reference:
+        Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762, section 3.
+    """
+
+    def __init__(self, num_heads: int = 4, dropout_rate: float = 0.1, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads, self.dropout_rate = num_heads, dropout_rate
+
+    def build(self, query_shape, context_shape):
+        """Creates the attention and the feed-forward layer."""
+        width = query_shape[-1]
+        size = max(width // self.num_heads, 1)
+        self.attention = layers.MultiHeadAttention(self.num_heads, size, name="attention")
+        self.attention.build(query_shape, context_shape)
+        self.wide = layers.Dense(2 * width, activation="gelu", name="wide")
+        self.narrow = layers.Dense(width, name="narrow")
+        self.wide.build(query_shape)
+        self.narrow.build((*query_shape[:-1], 2 * width))
+        self.norms = [layers.LayerNormalization(name=f"norm_{i}") for i in (1, 2)]
+        for norm in self.norms:
+            norm.build(query_shape)
+        self.dropout = layers.Dropout(self.dropout_rate)
+
+    def call(self, query, context, context_mask, return_attention=False, training=None):
+        """Attends and transforms."""
+        found = self.attention(
+            query,
+            context,
+            attention_mask=ops.expand_dims(context_mask, 1),
+            return_attention_scores=return_attention,
+            training=training,
+        )
+        attended, weights = found if return_attention else (found, None)
+        x = self.norms[0](query + self.dropout(attended, training=training))
+        x = self.norms[1](x + self.dropout(self.narrow(self.wide(x)), training=training))
+        return (x, weights) if return_attention else x
+
+    def compute_output_shape(self, query_shape, context_shape):
+        """The query's own shape."""
+        return query_shape
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout_rate": self.dropout_rate,
+        }
+
+
+def masked_mean(tokens, mask):
+    """Mean of the tokens that count: `(batch, width)` from `(batch, T, width)`."""
+    weight = ops.cast(mask, tokens.dtype)[..., None]
+    total = ops.sum(ops.where(mask[..., None], tokens, 0.0), axis=1)
+    return total / ops.maximum(ops.sum(weight, axis=1), 1.0)
+
+
+def with_pooled(side) -> tuple:
+    """A side's tokens and mask, its pooled vector put before them as a token that always counts."""
+    pooled = ops.expand_dims(side["pooled_output"], 1)
+    tokens = ops.concatenate([pooled, side["sequence_output"]], axis=1)
+    first = ops.ones_like(side["sequence_mask"][:, :1])
+    return tokens, ops.concatenate([first, side["sequence_mask"]], axis=1)

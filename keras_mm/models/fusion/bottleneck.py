@@ -1,0 +1,101 @@
+"""Bottleneck fusion: the modalities talk through a few shared tokens only."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+from keras_mm.models.fusion.attention import AttentionBlock, with_pooled
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class Bottleneck(layers.Layer):
+    """Attention bottlenecks: each side attends to itself and to a few shared tokens.
+
+    In each layer both sides update the shared tokens, whose mean goes on to the next; so a
+    modality must condense what the other is to know. The tokens of a side are its pooled vector
+    (which holds the comparison of a pair, where one is asked for), then its regions or word pieces.
+
+    Args:
+        num_bottlenecks: Shared tokens, >= 1.
+        num_heads: Heads of each attention, >= 1.
+        num_layers: Layers, >= 2: what one side wrote in a layer, the other reads in the next.
+        dropout_rate: In [0, 1).
+
+    Call arguments:
+        sides: list of two dicts, vision first: `pooled_output` `(batch, width)`, `sequence_output`
+            `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
+
+    Returns:
+        `(batch, 2 * width)`: the token of each side's pooled vector, after the last layer.
+
+    Raises:
+        ValueError: if `num_layers` is below 2.
+
+    Reference:
+        Nagrani et al. 2021, "Attention Bottlenecks for Multimodal Fusion", arXiv:2107.00135,
+        section 3.3.
+    """
+
+    needs_tokens = True
+
+    def __init__(
+        self,
+        num_bottlenecks: int = 4,
+        num_heads: int = 4,
+        num_layers: int = 2,
+        dropout_rate: float = 0.1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if num_layers < 2:
+            raise ValueError(f"`num_layers` must be >= 2. Received: num_layers={num_layers}")
+        self.num_bottlenecks, self.num_heads = num_bottlenecks, num_heads
+        self.num_layers, self.dropout_rate = num_layers, dropout_rate
+
+    def build(self, shapes):
+        """Creates the shared tokens, and a block for each side and layer."""
+        if len(shapes) != 2:
+            raise ValueError(f"Bottleneck fusion takes two sides. Received: {len(shapes)}")
+        shapes = [shape["sequence_output"] for shape in shapes]
+        self.shared = self.add_weight(
+            shape=(1, self.num_bottlenecks, shapes[0][-1]),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),
+            name="shared",
+        )
+        self.blocks = [
+            [
+                AttentionBlock(self.num_heads, self.dropout_rate, name=f"{side}_{layer}")
+                for side in ("vision", "text")
+            ]
+            for layer in range(1, self.num_layers + 1)
+        ]
+        for pair in self.blocks:
+            for block, shape in zip(pair, shapes, strict=True):
+                block.build(shape, shape)
+
+    def call(self, sides, training=None):
+        """Passes messages through the shared tokens."""
+        tokens, masks = map(list, zip(*map(with_pooled, sides), strict=True))
+        shared = self.shared + ops.zeros_like(tokens[0][:, :1])
+        always = ops.ones_like(shared[..., 0], dtype="bool")
+        for pair in self.blocks:
+            written = []
+            for i, block in enumerate(pair):
+                x = ops.concatenate([shared, tokens[i]], axis=1)
+                mask = ops.concatenate([always, masks[i]], axis=1)
+                x = block(x, x, mask, training=training)
+                written.append(x[:, : self.num_bottlenecks])
+                tokens[i] = x[:, self.num_bottlenecks :]
+            shared = (written[0] + written[1]) / 2
+        return ops.concatenate([x[:, 0] for x in tokens], axis=-1)
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {
+            **super().get_config(),
+            "num_bottlenecks": self.num_bottlenecks,
+            "num_heads": self.num_heads,
+            "num_layers": self.num_layers,
+            "dropout_rate": self.dropout_rate,
+        }

@@ -1,0 +1,103 @@
+"""Fusion by cross-attention: text tokens look at image regions, and the other way round."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_pooled
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class CrossAttention(layers.Layer):
+    """Token-level attention in both directions, within each row.
+
+    The tokens of a side are its pooled vector (which holds the comparison of a pair, where one is
+    asked for), then its regions or word pieces. Each side's tokens attend to the other side's. What
+    comes of a side is the token of its pooled vector plus the mean of its tokens that count; both
+    are given with their product, so that a linear head sees what the modalities say together.
+
+    Args:
+        num_heads: Heads of each attention, >= 1.
+        num_layers: Blocks in each direction, >= 1; both sides go from layer to layer together.
+        dropout_rate: In [0, 1).
+
+    Call arguments:
+        sides: list of two dicts, vision first: `pooled_output` `(batch, width)`, `sequence_output`
+            `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
+        return_attention: Whether to give the last layer's weights too.
+
+    Returns:
+        `(batch, 3 * width)`; with `return_attention` also a dict: `text_to_image`
+        `(batch, num_heads, 1 + text tokens, 1 + image tokens)` and `image_to_text`, with the pooled
+        vector at position 0. What is masked has weight 0; each row of weights sums to 1.
+
+    Reference:
+        Lu et al. 2019, "ViLBERT", arXiv:1908.02265, section 3 (co-attention, and the product).
+    """
+
+    needs_tokens = True
+
+    def __init__(
+        self, num_heads: int = 4, num_layers: int = 1, dropout_rate: float = 0.1, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.num_heads, self.num_layers, self.dropout_rate = num_heads, num_layers, dropout_rate
+
+    def build(self, shapes):
+        """Creates a block for each side and layer."""
+        if len(shapes) != 2:
+            raise ValueError(f"Cross-attention takes two sides. Received: {len(shapes)}")
+        image, text = (shape["sequence_output"] for shape in shapes)
+        self.blocks = []
+        for layer in range(1, self.num_layers + 1):
+            pair = [
+                AttentionBlock(self.num_heads, self.dropout_rate, name=f"{side}_{layer}")
+                for side in ("image_to_text", "text_to_image")
+            ]
+            for block, query, context in zip(pair, (image, text), (text, image), strict=True):
+                block.build(query, context)
+            self.blocks.append(pair)
+
+    def call(self, sides, return_attention=False, training=None):
+        """Lets each side look at the other."""
+        (image, image_mask), (text, text_mask) = map(with_pooled, sides)
+        weights = {}
+        for to_text, to_image in self.blocks:
+            last = return_attention and to_text is self.blocks[-1][0]
+            found = (
+                to_text(image, text, text_mask, return_attention=last, training=training),
+                to_image(text, image, image_mask, return_attention=last, training=training),
+            )
+            if last:
+                (image, weights["image_to_text"]), (text, weights["text_to_image"]) = found
+            else:
+                image, text = found
+        x = image[:, 0] + masked_mean(image, image_mask)
+        y = text[:, 0] + masked_mean(text, text_mask)
+        fused = ops.concatenate([x, y, x * y], axis=-1)
+        return (fused, weights) if return_attention else fused
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "num_layers": self.num_layers,
+            "dropout_rate": self.dropout_rate,
+        }
+
+
+class AttentionWeights(layers.Layer):
+    """The weights of a `CrossAttention` layer, whose variables it shares; its own call arguments.
+
+    A layer of its own, as a functional model cannot hold one layer with two kinds of results.
+    """
+
+    def __init__(self, fusion: CrossAttention, **kwargs):
+        super().__init__(**kwargs)
+        self.fusion = fusion
+
+    def call(self, sides):
+        """The weights, by direction."""
+        return self.fusion(sides, return_attention=True)[1]

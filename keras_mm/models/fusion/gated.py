@@ -1,0 +1,55 @@
+"""Gated fusion: each row decides, dimension by dimension, which modality speaks."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class Gated(layers.Layer):
+    """The gated multimodal unit: `z * tanh(W_1 x) + (1 - z) * tanh(W_2 y)`.
+
+    The gate `z = sigmoid(W_z [x, y])` sees both sides, so that what one modality says counts
+    as far as the other lets it.
+
+    Args:
+        units: Width of the result; `None` is the width of the first side.
+
+    Call arguments:
+        embeddings: list of two tensors `(batch, width)`, vision first.
+
+    Returns:
+        `(batch, units)`.
+
+    Reference:
+        Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion", arXiv:1702.01992,
+        section 3.1.
+    """
+
+    def __init__(self, units: int | None = None, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, shapes):
+        """Creates the two transforms and the gate."""
+        if len(shapes) != 2:
+            raise ValueError(f"Gated fusion takes two sides. Received: {len(shapes)}")
+        units = self.units or shapes[0][-1]
+        self.transforms = [
+            layers.Dense(units, activation="tanh", name=f"transform_{i}") for i in (1, 2)
+        ]
+        for transform, shape in zip(self.transforms, shapes, strict=True):
+            transform.build(shape)
+        self.gate = layers.Dense(units, activation="sigmoid", name="gate")
+        self.gate.build((shapes[0][0], shapes[0][-1] + shapes[1][-1]))
+
+    def call(self, embeddings):
+        """Mixes the transformed sides by the gate."""
+        x, y = (f(e) for f, e in zip(self.transforms, embeddings, strict=True))
+        gate = self.gate(ops.concatenate(embeddings, axis=-1))
+        return gate * x + (1 - gate) * y
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {**super().get_config(), "units": self.units}

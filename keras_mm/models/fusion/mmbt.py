@@ -1,0 +1,182 @@
+"""MMBT: image regions as tokens among the word pieces of one BERT."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from keras_mm.models.missing import MissingModality
+
+# Rows and columns of the grid that a feature map is averaged to, by the number of image tokens.
+GRIDS = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 6: (3, 2), 7: (7, 1), 8: (4, 2),
+         9: (3, 3)}  # fmt: skip
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class MMBT(layers.Layer):
+    """One BERT over `[CLS] image tokens [SEP]` and the text.
+
+    The image part has segment 0, the text (both texts of a packed pair, kept apart by `[SEP]`)
+    segment 1, and positions start at 0 in each. An image's tokens are the averages of its feature
+    map over a grid, projected to BERT's width. The text encoder's own network is used, so its text
+    features cannot be computed once for all.
+
+    Args:
+        num_image_tokens: Tokens of each image, 1 to 9; see `GRIDS`.
+
+    Call arguments:
+        sides: `[vision, text]`.
+        vision: dict of `sequence_output` `(batch, N * T, width)`, `sequence_mask`
+            `(batch, N * T)`, bool, and, optionally, `pooled_output` `(batch, width)`, which
+            becomes one more image token.
+        text: dict of `token_ids`, `segment_ids` (not read), `padding_mask` `(batch, L)` as packed
+            by the tokenizer, and `text_mask` `(batch, T)`, bool.
+
+    Returns:
+        `(batch, hidden_dim)`: BERT's pooled output.
+
+    Raises:
+        ValueError: if `num_image_tokens` is not in 1 to 9; or from `read_from`.
+
+    Reference:
+        Kiela et al. 2019, "Supervised Multimodal Bitransformers", arXiv:1909.02950, section 3.
+    """
+
+    needs_tokens = True
+
+    def __init__(self, num_image_tokens: int = 3, **kwargs):
+        super().__init__(**kwargs)
+        if num_image_tokens not in GRIDS:
+            raise ValueError(
+                f"`num_image_tokens` must be 1 to 9. Received: num_image_tokens={num_image_tokens}"
+            )
+        self.num_image_tokens = num_image_tokens
+
+    def read_from(self, grid: tuple[int, int] | None, text: keras.Model) -> None:
+        """Takes the size of the image encoder's feature map, and the network of the text's.
+
+        Raises:
+            ValueError: if there is no feature map, or the text encoder is not one packed BERT.
+        """
+        if grid is None:
+            raise ValueError(
+                "fusion='mmbt' needs an image encoder with a feature map (height x width of "
+                "regions); this one gives vectors, or tokens of unknown layout."
+            )
+        network = next(layer for layer in text.layers if isinstance(layer, keras.Model))
+        if type(network).__name__ != "BertBackbone":
+            raise ValueError(
+                "fusion='mmbt' puts image tokens into BERT's own input embeddings; the text "
+                f"encoder {network.name!r} is a {type(network).__name__}. Use a BERT, or "
+                "fusion='cross_attention'."
+            )
+        if text.output["pooled_output"].shape[1] != 1:
+            raise ValueError("fusion='mmbt' reads one packed sequence: use text_pairing='packed'.")
+        self.grid, self.backbone = grid, network
+        network.pooled_dense.trainable = network.trainable
+
+    def build(self, shapes):
+        """Creates the projection of the image tokens and the stand-in for a missing text."""
+        vision, text = shapes
+        network = self.backbone
+        self.slots = vision["sequence_output"][1] // (self.grid[0] * self.grid[1])
+        width = network.hidden_dim
+        self.project = layers.Dense(width, name="project")
+        self.project.build(vision["sequence_output"])
+        if "pooled_output" in vision:
+            self.project_pooled = layers.Dense(width, name="project_pooled")
+            self.project_pooled.build(vision["pooled_output"])
+        self.missing = MissingModality(slots=1, name="missing_text")
+        self.missing.build(
+            {"sequence_output": (None, None, width), "sequence_mask": (None, None),
+             "mask": text["text_mask"]}
+        )  # fmt: skip
+
+    def call(self, sides, training=None):
+        """Runs BERT over the image part and the text."""
+        vision, text = sides
+        network = self.backbone
+        # Frozen weights give the same answers in training as in inference.
+        training = bool(training) and network.trainable
+        words = self.missing(
+            {
+                "sequence_output": network.token_embedding(text["token_ids"]),
+                "sequence_mask": text["padding_mask"],
+                "mask": text["text_mask"],
+            }
+        )
+        tokens, word_mask = words["sequence_output"], words["sequence_mask"]
+        regions, valid = self._image_tokens(vision)
+        start, end = tokens[:, :1], _last_token(tokens, text["padding_mask"])
+        image = ops.concatenate([start, ops.cast(regions, start.dtype), end], axis=1)
+        always = ops.ones_like(valid[:, :1])
+        x = ops.concatenate([self._placed(image, 0), self._placed(tokens[:, 1:], 1)], axis=1)
+        x = network.embeddings_layer_norm(x)
+        x = network.embeddings_dropout(x, training=training)
+        mask = ops.concatenate([always, valid, always, word_mask[:, 1:]], axis=1)
+        for layer in network.transformer_layers:
+            x = layer(x, padding_mask=mask, training=training)
+        return ops.cast(network.pooled_dense(x[:, 0]), "float32")
+
+    def _placed(self, tokens, segment: int):
+        """Token embeddings with positions from 0 and the segment's embedding added."""
+        network = self.backbone
+        segments = network.segment_embedding(ops.full_like(tokens[..., 0], segment, dtype="int32"))
+        return network.embeddings_add((tokens, network.position_embedding(tokens), segments))
+
+    def _image_tokens(self, vision) -> tuple:
+        """Averages over the cells of the grid, of the regions that count, in BERT's width."""
+        cells = cell_weights(self.grid, GRIDS[self.num_image_tokens])
+        regions = self.grid[0] * self.grid[1]
+        x, mask = vision["sequence_output"], vision["sequence_mask"]
+        x = ops.reshape(x, (-1, self.slots, regions, x.shape[-1]))
+        mask = ops.reshape(mask, (-1, self.slots, regions, 1))
+        count = ops.matmul(cells, ops.cast(mask, "float32"))
+        total = ops.matmul(cells, ops.where(mask, x, 0.0))
+        tokens = self.project(total / ops.maximum(count, 1.0))
+        tokens = ops.reshape(tokens, (-1, self.slots * len(cells), tokens.shape[-1]))
+        valid = ops.reshape(count > 0, (-1, self.slots * len(cells)))
+        if "pooled_output" in vision:
+            pooled = ops.expand_dims(self.project_pooled(vision["pooled_output"]), 1)
+            tokens = ops.concatenate([tokens, pooled], axis=1)
+            valid = ops.concatenate([valid, ops.ones_like(valid[:, :1])], axis=1)
+        return tokens, valid
+
+    def compute_output_shape(self, shapes):
+        """`(batch, hidden_dim)`."""
+        return (shapes[0]["sequence_output"][0], self.backbone.hidden_dim)
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {**super().get_config(), "num_image_tokens": self.num_image_tokens}
+
+
+def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
+    """Which regions of a feature map each cell covers, as adaptive average pooling has it.
+
+    Args:
+        grid: Rows and columns of the map.
+        cells: Rows and columns of the cells; neighbours overlap where they do not divide the map.
+
+    Returns:
+        0 or 1, `(num_cells, num_regions)`, float32.
+
+    Example:
+        >>> cell_weights((3, 1), (2, 1)).tolist()
+        [[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]]
+    """
+    sides = []
+    for size, count in zip(grid, cells, strict=True):
+        start, stop = np.arange(count) * size // count, -(-np.arange(1, count + 1) * size // count)
+        places = np.arange(size)
+        sides.append((places >= start[:, None]) & (places < stop[:, None]))
+    rows, columns = sides
+    return np.kron(rows, columns).astype("float32")
+
+
+def _last_token(tokens, padding_mask):
+    """The last token of each row that is no padding, `(batch, 1, width)`: `[SEP]`."""
+    last = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True) - 1
+    chosen = ops.arange(ops.shape(tokens)[1]) == ops.maximum(last, 0)
+    return ops.sum(ops.where(chosen[..., None], tokens, 0), axis=1, keepdims=True)
