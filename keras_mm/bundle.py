@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -203,7 +204,9 @@ def _rebuild(config: Mapping, custom_objects: Mapping | None) -> Any:
             "you trust them, pass them: load(folder, custom_objects={name: class})."
         )
     return keras.saving.deserialize_keras_object(
-        dict(config), custom_objects=allowed, safe_mode=True
+        deepcopy(config),  # Keras empties it
+        custom_objects=allowed,
+        safe_mode=True,
     )
 
 

@@ -170,25 +170,39 @@ class Tokenizer:
         """The same as `graph`, from lists of strings to NumPy arrays, a few thousand at a time."""
         import tensorflow as tf
 
-        key = (len(texts), sequence_length, text_pairing)
-        if key not in self._functions:
-            function = tf.function(
-                lambda columns: self.graph(columns, sequence_length, text_pairing), autograph=False
-            )
-            signature = [tf.TensorSpec([None], tf.string)] * len(texts)
-            self._functions[key] = function.get_concrete_function(signature)
         chunks = []
         with tf.device("CPU"):
             for start in range(0, max(len(texts[0]), 1), _CHUNK):
                 columns = [tf.constant(c[start : start + _CHUNK], tf.string) for c in texts]
-                chunks.append(self._functions[key](columns))
+                try:
+                    chunk = self._function(len(texts), sequence_length, text_pairing)(columns)
+                except tf.errors.NotFoundError:
+                    # Seeding TensorFlow drops its cached kernels, and SentencePiece's model with
+                    # the kernel that owns it.
+                    del self.layer
+                    self._functions.clear()
+                    chunk = self._function(len(texts), sequence_length, text_pairing)(columns)
+                chunks.append(chunk)
         return {
             name: np.concatenate([chunk[name].numpy() for chunk in chunks]) for name in chunks[0]
         }
 
+    def _function(self, num_texts: int, sequence_length: int, text_pairing: str) -> Any:
+        """`graph` for so many texts, traced once."""
+        import tensorflow as tf
+
+        key = (num_texts, sequence_length, text_pairing)
+        if key not in self._functions:
+            function = tf.function(
+                lambda columns: self.graph(columns, sequence_length, text_pairing), autograph=False
+            )
+            signature = [tf.TensorSpec([None], tf.string)] * num_texts
+            self._functions[key] = function.get_concrete_function(signature)
+        return self._functions[key]
+
     @cached_property
     def layer(self) -> Any:
-        """KerasHub's tokenizer; it holds the tables that an exported graph reads."""
+        """KerasHub's tokenizer."""
         import keras_hub
         import tensorflow as tf
 
@@ -213,6 +227,14 @@ class Tokenizer:
                 lowercase=self.lowercase,
                 strip_accents=self.strip_accents,
             )
+
+    @property
+    def resources(self) -> list:
+        """The tables and models that an exported graph reads, for a `tf.Module` to keep."""
+        import tensorflow as tf
+
+        kind = tf.__internal__.tracking.Trackable  # a layer is one only under TensorFlow
+        return [value for value in vars(self.layer).values() if isinstance(value, kind)]
 
     def _token_ids(self) -> Mapping[str, int]:
         if isinstance(self.vocabulary, Mapping):

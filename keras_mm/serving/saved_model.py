@@ -24,7 +24,7 @@ def write_saved_model(
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
     if preprocessor.tokenizer is not None:
-        module.tokenizer_ = preprocessor.tokenizer.layer  # its tables go with the graph
+        module.tokenizer_ = preprocessor.tokenizer.resources
     signatures = {
         "serving_default": _raw_signature(model, preprocessor, classes),
         "encoded": _encoded_signature(model, classes),
