@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 
 FORMAT_VERSION = 1
-_SPEC, _WEIGHTS, _VOCABULARY = "model.json", "model.weights.h5", "vocabulary.txt"
+_SPEC, _WEIGHTS = "model.json", "model.weights.h5"
 
 # Modules whose classes a bundle may name. Everything else needs `custom_objects`.
 _ALLOWED = (
@@ -90,8 +91,7 @@ def save_bundle(
         (temporary / _SPEC).write_text(text + "\n", encoding="utf-8")
         model.save_weights(temporary / _WEIGHTS)
         if preprocessor.tokenizer is not None:
-            lines = "\n".join(preprocessor.tokenizer.vocabulary)
-            (temporary / _VOCABULARY).write_text(lines + "\n", encoding="utf-8")
+            preprocessor.tokenizer.save(temporary)
 
 
 def load_bundle(
@@ -110,13 +110,7 @@ def load_bundle(
         spec["trunk"]["fusion"] = _rebuild(fusion, custom_objects)
     model = build_model(spec, custom_objects=custom_objects)
     model.load_weights(folder / _WEIGHTS)
-    vocabulary = folder / _VOCABULARY
-    tokens = (
-        vocabulary.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        if vocabulary.is_file()
-        else None
-    )
-    return model, Preprocessor.from_config(spec["preprocessor"], tokens), spec
+    return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
 
 
 def read_spec(folder: str | PathLike) -> dict:
@@ -210,7 +204,9 @@ def _rebuild(config: Mapping, custom_objects: Mapping | None) -> Any:
             "you trust them, pass them: load(folder, custom_objects={name: class})."
         )
     return keras.saving.deserialize_keras_object(
-        dict(config), custom_objects=allowed, safe_mode=True
+        deepcopy(config),  # Keras empties it
+        custom_objects=allowed,
+        safe_mode=True,
     )
 
 

@@ -51,7 +51,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             `keras_mm.models.fusion`.
         compare: Compare image pairs, and text pairs that are encoded separately.
         text_pairing: `"packed"` or `"separate"`.
-        vision_pooling: `"mean"`, `"max"` or `"cls"`.
+        vision_pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`.
         text_pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`.
         vision_backbone: A name, a folder or a `keras.Model`; see `create_vision_encoder`.
         vision_weights: `"pretrained"`, `"random"` or a path.

@@ -299,7 +299,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "fusion": _FUSION,
     "compare": _TRUTH,
     "text_pairing": _one_of("packed", "separate"),
-    "vision_pooling": _one_of("mean", "max", "cls"),
+    "vision_pooling": _one_of(*POOLINGS),
     "text_pooling": _one_of(*POOLINGS),
     "vision_backbone": _BACKBONE,
     "text_backbone": _BACKBONE,

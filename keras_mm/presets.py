@@ -1,114 +1,14 @@
-"""The model zoo as plain data: backbones, and presets that combine them. Loads no backend."""
+"""Presets as plain data: backbones of the zoo, combined, with defaults. Loads no backend."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from types import MappingProxyType
+
+from keras_mm.zoo import BACKBONES, Backbone
 
 FUSIONS = ("concat", "bilinear", "gated", "cross_attention", "bottleneck", "mmbt")
-
-
-@dataclass(frozen=True)
-class Backbone:
-    """One pretrained (or small random) network that an encoder is built on.
-
-    Attributes:
-        name: How builders and presets name it.
-        modality: `"vision"` or `"text"`.
-        family: `"applications"` (a `keras.applications` class), `"bert"`, `"distil_bert"`
-            (KerasHub architectures), or `"tiny_cnn"` (ours).
-        config: Constructor arguments; enough to build it with random weights, offline.
-        handle: What `weights="pretrained"` downloads; `None` where there is nothing to download.
-        parameters: Number of weights.
-        download_mb: Size of the pretrained files in MB (10^6 bytes).
-        license: SPDX name of the weights' licence.
-        pooling: The pooling that the weights were made for.
-    """
-
-    name: str
-    modality: str
-    family: str
-    config: Mapping
-    parameters: int
-    handle: str | None = None
-    download_mb: float = 0.0
-    license: str = "Apache-2.0"
-    pooling: str = "mean"
-
-
-def _bert(name, *, layers, heads, width, positions=512, vocabulary_size=30522, **facts) -> Backbone:
-    config = {
-        "vocabulary_size": vocabulary_size,
-        "num_layers": layers,
-        "num_heads": heads,
-        "hidden_dim": width,
-        "intermediate_dim": 4 * width,
-        "max_sequence_length": positions,
-    }
-    return Backbone(name, "text", facts.pop("family", "bert"), config, **facts)
-
-
-def _application(name, class_name, parameters, download_mb, **config) -> Backbone:
-    return Backbone(
-        name,
-        "vision",
-        "applications",
-        {"class_name": class_name, **config},
-        parameters,
-        handle=f"keras.applications {class_name} (ImageNet, without top)",
-        download_mb=download_mb,
-    )
-
-
-_BACKBONES = (
-    Backbone("tiny_cnn", "vision", "tiny_cnn", {"filters": (16, 32, 64, 64)}, 61_040),
-    _application("resnet50v2", "ResNet50V2", 23_564_800, 94.7),
-    _application("mobilenet_v2_0.35", "MobileNetV2", 410_208, 2.0, alpha=0.35),
-    _application("mobilenet_v2", "MobileNetV2", 2_257_984, 9.4),
-    _bert(
-        "tiny_bert",
-        layers=2,
-        heads=4,
-        width=64,
-        positions=128,
-        vocabulary_size=256,
-        parameters=128_960,
-    ),
-    _bert(
-        "all_minilm_l6_v2",
-        layers=6,
-        heads=12,
-        width=384,
-        parameters=22_713_216,
-        handle="hf://sentence-transformers/all-MiniLM-L6-v2",
-        download_mb=91.0,
-    ),
-    _bert(
-        "bert_base_en_uncased",
-        layers=12,
-        heads=12,
-        width=768,
-        parameters=109_482_240,
-        handle="bert_base_en_uncased",
-        download_mb=438.0,
-        pooling="pooler",
-    ),
-    _bert(
-        "distil_bert_base_en_uncased",
-        family="distil_bert",
-        layers=6,
-        heads=12,
-        width=768,
-        parameters=66_362_880,
-        handle="distil_bert_base_en_uncased",
-        download_mb=265.0,
-        pooling="cls",
-    ),
-)
-
-BACKBONES = MappingProxyType({backbone.name: backbone for backbone in _BACKBONES})
 
 
 @dataclass(frozen=True)
@@ -144,8 +44,8 @@ class Preset:
 
     @property
     def backbones(self) -> tuple[Backbone, ...]:
-        """The preset's backbones, vision first."""
-        names = (self.vision_backbone, self.text_backbone)
+        """The preset's backbones, vision first; two towers of one network count once."""
+        names = dict.fromkeys((self.vision_backbone, self.text_backbone))
         return tuple(BACKBONES[name] for name in names if name is not None)
 
     @property
@@ -215,6 +115,48 @@ _PRESETS = (
         None,
         "all_minilm_l6_v2",
         text_pairing="separate",
+        compare=True,
+    ),
+    Preset(
+        "siglip2_base",
+        "Strong: the image and text towers of SigLIP 2 base, frozen; images and texts compared.",
+        "siglip2_base_patch16_224",
+        "siglip2_base_patch16_224",
+        image_size=(224, 224),
+        sequence_length=64,
+        text_pairing="separate",
+        vision_pooling="pooler",
+        text_pooling="pooler",
+        compare=True,
+    ),
+    Preset(
+        "dinov2_bge_m3",
+        "Strong on details and languages: DINOv2 base and bge-m3, frozen; texts compared.",
+        "dinov2_base",
+        "bge_m3",
+        image_size=(224, 224),
+        text_pairing="separate",
+        vision_pooling="cls",
+        text_pooling="cls",
+        compare=True,
+    ),
+    Preset(
+        "xlm_roberta_text",
+        "Text only, 100 languages: XLM-RoBERTa base, fine-tuned on one packed sequence.",
+        None,
+        "xlm_roberta_base_multi",
+        text_pooling="cls",
+        text_trainable=True,
+        epochs=4,
+        batch_size=16,
+    ),
+    Preset(
+        "bge_m3_text",
+        "Text only, 100 languages: bge-m3, frozen; two texts are compared.",
+        None,
+        "bge_m3",
+        text_pairing="separate",
+        text_pooling="cls",
         compare=True,
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 
@@ -20,13 +21,23 @@ def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: A
         **options: Passed on to `from_preset`.
 
     Raises:
+        ValueError: for a Hugging Face model of a family that KerasHub does not convert.
         PretrainedError: if it could not be loaded.
     """
     import keras_hub
 
+    holder = keras_hub.layers if kind == "ImageConverter" else keras_hub.models
     try:
-        return getattr(keras_hub.models, kind).from_preset(handle, **options)
+        return getattr(holder, kind).from_preset(handle, **options)
     except Exception as error:  # every hub client raises its own kinds
+        family = re.search(r"no converter for .* model type `'([^']*)'`", str(error))
+        if family:
+            raise ValueError(
+                f"{handle!r} is a Hugging Face model of the family {family[1]!r}, which KerasHub "
+                "does not convert. It converts BERT, DistilBERT, RoBERTa, XLM-RoBERTa and ALBERT "
+                "for texts, ViT, DeiT, Swin and DINOv2 for images. Look for the network among "
+                "KerasHub's own handles, see keras_hub.models.Backbone.presets."
+            ) from error
         raise failed_download(what, handle, keyword, error) from error
 
 
@@ -35,7 +46,8 @@ def failed_download(what: str, source: str, keyword: str, error: Exception) -> P
     first_line = next(iter(str(error).strip().splitlines()), "")
     return PretrainedError(
         f"Could not load the {what} from {source!r} ({type(error).__name__}: {first_line[:300]}). "
-        "To provide it by hand, download it elsewhere (for a hf:// handle: config.json, "
-        "model.safetensors and vocab.txt in one folder; for keras.applications: the .weights.h5 "
-        f"file) and pass its path as `{keyword}`; or pass {keyword}='random' to start untrained."
+        "To provide it by hand, download it elsewhere (for a KerasHub handle: all its files in one "
+        "folder; for a hf:// handle: config.json, model.safetensors and the vocabulary; for "
+        f"keras.applications: the .weights.h5 file) and pass its path as `{keyword}`; or pass "
+        f"{keyword}='random' to start untrained."
     )

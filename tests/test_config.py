@@ -18,7 +18,8 @@ from keras_mm.config import (
     settings_from,
     to_toml,
 )
-from keras_mm.presets import BACKBONES, list_presets
+from keras_mm.presets import list_presets
+from keras_mm.zoo import BACKBONES
 
 NUMBER = [True, "1", None, float("nan"), float("inf"), [1]]
 WHOLE = [*NUMBER, 1.0, 1.5, -1]
@@ -33,7 +34,7 @@ VALUES = {
     "fusion": ([None, "concat", "bilinear"], WORD),
     "compare": ([None, True, False], [0, 1, "yes"]),
     "text_pairing": ([None, "packed", "separate"], WORD),
-    "vision_pooling": ([None, "mean", "max", "cls"], [*WORD, "pooler"]),
+    "vision_pooling": ([None, "mean", "max", "cls", "pooler"], WORD),
     "text_pooling": ([None, "mean", "max", "cls", "pooler"], WORD),
     "vision_backbone": ([None, "resnet50v2", Path("a"), object()], [True, 7, 1.5]),
     "text_backbone": ([None, "tiny_bert", Path("a"), object()], [True, 7, 1.5]),

@@ -12,18 +12,19 @@ import keras_mm
 PACKAGE = Path(keras_mm.__file__).parent
 
 # Each room and the rooms it may import from.
-LEAVES = {"presets", "augmentation", "heads", "pretrained", "config"}
+LEAVES = {"zoo", "presets", "augmentation", "heads", "pretrained", "config"}
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
     "__init__": set(),
-    "presets": set(),
+    "zoo": set(),
+    "presets": {"zoo"},
     "augmentation": {"presets"},
     "heads": set(),
     "pretrained": set(),
     "config": {"presets", "augmentation"},
-    "data": {"presets", "pretrained"},
-    "models": {"presets", "pretrained", "heads", "augmentation"},
+    "data": {"zoo", "presets", "pretrained"},
+    "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets"},
     "features": {"presets"} | MIDDLE,

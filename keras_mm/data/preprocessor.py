@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ class Preprocessor:
         image_size: `(height, width)` in pixels that images are squashed to.
         num_images: Image slots of a row, >= 0.
         tokenizer: A `keras_mm.data.tokens.Tokenizer`, a backbone's name, a folder or vocabulary
-            file, or a KerasHub WordPiece tokenizer.
+            file, or a KerasHub tokenizer of a text family.
         sequence_length: Tokens of a sequence, padding included.
         num_texts: Texts of a row: 0, 1 or 2.
         text_pairing: `"packed"` (two texts in one sequence) or `"separate"`.
@@ -74,6 +75,8 @@ class Preprocessor:
             self.image_size = (int(image_size[0]), int(image_size[1]))
         self.num_images, self.num_texts = num_images, num_texts
         self.tokenizer = Tokenizer.load(tokenizer) if num_texts else None
+        if self.tokenizer is not None:
+            self.tokenizer.check(num_texts, sequence_length, text_pairing)
         self.sequence_length, self.text_pairing = sequence_length, text_pairing
 
     @classmethod
@@ -174,10 +177,10 @@ class Preprocessor:
         }
 
     @classmethod
-    def from_config(cls, config: dict, vocabulary: Sequence[str] | None = None) -> Preprocessor:
-        """The preprocessor that `get_config` described, with its vocabulary."""
+    def from_config(cls, config: dict, folder: str | PathLike) -> Preprocessor:
+        """The preprocessor that `get_config` described, with the vocabulary in `folder`."""
         options = config["tokenizer"]
-        tokenizer = Tokenizer(vocabulary, **options) if options is not None else None
+        tokenizer = Tokenizer.from_config(options, folder) if options is not None else None
         return cls(**{**config, "tokenizer": tokenizer})
 
 

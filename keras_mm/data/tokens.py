@@ -1,9 +1,9 @@
-"""Texts to token ids: KerasHub's WordPiece, run as one `tf.function` that export reuses."""
+"""Texts to token ids: KerasHub's tokenizers, run as one `tf.function` that export reuses."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -11,27 +11,34 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.presets import BACKBONES
-from keras_mm.pretrained import from_handle
+from keras_mm.data.token_families import TOKEN_FAMILIES
+from keras_mm.data.vocabularies import from_keras_hub, from_name, from_path, read_files
+from keras_mm.presets import unknown_name
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+SPECIAL_TOKENS = TOKEN_FAMILIES["bert"].special_tokens
 _CHUNK = 4096
+_PUNCTUATION = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"
 
 
 class Tokenizer:
-    """WordPiece tokenizer with packing, the same in Python and in an exported graph.
+    """A family's tokenizer with its packing, the same in Python and in an exported graph.
 
-    One text or a packed pair becomes `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]`, with segment ids
-    0 and 1, truncated round-robin. Special tokens written in a text stay plain text.
+    One text or a packed pair becomes `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]` for BERT,
+    `<s> a </s>` or `<s> a </s></s> b </s>` for RoBERTa, truncated round-robin. Special tokens
+    written in a text stay plain text.
 
     Args:
-        vocabulary: Tokens in id order; holds `[PAD]`, `[UNK]`, `[CLS]` and `[SEP]`.
-        lowercase: Whether the vocabulary is lower-case.
-        strip_accents: Whether accents are removed; by default as `lowercase` (an uncased
-            vocabulary knows no accents, so "naïve" would be unknown).
+        vocabulary: Tokens in id order (WordPiece), a dict from tokens to ids (byte pairs), or the
+            bytes of a SentencePiece model. It holds the family's special tokens.
+        family: `"bert"` (and its kin), `"roberta"`, `"xlm_roberta"`, `"deberta_v3"`, `"albert"`,
+            `"clip"`, `"siglip"` or `"siglip2"`.
+        merges: Merge rules, in order, as `"a b"`; byte pairs only.
+        lowercase: Whether texts are lower-cased; by default as the family's vocabularies are.
+        strip_accents: Whether accents are removed; by default as `lowercase` where the family's
+            lower-case vocabularies know no accents ("naïve" would be unknown).
 
     Raises:
-        ValueError: if a special token is not in the vocabulary.
+        ValueError: for an unknown family, or if a special token is not in the vocabulary.
 
     Example:
         >>> tokenizer = Tokenizer([*SPECIAL_TOKENS, "a", "b"])
@@ -41,17 +48,28 @@ class Tokenizer:
 
     def __init__(
         self,
-        vocabulary: Sequence[str],
+        vocabulary: Sequence[str] | Mapping[str, int] | bytes,
         *,
-        lowercase: bool = True,
+        family: str = "bert",
+        merges: Sequence[str] = (),
+        lowercase: bool | None = None,
         strip_accents: bool | None = None,
     ):
-        self.vocabulary = list(vocabulary)
-        self.lowercase = lowercase
-        self.strip_accents = lowercase if strip_accents is None else strip_accents
-        absent = [token for token in SPECIAL_TOKENS if token not in self.vocabulary]
+        if family not in TOKEN_FAMILIES:
+            raise ValueError(unknown_name("tokenizer family", family, TOKEN_FAMILIES))
+        self.family = TOKEN_FAMILIES[family]
+        self.vocabulary, self.merges = vocabulary, list(merges)
+        self.lowercase = self.family.lowercase if lowercase is None else lowercase
+        follows = self.lowercase and self.family.strips_accents
+        self.strip_accents = follows if strip_accents is None else strip_accents
+        ids = self._token_ids()
+        absent = [token for token in self.family.special_tokens if token not in ids]
         if absent:
-            raise ValueError(f"`vocabulary` lacks {absent}; a WordPiece vocabulary has all four.")
+            raise ValueError(
+                f"`vocabulary` lacks {absent}; one of the family {family!r} has "
+                f"{list(self.family.special_tokens)}."
+            )
+        self._special = {token: ids[token] for token in self.family.special_tokens}
         self._functions: dict = {}
 
     @classmethod
@@ -59,80 +77,67 @@ class Tokenizer:
         """A tokenizer from itself, a backbone's name, a folder, a vocabulary file, or KerasHub.
 
         Args:
-            source: A `Tokenizer`, a KerasHub WordPiece tokenizer, the name of a backbone in
-                `keras_mm.presets`, a Hugging Face or KerasHub folder, a `vocab.txt`, or a
-                KerasHub handle (downloads).
+            source: A `Tokenizer`, a KerasHub tokenizer, the name of a backbone of the zoo, a
+                Hugging Face or KerasHub folder, a vocabulary file, or a KerasHub handle
+                (downloads).
 
         Raises:
-            ValueError: if nothing of the kind is there, or it is no WordPiece tokenizer.
+            ValueError: if nothing of the kind is there, or its family is not supported.
         """
         if isinstance(source, cls):
             return source
         if not isinstance(source, str | PathLike):
-            return cls._from_keras_hub(source)
-        if str(source) == "tiny_bert":
+            found = from_keras_hub(source)
+        elif str(source) == "tiny_bert":
             from keras_mm.data.samples import sample_vocabulary
 
             return cls(sample_vocabulary())
-        if Path(source).exists():
-            return cls._from_path(Path(source))
-        return cls._download(str(source))
+        else:
+            path = Path(source)
+            found = from_path(path) if path.exists() else from_name(str(source))
+        return cls(found.tokens, **found.options)
 
     @classmethod
-    def _from_path(cls, path: Path) -> Tokenizer:
-        candidates = (
-            [path]
-            if path.is_file()
-            else [
-                path / "vocab.txt",
-                path / "assets" / "tokenizer" / "vocabulary.txt",
-            ]
-        )
-        for file in candidates:
-            if file.is_file():
-                options = _folder_options(path if path.is_dir() else path.parent)
-                return cls(_read_vocabulary(file), **options)
-        raise ValueError(
-            f"No WordPiece vocabulary in {str(path)!r}: expected vocab.txt (Hugging Face) or "
-            "assets/tokenizer/vocabulary.txt (KerasHub). Other tokenizers are not supported yet."
-        )
-
-    @classmethod
-    def _download(cls, source: str) -> Tokenizer:
-        backbone = BACKBONES.get(source)
-        handle = backbone.handle if backbone and backbone.handle else source
-        what = f"tokenizer of {source!r}"
-        return cls._from_keras_hub(
-            from_handle("Tokenizer", handle, what=what, keyword="text_weights")
-        )
-
-    @classmethod
-    def _from_keras_hub(cls, tokenizer: Any) -> Tokenizer:
-        import keras_hub
-
-        if not isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
-            raise ValueError(
-                "`tokenizer` must be a WordPiece tokenizer (the BERT family), a folder that holds "
-                f"one, or a backbone's name. Received: {type(tokenizer).__name__}"
-            )
-        options = _options(tokenizer.lowercase, tokenizer.strip_accents or None)
-        return cls(tokenizer.get_vocabulary(), **options)
+    def from_config(cls, config: Mapping[str, Any], folder: str | PathLike) -> Tokenizer:
+        """The tokenizer that `get_config` and `save` described."""
+        options = {"family": "bert", **config}
+        found = read_files(Path(folder), options["family"], {})
+        return cls(found.tokens, **{**found.options, **options})
 
     def get_config(self) -> dict:
         """The options without the vocabulary, JSON-serialisable."""
-        return {"lowercase": self.lowercase, "strip_accents": self.strip_accents}
+        return {
+            "family": self.family.name,
+            "lowercase": self.lowercase,
+            "strip_accents": self.strip_accents,
+        }
 
-    @cached_property
-    def _layer(self) -> Any:
-        import keras_hub
-        import tensorflow as tf
+    def save(self, folder: str | PathLike) -> None:
+        """Writes the vocabulary into `folder`, under the names that KerasHub gives its files."""
+        folder, (first, *others) = Path(folder), self.family.files
+        if isinstance(self.vocabulary, bytes):
+            (folder / first).write_bytes(self.vocabulary)
+        elif isinstance(self.vocabulary, Mapping):
+            text = json.dumps(self.vocabulary, ensure_ascii=False)
+            (folder / first).write_text(text + "\n", encoding="utf-8")
+        else:
+            (folder / first).write_text("\n".join(self.vocabulary) + "\n", encoding="utf-8")
+        for name in others:
+            (folder / name).write_text("\n".join(self.merges) + "\n", encoding="utf-8")
 
-        # First used while a graph is traced, it would belong to that graph and fail in the next.
-        with tf.init_scope():
-            return keras_hub.tokenizers.WordPieceTokenizer(
-                vocabulary=self.vocabulary,
-                lowercase=self.lowercase,
-                strip_accents=self.strip_accents,
+    def check(self, num_texts: int, sequence_length: int, text_pairing: str = "packed") -> None:
+        """Raises ValueError if the family cannot pack so many texts into so few tokens."""
+        pair = num_texts > 1 and text_pairing == "packed"
+        if pair and self.family.separator is None:
+            raise ValueError(
+                f"The family {self.family.name!r} reads one text at a time. Use "
+                "text_pairing='separate' for two. Received: text_pairing='packed'"
+            )
+        specials = self._num_special(2 if pair else 1)
+        if sequence_length <= specials:
+            raise ValueError(
+                f"`sequence_length` must be > {specials}, the special tokens of a sequence. "
+                f"Received: {sequence_length!r}"
             )
 
     def graph(self, texts: Sequence, sequence_length: int, text_pairing: str = "packed") -> dict:
@@ -144,34 +149,17 @@ class Tokenizer:
             text_pairing: `"packed"` or `"separate"`.
 
         Returns:
-            `token_ids`, `segment_ids` (int32) and `padding_mask` (bool), each `(batch, L)`, or
-            `(batch, num_texts, L)` for two separate texts.
+            `token_ids`, `segment_ids` (int32; 0 in families without segments) and `padding_mask`
+            (bool), each `(batch, L)`, or `(batch, num_texts, L)` for two separate texts.
         """
         import tensorflow as tf
 
-        tokens = [self._layer(text) for text in texts]
+        self.check(len(texts), sequence_length, text_pairing)
+        tokens = [self._cut(text) for text in texts]
         if text_pairing == "packed" or len(tokens) == 1:
-            ids, segments = self._packer(sequence_length)(tuple(tokens))
-        else:
-            packed = [self._packer(sequence_length)((token,)) for token in tokens]
-            ids, segments = (tf.stack(parts, axis=1) for parts in zip(*packed, strict=True))
-        ids, segments = tf.cast(ids, "int32"), tf.cast(segments, "int32")
-        return {
-            "token_ids": ids,
-            "segment_ids": segments,
-            "padding_mask": ids != self.vocabulary.index("[PAD]"),
-        }
-
-    def _packer(self, sequence_length: int) -> Any:
-        import keras_hub
-
-        return keras_hub.layers.MultiSegmentPacker(
-            sequence_length=sequence_length,
-            start_value=self.vocabulary.index("[CLS]"),
-            end_value=self.vocabulary.index("[SEP]"),
-            pad_value=self.vocabulary.index("[PAD]"),
-            truncate="round_robin",
-        )
+            return self._pack(tokens, sequence_length)
+        packed = [self._pack([token], sequence_length) for token in tokens]
+        return {name: tf.stack([part[name] for part in packed], axis=1) for name in packed[0]}
 
     def pack(
         self,
@@ -182,43 +170,140 @@ class Tokenizer:
         """The same as `graph`, from lists of strings to NumPy arrays, a few thousand at a time."""
         import tensorflow as tf
 
-        key = (len(texts), sequence_length, text_pairing)
-        if key not in self._functions:
-            function = tf.function(
-                lambda columns: self.graph(columns, sequence_length, text_pairing), autograph=False
-            )
-            signature = [tf.TensorSpec([None], tf.string)] * len(texts)
-            self._functions[key] = function.get_concrete_function(signature)
         chunks = []
         with tf.device("CPU"):
             for start in range(0, max(len(texts[0]), 1), _CHUNK):
                 columns = [tf.constant(c[start : start + _CHUNK], tf.string) for c in texts]
-                chunks.append(self._functions[key](columns))
+                try:
+                    chunk = self._function(len(texts), sequence_length, text_pairing)(columns)
+                except tf.errors.NotFoundError:
+                    # Seeding TensorFlow drops its cached kernels, and SentencePiece's model with
+                    # the kernel that owns it.
+                    del self.layer
+                    self._functions.clear()
+                    chunk = self._function(len(texts), sequence_length, text_pairing)(columns)
+                chunks.append(chunk)
         return {
             name: np.concatenate([chunk[name].numpy() for chunk in chunks]) for name in chunks[0]
         }
 
+    def _function(self, num_texts: int, sequence_length: int, text_pairing: str) -> Any:
+        """`graph` for so many texts, traced once."""
+        import tensorflow as tf
 
-def _read_vocabulary(file: Path) -> list[str]:
-    # Not splitlines(): some vocabularies hold U+2028, which it splits at.
-    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        key = (num_texts, sequence_length, text_pairing)
+        if key not in self._functions:
+            function = tf.function(
+                lambda columns: self.graph(columns, sequence_length, text_pairing), autograph=False
+            )
+            signature = [tf.TensorSpec([None], tf.string)] * num_texts
+            self._functions[key] = function.get_concrete_function(signature)
+        return self._functions[key]
 
+    @cached_property
+    def layer(self) -> Any:
+        """KerasHub's tokenizer."""
+        import keras_hub
+        import tensorflow as tf
 
-def _options(lowercase: Any, strip_accents: Any) -> dict:
-    strip = None if strip_accents is None else bool(strip_accents)
-    return {"lowercase": bool(lowercase), "strip_accents": strip}
+        # First used while a graph is traced, it would belong to that graph and fail in the next.
+        with tf.init_scope():
+            create = getattr(keras_hub.tokenizers, self.family.tokenizer)
+            if isinstance(self.vocabulary, bytes):
+                try:
+                    return create(proto=self.vocabulary)
+                except Exception as error:  # KerasHub, TensorFlow and SentencePiece each their own
+                    raise ValueError(
+                        "`vocabulary` is no SentencePiece model of the family "
+                        f"{self.family.name!r}: {error}"
+                    ) from error
+            if isinstance(self.vocabulary, Mapping):
+                layer = create(vocabulary=dict(self.vocabulary), merges=self.merges)
+                # Else KerasHub takes a special token written in a text for the token itself.
+                layer.unsplittable_tokens = []
+                return layer
+            return create(
+                vocabulary=self.vocabulary,
+                lowercase=self.lowercase,
+                strip_accents=self.strip_accents,
+            )
 
+    @property
+    def resources(self) -> list:
+        """The tables and models that an exported graph reads, for a `tf.Module` to keep."""
+        import tensorflow as tf
 
-def _folder_options(folder: Path) -> dict:
-    """Lower-casing as a Hugging Face or KerasHub folder states it; uncased if it says nothing."""
-    configs = [folder / name for name in ("tokenizer_config.json", "tokenizer.json")]
-    texts = [file.read_text(encoding="utf-8") for file in configs if file.is_file()]
-    settings: dict = {}
-    for text in reversed(texts):
-        stated = json.loads(text)
-        settings |= (stated.get("normalizer") or {}) | stated
-    if "config" in settings:  # KerasHub's; its default False is not a wish to keep accents
-        config = settings["config"]
-        return _options(config.get("lowercase", True), config.get("strip_accents") or None)
-    lowercase = settings.get("do_lower_case", settings.get("lowercase", True))
-    return _options(lowercase, settings.get("strip_accents"))
+        kind = tf.__internal__.tracking.Trackable  # a layer is one only under TensorFlow
+        return [value for value in vars(self.layer).values() if isinstance(value, kind)]
+
+    def _token_ids(self) -> Mapping[str, int]:
+        if isinstance(self.vocabulary, Mapping):
+            return self.vocabulary
+        tokens = self.vocabulary
+        if isinstance(tokens, bytes):
+            tokens = self.layer.get_vocabulary()
+        return {token: i for i, token in enumerate(tokens)}
+
+    def _cut(self, text: Any) -> Any:
+        """Ragged ids of a string tensor, none of them special."""
+        import tensorflow as tf
+
+        tokens = self.layer(text if self.family.name == "bert" else self._normalised(text))
+        if isinstance(self.vocabulary, Mapping):  # KerasHub's -1 is a byte without a token
+            return tf.ragged.boolean_mask(tokens, tokens >= 0)
+        if isinstance(self.vocabulary, bytes):
+            # A SentencePiece model may let texts spell its special tokens.
+            unknown = self._special[self.family.unknown]
+            special = {*self.layer.special_token_ids, *self._special.values()} - {unknown}
+            forbidden = tf.constant(sorted(special), tokens.dtype)
+            return tf.ragged.map_flat_values(
+                lambda ids: tf.where(
+                    tf.reduce_any(ids[:, None] == forbidden, axis=1),
+                    tf.cast(unknown, ids.dtype),
+                    ids,
+                ),
+                tokens,
+            )
+        return tokens
+
+    def _normalised(self, text: Any) -> Any:
+        import tensorflow as tf
+        import tensorflow_text as tf_text
+
+        if self.strip_accents:
+            text = tf_text.normalize_utf8(text, "NFKD")
+            text = tf.strings.regex_replace(text, r"\p{Mn}", "")
+        if self.lowercase:
+            text = tf.strings.lower(text, encoding="utf-8")
+        if self.family.strips_punctuation:
+            text = tf.strings.regex_replace(text, _PUNCTUATION, "")
+            text = tf.strings.strip(tf.strings.regex_replace(text, r"\s+", " "))
+        return text
+
+    def _pack(self, tokens: Sequence, sequence_length: int) -> dict:
+        import keras_hub
+        import tensorflow as tf
+
+        family, special = self.family, self._special
+        packer = keras_hub.layers.MultiSegmentPacker(
+            sequence_length=sequence_length,
+            start_value=[special[token] for token in family.start],
+            sep_value=[special[token] for token in family.separator or family.end],
+            end_value=[special[token] for token in family.end],
+            pad_value=0 if family.pad is None else special[family.pad],
+            truncate="round_robin",
+        )
+        ids, segments = packer(tuple(tokens))
+        lengths = tf.add_n([token.row_lengths() for token in tokens])
+        # Not by the padding's id, which may be that of a token: "!" in CLIP.
+        mask = tf.sequence_mask(lengths + self._num_special(len(tokens)), sequence_length)
+        segments = tf.cast(segments, "int32")
+        return {
+            "token_ids": tf.cast(ids, "int32"),
+            "segment_ids": segments if family.segments else tf.zeros_like(segments),
+            "padding_mask": mask,
+        }
+
+    def _num_special(self, num_texts: int) -> int:
+        between = (num_texts - 1) * len(self.family.separator or ())
+        return len(self.family.start) + between + len(self.family.end)

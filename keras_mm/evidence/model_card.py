@@ -19,7 +19,7 @@ from keras_mm.evidence.report import (
     plain,
     scores_by_class,
 )
-from keras_mm.presets import BACKBONES
+from keras_mm.zoo import BACKBONES
 
 if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import Evaluation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import json
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,40 +10,31 @@ from typing import Any
 import keras
 from keras import layers
 
-from keras_mm.presets import BACKBONES, Backbone, unknown_name
-from keras_mm.pretrained import failed_download, from_handle
+from keras_mm.models.applications import application, application_names, application_options
+from keras_mm.models.towers import text_tower, vision_tower
+from keras_mm.presets import unknown_name
+from keras_mm.pretrained import from_handle
+from keras_mm.zoo import BACKBONES, Backbone
 
-_APPLICATION_WEIGHTS = {"pretrained": "imagenet", "random": None}
-
-
-@keras.saving.register_keras_serializable("keras_mm")
-class ApplicationsPreprocessing(layers.Layer):
-    """The `preprocess_input` of one `keras.applications` module, as a layer.
-
-    Args:
-        module: Module name, as `"resnet_v2"`.
-    """
-
-    def __init__(self, module: str, **kwargs):
-        super().__init__(**kwargs)
-        self.module = module
-
-    def call(self, images):
-        """From 0-255 to what the backbone was trained on."""
-        return getattr(keras.applications, self.module).preprocess_input(images)
-
-    def get_config(self) -> dict:
-        """The layer's arguments."""
-        return {**super().get_config(), "module": self.module}
+_CLASSES = {
+    "bert": "BertBackbone",
+    "distil_bert": "DistilBertBackbone",
+    "roberta": "RobertaBackbone",
+    "xlm_roberta": "XLMRobertaBackbone",
+    "deberta_v3": "DebertaV3Backbone",
+    "albert": "AlbertBackbone",
+    "electra": "ElectraBackbone",
+    "dinov2": "DINOV2Backbone",
+}
 
 
 def vision_backbone(backbone: Any, weights: str | PathLike, image_size: tuple[int, int]):
     """The image network and what its input must go through.
 
     Args:
-        backbone: A name of `keras_mm.presets.BACKBONES`, a `keras.applications` class in lower
-            case (`_0.35` appended for a width), a KerasHub handle or folder, or a `keras.Model`
-            from `(batch, H, W, 3)`, 0-255, to a map, tokens or vectors.
+        backbone: A name of `keras_mm.zoo.BACKBONES`, a `keras.applications` class in lower case
+            (`_0.35` appended for a width), a KerasHub handle or folder, or a `keras.Model` from
+            `(batch, H, W, 3)`, 0-255, to a map, tokens or vectors.
         weights: `"pretrained"`, `"random"` or a path.
         image_size: `(height, width)`.
 
@@ -51,27 +42,36 @@ def vision_backbone(backbone: Any, weights: str | PathLike, image_size: tuple[in
         `(model, preprocessing layers)`.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: for an unknown name, or an image size that the network cannot take.
         PretrainedError: if weights cannot be loaded.
     """
     if isinstance(backbone, keras.Model):
         return _with_weights(backbone, weights, "vision_weights"), []
-    known = BACKBONES.get(str(backbone))
+    name = str(backbone)
+    known = _known(name, "vision")
     if known is not None and known.family == "tiny_cnn":
         model = _tiny_cnn(image_size, **known.config)
         return _with_weights(model, weights, "vision_weights"), [layers.Rescaling(1 / 127.5, -1)]
-    options = known.config if known else _application_options(str(backbone))
-    if options is not None:
-        return _application(str(backbone), weights, image_size, **options)
-    return _keras_hub_vision(str(backbone), weights)
+    if known is None or known.family == "applications":
+        options = known.config if known else application_options(name)
+        if options is not None:
+            model, preprocessing = application(name, weights, image_size, **options)
+            return _with_weights(model, weights, "vision_weights"), preprocessing
+    if known is None:
+        network = _load_keras_hub(name, weights, "vision")
+        scale, offset = _preset_rescaling(name)
+    else:
+        network = _of_the_zoo(known, weights, "vision", image_size)
+        scale, offset = _rescaling(known.image_mean, known.image_std)
+    return vision_tower(network, name, image_size, scale, offset), []
 
 
 def text_backbone(backbone: Any, weights: str | PathLike) -> keras.Model:
     """The text network, from `token_ids`, `segment_ids` and `padding_mask`.
 
     Args:
-        backbone: A name of `keras_mm.presets.BACKBONES`, a KerasHub handle, a local folder in
-            Hugging Face or KerasHub format, or a `keras.Model`.
+        backbone: A name of `keras_mm.zoo.BACKBONES`, a KerasHub handle, a local folder in Hugging
+            Face or KerasHub format, or a `keras.Model`.
         weights: `"pretrained"`, `"random"` or a path: a folder, or a `.weights.h5` file.
 
     Raises:
@@ -80,32 +80,57 @@ def text_backbone(backbone: Any, weights: str | PathLike) -> keras.Model:
     """
     if isinstance(backbone, keras.Model):
         return _with_weights(backbone, weights, "text_weights")
-    known = BACKBONES.get(str(backbone))
+    name = str(backbone)
+    known = _known(name, "text")
     if known is None:
-        return _keras_hub_text(str(backbone), weights)
-    if weights == "pretrained" and known.handle:
-        what = f"weights of {known.name!r} ({known.download_mb:.0f} MB)"
-        return from_handle("Backbone", known.handle, what=what, keyword="text_weights")
-    if str(weights) not in ("pretrained", "random") and Path(weights).is_dir():
-        what = f"weights of {known.name!r}"
-        return from_handle("Backbone", str(weights), what=what, keyword="text_weights")
-    return _with_weights(_keras_hub_class(known)(**known.config), weights, "text_weights")
+        return text_tower(_load_keras_hub(name, weights, "text"), name)
+    return text_tower(_of_the_zoo(known, weights, "text"), name)
 
 
 def is_buildable(backbone: Any) -> bool:
     """Whether a backbone's name alone says how to build it, without any file."""
     return isinstance(backbone, str) and (
-        backbone in BACKBONES or _application_options(backbone) is not None
+        backbone in BACKBONES or application_options(backbone) is not None
     )
 
 
-def _keras_hub_class(backbone: Backbone):
+def _known(name: str, modality: str) -> Backbone | None:
+    known = BACKBONES.get(name)
+    if known is not None and known.modality not in (modality, "image_text"):
+        raise ValueError(f"{name!r} is no {modality} backbone but a {known.modality} one.")
+    return known
+
+
+def _of_the_zoo(
+    known: Backbone,
+    weights: str | PathLike,
+    modality: str,
+    image_size: tuple[int, int] | None = None,
+) -> keras.Model:
+    """A KerasHub network of the zoo: downloaded, of a folder, or built and filled by a file."""
+    keyword = f"{modality}_weights"
+    if weights == "pretrained" and known.handle:
+        what = f"weights of {known.name!r} ({known.download_mb:.0f} MB)"
+        return from_handle("Backbone", known.handle, what=what, keyword=keyword)
+    if str(weights) not in ("pretrained", "random") and Path(weights).is_dir():
+        what = f"weights of {known.name!r}"
+        return from_handle("Backbone", str(weights), what=what, keyword=keyword)
+    return _with_weights(_build(known, modality, image_size), weights, keyword)
+
+
+def _build(known: Backbone, modality: str, image_size: tuple[int, int] | None) -> keras.Model:
     import keras_hub
 
-    classes = {"bert": "BertBackbone", "distil_bert": "DistilBertBackbone"}
-    if backbone.family not in classes:
-        raise ValueError(f"{backbone.name!r} is no text backbone but a {backbone.modality} one.")
-    return getattr(keras_hub.models, classes[backbone.family])
+    if known.family == "siglip":
+        side = {"vision": "SigLIPVisionEncoder", "text": "SigLIPTextEncoder"}[modality]
+        return getattr(keras_hub.models, side)(**known.config[modality])
+    config = dict(known.config)
+    if known.family == "dinov2":
+        patch = config["patch_size"]
+        # A size that it cannot take is told by `vision_tower`.
+        side = max(image_size[0] // patch, 1) * patch
+        config.update(image_shape=(side, side, 3), position_embedding_shape=(side, side))
+    return getattr(keras_hub.models, _CLASSES[known.family])(**config)
 
 
 def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> keras.Model:
@@ -136,54 +161,15 @@ def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Mo
     return keras.Model(inputs, x, name="tiny_cnn")
 
 
-def _application_classes() -> dict[str, tuple[str, str]]:
-    """Lower-case class names of `keras.applications`, to (module, class)."""
-    found = {}
-    for module in vars(keras.applications).values():
-        if hasattr(module, "preprocess_input"):
-            for name, value in vars(module).items():
-                if callable(value) and name[0].isupper():
-                    found[name.lower()] = (module.__name__.rsplit(".", 1)[-1], name)
-    return found
-
-
-def _application_options(name: str) -> dict | None:
-    """`class_name` and `alpha` that a name of `keras.applications` stands for."""
-    match = re.fullmatch(r"(.+?)(?:_(\d\.\d+))?", name)
-    if match is None:
-        return None
-    known = _application_classes().get(match[1].replace("_", "").lower())
-    if known is None:
-        return None
-    return {"class_name": known[1], **({"alpha": float(match[2])} if match[2] else {})}
-
-
-def _application(name: str, weights, image_size, class_name: str, **options):
-    module, _ = _application_classes()[class_name.lower()]
-    create = getattr(keras.applications, class_name)
-    source = _APPLICATION_WEIGHTS.get(str(weights))
-    shape = (*image_size, 3)
-    try:
-        model = create(include_top=False, weights=source, input_shape=shape, **options)
-    except Exception as error:  # what the network throws; Keras itself raises bare Exception
-        if source is None:
-            raise ValueError(f"{name!r} cannot take images of {image_size}: {error}") from error
-        what = f"ImageNet weights of {name!r}"
-        raise failed_download(what, class_name, "vision_weights", error) from error
-    return (
-        _with_weights(model, weights, "vision_weights"),
-        [ApplicationsPreprocessing(module, name=f"{module}_preprocessing")],
-    )
-
-
 def _load_keras_hub(handle: str, weights, modality: str) -> keras.Model:
     import keras_hub
 
-    if "/" not in handle and handle not in keras_hub.models.Backbone.presets:
-        known = [b.name for b in BACKBONES.values() if b.modality == modality]
+    local = "/" in handle or Path(handle).is_dir()
+    if not local and handle not in keras_hub.models.Backbone.presets:
+        known = [b.name for b in BACKBONES.values() if b.modality in (modality, "image_text")]
         names = [*known, *keras_hub.models.Backbone.presets]
         if modality == "vision":
-            names += _application_classes()
+            names += application_names()
         raise ValueError(unknown_name(f"{modality} backbone", handle, names))
     keyword = f"{modality}_weights"
     options = {} if weights == "pretrained" else {"load_weights": False}
@@ -191,18 +177,37 @@ def _load_keras_hub(handle: str, weights, modality: str) -> keras.Model:
     return _with_weights(model, weights, keyword)
 
 
-def _keras_hub_text(handle: str, weights) -> keras.Model:
-    model = _load_keras_hub(handle, weights, "text")
-    names = set(getattr(model, "input_names", None) or [tensor.name for tensor in model.inputs])
-    if not {"token_ids", "padding_mask"} <= names:
-        raise ValueError(f"{handle!r} is no text backbone: its inputs are {sorted(names)}.")
-    return model
-
-
-def _keras_hub_vision(handle: str, weights):
-    model = _load_keras_hub(handle, weights, "vision")
+def _preset_rescaling(handle: str) -> tuple:
+    """What pixels are multiplied by and what is added, as a preset or its folder states it."""
     what, keyword = f"image preprocessing of {handle!r}", "vision_weights"
     converter = from_handle("ImageConverter", handle, what=what, keyword=keyword)
-    scale = 1.0 if converter.scale is None else converter.scale
-    offset = 0.0 if converter.offset is None else converter.offset
-    return model, [layers.Rescaling(scale, offset)]
+    if converter is not None:
+        scale = 1.0 if converter.scale is None else converter.scale
+        return scale, 0.0 if converter.offset is None else converter.offset
+    stated = _hugging_face_json(handle, "preprocessor_config.json")
+    if not stated.get("do_normalize", True):
+        return stated.get("rescale_factor", 1 / 255), 0.0
+    return _rescaling(stated["image_mean"], stated["image_std"])
+
+
+def _rescaling(mean, std) -> tuple[list[float], list[float]]:
+    """Scale and offset that turn 0-255 into `(pixel / 255 - mean) / std`."""
+    return (
+        [1 / (255 * s) for s in std],
+        [-m / s for m, s in zip(mean, std, strict=True)],
+    )
+
+
+def _hugging_face_json(handle: str, name: str) -> dict:
+    """A JSON file of a Hugging Face handle or folder, which KerasHub does not read."""
+    if handle.startswith("hf://"):
+        from huggingface_hub import hf_hub_download
+
+        path = Path(hf_hub_download(handle.removeprefix("hf://"), name))
+    else:
+        path = Path(handle) / name
+    if not path.is_file():
+        raise ValueError(
+            f"{handle!r} does not say how its images are normalised: it holds no {name}."
+        )
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -29,7 +29,7 @@ class Encoder(keras.Model):
         return super().call(inputs, training=bool(training) and self.trainable, mask=mask)
 
 
-def pool(sequence, mask, pooling: str, pooler_output=None):
+def pool(sequence, mask, pooling: str, pooler_output=None, *, has_class_token: bool = True):
     """One vector per sequence.
 
     Args:
@@ -38,12 +38,14 @@ def pool(sequence, mask, pooling: str, pooler_output=None):
         pooling: `"mean"` or `"max"` over the valid tokens, `"cls"` (the first token), or
             `"pooler"` (the backbone's own pooled output).
         pooler_output: `(batch, width)`, for `"pooler"`.
+        has_class_token: Whether the first token stands for the whole sequence.
 
     Returns:
         float32 `(batch, width)`.
 
     Raises:
-        ValueError: for an unknown pooling, or `"pooler"` where the backbone has none.
+        ValueError: for an unknown pooling, `"pooler"` where the backbone has none, or `"cls"`
+            where no token stands for the whole.
     """
     if pooling not in POOLINGS:
         raise ValueError(unknown_name("pooling", pooling, POOLINGS))
@@ -51,9 +53,14 @@ def pool(sequence, mask, pooling: str, pooler_output=None):
         if pooler_output is None:
             raise ValueError(
                 "pooling='pooler' needs a backbone with a pooled output, which this one lacks. "
-                "Use 'mean', 'max' or 'cls'."
+                f"Use {_listed(has_class_token, pooler_output)}."
             )
         return ops.cast(pooler_output, "float32")
+    if pooling == "cls" and not has_class_token:
+        raise ValueError(
+            "pooling='cls' needs a backbone that gives a class token, which this one lacks. "
+            f"Use {_listed(has_class_token, pooler_output)}."
+        )
     sequence = ops.cast(sequence, "float32")
     if pooling == "cls":
         return sequence[:, 0]
@@ -64,3 +71,10 @@ def pool(sequence, mask, pooling: str, pooler_output=None):
         return ops.max(ops.where(valid, sequence, -1e9), axis=1)
     total = ops.sum(ops.where(valid, sequence, 0.0), axis=1)
     return total / ops.maximum(ops.sum(ops.cast(valid, "float32"), axis=1), 1.0)
+
+
+def _listed(has_class_token: bool, pooler_output) -> str:
+    """The poolings that a backbone has, in words."""
+    has = {"cls": has_class_token, "pooler": pooler_output is not None}
+    *first, last = [repr(name) for name in POOLINGS if has.get(name, True)]
+    return f"{', '.join(first)} or {last}"

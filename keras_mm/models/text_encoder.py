@@ -11,7 +11,7 @@ from keras import ops
 from keras_mm.models.backbones import text_backbone
 from keras_mm.models.encoder import Encoder, pool
 from keras_mm.models.slots import JoinSlots, SlotsToRows
-from keras_mm.presets import BACKBONES
+from keras_mm.zoo import BACKBONES
 
 _NUM_SEPARATE = 2
 
@@ -28,15 +28,18 @@ def create_text_encoder(
     """Builds the model from token ids to one vector per sequence, plus their tokens.
 
     Args:
-        backbone: A name of the zoo, a KerasHub handle, a local Hugging Face or KerasHub folder, or
-            a `keras.Model` from `token_ids`, `segment_ids` and `padding_mask` (a dict) to
-            `sequence_output` (and `pooled_output`), or to one `(batch, tokens, width)` tensor.
+        backbone: A name of the zoo, a KerasHub handle (BERT, DistilBERT, RoBERTa, XLM-RoBERTa,
+            DeBERTa-v3, ALBERT, ELECTRA, the text tower of CLIP or SigLIP), a local Hugging Face
+            or KerasHub folder, or a `keras.Model` from `token_ids`, `segment_ids` and
+            `padding_mask` (a dict) to `sequence_output` (and `pooled_output`), or to one
+            `(batch, tokens, width)` tensor.
         weights: `"pretrained"`, `"random"`, or a path (folder or weights file).
         sequence_length: Most tokens a sequence may have; shorter batches give the same answers.
+            SigLIP reads sequences of one length only.
         text_pairing: `"packed"` (one sequence `[CLS] a [SEP] b [SEP]`) or `"separate"` (two texts
             encoded alone, so that they can be compared).
-        pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`; `None` is what the weights were made
-            for (`"pooler"` for BERT).
+        pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"` (BERT, ALBERT, ELECTRA, CLIP, SigLIP);
+            `None` is what the weights were made for (`"pooler"` for BERT).
         trainable: Whether the backbone is trained.
 
     Returns:
@@ -60,11 +63,10 @@ def create_text_encoder(
         )
     network = text_backbone(backbone, weights)
     network.trainable = trainable
-    _check_positions(network, sequence_length)
+    length = _length(network, sequence_length)
     slots = _NUM_SEPARATE if text_pairing == "separate" else 1
 
-    # Any length is taken, so that short texts need no padding; the answers do not depend on it.
-    shape = (slots, None) if text_pairing == "separate" else (None,)
+    shape = (slots, length) if text_pairing == "separate" else (length,)
     inputs = {
         "token_ids": keras.Input(shape, dtype="int32", name="token_ids"),
         "segment_ids": keras.Input(shape, dtype="int32", name="segment_ids"),
@@ -73,13 +75,19 @@ def create_text_encoder(
     flat = inputs
     if text_pairing == "separate":
         flat = {name: SlotsToRows()(x) for name, x in inputs.items()}
-    pooling = pooling or _natural_pooling(backbone)
+    has_class_token = getattr(network, "has_class_token", True)
+    pooling = pooling or _natural_pooling(backbone, has_class_token)
     sequence, pooler_output = _run(network, flat)
-    pooled = pool(sequence, flat["padding_mask"], pooling, pooler_output)
+    pooled = pool(
+        sequence,
+        flat["padding_mask"],
+        pooling,
+        pooler_output,
+        has_class_token=has_class_token,
+    )
 
-    width = sequence.shape[-1]
     outputs = {
-        "pooled_output": ops.reshape(pooled, (-1, slots, width)),
+        "pooled_output": ops.reshape(pooled, (-1, slots, pooled.shape[-1])),
         "sequence_output": JoinSlots(slots)(ops.cast(sequence, "float32")),
         "sequence_mask": JoinSlots(slots)(flat["padding_mask"]),
     }
@@ -90,19 +98,36 @@ def create_text_encoder(
     return encoder
 
 
-def _check_positions(network: keras.Model, sequence_length: int) -> None:
-    positions = getattr(network, "max_sequence_length", None)
+def _length(network: keras.Model, sequence_length: int) -> int | None:
+    """The length of the inputs: `None`, so that short texts need no padding, or the only one.
+
+    Raises:
+        ValueError: if the network cannot read sequences of `sequence_length`.
+    """
+    inputs = getattr(network, "input", None)
+    tokens = inputs.get("token_ids") if isinstance(inputs, dict) else None
+    fixed = None if tokens is None else tokens.shape[1]
+    if fixed is not None and sequence_length != fixed:
+        raise ValueError(
+            f"`sequence_length` must be {fixed}, the only length that {network.name!r} reads. "
+            f"Received: sequence_length={sequence_length}"
+        )
+    found = [getattr(layer, "max_sequence_length", None) for layer in (network, *network.layers)]
+    positions = min((number for number in found if number is not None), default=None)
     if positions is not None and sequence_length > positions:
         raise ValueError(
             f"`sequence_length` must be <= {positions}, the positions of {network.name!r}. "
             f"Received: sequence_length={sequence_length}"
         )
+    return fixed
 
 
-def _natural_pooling(backbone: Any) -> str:
-    """What the weights were made for; the pooler where only a name of a BERT is known."""
+def _natural_pooling(backbone: Any, has_class_token: bool) -> str:
+    """What the weights were made for, where that is known."""
     known = BACKBONES.get(backbone) if isinstance(backbone, str) else None
-    return known.pooling if known else "cls"
+    if known:
+        return known.pooling
+    return "cls" if has_class_token else "pooler"
 
 
 def _run(network: keras.Model, inputs: dict) -> tuple:

@@ -12,7 +12,9 @@ from keras import layers, ops
 from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.models.augmentation import ImageAugmentation
 from keras_mm.models.backbones import vision_backbone
-from keras_mm.models.encoder import Encoder, pool
+from keras_mm.models.encoder import POOLINGS, Encoder, pool
+from keras_mm.models.towers import freeze_positions
+from keras_mm.presets import unknown_name
 
 
 def create_vision_encoder(
@@ -30,12 +32,15 @@ def create_vision_encoder(
     All images of a row go through the backbone in one batch, each by itself.
 
     Args:
-        backbone: A `keras.applications` name, a KerasHub handle or folder, or a `keras.Model` from
-            `(batch, H, W, 3)`, 0-255, to a feature map, tokens or vectors.
+        backbone: A name of the zoo, any class of `keras.applications` in lower case, a KerasHub
+            handle, a local KerasHub or Hugging Face folder, or a `keras.Model` from
+            `(batch, H, W, 3)`, 0-255, to a feature map, tokens or vectors, or to a dict of
+            `sequence_output` and `pooled_output`.
         weights: `"pretrained"`, `"random"`, or the path of a weights file.
         image_size: `(height, width)` in pixels.
         num_images: Image slots of a row, >= 1.
-        pooling: `"mean"`, `"max"`, or `"cls"` (backbones that give tokens).
+        pooling: `"mean"`, `"max"`, `"cls"` (backbones with a class token, as ViT, DINOv2, CLIP)
+            or `"pooler"` (backbones with a pooled output of their own, as SigLIP and CLIP).
         trainable: Whether the backbone is trained.
         augmentation: How training changes the images at random: a `keras_mm.Augmentation`, or a
             dict of its fields. For a trainable backbone only.
@@ -76,10 +81,16 @@ def create_vision_encoder(
     x = ops.reshape(x, (-1, height, width, 3))
     for layer in preprocessing:
         x = layer(x)
-    outputs = _slots(network(x), num_images, pooling)
+    if len(network.inputs) != 1:
+        names = [tensor.name for tensor in network.inputs]
+        raise ValueError(f"{network.name!r} is no vision backbone: its inputs are {names}.")
+    features = network(dict.fromkeys(network.input, x) if isinstance(network.input, dict) else x)
+    has_class_token = getattr(network, "has_class_token", True)
+    outputs = _slots(features, num_images, pooling, has_class_token)
 
     encoder = Encoder(inputs=inputs, outputs=outputs, name="vision_encoder")
     encoder.trainable = trainable
+    freeze_positions(encoder)
     return encoder
 
 
@@ -90,24 +101,43 @@ def feature_grid(encoder: keras.Model) -> tuple[int, int] | None:
     return tuple(shape[1:3]) if len(shape) == 4 else None
 
 
-def _slots(features, num_images: int, pooling: str) -> dict:
+def _slots(features, num_images: int, pooling: str, has_class_token: bool) -> dict:
     """Contract outputs from a map `(B * N, h, w, D)`, tokens `(B * N, T, D)` or `(B * N, D)`."""
+    pooler_output = None
     if isinstance(features, dict):
-        features = features.get("sequence_output", features.get("pooled_output"))
-    width = features.shape[-1]
+        pooler_output = features.get("pooled_output")
+        features = features.get("sequence_output", pooler_output)
     if len(features.shape) == 2:
-        return {"pooled_output": _split(features, num_images, width)}
+        _check_vectors(pooling)
+        return {"pooled_output": _split(features, num_images)}
     is_map = len(features.shape) == 4
-    if is_map and pooling == "cls":
-        raise ValueError("pooling='cls' needs a backbone that gives tokens; use 'mean' or 'max'.")
+    if 0 in features.shape:
+        raise ValueError(
+            f"The images are too small: nothing is left of them, {tuple(features.shape[1:])}. "
+            "Use a larger `image_size`."
+        )
+    width = features.shape[-1]
     tokens = layers.Reshape((-1, width))(features) if is_map else features
+    pooled = pool(
+        tokens, None, pooling, pooler_output, has_class_token=has_class_token and not is_map
+    )
     sequence = ops.cast(ops.reshape(tokens, (-1, num_images * tokens.shape[1], width)), "float32")
     return {
-        "pooled_output": _split(pool(tokens, None, pooling), num_images, width),
+        "pooled_output": _split(pooled, num_images),
         "sequence_output": sequence,
         "sequence_mask": ops.ones_like(sequence[..., 0], dtype="bool"),
     }
 
 
-def _split(vectors, num_images: int, width: int):
-    return ops.reshape(ops.cast(vectors, "float32"), (-1, num_images, width))
+def _check_vectors(pooling: str) -> None:
+    if pooling not in POOLINGS:
+        raise ValueError(unknown_name("pooling", pooling, POOLINGS))
+    if pooling in ("max", "cls"):
+        raise ValueError(
+            f"pooling={pooling!r} needs a backbone that gives tokens or a map; this one gives a "
+            "vector an image. Leave `pooling` as it is."
+        )
+
+
+def _split(vectors, num_images: int):
+    return ops.reshape(ops.cast(vectors, "float32"), (-1, num_images, vectors.shape[-1]))

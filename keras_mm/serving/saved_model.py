@@ -23,6 +23,8 @@ def write_saved_model(
     classes = spec["heads"]["label"]["classes"]
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
+    if preprocessor.tokenizer is not None:
+        module.tokenizer_ = preprocessor.tokenizer.resources
     signatures = {
         "serving_default": _raw_signature(model, preprocessor, classes),
         "encoded": _encoded_signature(model, classes),

@@ -13,6 +13,9 @@ from keras_mm.data.tokens import SPECIAL_TOKENS, Tokenizer
 
 LETTERS = [*SPECIAL_TOKENS, *"abcdefgh", "##a", "##b", "[", "]", "sep", "cls", "!"]
 PAD, UNK, CLS, SEP = range(4)
+CASED = {
+    case: {"family": "bert", "lowercase": case, "strip_accents": case} for case in (True, False)
+}
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,7 @@ def test_accents_are_no_unknown_words(real):
     cased = Tokenizer(real.vocabulary, lowercase=False)
     assert cased.strip_accents is False and unknown in ids(cased, "Naïve")
     assert Tokenizer(LETTERS, strip_accents=False).get_config() == {
+        "family": "bert",
         "lowercase": True,
         "strip_accents": False,
     }
@@ -214,7 +218,7 @@ def write_folder(folder, vocabulary=LETTERS, **configs):
 
 def test_hugging_face_folder(minilm, real):
     assert len(real.vocabulary) == 30522 and real.vocabulary[101] == "[CLS]"
-    assert real.get_config() == {"lowercase": True, "strip_accents": True}
+    assert real.get_config() == CASED[True]
     assert ids(real, "hello world")[:4] == [101, 7592, 2088, 102]
     assert Tokenizer.load(f"{minilm}/vocab.txt").get_config() == real.get_config()
     assert Tokenizer.load(real) is real
@@ -241,7 +245,11 @@ def test_hugging_face_folder(minilm, real):
 )
 def test_a_folder_s_case(tmp_path, configs, lowercase, strip):
     tokenizer = Tokenizer.load(write_folder(tmp_path / "f", **configs))
-    assert tokenizer.get_config() == {"lowercase": lowercase, "strip_accents": strip}
+    assert tokenizer.get_config() == {
+        "family": "bert",
+        "lowercase": lowercase,
+        "strip_accents": strip,
+    }
 
 
 def test_vocabulary_lines_are_kept_whole(tmp_path):
@@ -262,9 +270,9 @@ def test_keras_hub_object_and_folder(tmp_path):
     for source in (theirs, tmp_path / "preset", str(tmp_path / "preset")):
         ours = Tokenizer.load(source)
         assert ours.vocabulary == vocabulary
-        assert ours.get_config() == {"lowercase": True, "strip_accents": True}
+        assert ours.get_config() == CASED[True]
         assert ids(ours, "A Á", length=5) == [CLS, 4, 4, SEP, PAD]
-    assert Tokenizer.load(cased).get_config() == {"lowercase": False, "strip_accents": False}
+    assert Tokenizer.load(cased).get_config() == CASED[False]
 
 
 def test_by_name():
@@ -278,13 +286,18 @@ def test_a_vocabulary_that_lacks_special_tokens(tmp_path):
         Tokenizer.load(write_folder(tmp_path / "f", ["<s>", "</s>"]))
 
 
-def test_other_tokenizers_are_refused(tmp_path):
-    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"\n\x0e")
+def test_what_is_no_vocabulary(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
-    with pytest.raises(
-        ValueError, match="No WordPiece vocabulary in .*expected vocab.txt"
-    ) as error:
+    with pytest.raises(ValueError, match="No vocabulary in .*expected vocab.txt") as error:
         Tokenizer.load(tmp_path)
     assert str(tmp_path) in str(error.value)
-    with pytest.raises(ValueError, match="WordPiece tokenizer .*Received: int"):
+    with pytest.raises(ValueError, match="`tokenizer` must be a KerasHub tokenizer.*Received: int"):
         Tokenizer.load(7)
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(b"\n\x0e")
+    with pytest.raises(ValueError, match="no SentencePiece model of the family 'xlm_roberta'"):
+        Tokenizer.load(tmp_path)
+    (tmp_path / "sentencepiece.bpe.model").unlink()
+    (tmp_path / "spiece.model").write_bytes(b"\n\x0e")
+    (tmp_path / "config.json").write_text('{"model_type": "xlnet"}')
+    with pytest.raises(ValueError, match="The tokenizer of 'xlnet' in .* is not supported"):
+        Tokenizer.load(tmp_path)

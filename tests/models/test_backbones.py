@@ -136,6 +136,8 @@ def test_every_preset_can_be_drawn(once, tmp_path):
     if shutil.which("dot") is None:
         missing("Graphviz is not installed")
     for preset in list_presets().values():
+        if preset.parameters > 2e8:  # too large to be built for a picture
+            continue
         vision = preset.vision_backbone and create_vision_encoder(
             preset.vision_backbone, weights="random", image_size=preset.image_size
         )

@@ -1,0 +1,92 @@
+"""What the tokenizers of the text families have of their own, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True)
+class TokenFamily:
+    """How a family of text networks cuts texts into tokens and packs them.
+
+    A text becomes `start a end`, a pair `start a separator b end`.
+
+    Attributes:
+        name: As in a saved model.
+        tokenizer: KerasHub's class that cuts the texts.
+        files: Names of the vocabulary's files, as KerasHub names them.
+        start: Tokens before the first text.
+        separator: Tokens between two texts; `None` where the family knows no pairs.
+        end: Tokens after the last text.
+        pad: Token that fills up a sequence; `None` for the id 0, whatever it stands for.
+        unknown: Token for what the vocabulary lacks; `None` where it lacks nothing.
+        segments: Whether tokens of the second text have the segment id 1.
+        lowercase: Whether its vocabularies are lower-case, unless they say otherwise.
+        strips_accents: Whether a lower-case vocabulary goes without accents.
+        strips_punctuation: Whether it was trained on texts without punctuation.
+    """
+
+    name: str
+    tokenizer: str
+    files: tuple[str, ...]
+    start: tuple[str, ...]
+    separator: tuple[str, ...] | None
+    end: tuple[str, ...]
+    pad: str | None
+    unknown: str | None
+    segments: bool = False
+    lowercase: bool = False
+    strips_accents: bool = False
+    strips_punctuation: bool = False
+
+    @property
+    def special_tokens(self) -> tuple[str, ...]:
+        """The tokens that a vocabulary of this family must hold."""
+        tokens = (self.pad, self.unknown, *self.start, *(self.separator or ()), *self.end)
+        return tuple(dict.fromkeys(token for token in tokens if token is not None))
+
+
+_WORD_PIECE = ("vocabulary.txt",)
+_BYTE_PAIR = ("vocabulary.json", "merges.txt")
+_SENTENCE_PIECE = ("vocabulary.spm",)
+
+_CLS, _SEP = ("[CLS]",), ("[SEP]",)
+_BEGIN, _END = ("<s>",), ("</s>",)
+
+_FAMILIES = (
+    TokenFamily(
+        "bert", "WordPieceTokenizer", _WORD_PIECE, _CLS, _SEP, _SEP, "[PAD]", "[UNK]",
+        segments=True, lowercase=True, strips_accents=True,
+    ),
+    TokenFamily(
+        "roberta", "BytePairTokenizer", _BYTE_PAIR, _BEGIN, _END * 2, _END, "<pad>", None,
+    ),
+    TokenFamily(
+        "xlm_roberta", "XLMRobertaTokenizer", _SENTENCE_PIECE, _BEGIN, _END * 2, _END, "<pad>",
+        "<unk>",
+    ),
+    TokenFamily(
+        "deberta_v3", "DebertaV3Tokenizer", _SENTENCE_PIECE, _CLS, _SEP, _SEP, "[PAD]", "[UNK]",
+    ),
+    TokenFamily(
+        "albert", "AlbertTokenizer", _SENTENCE_PIECE, _CLS, _SEP, _SEP, "<pad>", "<unk>",
+        segments=True, lowercase=True, strips_accents=True,
+    ),
+    TokenFamily(
+        "clip", "CLIPTokenizer", _BYTE_PAIR, ("<|startoftext|>",), None, ("<|endoftext|>",), None,
+        None, lowercase=True,
+    ),
+    TokenFamily(
+        "siglip", "SigLIPTokenizer", _SENTENCE_PIECE, (), None, _END, "</s>", "<unk>",
+        lowercase=True, strips_punctuation=True,
+    ),
+    # SigLIP 2 has Gemma's vocabulary; it was trained on lower-case texts with their punctuation.
+    TokenFamily(
+        "siglip2", "GemmaTokenizer", _SENTENCE_PIECE, (), None, ("<eos>",), "<pad>", "<unk>",
+        lowercase=True,
+    ),
+)  # fmt: skip
+
+TOKEN_FAMILIES: Mapping[str, TokenFamily] = MappingProxyType({f.name: f for f in _FAMILIES})
