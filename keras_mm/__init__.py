@@ -16,6 +16,7 @@ _PUBLIC = {
     "MultimodalClassifier": "classifier",
     "MultimodalDataset": "data.dataset",
     "Preprocessor": "data.preprocessor",
+    "Stage": "fine_tuning",
     "TableError": "data.rows",
     "Trainer": "training.trainer",
     "Training": "config",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from keras_mm.data.splits import stratified_split as stratified_split
     from keras_mm.data.tables import load_table as load_table
     from keras_mm.evidence.augmentation import plot_augmentation as plot_augmentation
+    from keras_mm.fine_tuning import Stage as Stage
     from keras_mm.heads import Head as Head
     from keras_mm.losses import create_loss as create_loss
     from keras_mm.losses.class_weights import balanced_class_weight as balanced_class_weight

@@ -16,18 +16,18 @@ from sklearn.exceptions import NotFittedError
 from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.bundle import build_model, load_bundle, save_bundle
 from keras_mm.columns import class_names, has_pair, with_columns
-from keras_mm.config import Settings, Training
-from keras_mm.data.dataset import RowBatches, rows_in_batches
+from keras_mm.config import Settings, Training, as_training
 from keras_mm.data.labels import label_value
 from keras_mm.data.parts import read_parts
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows, read_rows
 from keras_mm.data.tables import load_table, table_name
+from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.engine import encode_rows, predict_logits
 from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.models.multimodal import cut, input_names, parts
-from keras_mm.training.trainer import Trainer
+from keras_mm.models.multimodal import input_names, parts
+from keras_mm.training.stages import FineTuning, fit_stages
 
 if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import Evaluation
@@ -75,7 +75,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         epochs: Most epochs.
         batch_size: Rows of a batch.
         learning_rate: Peak learning rate of the trunk.
-        encoder_learning_rate: Peak learning rate of trainable encoders.
+        encoder_learning_rate: Peak learning rate of trainable encoders; or a dict by side,
+            `"vision"` and `"text"`.
         optimizer: `"adamw"`, `"adam"` or `"sgd"`.
         early_stopping: Whether to stop when validation no longer improves; the best weights are
             put back.
@@ -130,7 +131,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
-        encoder_learning_rate: float | None = None,
+        encoder_learning_rate: float | Mapping[str, float] | None = None,
         optimizer: str = "adamw",
         early_stopping: bool = True,
         precision: str = "float32",
@@ -321,7 +322,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
         settings, fusion = spec["settings"], spec["trunk"]["fusion"]
-        training = Training(**settings["training"])
+        training = as_training(settings["training"])
         classifier = cls(**{**settings, "fusion": fusion, "training": training})
         classifier._settings_ = Settings(**classifier.get_params(deep=False))
         classifier.model_, classifier.preprocessor_ = model, preprocessor
@@ -402,40 +403,40 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             vision_weights=settings.vision_weights,
             text_weights=settings.text_weights,
         )
-        trained = cut(self.model_)
         self.train_counts_ = np.bincount(rows.labels, minlength=len(self.classes_)).tolist()
-        options = {f: getattr(training, f) for f in _TRAINER_FIELDS}
-        trainer = Trainer(
-            trained,
+        tuning = FineTuning(
+            self.model_,
+            training.stages or (),
+            lora_rank=training.lora_rank,
+            lora_alpha=training.lora_alpha,
+        )
+        source = FeatureBatches(
+            self.model_,
+            self.preprocessor_,
+            (rows, validation),
+            encoding_batch_size=settings.batch_size,
+            progress=bool(settings.verbose),
+        )
+        self.history_, batch_size = fit_stages(
+            tuning,
+            source.batches,
+            source.forget,
             loss=settings.loss,
             class_weight=weight,
             optimizer=settings.optimizer,
             learning_rate=settings.learning_rate,
             encoder_learning_rate=settings.encoder_learning_rate,
             epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            auto_find_batch_size=training.auto_find_batch_size,
             early_stopping=settings.early_stopping,
             callbacks=callbacks,
             seed=settings.seed,
             verbose=settings.verbose,
-            **options,
+            **{name: getattr(training, name) for name in _TRAINER_FIELDS},
         )
-        batches = self._batches(trained, rows, shuffle=True, seed=settings.seed, workers=2)
-        held_out = None if validation is None else self._batches(trained, validation)
-        self.history_ = trainer.fit(batches, held_out)
+        self._settings_ = replace(settings, batch_size=batch_size)
         return self
-
-    def _batches(self, trained: keras.Model, rows: Rows, **options) -> RowBatches:
-        """Rows as the inputs of the model that is trained: frozen encoders run here, once."""
-        names = input_names(trained)
-        features = self._features(rows, names)
-        return rows_in_batches(
-            rows,
-            self.preprocessor_,
-            names=names,
-            features=features,
-            batch_size=self._settings_.batch_size,
-            **options,
-        )
 
     def _features(self, rows: Rows, names: Sequence[str] | None = None) -> dict:
         """What the encoders give for the rows: the inputs `names`, or all that the trunk reads."""
@@ -478,7 +479,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             "image_size": list(settings.image_size),
             "num_images": len(settings.images),
             "pooling": settings.vision_pooling or "mean",
-            "trainable": settings.vision_trainable,
+            "trainable": settings.trains("vision"),
             "augmentation": asdict(as_augmentation(settings.augmentation)),
         }
         text = settings.texts and {
@@ -486,7 +487,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             "sequence_length": settings.sequence_length,
             "text_pairing": settings.text_pairing if len(settings.texts) > 1 else "packed",
             "pooling": settings.text_pooling,
-            "trainable": settings.text_trainable,
+            "trainable": settings.trains("text"),
         }
         training = settings.training
         return {
@@ -532,6 +533,8 @@ _TRAINER_FIELDS = (
     "decay",
     "clipnorm",
     "accumulation_steps",
+    "layer_decay",
+    "ema_momentum",
     "monitor",
     "patience",
 )

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from keras_mm.augmentation import RULES as AUGMENTATION_RULES
 from keras_mm.augmentation import Augmentation, as_augmentation
+from keras_mm.fine_tuning import RATE_RULE, SIDES, as_stages, stages_problems
 from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
 
 LOSSES = ("cross_entropy", "focal", "logit_adjusted")
@@ -56,6 +57,18 @@ class Training:
         num_projection_layers: Residual blocks of each projection head, >= 0. Default 1.
         projection_dims: Width of the projections, >= 1. Default 256.
         dropout_rate: Dropout in the projections, in [0, 1). Default 0.1.
+        stages: Stages of fine-tuning, one after the other: a list of `keras_mm.Stage` or dicts of
+            its fields. They take the place of `vision_trainable` and `text_trainable`. Each has its
+            own learning-rate schedule; `patience` counts within a stage. Default: one stage.
+        layer_decay: What the encoders' learning rate is multiplied by from one block of a backbone
+            to the next below, in (0, 1]. Default 1.
+        lora_rank: Rank of low-rank adapters (LoRA) that learn in place of the weights of those
+            encoders that are trained, >= 1; transformers only. Default: no adapters.
+        lora_alpha: Strength of the adapters, > 0. Default: `lora_rank`.
+        ema_momentum: Momentum of a moving average of the weights, which is evaluated and kept, in
+            [0, 1). Default: no average.
+        auto_find_batch_size: Whether to halve `batch_size` and go on, from the weights that the
+            stage began with, when memory runs out. Default False.
 
     Example:
         >>> Training(clipnorm=0.5).clipnorm
@@ -76,6 +89,12 @@ class Training:
     num_projection_layers: int | None = None
     projection_dims: int | None = None
     dropout_rate: float | None = None
+    stages: Sequence | None = None
+    layer_decay: float | None = None
+    lora_rank: int | None = None
+    lora_alpha: float | None = None
+    ema_momentum: float | None = None
+    auto_find_batch_size: bool | None = None
 
 
 TRAINING_DEFAULTS = Training(
@@ -93,6 +112,8 @@ TRAINING_DEFAULTS = Training(
     num_projection_layers=1,
     projection_dims=256,
     dropout_rate=0.1,
+    layer_decay=1.0,
+    auto_find_batch_size=False,
 )
 
 
@@ -126,13 +147,20 @@ class Settings:
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
-    encoder_learning_rate: float | None = None
+    encoder_learning_rate: Any = None
     optimizer: str = "adamw"
     early_stopping: bool = True
     precision: str = "float32"
     seed: int = 0
     verbose: int = 1
     training: Any = None
+
+    def trains(self, side: str) -> bool:
+        """Whether anything of the encoder of a side, `"vision"` or `"text"`, is ever trained."""
+        stages = as_training(self.training).stages
+        if stages:
+            return any(stage.depth(side) != 0 for stage in stages)
+        return bool(getattr(self, f"{side}_trainable"))
 
     def resolved(self) -> Settings:
         """These settings with every `None` replaced by the preset's value, and checked.
@@ -211,7 +239,8 @@ def as_training(training: Training | Mapping | None) -> Training:
     """A `Training` from itself, a mapping of its fields, or `None`."""
     if training is None:
         return Training()
-    return training if isinstance(training, Training) else Training(**training)
+    found = training if isinstance(training, Training) else Training(**training)
+    return replace(found, stages=as_stages(found.stages) or None)
 
 
 # --- rules: name -> (what is allowed, in words; the test) ---------------------------------------
@@ -323,7 +352,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "epochs": _whole(1),
     "batch_size": _whole(1),
     "learning_rate": _positive(),
-    "encoder_learning_rate": _positive(),
+    "encoder_learning_rate": RATE_RULE,
     "optimizer": _one_of(*OPTIMIZERS),
     "early_stopping": _TRUTH,
     "precision": _one_of("float32", "bfloat16"),
@@ -353,6 +382,12 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.num_projection_layers": _whole(0),
     "training.projection_dims": _whole(1),
     "training.dropout_rate": _part(),
+    "training.stages": ("a list of stages", lambda v: True),  # `stages_problems` says more
+    "training.layer_decay": ("a number in (0, 1]", lambda v: _number(v) and 0 < v <= 1),
+    "training.lora_rank": _whole(1),
+    "training.lora_alpha": _positive(),
+    "training.ema_momentum": _part(),
+    "training.auto_find_batch_size": _TRUTH,
     **{f"augmentation.{name}": rule for name, rule in AUGMENTATION_RULES.items()},
 }
 # Settings that are tables of their own; in TOML a `[table]`.
@@ -366,7 +401,9 @@ def find_problems(settings: Settings) -> list[str]:
     problems = _broken_rules(values, RunSettings)
     for name, table in tables.items():
         problems += _table_problems(name, table)
-    return problems + _frozen_augmentation(settings)
+    if not any("`training.stages" in problem for problem in problems):
+        problems += _frozen_augmentation(settings) + _frozen_lora(settings)
+    return problems
 
 
 def _table_problems(name: str, table: Any) -> list[str]:
@@ -374,9 +411,11 @@ def _table_problems(name: str, table: Any) -> list[str]:
     if isinstance(table, kind):
         table = vars(table)
     if isinstance(table, Mapping):
+        stages = table.get("stages")
         return [
             *_unknown_keys(table, kind, prefix),
             *_broken_rules(_known(table, kind), kind, prefix),
+            *([] if stages is None else stages_problems(stages)),
         ]
     if table is None:
         return []
@@ -385,21 +424,47 @@ def _table_problems(name: str, table: Any) -> list[str]:
 
 def _frozen_augmentation(settings: Settings) -> list[str]:
     """The problem with an augmentation of images that are encoded only once."""
-    trainable, asked = settings.vision_trainable, settings.augmentation
-    if _is_preset(settings.preset):
-        preset = get_preset(settings.preset)
-        trainable = preset.vision_trainable if trainable is None else trainable
-        asked = preset.augmentation if asked is None else asked
+    asked = settings.augmentation
+    if _is_preset(settings.preset) and asked is None:
+        asked = get_preset(settings.preset).augmentation
     try:
         is_on = as_augmentation(asked).is_on
     except ValueError:  # told already
         return []
-    if trainable is not False or not is_on:
+    if not is_on or _trains(settings, "vision") is not False:
         return []
     return [
-        "`augmentation` needs vision_trainable=True: a frozen vision encoder sees each image once "
-        "only, unchanged. Received: vision_trainable=False"
+        "`augmentation` needs a vision encoder that is trained: vision_trainable=True, or stages. "
+        "A frozen one sees each image once only, unchanged."
     ]
+
+
+def _frozen_lora(settings: Settings) -> list[str]:
+    """The problem with adapters of encoders of which nothing is trained."""
+    if _field(settings.training, "lora_rank") is None or any(
+        _trains(settings, side) is not False for side in SIDES
+    ):
+        return []
+    return [
+        "`training.lora_rank` needs an encoder that is trained: text_trainable=True, "
+        "vision_trainable=True, or stages."
+    ]
+
+
+def _trains(settings: Settings, side: str) -> bool | None:
+    """`Settings.trains` with the preset's value; `None` where nothing can be said yet."""
+    name = f"{side}_trainable"
+    if getattr(settings, name) is None:
+        if not _is_preset(settings.preset):
+            return None
+        settings = replace(settings, **{name: getattr(get_preset(settings.preset), name)})
+    stages = _field(settings.training, "stages")
+    return replace(settings, training=Training(stages=stages)).trains(side)
+
+
+def _field(training: Any, name: str) -> Any:
+    """A field of a `Training`, of a mapping of its fields, or of nothing."""
+    return training.get(name) if isinstance(training, Mapping) else getattr(training, name, None)
 
 
 def _broken_rules(values: Mapping, kind: type, prefix: str = "") -> list[str]:

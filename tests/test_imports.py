@@ -12,7 +12,7 @@ import keras_mm
 PACKAGE = Path(keras_mm.__file__).parent
 
 # Each room and the rooms it may import from.
-LEAVES = {"zoo", "presets", "augmentation", "heads", "pretrained", "config"}
+LEAVES = {"zoo", "presets", "augmentation", "fine_tuning", "heads", "pretrained", "config"}
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
@@ -22,13 +22,14 @@ ALLOWED = {
     "augmentation": {"presets"},
     "heads": set(),
     "pretrained": set(),
-    "config": {"presets", "augmentation"},
+    "fine_tuning": {"presets"},
+    "config": {"presets", "augmentation", "fine_tuning"},
     "data": {"zoo", "presets", "pretrained"},
     "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets"},
     "features": {"presets"} | MIDDLE,
-    "training": {"presets"} | MIDDLE,
+    "training": {"presets", "fine_tuning"} | MIDDLE,
     "bundle": {"__init__", "presets", "heads"} | MIDDLE | WORK,
     "columns": {"config", "data"},
     "classifier": {"bundle", "columns"} | LEAVES | MIDDLE | WORK,

@@ -154,9 +154,10 @@ def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> 
 def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Model:
     """Strided 3x3 convolutions with batch normalisation, halving the map each time."""
     x = inputs = keras.Input((*image_size, 3), name="images")
-    for width in filters:
-        x = layers.Conv2D(width, 3, strides=2, padding="same", use_bias=False)(x)
-        x = layers.BatchNormalization(momentum=0.9)(x)
+    for number, width in enumerate(filters, 1):
+        options = {"strides": 2, "padding": "same", "use_bias": False}
+        x = layers.Conv2D(width, 3, **options, name=f"block_{number}_conv")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"block_{number}_norm")(x)
         x = layers.Activation("relu")(x)
     return keras.Model(inputs, x, name="tiny_cnn")
 

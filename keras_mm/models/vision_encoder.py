@@ -12,6 +12,7 @@ from keras import layers, ops
 from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.models.augmentation import ImageAugmentation
 from keras_mm.models.backbones import vision_backbone
+from keras_mm.models.blocks import freeze_batch_norm
 from keras_mm.models.encoder import POOLINGS, Encoder, pool
 from keras_mm.models.towers import freeze_positions
 from keras_mm.presets import unknown_name
@@ -41,7 +42,8 @@ def create_vision_encoder(
         num_images: Image slots of a row, >= 1.
         pooling: `"mean"`, `"max"`, `"cls"` (backbones with a class token, as ViT, DINOv2, CLIP)
             or `"pooler"` (backbones with a pooled output of their own, as SigLIP and CLIP).
-        trainable: Whether the backbone is trained.
+        trainable: Whether the backbone is trained. Its batch normalisation only is where `weights`
+            are `"random"`: pretrained statistics stay as they are.
         augmentation: How training changes the images at random: a `keras_mm.Augmentation`, or a
             dict of its fields. For a trainable backbone only.
 
@@ -69,6 +71,8 @@ def create_vision_encoder(
         )
     network, preprocessing = vision_backbone(backbone, weights, image_size)
     network.trainable = trainable
+    if str(weights) != "random":
+        freeze_batch_norm(network)
     height, width = image_size
 
     inputs = {

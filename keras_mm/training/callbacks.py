@@ -40,6 +40,31 @@ class EpochEvaluation(keras.callbacks.Callback):
             logs["val_accuracy"], logs["val_macro_f1"] = found["accuracy"], found["macro_f1"]
 
 
+class AveragedWeights(keras.callbacks.Callback):
+    """Puts the optimizer's moving average of the weights in their place between epochs.
+
+    What evaluates or keeps weights at an epoch's end, after this callback, so sees the average;
+    the next epoch goes on from the weights themselves.
+    """
+
+    _weights: list | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Puts the averages in."""
+        variables = self.model.trainable_variables
+        # Copies: on some backends an array shares the variable's memory.
+        self._weights = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+        averages = self.model.optimizer._model_variables_moving_average
+        for variable, average in zip(variables, averages, strict=True):
+            variable.assign(average)
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Puts the weights back."""
+        if self._weights is not None:
+            for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
+                variable.assign(value)
+
+
 def collect(model: keras.Model, dataset) -> tuple[np.ndarray, np.ndarray]:
     """Labels and logits of all rows of a dataset."""
     labels, logits = [], []

@@ -1,4 +1,4 @@
-"""Optimizers with a learning rate of their own for some variables."""
+"""Optimizers with learning rates of their own for some variables."""
 
 from __future__ import annotations
 
@@ -20,38 +20,40 @@ def create_optimizer(
     name: str,
     learning_rate: Any,
     *,
-    slow_variables: Sequence = (),
-    slow_factor: float = 1.0,
+    rates: Sequence[tuple[Any, float]] = (),
     weight_decay: float = 0.0,
     clipnorm: float | None = None,
     accumulation_steps: int = 1,
+    ema_momentum: float | None = None,
 ) -> keras.optimizers.Optimizer:
-    """An optimizer in which `slow_variables` learn at `slow_factor` times the learning rate.
+    """An optimizer in which some variables learn at a multiple of the learning rate.
 
     Args:
         name: `"adamw"`, `"adam"` or `"sgd"`.
         learning_rate: A number or a Keras schedule.
-        slow_variables: Variables with another rate (pretrained encoders). They get no weight decay:
-            it is meant for weights that start from nothing.
-        slow_factor: Their rate over `learning_rate`, > 0.
+        rates: Variables (of pretrained encoders) and what the rate is multiplied by for each, > 0.
+            They get no weight decay: it is meant for weights that start from nothing.
         weight_decay: Decoupled weight decay, for `"adamw"` only.
         clipnorm: Largest global norm of the gradients.
         accumulation_steps: Batches averaged into one step.
+        ema_momentum: Keeps a moving average of the weights with this momentum, in [0, 1).
 
     Raises:
         ValueError: for an unknown name.
     """
     if name not in _CLASSES:
         raise ValueError(unknown_name("optimizer", name, _CLASSES))
-    kind = _with_rates(_CLASSES[name]) if slow_variables else _CLASSES[name]
-    options = {"weight_decay": weight_decay} if name == "adamw" else {}
+    kind = _with_rates(_CLASSES[name]) if rates else _CLASSES[name]
+    options: dict[str, Any] = {"weight_decay": weight_decay} if name == "adamw" else {}
     if accumulation_steps > 1:
         options["gradient_accumulation_steps"] = accumulation_steps
+    if ema_momentum is not None:
+        options.update(use_ema=True, ema_momentum=ema_momentum)
     optimizer = kind(learning_rate, global_clipnorm=clipnorm, **options)
-    if slow_variables:
-        optimizer.exclude_from_weight_decay(var_list=list(slow_variables))
-        optimizer.slow_paths = {v.path for v in slow_variables}
-        optimizer.slow_factor = slow_factor
+    if rates:
+        optimizer.exclude_from_weight_decay(var_list=[variable for variable, _ in rates])
+        # By identity: two encoders may name their variables alike.
+        optimizer.rates = {id(variable): factor for variable, factor in rates}
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
@@ -65,15 +67,12 @@ def _with_rates(base: type) -> type:
 
     class RatedOptimizer(base):
         def _backend_update_step(self, grads, trainable_variables, learning_rate):
-            for slow, factor in ((False, 1.0), (True, self.slow_factor)):
-                pairs = [
-                    (gradient, variable)
-                    for gradient, variable in zip(grads, trainable_variables, strict=True)
-                    if (variable.path in self.slow_paths) is slow
-                ]
-                if pairs:
-                    part_grads, variables = map(list, zip(*pairs, strict=True))
-                    super()._backend_update_step(part_grads, variables, learning_rate * factor)
+            groups: dict[float, list] = {}
+            for pair in zip(grads, trainable_variables, strict=True):
+                groups.setdefault(self.rates.get(id(pair[1]), 1.0), []).append(pair)
+            for factor in sorted(groups):
+                part_grads, variables = map(list, zip(*groups[factor], strict=True))
+                super()._backend_update_step(part_grads, variables, learning_rate * factor)
 
     RatedOptimizer.__name__ = f"Rated{base.__name__}"
     return RatedOptimizer

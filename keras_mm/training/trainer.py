@@ -13,8 +13,9 @@ from keras_mm.data.dataset import RowBatches
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import count_labels, resolve_class_weight
 from keras_mm.metrics.classification import lower_is_better
+from keras_mm.models.blocks import backbone_blocks
 from keras_mm.models.multimodal import backbones
-from keras_mm.training.callbacks import EpochEvaluation, ProgressBar
+from keras_mm.training.callbacks import AveragedWeights, EpochEvaluation, ProgressBar
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
 
@@ -41,13 +42,17 @@ class Trainer:
             left as it is).
         learning_rate: Peak learning rate, > 0.
         encoder_learning_rate: Peak rate of the layers named `vision_encoder` and `text_encoder`,
-            and of the BERT of an `mmbt` fusion, where they are trainable; `None` is
-            `learning_rate`.
+            and of the BERT of an `mmbt` fusion, where they are trainable: a number, or a dict by
+            side, `"vision"` and `"text"`. `None`, or a side left out, is `learning_rate`.
+        layer_decay: What the encoders' rate is multiplied by from one block of a backbone to the
+            next below, in (0, 1]; the top block has the encoder's rate. 1 is one rate for all.
         weight_decay: AdamW's decoupled weight decay, >= 0.
         warmup: Part of all steps in which the rate rises from 0, in [0, 1).
         decay: `"cosine"` or `"constant"`.
         clipnorm: Largest global norm of the gradient; `None` does not clip.
         accumulation_steps: Batches whose gradients are averaged into one step.
+        ema_momentum: Evaluates, and ends with, a moving average of the weights over the steps,
+            with this momentum, in [0, 1); `None` takes the weights as they are.
         epochs: Most epochs, >= 1.
         early_stopping: Whether to stop when `monitor` no longer improves, and put the best weights
             back; needs validation data.
@@ -81,12 +86,14 @@ class Trainer:
         beta: float = 0.999,
         optimizer: str | keras.optimizers.Optimizer = "adamw",
         learning_rate: float = 1e-3,
-        encoder_learning_rate: float | None = None,
+        encoder_learning_rate: float | Mapping[str, float] | None = None,
+        layer_decay: float = 1.0,
         weight_decay: float = 0.004,
         warmup: float = 0.0,
         decay: str = "cosine",
         clipnorm: float | None = None,
         accumulation_steps: int = 1,
+        ema_momentum: float | None = None,
         epochs: int = 20,
         early_stopping: bool = True,
         monitor: str = "val_loss",
@@ -104,7 +111,8 @@ class Trainer:
         self.optimizer, self.learning_rate = optimizer, learning_rate
         self.encoder_learning_rate, self.weight_decay = encoder_learning_rate, weight_decay
         self.warmup, self.decay, self.clipnorm = warmup, decay, clipnorm
-        self.accumulation_steps, self.epochs = accumulation_steps, epochs
+        self.accumulation_steps, self.ema_momentum = accumulation_steps, ema_momentum
+        self.layer_decay, self.epochs = layer_decay, epochs
         self.early_stopping, self.monitor, self.patience = early_stopping, monitor, patience
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
 
@@ -127,7 +135,7 @@ class Trainer:
         dataset = _as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
         classes = self._classes(dataset)
         loss = self._loss(dataset, classes)
-        callbacks = []
+        callbacks = [] if self.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
             validation = _as_dataset(validation_data, batch_size)
             known = classes if isinstance(self.loss, str) else None
@@ -185,23 +193,32 @@ class Trainer:
             return self.optimizer
         steps = math.ceil(steps_per_epoch * self.epochs / self.accumulation_steps)
         rate = create_schedule(self.learning_rate, steps, warmup=self.warmup, decay=self.decay)
-        slow_rate = self.encoder_learning_rate or self.learning_rate
-        encoders = [la for la in self.model.layers if la.name in ("vision_encoder", "text_encoder")]
-        slow = {
-            variable.path: variable
-            for network in (*encoders, *backbones(self.model).values())
-            if slow_rate != self.learning_rate
-            for variable in network.trainable_variables
-        }
         return create_optimizer(
             self.optimizer,
             rate,
-            slow_variables=list(slow.values()),
-            slow_factor=slow_rate / self.learning_rate,
+            rates=self._rates(),
             weight_decay=self.weight_decay,
             clipnorm=self.clipnorm,
             accumulation_steps=self.accumulation_steps,
+            ema_momentum=self.ema_momentum,
         )
+
+    def _rates(self) -> list[tuple[Any, float]]:
+        """The encoders' variables that learn at another rate than the trunk, with its factor."""
+        rate = self.encoder_learning_rate
+        by_side = rate if isinstance(rate, Mapping) else dict.fromkeys(("vision", "text"), rate)
+        networks = backbones(self.model)
+        for layer in self.model.layers:
+            if layer.name in ("vision_encoder", "text_encoder"):
+                networks.setdefault(layer.name.removesuffix("_encoder"), layer)
+        factors = []
+        for side, network in networks.items():
+            factor = (by_side.get(side) or self.learning_rate) / self.learning_rate
+            blocks = backbone_blocks(network) if self.layer_decay < 1 else [network.weights]
+            for depth, block in enumerate(reversed(blocks)):
+                share = factor * self.layer_decay**depth
+                factors += [(v, share) for v in block if v.trainable and share != 1]
+        return factors
 
 
 def _as_dataset(data: Any, batch_size: int, **options: Any):

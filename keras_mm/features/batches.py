@@ -1,0 +1,81 @@
+"""Batches for a model that is cut at its frozen encoders, which run once over the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mm.data.dataset import RowBatches, rows_in_batches
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.rows import Rows
+from keras_mm.features.engine import encode_rows
+from keras_mm.models.multimodal import input_names, parts
+
+
+class FeatureBatches:
+    """Batches of tables' rows as the inputs of what is trained of a model.
+
+    What a frozen encoder gave is kept until `forget`, for all stages of a training.
+
+    Args:
+        model: The whole model.
+        preprocessor: What makes the encoders' inputs.
+        tables: Training rows, and validation rows or `None`.
+        encoding_batch_size: Rows of a batch for the frozen encoders.
+        progress: Whether to show a bar on what takes longer than two seconds.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocessor: Preprocessor,
+        tables: Sequence[Rows | None],
+        *,
+        encoding_batch_size: int = 32,
+        progress: bool = True,
+    ):
+        self.model, self.preprocessor, self.tables = model, preprocessor, tuple(tables)
+        self.encoding_batch_size, self.progress = encoding_batch_size, progress
+        self._features: list[dict[str, np.ndarray]] = [{} for _ in tables]
+
+    def batches(self, trained: keras.Model, batch_size: int, seed: int) -> list[RowBatches | None]:
+        """Batches of each table: of the first shuffled, for training.
+
+        Args:
+            trained: What is trained, as `keras_mm.models.multimodal.cut` gives it.
+            batch_size: Rows of a batch.
+            seed: Seed of the order.
+        """
+        training: dict[str, Any] = {"shuffle": True, "seed": seed, "workers": 2}
+        return [
+            None if rows is None else self._of(place, rows, trained, batch_size, options)
+            for (place, rows), options in zip(enumerate(self.tables), (training, {}), strict=False)
+        ]
+
+    def forget(self, sides: Collection[str]) -> None:
+        """Drops the features of encoders, by side, that have changed."""
+        for features in self._features:
+            for name in [name for name in features if name.split("_")[0] in sides]:
+                del features[name]
+
+    def _of(self, place: int, rows: Rows, trained, batch_size: int, options: dict) -> RowBatches:
+        known, names = self._features[place], input_names(trained)
+        known |= encode_rows(
+            parts(self.model).encoders,
+            rows,
+            self.preprocessor,
+            names=[name for name in names if name not in known],
+            batch_size=self.encoding_batch_size,
+            progress=self.progress,
+        )
+        return rows_in_batches(
+            rows,
+            self.preprocessor,
+            names=names,
+            features={name: known[name] for name in names if name in known},
+            batch_size=batch_size,
+            **options,
+        )

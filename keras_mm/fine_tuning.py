@@ -1,0 +1,137 @@
+"""How pretrained encoders are fine-tuned, stage by stage, as plain data. Loads no backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any
+
+from keras_mm.presets import unknown_name
+
+SIDES = ("vision", "text")
+
+
+def _is_whole(value: Any, low: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= low
+
+
+def _is_depth(value: Any) -> bool:
+    return value == "all" if isinstance(value, str) else _is_whole(value, 0)
+
+
+def _is_rate(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
+def by_side(value: Any, test: Callable[[Any], bool]) -> bool:
+    """Whether `value` passes `test`, or is a dict of values by side that do."""
+    if isinstance(value, Mapping):
+        return bool(value) and set(value) <= set(SIDES) and all(map(test, value.values()))
+    return test(value)
+
+
+_RATE_WORDS = "a number > 0, or a dict of them by side ('vision', 'text')"
+
+# Field -> (what is allowed, in words; the test). `None` is allowed where it is the default.
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "blocks": (
+        "a number of blocks >= 0, 'all', or a dict of them by side ('vision', 'text')",
+        lambda v: by_side(v, _is_depth),
+    ),
+    "epochs": ("an integer >= 1", lambda v: _is_whole(v, 1)),
+    "learning_rate": ("a number > 0", _is_rate),
+    "encoder_learning_rate": (_RATE_WORDS, lambda v: by_side(v, _is_rate)),
+}
+RATE_RULE = RULES["encoder_learning_rate"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of fine-tuning: which of the encoders' blocks learn, for how long, how fast.
+
+    The trunk (projections, fusion, heads) learns in every stage. An encoder of which no block
+    learns runs once over the rows, however many epochs the stage has.
+
+    Args:
+        blocks: Blocks of each encoder's network that learn, counted from its top (the layer next
+            to the trunk): 0, a number, or `"all"`, which includes the embeddings or the stem; or a
+            dict of these by side, `{"vision": 2, "text": "all"}`, where a side left out is 0.
+        epochs: Most epochs, >= 1; `None` is the run's.
+        learning_rate: Peak rate of the trunk, > 0; `None` is the run's.
+        encoder_learning_rate: Peak rate of the encoders, > 0, or a dict by side; `None` is the
+            run's.
+
+    Raises:
+        ValueError: for a value outside its range.
+
+    Reference:
+        Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text Classification",
+        arXiv:1801.06146, section 3.3 (gradual unfreezing).
+
+    Example:
+        >>> Stage(blocks={"text": 2}, epochs=3).depth("text"), Stage().depth("vision")
+        (2, 0)
+    """
+
+    blocks: int | str | Mapping[str, int | str] = 0
+    epochs: int | None = None
+    learning_rate: float | None = None
+    encoder_learning_rate: float | Mapping[str, float] | None = None
+
+    def __post_init__(self):
+        problems = stage_problems(vars(self), "")
+        if problems:
+            raise ValueError(" ".join(problems))
+
+    def depth(self, side: str) -> int | str:
+        """What `blocks` says of a side, `"vision"` or `"text"`."""
+        return self.blocks.get(side, 0) if isinstance(self.blocks, Mapping) else self.blocks
+
+
+def stage_problems(stage: Any, prefix: str) -> list[str]:
+    """Every rule that a mapping of a stage's fields breaks, a sentence each."""
+    if isinstance(stage, Stage):
+        return []
+    if not isinstance(stage, Mapping):
+        return [f"`{prefix.rstrip('.')}` must be a keras_mm.Stage or a dict. Received: {stage!r}"]
+    defaults = {f.name: f.default for f in fields(Stage)}
+    problems = []
+    for name, value in stage.items():
+        if name not in RULES:
+            problems.append(unknown_name("setting", f"{prefix}{name}", [prefix + n for n in RULES]))
+        elif not (value is None and defaults[name] is None) and not RULES[name][1](value):
+            problems.append(f"`{prefix}{name}` must be {RULES[name][0]}. Received: {value!r}")
+    return problems
+
+
+def stages_problems(stages: Any) -> list[str]:
+    """Everything that is wrong with `stages`, and with each that trains no more than the last."""
+    if isinstance(stages, str | Mapping | Stage) or not isinstance(stages, Sequence):
+        return [f"`training.stages` must be a list of stages. Received: {stages!r}"]
+    prefixes = [f"training.stages[{place}]." for place in range(len(stages))]
+    problems = [
+        problem
+        for stage, prefix in zip(stages, prefixes, strict=True)
+        for problem in stage_problems(stage, prefix)
+    ]
+    if problems:
+        return problems
+    found = as_stages(stages)
+    for place in range(1, len(found)):
+        if all(_is_no_deeper(found[place].depth(s), found[place - 1].depth(s)) for s in SIDES):
+            problems.append(
+                f"`training.stages[{place}]` unfreezes nothing: its blocks are "
+                f"{found[place].blocks!r}, those of the stage before {found[place - 1].blocks!r}. "
+                "Give it more blocks, or leave it out."
+            )
+    return problems
+
+
+def as_stages(stages: Sequence[Stage | Mapping] | None) -> tuple[Stage, ...]:
+    """Stages from themselves, mappings of their fields, or `None`."""
+    return tuple(s if isinstance(s, Stage) else Stage(**s) for s in stages or ())
+
+
+def _is_no_deeper(depth: int | str, before: int | str) -> bool:
+    return before == "all" or (depth != "all" and depth <= before)

@@ -1,0 +1,113 @@
+"""The blocks of a backbone, from its input to its top, and what of it is trained."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import keras
+
+# A block's part of a layer's name: conv2_block1_out, block_13_expand, block2a_dwconv.
+_DEPTHWISE = re.compile(r"^conv_[dp]w")  # the two halves of MobileNet's blocks
+_NAMED = re.compile(r"^(.*?(?:block|expanded_conv)_?\d*[a-z]?(?:_block_?\d+)?)(?:_|$)")
+
+
+def backbone_blocks(network: keras.Model) -> list[list[Any]]:
+    """The variables of a backbone by block, from its input to its top.
+
+    The first list holds what stands before the first block (embeddings, a stem). What comes after
+    a block and is of none (a last norm, a pooler) belongs to it.
+
+    Args:
+        network: A backbone: a stack of transformer blocks, or a network of `keras.applications` or
+            KerasHub whose layers' names tell their block.
+
+    Returns:
+        `1 + num_blocks` lists; one only where the network has no blocks that are known.
+    """
+    layers = [layer for layer in network._flatten_layers(include_self=False) if layer.weights]
+    groups = _transformer_blocks(layers) or _named_blocks(layers)
+    block_of = {id(v): n for n, group in enumerate(groups, 1) for la in group for v in la.weights}
+    blocks: list[list[Any]] = [[] for _ in range(1 + len(groups))]
+    number = 0
+    for variable in network.weights:
+        number = block_of.get(id(variable), number)
+        blocks[number].append(variable)
+    return blocks
+
+
+def top_blocks(network: keras.Model, depth: int | str, side: str) -> list[Any]:
+    """The variables of the `depth` blocks at the top of a network; all of them for `"all"`.
+
+    Raises:
+        ValueError: if it has fewer blocks, or none that are known.
+    """
+    if depth == "all":
+        return list(network.weights)
+    blocks = backbone_blocks(network)[1:]
+    if depth > len(blocks):
+        has = f"has {len(blocks)} blocks" if blocks else "has no blocks that are known"
+        raise ValueError(
+            f"the {side} encoder's {network.name!r} {has}; a stage asks for the top {depth}. "
+            "Use fewer, or 'all'."
+        )
+    return [variable for block in blocks[len(blocks) - depth :] for variable in block]
+
+
+def train_only(network: keras.Model, variables: Collection[Any]) -> None:
+    """Makes `variables` the only ones of `network` that are trained.
+
+    Batch normalisation of which nothing is trained stays in inference mode.
+    """
+    chosen = {id(variable) for variable in variables}
+    network.trainable = bool(chosen)
+    if not chosen:
+        return
+    for layer in network._flatten_layers(include_self=False):
+        own = [id(variable) for variable in layer.weights]
+        if own and not chosen.intersection(own):
+            layer.trainable = False
+    for variable in network.weights:
+        if id(variable) not in chosen:
+            variable.trainable = False
+
+
+def freeze_batch_norm(network: keras.Model) -> None:
+    """Keeps the batch normalisation of a pretrained network as it was pretrained.
+
+    Its statistics are those of a large data set; the few rows of a batch would spoil them.
+    """
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
+
+
+def _transformer_blocks(layers: Sequence[Any]) -> list[list[Any]]:
+    """The smallest layers that hold an attention layer: those of the most frequent class."""
+    holders = [
+        layer
+        for layer in layers
+        if not _is_attention(layer)
+        and not isinstance(layer, keras.Model)
+        and any(_is_attention(part) for part in layer._flatten_layers(False, False))
+    ]
+    if not holders:
+        return []
+    kind, _ = Counter(type(layer) for layer in holders).most_common(1)[0]
+    return [[layer] for layer in holders if type(layer) is kind]
+
+
+def _is_attention(layer: Any) -> bool:
+    return type(layer).__name__.endswith("Attention")
+
+
+def _named_blocks(layers: Sequence[Any]) -> list[list[Any]]:
+    """Layers with the same block in their names, in the order of the network."""
+    blocks: dict[str, list[Any]] = {}
+    for layer in layers:
+        match = _NAMED.match(_DEPTHWISE.sub("block", layer.name))
+        if match and not isinstance(layer, keras.Model):
+            blocks.setdefault(match[1], []).append(layer)
+    return list(blocks.values())

@@ -1,0 +1,212 @@
+"""Fine-tuning in stages: what each trains, the best of all kept, batches that fit the memory."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import keras
+
+from keras_mm.fine_tuning import Stage
+from keras_mm.metrics.classification import lower_is_better
+from keras_mm.models.blocks import top_blocks, train_only
+from keras_mm.models.lora import enable_lora, merge_lora
+from keras_mm.models.multimodal import backbones, cut, parts
+from keras_mm.training.memory import Snapshot, is_out_of_memory
+from keras_mm.training.trainer import Trainer
+
+_log = logging.getLogger("keras_mm")
+
+
+class FineTuning:
+    """Which variables of a model's encoders are trained, stage after stage.
+
+    Args:
+        model: A model of `create_multimodal_model`. What of its encoders is trainable now is what
+            stages choose from: parts that nothing uses stay frozen.
+        stages: The stages; none is one that trains what is trainable.
+        lora_rank: Rank of the adapters that learn in place of the trainable encoders' own weights;
+            `None` for no adapters.
+        lora_alpha: Strength of the adapters; `None` is `lora_rank`.
+
+    Raises:
+        ValueError: if a stage asks for blocks that a network does not have, or trains nothing more
+            than the one before; if LoRA is asked for and an encoder that is trained has no
+            attention.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        stages: Sequence[Stage] = (),
+        *,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+    ):
+        self.model, self.stages = model, tuple(stages)
+        self._networks = backbones(model)
+        self._owners = {**self._networks, **parts(model).encoders}
+        trainable = {
+            side: list(network.trainable_variables) for side, network in self._networks.items()
+        }
+        if lora_rank is not None:
+            trainable = {
+                side: enable_lora(self._networks[side], lora_rank, lora_alpha) if chosen else []
+                for side, chosen in trainable.items()
+            }
+        self._plans = [self._plan(stage, trainable) for stage in self.stages] or [trainable]
+        for number in range(1, len(self._plans)):
+            before, plan = (_ids(p) for p in self._plans[number - 1 : number + 1])
+            if plan <= before:
+                raise ValueError(
+                    f"`training.stages[{number}]` unfreezes nothing: nothing of its blocks "
+                    f"{self.stages[number].blocks!r} is still frozen in the stage before."
+                )
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    def begin(self, number: int) -> None:
+        """Makes what stage `number`, from 0, trains the only trainable part of the encoders."""
+        for side, owner in self._owners.items():
+            train_only(owner, self._plans[number][side])
+
+    def trained_sides(self, number: int) -> set[str]:
+        """Sides of which stage `number` trains something."""
+        return {side for side, chosen in self._plans[number].items() if chosen}
+
+    def end(self) -> None:
+        """Adds the adapters to the weights, so that a saved model needs none."""
+        for network in self._networks.values():
+            merge_lora(network)
+
+    def _plan(self, stage: Stage, trainable: dict[str, list]) -> dict[str, list]:
+        plan = {}
+        for side, network in self._networks.items():
+            chosen = {id(v) for v in top_blocks(network, stage.depth(side), side)}
+            plan[side] = [v for v in trainable[side] if id(v) in chosen]
+        absent = set(stage.blocks if isinstance(stage.blocks, Mapping) else ()) - set(plan)
+        if absent:
+            raise ValueError(
+                f"a stage trains blocks of the {min(absent)} encoder, and there is none: "
+                f"its blocks are {stage.blocks!r}."
+            )
+        return plan
+
+
+def _ids(plan: dict[str, list]) -> set[int]:
+    return {id(variable) for chosen in plan.values() for variable in chosen}
+
+
+def fit_stages(
+    tuning: FineTuning,
+    batches: Callable[[keras.Model, int, int], Sequence],
+    forget: Callable[[Collection[str]], None],
+    *,
+    batch_size: int = 32,
+    auto_find_batch_size: bool = False,
+    **options: Any,
+) -> tuple[dict[str, list], int]:
+    """Trains stage after stage; of several, the weights of the best are kept.
+
+    Args:
+        tuning: What each stage trains.
+        batches: From what is trained of the model (it is cut at its frozen encoders), the rows of
+            a batch and a seed to training data and validation data, or `None`.
+        forget: Called with the sides whose encoders a stage has changed.
+        batch_size: Rows of a batch.
+        auto_find_batch_size: Whether to halve it where memory runs out; see `fit_within_memory`.
+        **options: Of `Trainer`.
+
+    Returns:
+        Metrics by name, a list over the epochs of all stages, with the number of the `stage` where
+        there are several; and the rows of a batch that fitted.
+    """
+    history: dict[str, list] = {}
+    best = BestOfStages(tuning.model, options["monitor"] if options["early_stopping"] else "")
+    stages = tuning.stages or (Stage(),)
+    for number, stage in enumerate(stages):
+        tuning.begin(number)
+        trained = cut(tuning.model)
+        changes = {f.name: getattr(stage, f.name) for f in fields(Stage) if f.name in options}
+        changes = {name: value for name, value in changes.items() if value is not None}
+        seed = options["seed"] + number
+        trainer = Trainer(trained, **{**options, **changes, "seed": seed})
+        if len(stages) > 1 and options["verbose"]:
+            count = sum(math.prod(v.shape) for v in trained.trainable_variables)
+            _log.info("stage %d of %d: %s weights", number + 1, len(stages), f"{count:,}")
+
+        def fit(size: int, trainer: Trainer = trainer, seed: int = seed) -> dict:
+            return trainer.fit(*batches(trainer.model, size, seed))
+
+        if auto_find_batch_size:
+            found, batch_size = fit_within_memory(tuning.model, fit, batch_size)
+        else:
+            found = fit(batch_size)
+        forget(tuning.trained_sides(number))
+        if len(stages) > 1:
+            found = {**found, "stage": [number + 1] * len(found["loss"])}
+            best.note(found)
+        for name, values in found.items():
+            history.setdefault(name, []).extend(values)
+    tuning.end()
+    return history, batch_size
+
+
+def fit_within_memory(
+    model: keras.Model, fit: Callable[[int], Any], batch_size: int
+) -> tuple[Any, int]:
+    """`fit(batch_size)`, and again from the same weights with half the rows while memory runs out.
+
+    Args:
+        model: What `fit` trains; brought back as it was before `fit` is called again, so that the
+            result is that of a run with the smaller batches.
+        fit: Trains with batches of so many rows.
+        batch_size: Rows of a batch to begin with, >= 1.
+
+    Returns:
+        What `fit` returned, and the rows of a batch that fitted.
+    """
+    snapshot = Snapshot(model.variables)
+    while True:
+        try:
+            return fit(batch_size), batch_size
+        except Exception as error:  # each backend has its own kind
+            if batch_size == 1 or not is_out_of_memory(error):
+                raise
+            half = batch_size // 2
+            _log.warning("out of memory with batches of %d; going on with %d", batch_size, half)
+            batch_size = half
+        # Outside of the handler, so that nothing of the failed step is kept alive by its error.
+        gc.collect()
+        snapshot.restore()
+
+
+class BestOfStages:
+    """Keeps the weights of the best stage, where a later one makes the monitored metric worse.
+
+    Args:
+        model: The model.
+        monitor: Metric in the stages' histories; where there is none, the last stage counts.
+    """
+
+    def __init__(self, model: keras.Model, monitor: str):
+        self.model, self.monitor = model, monitor
+        self._best: float | None = None
+        self._snapshot: Snapshot | None = None
+
+    def note(self, history: dict) -> None:
+        """Takes a stage's history; keeps its weights, or puts the better ones back."""
+        values = history.get(self.monitor)
+        if not values:
+            return
+        lower = lower_is_better(self.monitor)
+        best = min(values) if lower else max(values)
+        if self._best is None or (best < self._best if lower else best > self._best):
+            self._best, self._snapshot = best, Snapshot(self.model.variables)
+        elif self._snapshot is not None:
+            self._snapshot.restore()
