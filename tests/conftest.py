@@ -1,7 +1,9 @@
 """What all tests share. KERAS_MM_STRICT=1 turns a missing backend or model into a failure."""
 
+import gc
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -40,13 +42,35 @@ BACKEND_FREE = (
 )  # fmt: skip
 
 
+# Every family of networks in turn: what of them is ours is the same on each backend, and compiling
+# each of them takes JAX many minutes. The tests from rows to labels have some of them on JAX too.
+FAMILIES = (
+    "tests/models/test_applications.py::test_each_module",
+    "tests/models/test_blocks.py",
+    "tests/models/test_hugging_face_folders.py",
+    "tests/models/test_text_families.py",
+    "tests/models/test_vision_families.py",
+)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leaves out what needs no backend, in a strict run under another one than TensorFlow."""
-    if not STRICT or os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    """Leaves out, in a strict run, what another backend's run has checked."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if not STRICT or backend == "tensorflow":
         return
-    free = [item for item in items if item.nodeid.startswith(BACKEND_FREE)]
-    items[:] = [item for item in items if item not in set(free)]
-    config.hook.pytest_deselected(items=free)
+    left_out = BACKEND_FREE + (FAMILIES if backend == "jax" else ())
+    free = {item for item in items if item.nodeid.startswith(left_out)}
+    items[:] = [item for item in items if item not in free]
+    config.hook.pytest_deselected(items=list(free))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tidy():
+    """Forgets what a module's tests compiled: a long run would get slower and slower."""
+    yield
+    gc.collect()
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ REPRESENTATIVES = [
     "inceptionv3", "mobilenet_0.25", "mobilenetv2_0.35", "mobilenetv3small", "nasnetmobile",
     "resnet50", "resnet50v2", "vgg16", "vgg19", "xception",
 ]  # fmt: skip
-QUICK = ["mobilenet_0.25"]
+QUICK = ["mobilenetv2_0.35"]
 SMALLEST = {"inceptionresnetv2": 75, "inceptionv3": 75, "xception": 71}
 
 BGR_MEAN = np.array([103.939, 116.779, 123.68])
