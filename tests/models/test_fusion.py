@@ -197,7 +197,11 @@ def test_mmbt_is_one_bert_over_both(count):
     x = network.embeddings_layer_norm(keras.ops.concatenate(parts, axis=1))
     for layer in network.transformer_layers:
         x = layer(x)
-    expected = network.pooled_dense(x[:, 0])
+    places = GRIDS[count][0] * GRIDS[count][1]
+    image, words = (
+        keras.ops.mean(part, axis=1) for part in (x[:, 1 : 1 + places], x[:, 2 + places :])
+    )
+    expected = keras.ops.concatenate([network.pooled_dense(x[:, 0]), image * words], axis=-1)
     np.testing.assert_allclose(
         keras.ops.convert_to_numpy(found), keras.ops.convert_to_numpy(expected), atol=1e-5
     )

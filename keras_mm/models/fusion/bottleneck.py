@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from keras_mm.models.fusion.attention import AttentionBlock, with_pooled
+from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_pooled
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -27,7 +27,8 @@ class Bottleneck(layers.Layer):
             `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
 
     Returns:
-        `(batch, 2 * width)`: the token of each side's pooled vector, after the last layer.
+        `(batch, 3 * width)`: of each side, the token of its pooled vector plus the mean of its
+        tokens that count, after the last layer; and the product of the two.
 
     Raises:
         ValueError: if `num_layers` is below 2.
@@ -88,7 +89,8 @@ class Bottleneck(layers.Layer):
                 written.append(x[:, : self.num_bottlenecks])
                 tokens[i] = x[:, self.num_bottlenecks :]
             shared = (written[0] + written[1]) / 2
-        return ops.concatenate([x[:, 0] for x in tokens], axis=-1)
+        x, y = (t[:, 0] + masked_mean(t, mask) for t, mask in zip(tokens, masks, strict=True))
+        return ops.concatenate([x, y, x * y], axis=-1)
 
     def get_config(self) -> dict:
         """The layer's arguments."""

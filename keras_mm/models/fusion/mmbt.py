@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_mm.models.fusion.attention import masked_mean
 from keras_mm.models.missing import MissingModality
 
 # Rows and columns of the grid that a feature map is averaged to, by the number of image tokens.
@@ -20,7 +21,9 @@ class MMBT(layers.Layer):
     The image part has segment 0, the text (both texts of a packed pair, kept apart by `[SEP]`)
     segment 1, and positions start at 0 in each. An image's tokens are the averages of its feature
     map over a grid, projected to BERT's width. The text encoder's own network is used, so its text
-    features cannot be computed once for all.
+    features cannot be computed once for all. Beside BERT's pooled output, the product of what has
+    become of the image tokens and of the text's is given: from few rows, the pooled output alone is
+    slow to learn what both say together.
 
     Args:
         num_image_tokens: Tokens of each image, 1 to 9; see `GRIDS`.
@@ -34,7 +37,7 @@ class MMBT(layers.Layer):
             by the tokenizer, and `text_mask` `(batch, T)`, bool.
 
     Returns:
-        `(batch, hidden_dim)`: BERT's pooled output.
+        `(batch, 2 * hidden_dim)`: BERT's pooled output, and the product.
 
     Raises:
         ValueError: if `num_image_tokens` is not in 1 to 9; or from `read_from`.
@@ -117,7 +120,13 @@ class MMBT(layers.Layer):
         mask = ops.concatenate([always, valid, always, word_mask[:, 1:]], axis=1)
         for layer in network.transformer_layers:
             x = layer(x, padding_mask=mask, training=training)
-        return ops.cast(network.pooled_dense(x[:, 0]), "float32")
+        x, count = ops.cast(x, "float32"), 1 + regions.shape[1]
+        image = masked_mean(x[:, 1:count], valid)
+        if "pooled_output" in vision:
+            image = image + x[:, count - 1]
+        words = masked_mean(x[:, 1 + count :], word_mask[:, 1:])
+        pooled = ops.cast(network.pooled_dense(x[:, 0]), "float32")
+        return ops.concatenate([pooled, image * words], axis=-1)
 
     def _placed(self, tokens, segment: int):
         """Token embeddings with positions from 0 and the segment's embedding added."""
@@ -144,8 +153,8 @@ class MMBT(layers.Layer):
         return tokens, valid
 
     def compute_output_shape(self, shapes):
-        """`(batch, hidden_dim)`."""
-        return (shapes[0]["sequence_output"][0], self.backbone.hidden_dim)
+        """`(batch, 2 * hidden_dim)`."""
+        return (shapes[0]["sequence_output"][0], 2 * self.backbone.hidden_dim)
 
     def get_config(self) -> dict:
         """The layer's arguments."""
