@@ -13,7 +13,7 @@ SIDES = ("vision", "text")
 
 
 def _is_whole(value: Any, low: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= low
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
 
 
 def _is_depth(value: Any) -> bool:
@@ -21,7 +21,8 @@ def _is_depth(value: Any) -> bool:
 
 
 def _is_rate(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 < value < float("inf")
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and 0 < float(value) < float("inf")
 
 
 def by_side(value: Any, test: Callable[[Any], bool]) -> bool:
@@ -134,4 +135,6 @@ def as_stages(stages: Sequence[Stage | Mapping] | None) -> tuple[Stage, ...]:
 
 
 def _is_no_deeper(depth: int | str, before: int | str) -> bool:
-    return before == "all" or (depth != "all" and depth <= before)
+    if isinstance(before, str) or isinstance(depth, str):
+        return isinstance(before, str)
+    return depth <= before

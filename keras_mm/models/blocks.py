@@ -44,7 +44,7 @@ def top_blocks(network: keras.Model, depth: int | str, side: str) -> list[Any]:
     Raises:
         ValueError: if it has fewer blocks, or none that are known.
     """
-    if depth == "all":
+    if isinstance(depth, str):
         return list(network.weights)
     blocks = backbone_blocks(network)[1:]
     if depth > len(blocks):
