@@ -49,7 +49,8 @@ class FineTuning:
     ):
         self.model, self.stages = model, tuple(stages)
         self._networks = backbones(model)
-        self._owners = {**self._networks, **parts(model).encoders}
+        encoders = parts(model).encoders
+        self._owners = {side: encoders.get(side, net) for side, net in self._networks.items()}
         trainable = {
             side: list(network.trainable_variables) for side, network in self._networks.items()
         }
