@@ -62,9 +62,10 @@ def train_only(network: keras.Model, variables: Collection[Any]) -> None:
     Batch normalisation of which nothing is trained stays in inference mode.
     """
     chosen = {id(variable) for variable in variables}
-    network.trainable = bool(chosen)
+    network.trainable = False
     if not chosen:
         return
+    network.trainable = True  # under TensorFlow only a change reaches the layers inside
     for layer in network._flatten_layers(include_self=False):
         own = [id(variable) for variable in layer.weights]
         if own and not chosen.intersection(own):
