@@ -21,8 +21,10 @@ def _is_depth(value: Any) -> bool:
 
 
 def _is_rate(value: Any) -> bool:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    return number and 0 < float(value) < float("inf")
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    number: Any = value
+    return 0 < number < float("inf")
 
 
 def by_side(value: Any, test: Callable[[Any], bool]) -> bool:

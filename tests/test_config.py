@@ -18,6 +18,7 @@ from keras_mm.config import (
     settings_from,
     to_toml,
 )
+from keras_mm.fine_tuning import Stage
 from keras_mm.presets import list_presets
 from keras_mm.zoo import BACKBONES
 
@@ -55,7 +56,9 @@ VALUES = {
     "batch_size": ([None, 1, 32], [v for v in [*WHOLE, 0] if v is not None]),
     "learning_rate": ([None, 1e-3, 1, np.float32(0.5)],
                       [v for v in [*NUMBER, 0, -1.0] if v is not None]),
-    "encoder_learning_rate": ([None, 1e-5], [v for v in [*NUMBER, 0, -1.0] if v is not None]),
+    "encoder_learning_rate": ([None, 1e-5, {"text": 1e-5}, {"vision": 1, "text": np.float32(0.5)}],
+                              [*(v for v in [*NUMBER, 0, -1.0] if v is not None), {}, {"text": 0},
+                               {"audio": 1e-5}]),
     "optimizer": (["adamw", "adam", "sgd"], [None, *WORD]),
     "early_stopping": ([True, False], [None, 0, "yes"]),
     "precision": (["float32", "bfloat16"], [None, *WORD, "float16"]),
@@ -85,6 +88,14 @@ VALUES = {
     "training.num_projection_layers": ([None, 0, 2], [v for v in WHOLE if v is not None]),
     "training.projection_dims": ([None, 1, 7], [v for v in [*WHOLE, 0] if v is not None]),
     "training.dropout_rate": ([None, 0, 0.5], [v for v in PART if v is not None]),
+    "training.stages": ([None, [], [Stage()], ({"blocks": 1}, {"blocks": "all", "epochs": 2})],
+                        [True, 1, "all", {"blocks": 1}]),
+    "training.layer_decay": ([None, 1, 0.5], [v for v in [*NUMBER, 0, -0.1, 1.1]
+                                              if v is not None and v is not True]),
+    "training.lora_rank": ([None, 1, np.int64(8)], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.lora_alpha": ([None, 1, 0.5], [v for v in [*NUMBER, 0, -1.0] if v is not None]),
+    "training.ema_momentum": ([None, 0, 0.99], [v for v in PART if v is not None]),
+    "training.auto_find_batch_size": ([None, True, False], [0, 1, "yes"]),
     "modality_dropout": ([None, 0, 0.5], [v for v in PART if v is not None]),
     "augmentation.flip": ([True, False], [None, 0, "yes"]),
     "augmentation.crop": ([0, 0.5, np.float32(0.5)], PART),
@@ -99,8 +110,9 @@ VALUES = {
 
 def with_value(name, value):
     table, _, key = name.rpartition(".")
-    # The default preset freezes its encoders, and what is frozen cannot be augmented.
-    given = {"preset": "tiny"} if table == "augmentation" else {}
+    # The default preset freezes its encoders: no augmentation and no adapters.
+    trained = table == "augmentation" or key == "lora_rank"
+    given = {"preset": "tiny"} if trained else {}
     return RunSettings(**given, **({table: {key: value}} if table else {key: value}))
 
 
@@ -149,8 +161,7 @@ def test_a_frozen_vision_encoder_cannot_be_augmented(augmentation):
         Settings(preset="tiny", augmentation=augmentation, vision_trainable=False),
     ):
         (problem,) = find_problems(settings)
-        assert problem.startswith("`augmentation` needs vision_trainable=True")
-        assert problem.endswith("Received: vision_trainable=False")
+        assert problem.startswith("`augmentation` needs a vision encoder that is trained")
     assert find_problems(Settings(augmentation=augmentation, vision_trainable=True)) == []
     assert find_problems(Settings(augmentation={"flip": False, "same_colour": False})) == []
     several = Settings(augmentation=augmentation, epochs=0, labels=1)
@@ -205,9 +216,10 @@ def test_presets_resolve_every_none(name):
         assert getattr(resolved, field) == getattr(preset, field) is not None, field
     assert resolved.vision_backbone == preset.vision_backbone
     assert resolved.text_backbone == preset.text_backbone
+    unset = {"stages", "lora_rank", "lora_alpha", "ema_momentum"}  # without these by default
     for field, value in vars(resolved.training).items():
         expected = preset.training.get(field, getattr(TRAINING_DEFAULTS, field))
-        assert value == expected is not None, field
+        assert value == expected and (value is None) is (field in unset), field
     assert resolved.augmentation == Augmentation(**preset.augmentation)
     assert find_problems(resolved) == []
     assert resolved.resolved() == resolved
