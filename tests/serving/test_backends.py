@@ -72,7 +72,7 @@ def _sample_jobs(folder: Path):
 
 
 def _real_jobs(folder: Path, minilm: str):
-    """MobileNetV2 and MiniLM on real rows; the first is exported from each backend."""
+    """MobileNetV2 and MiniLM on real rows; the first is exported, too."""
     root = Path(__file__).resolve().parents[3] / "shared"
     if not (root / "data").is_dir():
         return
