@@ -52,7 +52,11 @@ FAMILIES = (
     "tests/models/test_vision_families.py",
 )
 # Of every fusion's properties, one combination on JAX.
-COMBINATIONS = ("[concat-compare_False", "[bilinear-compare_False", "[cross_attention-compare_False")
+COMBINATIONS = (
+    "[concat-compare_False",
+    "[bilinear-compare_False",
+    "[cross_attention-compare_False",
+)
 
 
 def pytest_collection_modifyitems(config, items):

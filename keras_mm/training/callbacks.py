@@ -56,7 +56,8 @@ class AveragedWeights(keras.callbacks.Callback):
         self._weights = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
         averages = self.model.optimizer._model_variables_moving_average
         for variable, average in zip(variables, averages, strict=True):
-            variable.assign(average)
+            # By a copy: JAX lets no two variables share memory that a step may take.
+            variable.assign(np.array(keras.ops.convert_to_numpy(average)))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Puts the weights back."""
