@@ -414,7 +414,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.model_,
             self.preprocessor_,
             (rows, validation),
-            encoding_batch_size=settings.batch_size,
             progress=bool(settings.verbose),
         )
         self.history_, batch_size = fit_stages(
@@ -438,14 +437,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._settings_ = replace(settings, batch_size=batch_size)
         return self
 
-    def _features(self, rows: Rows, names: Sequence[str] | None = None) -> dict:
-        """What the encoders give for the rows: the inputs `names`, or all that the trunk reads."""
+    def _features(self, rows: Rows) -> dict:
+        """What the encoders give for the rows, of what the trunk reads."""
         encoders, trunk = parts(self.model_)
         return encode_rows(
             encoders,
             rows,
             self.preprocessor_,
-            names=input_names(trunk) if names is None else names,
+            names=input_names(trunk),
             batch_size=self._settings_.batch_size,
             progress=bool(self._settings_.verbose),
         )

@@ -51,12 +51,6 @@ FAMILIES = (
     "tests/models/test_text_families.py",
     "tests/models/test_vision_families.py",
 )
-# Of every fusion's properties, one combination on JAX.
-COMBINATIONS = (
-    "[concat-compare_False",
-    "[bilinear-compare_False",
-    "[cross_attention-compare_False",
-)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -66,8 +60,6 @@ def pytest_collection_modifyitems(config, items):
         return
     left_out = BACKEND_FREE + (FAMILIES if backend == "jax" else ())
     free = {item for item in items if item.nodeid.startswith(left_out)}
-    if backend == "jax":
-        free |= {item for item in items if any(part in item.nodeid for part in COMBINATIONS)}
     items[:] = [item for item in items if item not in free]
     config.hook.pytest_deselected(items=list(free))
 

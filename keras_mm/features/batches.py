@@ -24,7 +24,6 @@ class FeatureBatches:
         model: The whole model.
         preprocessor: What makes the encoders' inputs.
         tables: Training rows, and validation rows or `None`.
-        encoding_batch_size: Rows of a batch for the frozen encoders.
         progress: Whether to show a bar on what takes longer than two seconds.
     """
 
@@ -34,11 +33,10 @@ class FeatureBatches:
         preprocessor: Preprocessor,
         tables: Sequence[Rows | None],
         *,
-        encoding_batch_size: int = 32,
         progress: bool = True,
     ):
         self.model, self.preprocessor, self.tables = model, preprocessor, tuple(tables)
-        self.encoding_batch_size, self.progress = encoding_batch_size, progress
+        self.progress = progress
         self._features: list[dict[str, np.ndarray]] = [{} for _ in tables]
 
     def batches(self, trained: keras.Model, batch_size: int, seed: int) -> list[RowBatches | None]:
@@ -46,7 +44,7 @@ class FeatureBatches:
 
         Args:
             trained: What is trained, as `keras_mm.models.multimodal.cut` gives it.
-            batch_size: Rows of a batch.
+            batch_size: Rows of a batch, of the frozen encoders' too.
             seed: Seed of the order.
         """
         training: dict[str, Any] = {"shuffle": True, "seed": seed, "workers": 2}
@@ -68,7 +66,7 @@ class FeatureBatches:
             rows,
             self.preprocessor,
             names=[name for name in names if name not in known],
-            batch_size=self.encoding_batch_size,
+            batch_size=batch_size,
             progress=self.progress,
         )
         return rows_in_batches(

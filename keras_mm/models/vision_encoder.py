@@ -70,9 +70,6 @@ def create_vision_encoder(
             f"training as in inference. Received: trainable={trainable}, {augmentation}"
         )
     network, preprocessing = vision_backbone(backbone, weights, image_size)
-    network.trainable = trainable
-    if str(weights) != "random":
-        freeze_batch_norm(network)
     height, width = image_size
 
     inputs = {
@@ -94,6 +91,8 @@ def create_vision_encoder(
 
     encoder = Encoder(inputs=inputs, outputs=outputs, name="vision_encoder")
     encoder.trainable = trainable
+    if str(weights) != "random":
+        freeze_batch_norm(network)
     freeze_positions(encoder)
     return encoder
 

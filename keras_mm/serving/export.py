@@ -58,7 +58,8 @@ def export_classifier(
 
 
 def _write(bundle: Path, target: Path) -> None:
-    command = [sys.executable, "-m", "keras_mm.serving.saved_model", str(bundle), str(target)]
+    # -P: nothing in the working folder stands in for a library.
+    command = [sys.executable, "-P", "-m", "keras_mm.serving.saved_model", str(bundle), str(target)]
     # The child finds this package where this process found it.
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))

@@ -143,6 +143,8 @@ class Trainer:
         callbacks += self._early_stopping(validation_data is not None)
         callbacks += [*self.callbacks, *([ProgressBar()] if self.verbose else [])]
         self.model.compile(optimizer=self._optimizer(len(dataset)), loss=loss)
+        # Built before the first step: TensorFlow would trace a step that makes variables twice.
+        self.model.optimizer.build(self.model.trainable_variables)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
         found = self.model.fit(

@@ -12,6 +12,7 @@ from keras_mm.models.blocks import (
 )
 from keras_mm.models.lora import enable_lora, merge_lora
 from keras_mm.models.towers import text_tower, vision_tower
+from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.families import POSITIONS, randomise, text_network, vision_network
 
 TEXT = ["bert", "distil_bert", "roberta", "xlm_roberta", "deberta_v3", "albert", "electra"]
@@ -107,6 +108,22 @@ def test_frozen_batch_normalisation_keeps_its_statistics():
     assert moved and all("block_4_norm/moving" in path for path in moved)
     freeze_batch_norm(network)
     assert not any("norm" in v.path for v in network.trainable_variables)
+
+
+def test_pretrained_statistics_stay_in_training(tmp_path):
+    options = {"image_size": (32, 32), "num_images": 1, "trainable": True}
+    fresh = create_vision_encoder("tiny_cnn", weights="random", **options)
+    path = tmp_path / "network.weights.h5"
+    next(layer for layer in fresh.layers if isinstance(layer, keras.Model)).save_weights(path)
+    pretrained = create_vision_encoder("tiny_cnn", weights=path, **options)
+    images = {"image_1": np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3))}
+    for encoder, moves in ((fresh, True), (pretrained, False)):
+        before = [np.array(keras.ops.convert_to_numpy(v)) for v in encoder.weights]
+        encoder(images, training=True)
+        after = [keras.ops.convert_to_numpy(v) for v in encoder.weights]
+        assert moves != all(map(np.array_equal, before, after))
+    trained = {v.path.split("/")[-1] for v in pretrained.trainable_variables}
+    assert "kernel" in trained and "gamma" not in trained
 
 
 @pytest.mark.parametrize("family", [*TEXT, "clip", "siglip", "vit", "dinov2"])

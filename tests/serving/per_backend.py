@@ -1,7 +1,7 @@
 """What one backend does, in a process of its own: python per_backend.py FOLDER.
 
 FOLDER holds `bundles.json`: saved models by name, each with the table to answer. For each it writes
-the probabilities; then it trains `tiny` twice from one seed, and saves the result.
+the probabilities; then it trains `tiny` twice from one seed, and saves and exports the result.
 """
 
 import json
@@ -27,11 +27,9 @@ def main(folder: Path) -> None:
     out.mkdir()
     for name, job in json.loads((folder / "bundles.json").read_text()).items():
         classifier = keras_mm.MultimodalClassifier.load(job["model"])
-        found = {"probabilities": classifier.predict_proba(job["table"])}
-        if job["again"]:
-            again = keras_mm.MultimodalClassifier.load(job["model"])
-            found["again"] = again.predict_proba(job["table"])
-        np.savez(out / f"{name}.npz", **found)
+        probabilities = classifier.predict_proba(job["table"])
+        again = keras_mm.MultimodalClassifier.load(job["model"]).predict_proba(job["table"])
+        np.savez(out / f"{name}.npz", probabilities=probabilities, again=again)
         if job["export"]:
             found = classifier.export(out / f"{name}-export", data=job["table"])
             (out / f"{name}-export.json").write_text(json.dumps(found))
@@ -44,6 +42,8 @@ def main(folder: Path) -> None:
     rows = keras_mm.load_sample_data()[1][:40]
     np.savez(out / "trained.npz", same=same, probabilities=first.predict_proba(rows))
     first.save(out / "trained")
+    found = first.export(out / "trained-export", data=rows)
+    (out / "trained-export.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
