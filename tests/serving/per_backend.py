@@ -27,9 +27,11 @@ def main(folder: Path) -> None:
     out.mkdir()
     for name, job in json.loads((folder / "bundles.json").read_text()).items():
         classifier = keras_mm.MultimodalClassifier.load(job["model"])
-        probabilities = classifier.predict_proba(job["table"])
-        again = keras_mm.MultimodalClassifier.load(job["model"]).predict_proba(job["table"])
-        np.savez(out / f"{name}.npz", probabilities=probabilities, again=again)
+        found = {"probabilities": classifier.predict_proba(job["table"])}
+        if job["again"]:
+            classifier = keras_mm.MultimodalClassifier.load(job["model"])
+            found["again"] = classifier.predict_proba(job["table"])
+        np.savez(out / f"{name}.npz", **found)
         if job["export"]:
             found = classifier.export(out / f"{name}-export", data=job["table"])
             (out / f"{name}-export.json").write_text(json.dumps(found))

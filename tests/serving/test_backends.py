@@ -64,7 +64,8 @@ def _sample_jobs(folder: Path):
     for fusion in FUSIONS:
         model = keras_mm.MultimodalClassifier(preset="tiny", fusion=fusion, epochs=1, verbose=0)
         model.fit(train[:160], validation_split=0).save(folder / fusion)
-        yield fusion, {"model": str(folder / fusion), "table": table, "export": False}
+        job = {"model": str(folder / fusion), "table": table, "export": False}
+        yield fusion, {**job, "again": fusion == "bilinear"}
 
 
 def _real_jobs(folder: Path, minilm: str):
@@ -83,7 +84,7 @@ def _real_jobs(folder: Path, minilm: str):
         rows = _absolute(table[-100:], root / "data" / Path(name).parent)
         rows.to_csv(folder / f"{stem}.csv", index=False)
         table = str(folder / f"{stem}.csv")
-        yield stem, {"model": str(folder / stem), "table": table, "export": True}
+        yield stem, {"model": str(folder / stem), "table": table, "export": True, "again": False}
 
 
 def _absolute(table: pd.DataFrame, folder: Path) -> pd.DataFrame:
@@ -106,11 +107,10 @@ def test_probabilities_agree_across_backends(runs):
 
 
 def test_loading_again_gives_the_same_answers(runs):
-    folder, jobs = runs
+    folder, _ = runs
     for backend in BACKENDS:
-        for name in jobs:
-            found = saved(folder, backend, name)
-            np.testing.assert_allclose(found["again"], found["probabilities"], atol=1e-6)
+        found = saved(folder, backend, "bilinear")
+        np.testing.assert_allclose(found["again"], found["probabilities"], atol=1e-6)
 
 
 def test_one_seed_gives_one_result_on_a_backend(runs):
