@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -91,18 +91,27 @@ class Tokenizer:
         elif str(source) == "tiny_bert":
             from keras_mm.data.samples import sample_vocabulary
 
-            return cls(sample_vocabulary())
+            return cls._kept(sample_vocabulary())
         else:
             path = Path(source)
             found = from_path(path) if path.exists() else from_name(str(source))
-        return cls(found.tokens, **found.options)
+        return cls._kept(found.tokens, **found.options)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], folder: str | PathLike) -> Tokenizer:
         """The tokenizer that `get_config` and `save` described."""
         options = {"family": "bert", **config}
         found = read_files(Path(folder), options["family"], {})
-        return cls(found.tokens, **{**found.options, **options})
+        return cls._kept(found.tokens, **{**found.options, **options})
+
+    @classmethod
+    def _kept(cls, vocabulary: Any, *, merges: Sequence[str] = (), **options: Any) -> Tokenizer:
+        """The tokenizer from before where it is the same, with all that it has traced."""
+        kind: type = bytes
+        if not isinstance(vocabulary, bytes):
+            kind = dict if isinstance(vocabulary, Mapping) else list
+            vocabulary = tuple(vocabulary.items() if kind is dict else vocabulary)
+        return _tokenizer(kind, vocabulary, tuple(merges), tuple(sorted(options.items())))
 
     def get_config(self) -> dict:
         """The options without the vocabulary, JSON-serialisable."""
@@ -307,3 +316,8 @@ class Tokenizer:
     def _num_special(self, num_texts: int) -> int:
         between = (num_texts - 1) * len(self.family.separator or ())
         return len(self.family.start) + between + len(self.family.end)
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(kind: type, vocabulary: Any, merges: tuple, options: tuple) -> Tokenizer:
+    return Tokenizer(kind(vocabulary), merges=merges, **dict(options))

@@ -224,6 +224,19 @@ def test_hugging_face_folder(minilm, real):
     assert Tokenizer.load(real) is real
 
 
+def test_what_is_traced_serves_whoever_loads_the_same(tmp_path):
+    folder = write_folder(tmp_path / "a")
+    first = Tokenizer.load(folder)
+    first.pack((["a b"],), 8)
+    assert Tokenizer.load(write_folder(tmp_path / "b")) is first
+    first.save(tmp_path)
+    assert Tokenizer.from_config(first.get_config(), tmp_path) is first
+    cased = Tokenizer.from_config({"lowercase": False}, tmp_path)
+    assert cased is not first and not cased.lowercase
+    (folder / "vocab.txt").write_text("\n".join([*LETTERS, "new"]) + "\n", encoding="utf-8")
+    assert "new" in Tokenizer.load(folder).vocabulary and "new" not in first.vocabulary
+
+
 @pytest.mark.parametrize(
     ("configs", "lowercase", "strip"),
     [
