@@ -111,7 +111,9 @@ class Tokenizer:
         if not isinstance(vocabulary, bytes):
             kind = dict if isinstance(vocabulary, Mapping) else list
             vocabulary = tuple(vocabulary.items() if kind is dict else vocabulary)
-        return _tokenizer(kind, vocabulary, tuple(merges), tuple(sorted(options.items())))
+        parts = (kind, vocabulary, tuple(merges))
+        options = _tokenizer(*parts, tuple(sorted(options.items()))).get_config()
+        return _tokenizer(*parts, tuple(sorted(options.items())))
 
     def get_config(self) -> dict:
         """The options without the vocabulary, JSON-serialisable."""
