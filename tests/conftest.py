@@ -53,8 +53,23 @@ FAMILIES = (
 )
 
 
+# Minutes long, so that no process is left with one of them at the end.
+LONG = (
+    "tests/serving/test_backends.py",
+    "tests/test_notebooks.py",
+    "tests/test_docs.py",
+    "tests/test_fine_tuning.py",
+    "tests/test_families_end_to_end.py",
+    "tests/test_classifier.py",
+    "tests/test_fusions.py",
+    "tests/models/test_multimodal.py",
+)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leaves out, in a strict run, what another backend's run has checked."""
+    """Begins with the long files; in a strict run, leaves out what another backend's has checked."""
+    files = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: files.get(item.nodeid.split("::")[0], len(LONG)))
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if not STRICT or backend == "tensorflow":
         return
