@@ -67,7 +67,7 @@ LONG = (
 
 
 def pytest_collection_modifyitems(config, items):
-    """Begins with the long files; in a strict run, leaves out what another backend's has checked."""
+    """Begins with the long files; a strict run leaves out what another backend has checked."""
     files = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: files.get(item.nodeid.split("::")[0], len(LONG)))
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
