@@ -37,7 +37,8 @@ def main() -> None:
             flush=True,
         )
     without, with_dropout = falls.values()
-    print(f"falls by {with_dropout / without:.2f} of what it falls without modality dropout")
+    if without > 0:
+        print(f"falls by {with_dropout / without:.2f} of what it falls without modality dropout")
 
 
 def accuracies(table: FrozenTable, seed: int, **options) -> tuple[float, float]:

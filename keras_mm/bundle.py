@@ -142,18 +142,29 @@ def new_folder(folder: str | PathLike, *, overwrite: bool = False) -> Iterator[P
     Raises:
         FileExistsError: if `folder` is there and not empty, without `overwrite`.
     """
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     check_vacant(folder, overwrite=overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         yield temporary
+        if folder.exists() and _stays(folder):
+            for old in folder.iterdir():
+                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+            for new in temporary.iterdir():
+                shutil.move(new, folder / new.name)
+            return
         if folder.exists():
             shutil.rmtree(folder)
         temporary.chmod(0o755)
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _stays(folder: Path) -> bool:
+    """Whether a folder cannot be replaced: a mount point, or where this process works."""
+    return folder.is_mount() or folder in (Path.cwd(), *Path.cwd().parents)
 
 
 def check_vacant(folder: str | PathLike, *, overwrite: bool = False) -> None:
@@ -173,6 +184,10 @@ def _encoder(create, options: Mapping | None, weights, custom_objects):
     backbone = options["backbone"]
     if isinstance(backbone, Mapping):
         backbone = _rebuild(backbone, custom_objects)
+    elif isinstance(backbone, keras.Model) and options["trainable"]:
+        # The user's own stays as it is, for the next fit or another estimator.
+        network, backbone = backbone, keras.models.clone_model(backbone)
+        backbone.set_weights(network.get_weights())
     options = {**options, "backbone": backbone}
     if "image_size" in options:
         options["image_size"] = tuple(options["image_size"])

@@ -12,6 +12,7 @@ import tomllib
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras_mm
@@ -251,17 +252,18 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     frame = _load(options).predict_frame(options.data, image_dir=options.image_dir)
-    if options.json:
-        print(frame.reset_index(names="row").to_json(orient="records", force_ascii=False))
-    elif options.output:
+    if options.output:
         _write_csv(frame, options.output)
         print(f"{len(frame)} predictions in {options.output}", file=sys.stderr)
-    else:
+    if options.json:
+        print(frame.reset_index(names="row").to_json(orient="records", force_ascii=False))
+    elif not options.output:
         print(frame.to_csv(index_label="row"), end="")
     return 0
 
 
 def _write_csv(frame, path: str) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     part = f"{path}.part"
     frame.to_csv(part, index_label="row")
     os.replace(part, path)

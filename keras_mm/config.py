@@ -401,7 +401,7 @@ def find_problems(settings: Settings) -> list[str]:
     problems = _broken_rules(values, RunSettings)
     for name, table in tables.items():
         problems += _table_problems(name, table)
-    if not any("`training.stages" in problem for problem in problems):
+    if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(settings) + _frozen_lora(settings)
     return problems
 

@@ -2,10 +2,12 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from sklearn.base import clone
 
 import keras_mm
 from keras_mm.bundle import load_bundle
@@ -89,6 +91,20 @@ def test_an_output_that_is_not_empty_is_left_alone(fitted, tmp_path):
     assert (tmp_path / "model.json").is_file() and not (tmp_path / "mine.txt").exists()
 
 
+def test_an_empty_folder_that_has_to_stay_is_filled(fitted, tmp_path, monkeypatch):
+    working, target = tmp_path / "working", tmp_path / "target"
+    working.mkdir()
+    target.mkdir()
+    (tmp_path / "link").symlink_to(target)
+    monkeypatch.chdir(working)
+    inode = working.stat().st_ino
+    for folder in (".", tmp_path / "link"):
+        fitted.save(folder)
+        assert {"model.json", "model.weights.h5"} <= {p.name for p in Path(folder).iterdir()}
+    assert working.stat().st_ino == inode and (tmp_path / "link").is_symlink()
+    assert {p.name for p in tmp_path.iterdir()} == {"working", "target", "link"}
+
+
 def test_nothing_is_left_when_writing_fails(fitted, tmp_path, monkeypatch):
     def broken(path):
         raise OSError("disk full")
@@ -125,6 +141,19 @@ def own(sample, tmp_path_factory):
     folder = tmp_path_factory.mktemp("own") / "model"
     classifier.save(folder)
     return classifier, folder
+
+
+def test_a_backbone_of_the_users_own_is_copied(own, sample):
+    classifier, _ = own
+    mine = classifier.vision_backbone
+    before = [np.array(keras.ops.convert_to_numpy(w)) for w in mine.weights]
+    again = (
+        clone(classifier).set_params(vision_backbone=mine).fit(sample[0][:40], validation_split=0)
+    )
+    for weight, value in zip(mine.weights, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(weight), value)
+    for ours, theirs in zip(again.model_.weights, classifier.model_.weights, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (ours, theirs)))
 
 
 def test_layers_of_the_users_own_need_custom_objects(own, sample):

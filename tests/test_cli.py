@@ -81,8 +81,10 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     assert json.loads(out)["test"]["accuracy"] == metrics["test"]["accuracy"]
     assert (tmp_path / "report.html").stat().st_size > 1000
     status, out, _ = run(
-        capsys, "predict", "--model", trained / "model", "--data", files / "test.parquet", "--json"
-    )
+        capsys, "predict", "--model", trained / "model", "--data", files / "test.parquet", "--json",
+        "--output", tmp_path / "new" / "both.csv",
+    )  # fmt: skip
+    assert len(pd.read_csv(tmp_path / "new" / "both.csv")) == 30
     rows = json.loads(out)
     assert status == 0 and len(rows) == 30
     written = pd.read_csv(trained / "predictions.csv")
@@ -129,6 +131,9 @@ def test_splits_by_column(files, capsys, tmp_path, sample):
     arguments = ["train", "--data", tmp_path / "rows.parquet", "--preset", "tiny", "--dry-run"]
     status, out, _ = run(capsys, *arguments, "--split-column", "split", "--json")
     assert status == 0 and json.loads(out)["rows"] == {"train": 20, "val": 8, "test": 12}
+    test_data = ("--test-data", tmp_path / "rows.parquet")
+    status, _, err = run(capsys, *arguments, "--split-column", "split", *test_data)
+    assert status == 2 and "`split_column` says which rows" in err
     status, _, err = run(capsys, *arguments, "--split-column", "spilt")
     assert status == 2 and "Did you mean 'split'" in err
 

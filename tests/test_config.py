@@ -226,6 +226,14 @@ def test_presets_resolve_every_none(name):
     assert {resolved.vision_backbone, resolved.text_backbone} - {None} <= BACKBONES.keys()
 
 
+def test_a_misspelt_stage_is_told_whatever_else_is_set():
+    training = {"stages": [{"blokcs": 1}], "lora_rank": 4}
+    problems = find_problems(
+        Settings(preset="tiny", training=training, augmentation={"flip": True})
+    )
+    assert len(problems) == 1 and "Did you mean 'blocks'" in problems[0]
+
+
 def test_what_is_given_wins_over_the_preset():
     settings = Settings(
         preset="tiny", compare=False, image_size=7, epochs=np.int64(3), images="image",

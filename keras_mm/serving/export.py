@@ -18,6 +18,7 @@ import numpy as np
 from keras_mm.bundle import check_vacant, new_folder
 from keras_mm.data.image_files import read_file
 from keras_mm.data.images import open_image
+from keras_mm.data.labels import label_value
 from keras_mm.data.rows import Rows, read_rows
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.presets import unknown_name
@@ -117,14 +118,15 @@ def _run(command: list[str], doing: str, environment: dict | None = None) -> Non
 
 
 def _compare(answers: list[dict], expected: np.ndarray, classifier, num_rows: int) -> dict:
-    names = [str(value) for value in classifier.classes_[expected.argmax(axis=1)]]
+    classes = [str(label_value(value)) for value in classifier.classes_]
+    names = [classes[i] for i in expected.argmax(axis=1)]
     found = [np.asarray(answer["probabilities"]) for answer in answers]
     difference = max(float(np.abs(p - expected).max()) for p in found)
     wrong = {
         row
         for answer in answers
         for row, (mine, its) in enumerate(zip(names, answer["label"], strict=True))
-        if mine != str(its)
+        if mine != str(label_value(its))
     }
     if difference > TOLERANCE or wrong:
         raise ExportError(

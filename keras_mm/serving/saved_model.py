@@ -83,9 +83,16 @@ def _answer(model: keras.Model, inputs: dict, classes: list) -> dict:
     logits = tf.cast(model(inputs, training=False), tf.float32)
     if logits.shape[-1] == 1:
         logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
-    names = classes if len({type(c) for c in classes}) == 1 else [str(c) for c in classes]
-    label = tf.gather(tf.constant(names), tf.argmax(logits, axis=-1))
+    label = tf.gather(_class_names(classes), tf.argmax(logits, axis=-1))
     return {"probabilities": tf.nn.softmax(logits), "label": label}
+
+
+def _class_names(classes: list) -> tf.Tensor:
+    """Labels as one tensor: numbers as numbers, of mixed kinds as strings."""
+    kinds = {type(c) for c in classes}
+    if float in kinds and kinds <= {int, float}:
+        return tf.constant(classes, tf.float64)
+    return tf.constant(classes if len(kinds) == 1 else [str(c) for c in classes])
 
 
 if __name__ == "__main__":

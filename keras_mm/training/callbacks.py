@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from keras_mm.metrics.classification import classification_metrics
 from keras_mm.metrics.probabilities import probabilities
+from keras_mm.presets import unknown_name
 
 
 class EpochEvaluation(keras.callbacks.Callback):
@@ -64,6 +65,20 @@ class AveragedWeights(keras.callbacks.Callback):
         if self._weights is not None:
             for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
                 variable.assign(value)
+
+
+class MonitoredStopping(keras.callbacks.EarlyStopping):
+    """Early stopping that says so when there is nothing to watch."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """As Keras' own.
+
+        Raises:
+            ValueError: if no metric is called as `monitor` says.
+        """
+        if self.monitor not in logs:
+            raise ValueError(unknown_name("metric in `monitor`:", self.monitor, logs))
+        super().on_epoch_end(epoch, logs)
 
 
 def collect(model: keras.Model, dataset) -> tuple[np.ndarray, np.ndarray]:

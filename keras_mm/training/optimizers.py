@@ -32,11 +32,10 @@ def create_optimizer(
         name: `"adamw"`, `"adam"` or `"sgd"`.
         learning_rate: A number or a Keras schedule.
         rates: Variables (of pretrained encoders) and what the rate is multiplied by for each, > 0.
-            They get no weight decay: it is meant for weights that start from nothing.
         weight_decay: Decoupled weight decay, for `"adamw"` only.
         clipnorm: Largest global norm of the gradients.
         accumulation_steps: Batches averaged into one step.
-        ema_momentum: Keeps a moving average of the weights with this momentum, in [0, 1).
+        ema_momentum: Keeps a moving average of the weights with this momentum a step, in [0, 1).
 
     Raises:
         ValueError: for an unknown name.
@@ -48,10 +47,10 @@ def create_optimizer(
     if accumulation_steps > 1:
         options["gradient_accumulation_steps"] = accumulation_steps
     if ema_momentum is not None:
-        options.update(use_ema=True, ema_momentum=ema_momentum)
+        # Keras averages after every batch, also where a step takes several.
+        options.update(use_ema=True, ema_momentum=ema_momentum ** (1 / accumulation_steps))
     optimizer = kind(learning_rate, global_clipnorm=clipnorm, **options)
     if rates:
-        optimizer.exclude_from_weight_decay(var_list=[variable for variable, _ in rates])
         # By identity: two encoders may name their variables alike.
         optimizer.rates = {id(variable): factor for variable, factor in rates}
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

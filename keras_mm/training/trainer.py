@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,12 @@ from keras_mm.losses.class_weights import count_labels, resolve_class_weight
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import backbone_blocks
 from keras_mm.models.multimodal import backbones
-from keras_mm.training.callbacks import AveragedWeights, EpochEvaluation, ProgressBar
+from keras_mm.training.callbacks import (
+    AveragedWeights,
+    EpochEvaluation,
+    MonitoredStopping,
+    ProgressBar,
+)
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
 
@@ -57,9 +61,10 @@ class Trainer:
         early_stopping: Whether to stop when `monitor` no longer improves, and put the best weights
             back; needs validation data.
         monitor: A metric in the epoch's logs: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`, or
-            what a metric of your own is called there.
+            what a callback of your own adds to them.
         patience: Epochs without improvement, >= 1.
-        callbacks: Keras callbacks of your own; they see the `val_` metrics.
+        callbacks: Keras callbacks of your own; they see the `val_` metrics, and come before early
+            stopping.
         seed: Seed of everything random in training, >= 0.
         verbose: 0 is silent, 1 shows a bar and a line per epoch (on stderr).
 
@@ -140,8 +145,8 @@ class Trainer:
             validation = _as_dataset(validation_data, batch_size)
             known = classes if isinstance(self.loss, str) else None
             callbacks.append(EpochEvaluation(validation, loss, known))
-        callbacks += self._early_stopping(validation_data is not None)
-        callbacks += [*self.callbacks, *([ProgressBar()] if self.verbose else [])]
+        callbacks += [*self.callbacks, *self._early_stopping(validation_data is not None)]
+        callbacks += [ProgressBar()] if self.verbose else []
         self.model.compile(optimizer=self._optimizer(len(dataset)), loss=loss)
         # Built before the first step: TensorFlow would trace a step that makes variables twice.
         self.model.optimizer.build(self.model.trainable_variables)
@@ -182,7 +187,7 @@ class Trainer:
         if not self.early_stopping or (not validated and self.monitor.startswith("val_")):
             return []
         return [
-            keras.callbacks.EarlyStopping(
+            MonitoredStopping(
                 self.monitor,
                 patience=self.patience,
                 mode="min" if lower_is_better(self.monitor) else "max",
@@ -192,8 +197,13 @@ class Trainer:
 
     def _optimizer(self, steps_per_epoch: int):
         if not isinstance(self.optimizer, str):
+            if self.ema_momentum is not None and not self.optimizer.use_ema:
+                raise ValueError(
+                    "`ema_momentum` needs an optimizer made with use_ema=True, or one given by "
+                    f"name. Received: ema_momentum={self.ema_momentum}, {self.optimizer!r}"
+                )
             return self.optimizer
-        steps = math.ceil(steps_per_epoch * self.epochs / self.accumulation_steps)
+        steps = steps_per_epoch * self.epochs  # Keras counts batches, also those it accumulates
         rate = create_schedule(self.learning_rate, steps, warmup=self.warmup, decay=self.decay)
         return create_optimizer(
             self.optimizer,

@@ -99,6 +99,22 @@ def test_an_artefact_that_answers_otherwise_is_not_kept(classifier, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("classes", "answered"),
+    [
+        ([1, 1.5, 2], [1.0, 1.5, 2.0]),
+        ([0.1, 0.2], [0.1, 0.2]),
+        ([3, 5], [3, 5]),
+        (["a", 7], [b"a", b"7"]),
+        (["a", "b"], [b"a", b"b"]),
+    ],
+)
+def test_labels_are_answered_as_they_are(once, classes, answered):
+    from keras_mm.serving.saved_model import _class_names
+
+    assert _class_names(classes).numpy().tolist() == answered
+
+
 def test_bad_requests(classifier, tmp_path):
     with pytest.raises(ValueError, match="Did you mean 'tf_saved_model'"):
         classifier.export(tmp_path / "out", format="saved_model")

@@ -167,6 +167,36 @@ def test_accumulated_batches_are_one_large_batch():
         np.testing.assert_allclose(small, large, atol=1e-6)
 
 
+def test_accumulated_steps_decay_over_the_whole_run():
+    x, y = toy(64)
+    rates = []
+
+    class Rate(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            rates.append(float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)))
+
+    Trainer(
+        toy_model(), epochs=2, learning_rate=0.1, accumulation_steps=4, callbacks=[Rate()],
+        verbose=0,
+    ).fit((x, y), batch_size=8)  # fmt: skip
+    assert len(rates) == 16 and rates[7] == pytest.approx(0.05) and 0 < rates[-2] < 0.01
+
+
+def test_what_early_stopping_cannot_watch_is_told():
+    with pytest.raises(ValueError, match="'val_acc'. Did you mean 'val_accuracy'"):
+        Trainer(toy_model(), epochs=2, monitor="val_acc", verbose=0).fit(toy(), toy())
+
+
+def test_early_stopping_watches_what_a_callback_adds():
+    class Score(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            logs["val_score"] = -epoch
+
+    options = {"epochs": 9, "monitor": "val_score", "patience": 2, "callbacks": [Score()]}
+    history = Trainer(toy_model(), **options, verbose=0).fit(toy(), toy())
+    assert history["val_score"] == [0, -1, -2]
+
+
 def test_clipping_bounds_the_step():
     x, y = toy(32)
     model = toy_model()
@@ -194,5 +224,9 @@ def test_bad_requests():
         create_optimizer("adamww", 0.1)
     with pytest.raises(ValueError, match="`epochs` must be >= 1"):
         Trainer(toy_model(), epochs=0)
+    with pytest.raises(ValueError, match="use_ema=True"):
+        Trainer(toy_model(), optimizer=keras.optimizers.Adam(), ema_momentum=0.9, verbose=0).fit(
+            toy()
+        )
     with pytest.raises(ValueError, match="Did you mean 'cosine'"):
         create_schedule(0.1, 10, decay="cosin")
