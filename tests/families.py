@@ -1,6 +1,8 @@
 """Tiny networks and vocabularies of every KerasHub family, with all-different sizes."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import keras
@@ -8,6 +10,14 @@ import numpy as np
 
 WORDS = ["red", "blue", "left", "right", "the", "a", "up", "down", "café", "naïve"]
 POSITIONS = 23
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Models built inside have no weights, and are built in no time."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.backend.clear_session()  # or the next scope of all would initialise the weights of these
 
 
 def text_network(family: str, vocabulary_size: int = 61) -> keras.Model:

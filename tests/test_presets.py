@@ -1,19 +1,19 @@
 """The zoo: what it says about its networks is true of the networks."""
 
-import keras
 import pytest
 
 from keras_mm.config import Settings
 from keras_mm.models.backbones import text_backbone, vision_backbone
 from keras_mm.presets import Preset, get_preset, list_presets, unknown_name
 from keras_mm.zoo import BACKBONES
+from tests.families import shapes_only
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbone_has_as_many_weights_as_it_says(name):
     backbone = BACKBONES[name]
     size = backbone.image_size or ((224, 224) if backbone.family == "dinov2" else (64, 64))
-    with keras.StatelessScope(initialize_variables=False):  # shapes are enough, and quick
+    with shapes_only():
         models = []
         if backbone.modality in ("vision", "image_text"):
             models.append(vision_backbone(name, "random", size)[0])

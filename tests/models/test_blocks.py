@@ -13,7 +13,7 @@ from keras_mm.models.blocks import (
 from keras_mm.models.lora import enable_lora, merge_lora
 from keras_mm.models.towers import text_tower, vision_tower
 from keras_mm.models.vision_encoder import create_vision_encoder
-from tests.families import POSITIONS, randomise, text_network, vision_network
+from tests.families import POSITIONS, randomise, shapes_only, text_network, vision_network
 
 TEXT = ["bert", "distil_bert", "roberta", "xlm_roberta", "deberta_v3", "albert", "electra"]
 # Blocks at the sizes of tests/families.py; ALBERT shares its weights, in one group.
@@ -60,7 +60,7 @@ def test_blocks_of_towers(family):
     ],
 )
 def test_blocks_of_a_convolutional_network(create, count, first, last):
-    with keras.StatelessScope(initialize_variables=False):
+    with shapes_only():
         network = getattr(keras.applications, create)(
             weights=None, include_top=False, input_shape=(75, 75, 3)
         )

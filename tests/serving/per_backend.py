@@ -1,7 +1,8 @@
 """What one backend does, in a process of its own: python per_backend.py FOLDER.
 
 FOLDER holds `bundles.json`: saved models by name, each with the table to answer. For each it writes
-the probabilities; then it trains `tiny` twice from one seed, and saves and exports the result.
+the probabilities; then it trains `tiny` twice from one seed, and saves the result; it is
+exported where no other model is.
 """
 
 import json
@@ -25,7 +26,8 @@ def main(folder: Path) -> None:
     assert backend == os.environ["KERAS_BACKEND"]
     out = folder / backend
     out.mkdir()
-    for name, job in json.loads((folder / "bundles.json").read_text()).items():
+    jobs = json.loads((folder / "bundles.json").read_text())
+    for name, job in jobs.items():
         classifier = keras_mm.MultimodalClassifier.load(job["model"])
         found = {"probabilities": classifier.predict_proba(job["table"])}
         if job["again"]:
@@ -44,8 +46,9 @@ def main(folder: Path) -> None:
     rows = keras_mm.load_sample_data()[1][:40]
     np.savez(out / "trained.npz", same=same, probabilities=first.predict_proba(rows))
     first.save(out / "trained")
-    found = first.export(out / "trained-export", data=rows)
-    (out / "trained-export.json").write_text(json.dumps(found))
+    if not any(job["export"] for job in jobs.values()):
+        found = first.export(out / "trained-export", data=rows)
+        (out / "trained-export.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":
