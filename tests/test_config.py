@@ -231,7 +231,7 @@ def test_a_misspelt_stage_is_told_whatever_else_is_set():
     problems = find_problems(
         Settings(preset="tiny", training=training, augmentation={"flip": True})
     )
-    assert len(problems) == 1 and "Did you mean 'blocks'" in problems[0]
+    assert len(problems) == 1 and "Did you mean 'training.stages[0].blocks'" in problems[0]
 
 
 def test_what_is_given_wins_over_the_preset():

@@ -54,6 +54,9 @@ class Spoil(keras.callbacks.Callback):
         self.seen.append(dict(logs))
         if epoch == 1:
             self.best = weights(self.model)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
             self.model.set_weights([w + 5 for w in self.best])
 
 
