@@ -44,7 +44,7 @@ class FrozenTable:
     Args:
         options: Arguments of `add_arguments`.
         tokens: Whether token sequences are kept besides the pooled vectors, for fusions of tokens;
-            a single text is then packed, as `mmbt` asks for.
+            texts are then packed, as `mmbt` asks for.
     """
 
     def __init__(self, options: argparse.Namespace, *, tokens: bool = False):

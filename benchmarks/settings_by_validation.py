@@ -43,10 +43,8 @@ def main() -> None:
         found = np.array(
             [run(table, seed, sides=sides, **settings)[1] for seed in options.test_seeds]
         )
-        (accuracy, macro_f1), spread = (
-            found.mean(axis=0),
-            found.std(axis=0, ddof=min(1, len(found) - 1)),
-        )
+        accuracy, macro_f1 = found.mean(axis=0)
+        spread = found.std(axis=0, ddof=min(1, len(found) - 1))
         print(
             f"{name}, {len(found)} seeds, test: accuracy {accuracy:.4f} +- {spread[0]:.4f}, "
             f"macro-F1 {macro_f1:.4f} +- {spread[1]:.4f}; each: {found.round(4).tolist()}"

@@ -139,6 +139,9 @@ def read_spec(folder: str | PathLike) -> dict:
 def new_folder(folder: str | PathLike, *, overwrite: bool = False) -> Iterator[Path]:
     """A temporary folder that becomes `folder` when all went well, and vanishes otherwise.
 
+    A folder that cannot be replaced (a mount point, the working folder) is filled instead, file by
+    file.
+
     Raises:
         FileExistsError: if `folder` is there and not empty, without `overwrite`.
     """
@@ -150,7 +153,10 @@ def new_folder(folder: str | PathLike, *, overwrite: bool = False) -> Iterator[P
         yield temporary
         if folder.exists() and _stays(folder):
             for old in folder.iterdir():
-                shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
+                if old.is_dir() and not old.is_symlink():
+                    shutil.rmtree(old)
+                else:
+                    old.unlink()
             for new in temporary.iterdir():
                 shutil.move(new, folder / new.name)
             return

@@ -401,6 +401,7 @@ def find_problems(settings: Settings) -> list[str]:
     problems = _broken_rules(values, RunSettings)
     for name, table in tables.items():
         problems += _table_problems(name, table)
+    problems += _two_splits(values)
     if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(settings) + _frozen_lora(settings)
     return problems
@@ -420,6 +421,17 @@ def _table_problems(name: str, table: Any) -> list[str]:
     if table is None:
         return []
     return [f"`{name}` must be a keras_mm.{kind.__name__} or a dict. Received: {table!r}"]
+
+
+def _two_splits(values: Mapping) -> list[str]:
+    """The problem with a run's column of parts beside tables of their own."""
+    tables = [name for name in ("validation_data", "test_data") if values.get(name)]
+    if not values.get("split_column") or not tables:
+        return []
+    return [
+        "`split_column` says which rows are for validation and test; give it without "
+        "`validation_data` and `test_data`, or leave it out"
+    ]
 
 
 def _frozen_augmentation(settings: Settings) -> list[str]:

@@ -115,13 +115,6 @@ class _Prepared:
 def _prepared(settings: RunSettings) -> tuple[RunSettings, _Prepared]:
     """Settings with their columns, and the parts `train`, `test` and, where asked for, `val`."""
     given = {}
-    if settings.split_column and (settings.validation_data or settings.test_data):
-        raise ConfigError(
-            [
-                "`split_column` says which rows are for validation and test; give it without "
-                "`validation_data` and `test_data`, or leave it out"
-            ]
-        )
     if settings.data is None:
         table, given["test"] = load_sample_data()
     else:

@@ -136,4 +136,6 @@ def fitted(sample):
     """A small classifier, trained for one epoch on a few rows."""
     import keras_mm
 
-    return keras_mm.MultimodalClassifier(preset="tiny", epochs=1, verbose=0).fit(sample[0][:120])
+    model = keras_mm.MultimodalClassifier(preset="tiny", epochs=1, verbose=0)
+    # Whole batches of 32: JAX compiles a step once for each size of batch.
+    return model.fit(sample[0][:128], validation_split=0.25)

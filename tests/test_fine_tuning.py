@@ -36,7 +36,8 @@ class Watch(keras.callbacks.Callback):
 
 
 def classifier(**options):
-    options = {"epochs": 1, "verbose": 0, **options}
+    # Row counts here are multiples of 16: JAX compiles a step once for each size of batch.
+    options = {"epochs": 1, "batch_size": 16, "verbose": 0, **options}
     return keras_mm.MultimodalClassifier(**COLUMNS, preset="tiny", **options)
 
 
@@ -237,19 +238,19 @@ class Exhausted(keras.callbacks.Callback):
 
 def test_batches_are_halved_where_memory_runs_out(sample, caplog):
     rows = sample[0][:64]
-    frozen = {"vision_trainable": False, "text_trainable": False}
+    options = {"vision_trainable": False}
     failing = Exhausted(8)
-    found = classifier(batch_size=32, training={"auto_find_batch_size": True}, **frozen).fit(
-        rows, validation_split=0, callbacks=[failing]
-    )
+    found = classifier(
+        batch_size=32, training={"auto_find_batch_size": True}, **options
+    ).fit(rows, validation_split=0, callbacks=[failing])  # fmt: skip
     assert failing.steps == [2, 4] and "batches of 16; going on with 8" in caplog.text
     assert found.get_params()["batch_size"] == 32 and found._settings_.batch_size == 8
     # The same as with these batches from the first: nothing of the failed steps is left.
-    plain = classifier(batch_size=8, **frozen).fit(rows, validation_split=0)
+    plain = classifier(batch_size=8, **options).fit(rows, validation_split=0)
     for a, b in zip(found.model_.get_weights(), plain.model_.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
-        classifier(batch_size=32, **frozen).fit(rows, validation_split=0, callbacks=[Exhausted(8)])
+        classifier(batch_size=32, **options).fit(rows, validation_split=0, callbacks=[Exhausted(8)])
 
 
 def test_other_errors_are_not_taken_for_memory(sample):

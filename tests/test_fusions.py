@@ -32,7 +32,7 @@ def fitted(sample, fusion, **options):
     model = keras_mm.MultimodalClassifier(
         **COLUMNS, preset="tiny", fusion=fusion, epochs=1, verbose=0, **options
     )
-    return model.fit(sample[0][:64])
+    return model.fit(sample[0][:64], validation_split=0.5)
 
 
 @pytest.mark.parametrize("name", ["cross_attention", "mmbt"])

@@ -61,6 +61,12 @@ def randomise(model) -> None:
 
 
 def logits_of(model, inputs) -> np.ndarray:
+    """As compiled: JAX would compile each operation of a plain call by itself."""
+    return np.asarray(model.predict_on_batch(inputs))
+
+
+def called(model, inputs) -> np.ndarray:
+    """By a plain call, operation by operation: to the last bits the same in any model."""
     tensors = {name: keras.ops.convert_to_tensor(value) for name, value in inputs.items()}
     return keras.ops.convert_to_numpy(model(tensors, training=False))
 

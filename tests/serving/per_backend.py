@@ -1,8 +1,8 @@
 """What one backend does, in a process of its own: python per_backend.py FOLDER.
 
 FOLDER holds `bundles.json`: saved models by name, each with the table to answer. For each it writes
-the probabilities; then it trains `tiny` twice from one seed, and saves the result; it is
-exported where no other model is.
+the probabilities. Then it trains `tiny` twice from one seed and saves the result, which is exported
+where no other model is.
 """
 
 import json
@@ -18,7 +18,7 @@ import keras_mm
 
 def train():
     classifier = keras_mm.MultimodalClassifier(preset="tiny", epochs=1, seed=5, verbose=0)
-    return classifier.fit(keras_mm.load_sample_data()[0][:160])
+    return classifier.fit(keras_mm.load_sample_data()[0][:160], validation_split=0)
 
 
 def main(folder: Path) -> None:
