@@ -1,17 +1,19 @@
 """Pooled out-of-fold results of the estimator on a table, beside the majority class.
 
     python benchmarks/cross_validation.py TABLE.csv --labels label [--groups image] \
-        [--images a,b] [--texts a,b] [--set preset=mobilenet_v2_minilm] ...
+        [--images a,b] [--texts a,b] [--config FILE.toml] [--set preset=mobilenet_v2_minilm] ...
 
 Prints accuracy and macro-F1 over all rows, each predicted by the fold that did not see it.
 """
 
 import argparse
+import time
 import tomllib
 
 import numpy as np
 
 import keras_mm
+from keras_mm.config import read_toml
 from keras_mm.metrics.classification import classification_metrics, majority_baseline
 
 
@@ -24,9 +26,10 @@ def main() -> None:
     parser.add_argument("--texts", default="")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--config", help="settings as TOML; --set goes before them")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
-    keywords = {}
+    keywords = read_toml(options.config) if options.config else {}
     for item in options.set:
         name, _, text = item.partition("=")
         try:
@@ -50,12 +53,15 @@ def main() -> None:
         table, options.labels, num_folds=options.folds, groups=options.groups, seed=options.seed
     )
     for number, (train, test) in enumerate(folds, 1):
+        begun = time.perf_counter()
         model = keras_mm.MultimodalClassifier(**keywords, classes=classes)
         model.fit(train, groups=options.groups)
         rows = [position[index] for index in test.index]
         found[rows] = model.predict_proba(test)
         right = np.mean(found[rows].argmax(axis=1) == labels[rows])
-        print(f"fold {number}: accuracy {right:.4f} on {len(rows)} rows", flush=True)
+        seconds = time.perf_counter() - begun
+        told = f"accuracy {right:.4f} on {len(rows)} rows, {seconds:.0f} s"
+        print(f"fold {number}: {told}", flush=True)
     metrics = classification_metrics(labels, found, classes)
     majority = majority_baseline(labels, labels, classes)
     low, high = metrics["accuracy_interval"]

@@ -31,7 +31,7 @@ def vit(tmp_path_factory):
 
 def fit(sample, **options):
     classifier = keras_mm.MultimodalClassifier(
-        images=["image_1"], preset="tiny", compare=False, epochs=1, verbose=0,
+        images=["image_1"], preset="tiny", compare=False, epochs=1, batch_size=16, verbose=0,
         text_weights="pretrained", sequence_length=19, **options,
     )  # fmt: skip
     return classifier.fit(sample[0][:48], validation_split=0)
@@ -75,7 +75,7 @@ def test_sentence_pieces_of_a_hugging_face_folder(sample, tmp_path):
     write_text_folder(tmp_path / "folder", "xlm-roberta", 67)
     classifier = fit(
         sample, texts=["text_1", "text_2"], text_backbone=str(tmp_path / "folder"),
-        text_pairing="separate", text_pooling="mean", text_trainable=False,
+        text_pairing="separate", text_pooling="mean", text_trainable=False, vision_trainable=False,
     )  # fmt: skip
     wanted = classifier.predict_proba(sample[1][:9])
     classifier.save(tmp_path / "model")
@@ -106,7 +106,7 @@ def test_two_towers_of_one_network(sample, tmp_path):
     keras_hub.models.SigLIPTokenizer(sentence_piece("siglip")).save_to_preset(folder)
     classifier = keras_mm.MultimodalClassifier(
         images=["image_1", "image_2"], texts=["text_1", "text_2"], preset="siglip2_base", epochs=1,
-        verbose=0, vision_backbone=folder, text_backbone=folder, image_size=28,
+        batch_size=16, verbose=0, vision_backbone=folder, text_backbone=folder, image_size=28,
         sequence_length=POSITIONS,
     )  # fmt: skip
     classifier.fit(sample[0][:48], validation_split=0)

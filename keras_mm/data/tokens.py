@@ -190,7 +190,7 @@ class Tokenizer:
                 except tf.errors.NotFoundError:
                     # Seeding TensorFlow drops its cached kernels, and SentencePiece's model with
                     # the kernel that owns it.
-                    del self.layer
+                    del self.layer, self._cut
                     self._functions.clear()
                     chunk = self._function(len(texts), sequence_length, text_pairing)(columns)
                 chunks.append(chunk)
@@ -255,7 +255,16 @@ class Tokenizer:
             tokens = self.layer.get_vocabulary()
         return {token: i for i, token in enumerate(tokens)}
 
-    def _cut(self, text: Any) -> Any:
+    @cached_property
+    def _cut(self) -> Any:
+        """`_ids`, traced once for all texts and lengths: byte pairs take seconds."""
+        import tensorflow as tf
+
+        return tf.function(
+            self._ids, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
+        )
+
+    def _ids(self, text: Any) -> Any:
         """Ragged ids of a string tensor, none of them special."""
         import tensorflow as tf
 

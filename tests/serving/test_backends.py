@@ -61,8 +61,11 @@ def _sample_jobs(folder: Path):
     rows["image_1"] = rows["image_1"].astype(object)
     rows.iloc[:9, rows.columns.get_loc("image_1")] = None
     rows.to_parquet(table)
+    frozen = {"vision_trainable": False, "text_trainable": False}
     for fusion in FUSIONS:
-        model = keras_mm.MultimodalClassifier(preset="tiny", fusion=fusion, epochs=1, verbose=0)
+        model = keras_mm.MultimodalClassifier(
+            preset="tiny", fusion=fusion, epochs=1, verbose=0, **frozen
+        )
         model.fit(train[:160], validation_split=0).save(folder / fusion)
         job = {"model": str(folder / fusion), "table": table, "export": False}
         yield fusion, {**job, "again": fusion == "bilinear"}
