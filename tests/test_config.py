@@ -168,6 +168,13 @@ def test_a_frozen_vision_encoder_cannot_be_augmented(augmentation):
     assert len(find_problems(several)) == 3  # told with the others
 
 
+def test_a_column_of_parts_stands_alone():
+    for name in ("validation_data", "test_data"):
+        problems = find_problems(RunSettings(split_column="part", epochs=0, **{name: "rows.csv"}))
+        assert len(problems) == 2 and any(p.startswith("`split_column` says") for p in problems)
+    assert find_problems(RunSettings(split_column="part")) == []
+
+
 def test_all_problems_at_once_with_the_nearest_names():
     values = {
         "epochs": True,
