@@ -425,8 +425,8 @@ def _table_problems(name: str, table: Any) -> list[str]:
 
 def _two_splits(values: Mapping) -> list[str]:
     """The problem with a run's column of parts beside tables of their own."""
-    tables = [name for name in ("validation_data", "test_data") if values.get(name)]
-    if not values.get("split_column") or not tables:
+    tables = values.get("validation_data") or values.get("test_data")
+    if not (values.get("split_column") and tables):
         return []
     return [
         "`split_column` says which rows are for validation and test; give it without "
