@@ -320,6 +320,8 @@ _FUSION = (
     ),
 )
 
+_CHOICES = {"preset": tuple(list_presets()), "fusion": FUSIONS}  # where the nearest is offered
+
 _RULES: dict[str, tuple[str, Callable]] = {
     "images": ("column names", _names),
     "texts": ("at most two column names", lambda v: _names(v) and len(as_names(v)) <= 2),
@@ -486,8 +488,8 @@ def _broken_rules(values: Mapping, kind: type, prefix: str = "") -> list[str]:
         words, test = _RULES[prefix + name]
         if value is None and name in optional:
             continue
-        if name == "preset" and isinstance(value, str) and not test(value):
-            problems.append(unknown_name("preset", value, list_presets()))
+        if name in _CHOICES and isinstance(value, str) and not test(value):
+            problems.append(unknown_name(name, value, _CHOICES[name]))
         elif not test(value):
             problems.append(f"`{prefix}{name}` must be {words}. Received: {value!r}")
     return problems

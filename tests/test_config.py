@@ -132,7 +132,7 @@ def test_rule(name):
         assert find_problems(with_value(name, value)) == [], value
     for value in refused:
         (problem,) = find_problems(with_value(name, value))
-        if name == "preset" and isinstance(value, str):
+        if name in ("preset", "fusion") and isinstance(value, str):
             assert repr(value) in problem
         else:
             assert problem.startswith(f"`{name}` must be ") and problem.endswith(f": {value!r}")
@@ -180,7 +180,9 @@ def test_all_problems_at_once_with_the_nearest_names():
         "epochs": True,
         "optimiser": "adam",
         "preset": "tinny",
+        "fusion": "billinear",
         "patience": 3,
+        "rotation": 10,
         "loss": "focl",
         "training": {"gama": 2, "clipnorm": 0},
         "augmentation": {"crop": 1, "zoom": 0.1},
@@ -191,8 +193,10 @@ def test_all_problems_at_once_with_the_nearest_names():
     assert error.value.problems == [
         "Unknown setting 'optimiser'. Did you mean 'optimizer'?",
         "Unknown setting 'patience'. Did you mean 'training.patience'?",
+        "Unknown setting 'rotation'. Did you mean 'augmentation.rotation'?",
         "Unknown setting 'same_colour'. Did you mean 'augmentation.same_colour'?",
         "Unknown preset 'tinny'. Did you mean 'tiny'?",
+        "Unknown fusion 'billinear'. Did you mean 'bilinear'?",
         "`loss` must be one of 'cross_entropy', 'focal', 'logit_adjusted'. Received: 'focl'",
         "`epochs` must be an integer >= 1. Received: True",
         "Unknown setting 'training.gama'. Did you mean 'training.gamma'?",
@@ -200,7 +204,7 @@ def test_all_problems_at_once_with_the_nearest_names():
         "Unknown setting 'augmentation.zoom'. Did you mean 'augmentation.crop'?",
         "`augmentation.crop` must be a number in [0, 1). Received: 1",
     ]
-    assert str(error.value).startswith("10 problems in the config file:\n  - Unknown setting")
+    assert str(error.value).startswith("12 problems in the config file:\n  - Unknown setting")
     with pytest.raises(ConfigError, match="1 problem in the settings:\n  - `epochs`"):
         Settings(epochs=0).resolved()
 
