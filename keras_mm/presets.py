@@ -194,7 +194,9 @@ def get_preset(name: str) -> Preset:
 
 def unknown_name(what: str, name: object, known) -> str:
     """The sentence that says `name` is none of `known`: the nearest one, else all of them."""
-    nearest = [key for key in known if key.endswith(f".{name}")]  # right, but for its table
-    nearest = nearest or get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    # A setting without its table, or the beginning of a name; else what is spelt most alike.
+    said = str(name)
+    nearest = [key for key in known if key.endswith(f".{said}") or (said and key.startswith(said))]
+    nearest = nearest or get_close_matches(said, list(known), n=1, cutoff=0.5)
     hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(map(repr, known))}."
     return f"Unknown {what} {name!r}. {hint}"

@@ -83,6 +83,7 @@ def test_list_presets_is_a_copy():
     [
         ("tinny", "Unknown preset 'tinny'. Did you mean 'tiny'"),
         ("resnet50_bert", "Did you mean 'resnet50v2_bert_base'"),
+        ("dino", "Did you mean 'dinov2_bge_m3'"),
         ("zzz", "Known: 'tiny', 'mobilenet_v2_minilm'"),
         (None, "Unknown preset None"),
         (["tiny"], "Unknown preset"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -143,12 +145,21 @@ def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> 
             f"Received: {str(weights)!r}"
         )
     try:
-        model.load_weights(weights)
+        with warnings.catch_warnings():
+            # What stays without weights is an error, below.
+            warnings.filterwarnings("ignore", message="Skipping nested container")
+            model.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
-            f"`{keyword}`={str(weights)!r} does not fit {model.name!r}: {error}"
+            f"`{keyword}`={str(weights)!r} does not fit {model.name!r}: {_in_short(error)}"
         ) from error
     return model
+
+
+def _in_short(error: Exception) -> str:
+    """The message of a failed `load_weights`, without the values of the weights."""
+    message = re.sub(r"\.? (Target variable: |List of objects ).*", "", " ".join(str(error).split()))
+    return message[:400]
 
 
 def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Model:

@@ -118,6 +118,18 @@ def test_a_weights_file_that_does_not_fit(tmp_path):
         create_vision_encoder("tiny_cnn", weights=path, image_size=(64, 64))
 
 
+@pytest.mark.filterwarnings("error:Skipping")
+def test_weights_of_other_shapes_are_told_in_short(tmp_path):
+    path = tmp_path / "other.weights.h5"
+    x = inputs = keras.Input((8, 8, 3))
+    for number in (1, 2):
+        x = keras.layers.Conv2D(5, 3, padding="same", name=f"block_{number}_conv")(x)
+    keras.Model(inputs, x).save_weights(path)
+    with pytest.raises(ValueError, match="does not fit 'tiny_cnn'.*block_") as error:
+        create_vision_encoder("tiny_cnn", weights=path, image_size=(64, 64))
+    assert len(str(error.value)) < 600 and "\n" not in str(error.value)
+
+
 def test_a_failed_download_says_what_to_do(monkeypatch):
     import keras_hub
 
