@@ -158,7 +158,8 @@ def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> 
 
 def _in_short(error: Exception) -> str:
     """The message of a failed `load_weights`, without the values of the weights."""
-    message = re.sub(r"\.? (Target variable: |List of objects ).*", "", " ".join(str(error).split()))
+    message = " ".join(str(error).split())
+    message = re.sub(r"\.? (Target variable: |List of objects ).*", "", message)
     return message[:400]
 
 
