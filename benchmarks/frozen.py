@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vision-weights", default="pretrained")
     parser.add_argument("--text-weights", default="pretrained")
     parser.add_argument("--sequence-length", type=int, default=64)
+    parser.add_argument("--image-size", type=int, default=128, help="side in pixels")
 
 
 class FrozenTable:
@@ -60,7 +61,7 @@ class FrozenTable:
         pairing = preset.text_pairing if len(options.texts) > 1 and not tokens else "packed"
         local = options.text_weights != "pretrained"
         preprocessor = Preprocessor(
-            image_size=preset.image_size,
+            image_size=(options.image_size, options.image_size),
             num_images=len(options.images),
             tokenizer=options.text_weights if local else preset.text_backbone,
             sequence_length=options.sequence_length,
@@ -71,7 +72,7 @@ class FrozenTable:
             "vision": keras_mm.create_vision_encoder(
                 preset.vision_backbone,
                 weights=options.vision_weights,
-                image_size=preset.image_size,
+                image_size=(options.image_size, options.image_size),
                 num_images=len(options.images),
             ),
             "text": keras_mm.create_text_encoder(

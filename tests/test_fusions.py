@@ -80,7 +80,15 @@ def test_a_fusion_of_tokens_is_exported(sample, tmp_path):
     assert found["labels_equal"] and found["max_difference"] <= 1e-4
 
 
-@pytest.mark.parametrize("fusion", ["gatd", {"name": "gatd"}, {"num_heads": 2}, 3])
-def test_wrong_fusions_are_told_before_any_work(sample, fusion):
-    with pytest.raises(ConfigError, match="`fusion` must be one of 'concat'"):
+@pytest.mark.parametrize(
+    "fusion, message",
+    [
+        ("gatd", "Did you mean 'gated'"),
+        ({"name": "gatd"}, "`fusion` must be one of 'concat'"),
+        ({"num_heads": 2}, "`fusion` must be one of 'concat'"),
+        (3, "`fusion` must be one of 'concat'"),
+    ],
+)
+def test_wrong_fusions_are_told_before_any_work(sample, fusion, message):
+    with pytest.raises(ConfigError, match=message):
         fitted(sample, fusion)
