@@ -68,15 +68,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label, or a list in
             class order.
         classes: Label names in a fixed order; by default the training labels, sorted.
-        modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
-            of a row, so that neither side is left unlearned.
+        modality_dropout: Probability, in [0, 1), with which training hides all images of a row, and
+            with which all its texts, but never both; so that neither side is left unlearned.
         augmentation: How training changes the images at random: a `keras_mm.Augmentation` or a
             dict of its fields. Needs `vision_trainable=True`.
         epochs: Most epochs.
         batch_size: Rows of a batch.
         learning_rate: Peak learning rate of the trunk.
         encoder_learning_rate: Peak learning rate of trainable encoders; or a dict by side,
-            `"vision"` and `"text"`.
+            `"vision"` and `"text"`, where a side left out has the preset's.
         optimizer: `"adamw"`, `"adam"` or `"sgd"`.
         early_stopping: Whether to stop when validation no longer improves; the best weights are
             put back.
@@ -101,6 +101,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         >>> classifier.fit(train[:90]).predict(test[:2]).shape
         (2,)
     """
+
+    # Backbones of the user's own that a loaded classifier cannot begin anew with.
+    _own_networks: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -328,6 +331,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         classifier.model_, classifier.preprocessor_ = model, preprocessor
         classifier.history_, classifier.train_counts_ = spec["history"], spec["train_counts"]
         classifier._set_classes(spec["heads"]["label"]["classes"])
+        classifier._own_networks = tuple(
+            f"{side}_backbone"
+            for side in ("vision", "text")
+            if isinstance((spec[f"{side}_encoder"] or {}).get("backbone"), Mapping)
+            and settings[f"{side}_backbone"] is None
+        )
         return classifier
 
     def export(
@@ -370,6 +379,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
 
     def _settings(self) -> Settings:
+        for name in self._own_networks:
+            if getattr(self, name) is None:
+                raise ValueError(
+                    f"this classifier was trained with a keras.Model of your own as `{name}`, and "
+                    "a saved model holds it as it was trained. To train anew, give it again: "
+                    f"set_params({name}=...)."
+                )
         return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
 
     def _rows(self, data, image_dir, on_error="raise", *, labelled=False) -> Rows:
@@ -394,7 +410,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._set_classes(classes)
         self.skipped_ = rows.skipped
         weight = resolve_class_weight(
-            settings.class_weight, rows.labels, list(self.classes_), beta=training.beta
+            settings.class_weight,
+            rows.labels,
+            [label_value(name) for name in self.classes_],
+            beta=training.beta,
         )
         keras.utils.set_random_seed(settings.seed)
         self.preprocessor_ = _preprocessor(settings)
@@ -508,14 +527,19 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _spec(self) -> dict:
         # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
-        settings = {**asdict(replace(self._settings_, fusion=None)), "classes": None}
+        settings = asdict(replace(self._settings_, fusion=None))
+        if settings["classes"] is not None:
+            settings["classes"] = [label_value(name) for name in self.classes_]
+        spec = self._model_spec()
+        # The preset's wish, where there was no pair, would be an error of the next training.
+        settings["compare"] = spec["trunk"]["compare"]
         for side in ("vision", "text"):
             # Where the weights came from says nothing about where they are now.
             settings[f"{side}_weights"] = None
             if not isinstance(settings[f"{side}_backbone"], str):
                 settings[f"{side}_backbone"] = None
         return {
-            **self._model_spec(),
+            **spec,
             "settings": _plain(settings),
             "history": self.history_,
             "train_counts": self.train_counts_,

@@ -189,7 +189,12 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
     for flag in _FLAGS:
         name = flag[2:].replace("-", "_")
         text = getattr(options, name, None)
-        if text is not None:
+        if text is None:
+            continue
+        table = values.get(name)
+        if name == "fusion" and isinstance(table, dict) and "name" not in table:
+            table["name"] = text  # --fusion X --set fusion.num_heads=2
+        else:
             values[name] = _flag_value(name, text)
     if "data" not in values:
         values.setdefault("preset", "tiny")

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from keras_mm.augmentation import RULES as AUGMENTATION_RULES
 from keras_mm.augmentation import Augmentation, as_augmentation
-from keras_mm.fine_tuning import RATE_RULE, SIDES, as_stages, stages_problems
+from keras_mm.fine_tuning import RATE_RULE, SIDES, as_stages, fill_sides, stages_problems
 from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
 
 LOSSES = ("cross_entropy", "focal", "logit_adjusted")
@@ -178,6 +178,10 @@ class Settings:
             if name not in ("name", "description", "training") and getattr(self, name) is None
         }
         values["training"] = _resolved_training(self.training, preset.training)
+        if self.encoder_learning_rate is not None:
+            values["encoder_learning_rate"] = fill_sides(
+                self.encoder_learning_rate, preset.encoder_learning_rate
+            )
         return _canonical(replace(self, **values))
 
 

@@ -34,6 +34,14 @@ def by_side(value: Any, test: Callable[[Any], bool]) -> bool:
     return test(value)
 
 
+def fill_sides(value: Any, default: Any) -> Any:
+    """`value`, with `default`'s for the sides that it leaves out, where it is a dict by side."""
+    if not isinstance(value, Mapping) or default is None:
+        return value
+    missing = default if isinstance(default, Mapping) else dict.fromkeys(SIDES, default)
+    return {**missing, **value}
+
+
 _RATE_WORDS = "a number > 0, or a dict of them by side ('vision', 'text')"
 
 # Field -> (what is allowed, in words; the test). `None` is allowed where it is the default.
@@ -62,8 +70,8 @@ class Stage:
             dict of these by side, `{"vision": 2, "text": "all"}`, where a side left out is 0.
         epochs: Most epochs, >= 1; `None` is the run's.
         learning_rate: Peak rate of the trunk, > 0; `None` is the run's.
-        encoder_learning_rate: Peak rate of the encoders, > 0, or a dict by side; `None` is the
-            run's.
+        encoder_learning_rate: Peak rate of the encoders, > 0, or a dict by side; `None`, and a
+            side left out, is the run's.
 
     Raises:
         ValueError: for a value outside its range.

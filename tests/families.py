@@ -61,12 +61,12 @@ def vision_network(family: str) -> keras.Model:
         return text_network(family)
     if family == "vit":
         return models.ViTBackbone(
-            image_shape=(28, 28, 3), patch_size=7, num_layers=1, num_heads=2, hidden_dim=6,
+            image_shape=(28, 28, 3), patch_size=7, num_layers=2, num_heads=2, hidden_dim=6,
             mlp_dim=5,
         )  # fmt: skip
     if family == "dinov2":
         return models.DINOV2Backbone(
-            patch_size=7, num_layers=1, hidden_dim=6, num_heads=2, intermediate_dim=5,
+            patch_size=7, num_layers=2, hidden_dim=6, num_heads=2, intermediate_dim=5,
             num_register_tokens=3, image_shape=(28, 28, 3), position_embedding_shape=(35, 35),
         )  # fmt: skip
     if family == "resnet_v2":

@@ -166,6 +166,15 @@ def test_layers_of_the_users_own_need_custom_objects(own, sample):
     )
 
 
+def test_a_loaded_classifier_does_not_train_another_network_unasked(own, sample):
+    folder, few = own[1], sample[0][:40]
+    loaded = keras_mm.MultimodalClassifier.load(folder, custom_objects={"Doubled": Doubled})
+    with pytest.raises(ValueError, match=r"set_params\(vision_backbone="):
+        loaded.fit(few, validation_split=0)
+    loaded.set_params(vision_backbone=own_backbone()).fit(few, validation_split=0)
+    assert any("conv2d" in v.path for v in loaded.model_.weights)
+
+
 def test_nothing_in_a_bundle_is_executed(own, tmp_path):
     marker = tmp_path / "executed"
 

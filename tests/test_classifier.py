@@ -30,6 +30,12 @@ def test_labels_come_back_as_given(fitted, text_classifier, sample):
     assert text_classifier.predict(sample[1][:2]).dtype.kind == "i"
 
 
+def test_the_order_of_classes_outlives_a_save(text_classifier, tmp_path):
+    text_classifier.save(tmp_path / "model")
+    loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model")
+    assert loaded.get_params()["classes"] == [13, 12, 7] == loaded.classes_.tolist()
+
+
 def test_probabilities(fitted, sample):
     rows = sample[1][:37]
     found = fitted.predict_proba(rows)

@@ -237,3 +237,13 @@ def test_flags_win_over_set_and_config(tmp_path):
     assert settings.epochs == 5 and settings.seed == 4 and list(settings.texts) == ["a", "b"]
     assert (settings.training.gamma, settings.training.clipnorm) == (1, 0.5)
     assert settings.augmentation == Augmentation(flip=True, crop=0.2)
+
+
+def test_a_fusion_by_flag_and_its_arguments_by_set(tmp_path):
+    (tmp_path / "c.toml").write_text('[fusion]\nname = "bilinear"\nrank = 3\n')
+    parse = cli._parser().parse_args
+    flags = ["train", "--fusion", "cross_attention"]
+    options = parse([*flags, "--set", "fusion.num_heads=2"])
+    assert cli.run_settings(options).fusion == {"name": "cross_attention", "num_heads": 2}
+    options = parse([*flags, "--config", str(tmp_path / "c.toml")])
+    assert cli.run_settings(options).fusion == "cross_attention"

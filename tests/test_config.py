@@ -18,7 +18,7 @@ from keras_mm.config import (
     settings_from,
     to_toml,
 )
-from keras_mm.fine_tuning import Stage
+from keras_mm.fine_tuning import Stage, fill_sides
 from keras_mm.presets import list_presets
 from keras_mm.zoo import BACKBONES
 
@@ -235,6 +235,14 @@ def test_presets_resolve_every_none(name):
     assert find_problems(resolved) == []
     assert resolved.resolved() == resolved
     assert {resolved.vision_backbone, resolved.text_backbone} - {None} <= BACKBONES.keys()
+
+
+def test_a_rate_of_one_side_leaves_the_other_s():
+    resolved = Settings(preset="tiny", encoder_learning_rate={"text": 3e-6}).resolved()
+    assert resolved.encoder_learning_rate == {"vision": 5e-4, "text": 3e-6}
+    assert resolved.resolved() == resolved
+    assert fill_sides({"vision": 1}, {"vision": 2, "text": 3}) == {"vision": 1, "text": 3}
+    assert fill_sides({"vision": 1}, None) == {"vision": 1} and fill_sides(4, {"text": 3}) == 4
 
 
 def test_a_misspelt_stage_is_told_whatever_else_is_set():

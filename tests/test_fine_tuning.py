@@ -24,13 +24,14 @@ def changed(before, after):
 
 
 class Watch(keras.callbacks.Callback):
-    """Notes the model's inputs and its encoders' weights where a stage begins and ends."""
+    """Notes the model's inputs, what is trained and at which factors where a stage begins."""
 
     def __init__(self):
         super().__init__()
-        self.inputs, self.trained, self.batch_sizes = [], [], []
+        self.inputs, self.trained, self.factors = [], [], []
 
     def on_train_begin(self, logs=None):
+        self.factors.append(set(getattr(self.model.optimizer, "rates", {}).values()))
         self.inputs.append({tensor.name for tensor in self.model.inputs})
         self.trained.append({v.path for v in self.model.trainable_variables})
 
@@ -55,6 +56,16 @@ def test_each_stage_trains_what_it_says(sample):
     assert text and all("transformer_layer_1" in path or "pooled" in path for path in text)
     assert watch.trained[1] < watch.trained[2]
     assert model.history_["stage"] == [1, 2, 3] and len(model.history_["val_loss"]) == 3
+
+
+def test_a_side_without_a_rate_of_its_own_has_the_run_s(sample):
+    watch = Watch()
+    stages = [{"blocks": {"text": 1}, "encoder_learning_rate": {"vision": 1e-4}}]
+    classifier(
+        learning_rate=1e-2, encoder_learning_rate={"text": 1e-3}, training={"stages": stages}
+    ).fit(sample[0][:32], validation_split=0, callbacks=[watch])
+    (factors,) = watch.factors
+    assert factors == {pytest.approx(0.1)}
 
 
 def test_frozen_encoders_run_once_for_all_stages(sample, monkeypatch):

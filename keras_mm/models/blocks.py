@@ -28,7 +28,10 @@ def backbone_blocks(network: keras.Model) -> list[list[Any]]:
         `1 + num_blocks` lists; one only where the network has no blocks that are known.
     """
     layers = [layer for layer in network._flatten_layers(include_self=False) if layer.weights]
-    groups = _transformer_blocks(layers) or _named_blocks(layers)
+    groups = [[layer] for layer in attention_blocks(network)] or _named_blocks(layers)
+    # Keras walks the layers inside a layer from the last to the first; weights it does not turn.
+    position = {id(variable): n for n, variable in enumerate(network.weights)}
+    groups.sort(key=lambda group: min(position[id(v)] for layer in group for v in layer.weights))
     block_of = {id(v): n for n, group in enumerate(groups, 1) for la in group for v in la.weights}
     blocks: list[list[Any]] = [[] for _ in range(1 + len(groups))]
     number = 0
@@ -85,19 +88,23 @@ def freeze_batch_norm(network: keras.Model) -> None:
             layer.trainable = False
 
 
-def _transformer_blocks(layers: Sequence[Any]) -> list[list[Any]]:
-    """The smallest layers that hold an attention layer: those of the most frequent class."""
+def attention_blocks(network: keras.Model) -> list[Any]:
+    """A transformer's blocks: the smallest layers that hold attention, of the most frequent class.
+
+    In no order, and empty for other networks.
+    """
     holders = [
         layer
-        for layer in layers
-        if not _is_attention(layer)
+        for layer in network._flatten_layers(include_self=False)
+        if layer.weights
+        and not _is_attention(layer)
         and not isinstance(layer, keras.Model)
         and any(_is_attention(part) for part in layer._flatten_layers(False, False))
     ]
     if not holders:
         return []
     kind, _ = Counter(type(layer) for layer in holders).most_common(1)[0]
-    return [[layer] for layer in holders if type(layer) is kind]
+    return [layer for layer in holders if type(layer) is kind]
 
 
 def _is_attention(layer: Any) -> bool:

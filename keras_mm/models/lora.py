@@ -8,6 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.models.blocks import attention_blocks
+
 # How KerasHub and Keras call the projections that the paper adapts.
 _TARGET = re.compile(r"(query|value|q|v)(_|$)")
 
@@ -35,7 +37,8 @@ def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> 
     """
     targets = [
         layer
-        for layer in network._flatten_layers()
+        for block in attention_blocks(network)
+        for layer in block._flatten_layers()
         if _TARGET.match(layer.name) and hasattr(layer, "enable_lora")
     ]
     if not targets:

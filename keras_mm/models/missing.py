@@ -10,7 +10,8 @@ from keras import layers, ops
 class MissingModality(layers.Layer):
     """Puts a learned vector, and one valid learned token, where a slot is missing.
 
-    Selection is by `where`, so that nothing of what stood there (not even a NaN) gets through.
+    Selection is by `where`, so that nothing of what stood there (not even a NaN) gets through. Only
+    batch normalisation that is in training still counts a stand-in among its batch.
 
     Args:
         slots: S, inputs of a row that can be missing.

@@ -25,6 +25,9 @@ class EpochEvaluation(keras.callbacks.Callback):
         dataset: A dataset of `(inputs, labels)` batches.
         loss: From labels and logits to a scalar.
         classes: Label names; `None` gives the loss only.
+
+    Raises:
+        FloatingPointError: at an epoch's end, if logits are not finite.
     """
 
     def __init__(self, dataset, loss: Callable, classes: Sequence | None = None):
@@ -34,6 +37,11 @@ class EpochEvaluation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluates, before any callback that comes after."""
         labels, logits = collect(self.model, self.dataset)
+        if not np.isfinite(logits).all():
+            raise FloatingPointError(
+                f"training diverged: after epoch {epoch + 1} some logits are infinite or NaN. "
+                "Lower `learning_rate` (and `encoder_learning_rate`), or warm up longer."
+            )
         value = self.loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(logits))
         logs["val_loss"] = float(keras.ops.convert_to_numpy(value))
         if self.classes is not None:

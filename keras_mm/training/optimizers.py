@@ -61,17 +61,32 @@ def _with_rates(base: type) -> type:
     """`base`, updating each part of the variables at its own rate.
 
     The update of all variables together is what every backend's optimizer goes through; torch has
-    no update of a single variable.
+    no update of a single variable. Weight decay follows each part's rate.
     """
 
     class RatedOptimizer(base):
-        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        def _by_rate(self, variables, *others):
+            """`(factor, variables, *others)` of each part."""
             groups: dict[float, list] = {}
-            for pair in zip(grads, trainable_variables, strict=True):
-                groups.setdefault(self.rates.get(id(pair[1]), 1.0), []).append(pair)
+            for row in zip(variables, *others, strict=True):
+                groups.setdefault(self.rates.get(id(row[0]), 1.0), []).append(row)
             for factor in sorted(groups):
-                part_grads, variables = map(list, zip(*groups[factor], strict=True))
-                super()._backend_update_step(part_grads, variables, learning_rate * factor)
+                yield factor, *map(list, zip(*groups[factor], strict=True))
+
+        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+            for factor, variables, part in self._by_rate(trainable_variables, grads):
+                super()._backend_update_step(part, variables, learning_rate * factor)
+
+        def _apply_weight_decay(self, variables):
+            whole = self.weight_decay
+            if whole is None:
+                return
+            try:
+                for factor, part in self._by_rate(variables):
+                    self.weight_decay = whole * factor
+                    super()._apply_weight_decay(part)
+            finally:
+                self.weight_decay = whole
 
     RatedOptimizer.__name__ = f"Rated{base.__name__}"
     return RatedOptimizer

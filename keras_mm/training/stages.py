@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from keras_mm.fine_tuning import Stage
+from keras_mm.fine_tuning import Stage, fill_sides
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import top_blocks, train_only
 from keras_mm.models.lora import enable_lora, merge_lora
@@ -134,7 +134,11 @@ def fit_stages(
         tuning.begin(number)
         trained = cut(tuning.model)
         changes = {f.name: getattr(stage, f.name) for f in fields(Stage) if f.name in options}
-        changes = {name: value for name, value in changes.items() if value is not None}
+        changes = {
+            name: fill_sides(value, options[name])
+            for name, value in changes.items()
+            if value is not None
+        }
         seed = options["seed"] + number
         trainer = Trainer(trained, **{**options, **changes, "seed": seed})
         if len(stages) > 1 and options["verbose"]:

@@ -1,10 +1,13 @@
 """Blocks of every kind of backbone, what of it is trained, and adapters."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
 
 from keras_mm.models.blocks import (
+    attention_blocks,
     backbone_blocks,
     freeze_batch_norm,
     top_blocks,
@@ -17,11 +20,17 @@ from tests.families import POSITIONS, randomise, shapes_only, text_network, visi
 
 TEXT = ["bert", "distil_bert", "roberta", "xlm_roberta", "deberta_v3", "albert", "electra"]
 # Blocks at the sizes of tests/families.py; ALBERT shares its weights, in one group.
-NUM_BLOCKS = {**dict.fromkeys(TEXT, 2), "albert": 1, "vit": 1, "dinov2": 1}
+NUM_BLOCKS = {**dict.fromkeys(TEXT, 2), "albert": 1, "vit": 2, "dinov2": 2}
 
 
 def names(block):
     return [variable.path for variable in block]
+
+
+def assert_from_the_bottom(blocks):
+    """Layers count themselves: the numbers in their names rise from block to block."""
+    numbers = [[int(n) for n in re.findall(r"\d+", names(block)[0])] for block in blocks[1:]]
+    assert numbers == sorted(numbers) and len(set(map(tuple, numbers))) == len(blocks) - 1
 
 
 @pytest.mark.parametrize("family", NUM_BLOCKS)
@@ -34,6 +43,7 @@ def test_blocks_of_a_transformer(family):
     assert all("attention" in " ".join(names(block)) for block in blocks[1:])
     assert "embedding" in " ".join(names(blocks[0]))
     assert "attention" not in " ".join(names(blocks[0])).replace("disentangled_attention", "")
+    assert_from_the_bottom(blocks)
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip"])
@@ -46,6 +56,7 @@ def test_blocks_of_towers(family):
         assert len(blocks) == 3
         assert "embedding" in " ".join(names(blocks[0]))
         assert sum(map(len, blocks)) == len(network.weights)
+        assert_from_the_bottom(blocks)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,10 @@ def test_blocks_of_a_convolutional_network(create, count, first, last):
 def test_blocks_of_the_small_network():
     network = small_network()
     assert [len(block) for block in backbone_blocks(network)] == [0, 5, 5, 5, 5]
+    inputs = keras.Input((32, 32, 3))
+    nested = keras.Model(inputs, network(inputs))
+    assert_from_the_bottom(backbone_blocks(nested))
+    assert [v.path for v in top_blocks(nested, 1, "vision")][0].startswith("block_4")
 
 
 def small_network():
@@ -167,6 +182,13 @@ def flat(outputs):
     outputs = outputs if isinstance(outputs, dict) else {"": outputs}
     values = [np.array(keras.ops.convert_to_numpy(outputs[name])) for name in sorted(outputs)]
     return np.concatenate([value.ravel() for value in values])
+
+
+def test_adapters_stand_in_the_blocks_only():
+    """SigLIP's pooling head attends too, and mean pooling does not use it."""
+    network = vision_tower(text_network("siglip"), "vision", (28, 28), 1.0, 0.0)
+    found = " ".join(v.path for v in enable_lora(network, 2))
+    assert len(attention_blocks(network)) == 2 and "head" not in found
 
 
 def test_adapters_need_attention():

@@ -220,8 +220,16 @@ def test_a_fusion_by_dict_and_by_layer():
     [
         ("gatd", "Did you mean 'gated'"),
         ({"num_heads": 2}, "Unknown fusion None"),
-        ({"name": "gated", "num_heads": 2}, "num_heads"),
-        ({"name": "bottleneck", "num_layers": 1}, "must be >= 2"),
+        ({"name": "gated", "num_heads": 2}, "argument of the fusion 'gated': 'num_heads'"),
+        ({"name": "bottleneck", "num_layers": 1}, "`num_layers` must be an integer >= 2"),
+        ({"name": "bottleneck", "num_bottlenecks": 0}, "num_bottlenecks=0"),
+        ({"name": "bottleneck", "dropout_rate": 1}, r"in \[0, 1\)"),
+        ({"name": "cross_attention", "num_heads": "4"}, "num_heads='4'"),
+        ({"name": "cross_attention", "num_heads": True}, "num_heads=True"),
+        ({"name": "cross_attention", "num_layers": 0}, "num_layers=0"),
+        ({"name": "cross_attention", "dropout_rate": "no"}, "dropout_rate='no'"),
+        ({"name": "bilinear", "rank": 0}, "rank=0"),
+        ({"name": "gated", "units": 0}, "units=0"),
         ({"name": "mmbt", "num_image_tokens": 10}, "must be 1 to 9"),
     ],
 )

@@ -156,6 +156,28 @@ def test_encoders_have_a_learning_rate_of_their_own():
     assert steps[1e-5][2] == pytest.approx(1e-2, rel=0.05)
 
 
+def test_weight_decay_follows_each_parts_rate():
+    kept = {}
+    for decay in (0.0, 50.0):
+        model = toy_model()
+        Trainer(
+            model, epochs=1, learning_rate=1e-2, encoder_learning_rate=1e-5, decay="constant",
+            weight_decay=decay, verbose=0,
+        ).fit(toy(32))  # fmt: skip
+        kept[decay] = weights(model)
+    shares = [kept[50.0][i] / kept[0.0][i] for i in (0, 2)]
+    # One step takes the decay times the rate: 0.0005 of the encoder's kernel, half of the other.
+    assert np.median(shares[0]) == pytest.approx(1 - 5e-4, abs=1e-4)
+    assert np.median(shares[1]) == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_run_that_diverges_says_so():
+    with pytest.raises(FloatingPointError, match="diverged: after epoch 1 .*`learning_rate`"):
+        Trainer(
+            toy_model(), epochs=2, optimizer="sgd", learning_rate=1e38, decay="constant", verbose=0
+        ).fit(toy(96), toy(32))
+
+
 def test_accumulated_batches_are_one_large_batch():
     x, y = toy(64)
     found = []

@@ -8,6 +8,7 @@ A fusion gets `(batch, projection_dims)` for each side. One with `needs_tokens =
 from __future__ import annotations
 
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import keras
@@ -52,7 +53,8 @@ def create_fusion(fusion: str | Mapping[str, Any] | keras.layers.Layer) -> keras
     name = options.pop("name", None)
     if name not in _CLASSES:
         raise ValueError(unknown_name("fusion", name, FUSIONS))
-    try:
-        return _CLASSES[name](name=f"{name}_fusion", **options)
-    except TypeError as error:
-        raise ValueError(f"fusion {name!r}: {error}") from error
+    known = [p for p in signature(_CLASSES[name]).parameters if p != "kwargs"]
+    for argument in options:
+        if argument not in known:
+            raise ValueError(unknown_name(f"argument of the fusion {name!r}:", argument, known))
+    return _CLASSES[name](name=f"{name}_fusion", **options)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.models.fusion.arguments import check_rate, check_whole
+
 
 @keras.saving.register_keras_serializable("keras_mm")
 class AttentionBlock(layers.Layer):
@@ -34,6 +36,8 @@ class AttentionBlock(layers.Layer):
 
     def __init__(self, num_heads: int = 4, dropout_rate: float = 0.1, **kwargs):
         super().__init__(**kwargs)
+        check_whole(num_heads=num_heads)
+        check_rate(dropout_rate=dropout_rate)
         self.num_heads, self.dropout_rate = num_heads, dropout_rate
 
     def build(self, query_shape, context_shape):

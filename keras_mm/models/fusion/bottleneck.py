@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.models.fusion.arguments import check_rate, check_whole
 from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_pooled
 
 
@@ -49,8 +50,9 @@ class Bottleneck(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if num_layers < 2:
-            raise ValueError(f"`num_layers` must be >= 2. Received: num_layers={num_layers}")
+        check_whole(num_bottlenecks=num_bottlenecks, num_heads=num_heads)
+        check_whole(2, num_layers=num_layers)
+        check_rate(dropout_rate=dropout_rate)
         self.num_bottlenecks, self.num_heads = num_bottlenecks, num_heads
         self.num_layers, self.dropout_rate = num_layers, dropout_rate
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.models.fusion.arguments import check_rate, check_whole
 from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_pooled
 
 
@@ -42,6 +43,8 @@ class CrossAttention(layers.Layer):
         self, num_heads: int = 4, num_layers: int = 1, dropout_rate: float = 0.1, **kwargs
     ):
         super().__init__(**kwargs)
+        check_whole(num_heads=num_heads, num_layers=num_layers)
+        check_rate(dropout_rate=dropout_rate)
         self.num_heads, self.num_layers, self.dropout_rate = num_heads, num_layers, dropout_rate
 
     def build(self, shapes):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.models.fusion.arguments import check_whole
+
 
 @keras.saving.register_keras_serializable("keras_mm")
 class Gated(layers.Layer):
@@ -29,6 +31,7 @@ class Gated(layers.Layer):
 
     def __init__(self, units: int | None = None, **kwargs):
         super().__init__(**kwargs)
+        check_whole(units=units)
         self.units = units
 
     def build(self, shapes):
