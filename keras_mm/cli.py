@@ -101,7 +101,11 @@ def _add_train(commands, common) -> None:
         "log, history, metrics, predictions, report and the model.",
     )
     _add_settings(train, _FLAGS)
-    train.add_argument("--dry-run", action="store_true", help="check settings and rows, and stop before any network is built")
+    train.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check settings and rows, and stop before any network is built",
+    )
 
 
 def _add_check(commands, common) -> None:

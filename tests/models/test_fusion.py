@@ -226,6 +226,7 @@ def test_a_fusion_by_dict_and_by_layer():
         ({"name": "bottleneck", "dropout_rate": 1}, r"in \[0, 1\)"),
         ({"name": "cross_attention", "num_heads": "4"}, "num_heads='4'"),
         ({"name": "cross_attention", "num_heads": True}, "num_heads=True"),
+        ({"name": "cross_attention", "num_heads": None}, "num_heads=None"),
         ({"name": "cross_attention", "num_layers": 0}, "num_layers=0"),
         ({"name": "cross_attention", "dropout_rate": "no"}, "dropout_rate='no'"),
         ({"name": "bilinear", "rank": 0}, "rank=0"),

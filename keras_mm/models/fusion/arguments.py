@@ -7,14 +7,14 @@ from typing import Any
 
 
 def check_whole(low: int = 1, **arguments: Any) -> None:
-    """Refuses what is no integer of at least `low`; `None`, a default, is taken.
+    """Refuses what is no integer of at least `low`.
 
     Raises:
         ValueError: naming the argument, the rule and the value.
     """
     for name, value in arguments.items():
         whole = isinstance(value, Integral) and not isinstance(value, bool)
-        if value is not None and not (whole and value >= low):
+        if not (whole and value >= low):
             raise ValueError(f"`{name}` must be an integer >= {low}. Received: {name}={value!r}")
 
 

@@ -31,7 +31,8 @@ class Bilinear(layers.Layer):
 
     def __init__(self, rank: int | None = None, **kwargs):
         super().__init__(**kwargs)
-        check_whole(rank=rank)
+        if rank is not None:
+            check_whole(rank=rank)
         self.rank = rank
 
     def build(self, shapes):

@@ -31,7 +31,8 @@ class Gated(layers.Layer):
 
     def __init__(self, units: int | None = None, **kwargs):
         super().__init__(**kwargs)
-        check_whole(units=units)
+        if units is not None:
+            check_whole(units=units)
         self.units = units
 
     def build(self, shapes):
