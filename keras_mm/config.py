@@ -320,7 +320,7 @@ _FUSION = (
     lambda v: (
         (v.get("name") if isinstance(v, Mapping) else v) in FUSIONS
         if isinstance(v, str | Mapping)
-        else hasattr(v, "get_config")
+        else hasattr(v, "get_config") and callable(v) and not isinstance(v, type)
     ),
 )
 

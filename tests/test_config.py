@@ -27,12 +27,28 @@ WHOLE = [*NUMBER, 1.0, 1.5, -1]
 PART = [*NUMBER, 1, 1.0, -0.1]
 WORD = [True, 1, ["concat"], "zzz", ""]
 # name -> (values that are taken, values that are refused); None is refused where it is no default.
+
+
+class Configured:
+    """No layer: it cannot be called."""
+
+    def get_config(self):
+        return {}
+
+
+class Layer(Configured):
+    """What a Keras layer has, without a backend."""
+
+    def __call__(self, sides):
+        return sides[0]
+
+
 VALUES = {
     "images": ([(), "image", ["a", "b"], ("a",), np.array(["a"])], [None, 1, [1], iter("ab")]),
     "texts": ([(), "text", ["a", "b"]], [None, 1, [None], ["a", "b", "c"]]),
     "labels": (["label"], [None, 1, ["label"]]),
     "preset": (list(list_presets()), [None, *WORD, "Tiny"]),
-    "fusion": ([None, "concat", "bilinear"], WORD),
+    "fusion": ([None, "concat", "bilinear", Layer()], [*WORD, Layer, Configured()]),
     "compare": ([None, True, False], [0, 1, "yes"]),
     "text_pairing": ([None, "packed", "separate"], WORD),
     "vision_pooling": ([None, "mean", "max", "cls", "pooler"], WORD),

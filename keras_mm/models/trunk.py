@@ -52,7 +52,7 @@ def create_trunk(
 
     Raises:
         ValueError: if two sides have no fusion, or the fusion reads tokens and an encoder gives
-            vectors only.
+            vectors only, or it gives no vectors.
     """
     if fusion is None and len(features) > 1:
         raise ValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
@@ -81,7 +81,12 @@ def create_trunk(
                 project = TokenProjection(projection_dims, slots, name=f"{side}_tokens")
                 x["sequence_output"] = project(x["sequence_output"])
             sides.append(x if needs_tokens(fusion) else x["pooled_output"])
-        fused = sides[0] if fusion is None else fusion(sides)
+        fused: Any = sides[0] if fusion is None else fusion(sides)
+        if len(fused.shape) != 2:
+            raise ValueError(
+                f"the fusion {getattr(fusion, "name", None)!r} must give one vector a row, (batch, width). "
+                f"Received: shape {fused.shape}"
+            )
         logits = {
             name: layers.Dense(head.num_logits, name=f"{name}_logits")(fused)
             for name, head in heads.items()

@@ -239,6 +239,18 @@ def test_wrong_fusions(fusion, message):
         create_fusion(fusion)
 
 
+class Stacked(keras.layers.Layer):
+    """A fusion that forgets to make one vector of its sides."""
+
+    def call(self, sides):
+        return keras.ops.stack(sides, axis=1)
+
+
+def test_a_fusion_that_gives_no_vector():
+    with pytest.raises(ValueError, match=r"the fusion 'mine' must give .* \(None, 2, 11\)"):
+        make_model(Stacked(name="mine"))
+
+
 def test_tokens_that_an_encoder_lacks():
     inputs = keras.Input((*SIZE, 3))
     vectors_only = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
