@@ -84,8 +84,8 @@ def create_trunk(
         fused: Any = sides[0] if fusion is None else fusion(sides)
         if len(fused.shape) != 2:
             raise ValueError(
-                f"the fusion {getattr(fusion, "name", None)!r} must give one vector a row, (batch, width). "
-                f"Received: shape {fused.shape}"
+                f"the fusion {getattr(fusion, 'name', None)!r} must give one vector a row, "
+                f"(batch, width). Received: shape {fused.shape}"
             )
         logits = {
             name: layers.Dense(head.num_logits, name=f"{name}_logits")(fused)
