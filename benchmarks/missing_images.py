@@ -21,13 +21,16 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--seeds", type=numbers, default=[0, 1, 2])
     parser.add_argument("--compare", action="store_true")
+    parser.add_argument("--fusion", default="concat", help="one of vectors")
     options = parser.parse_args()
 
     table = FrozenTable(options)
     preset = keras_mm.get_preset("mobilenet_v2_minilm")
     falls = {}
     for rate in (0.0, preset.modality_dropout):
-        settings = {"modality_dropout": rate, "compare": options.compare}
+        settings = {
+            "modality_dropout": rate, "compare": options.compare, "fusion": options.fusion
+        }  # fmt: skip
         scores = np.array([accuracies(table, seed, **settings) for seed in options.seeds])
         whole, half = scores.mean(axis=0)
         falls[rate] = whole - half
