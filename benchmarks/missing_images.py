@@ -3,9 +3,9 @@
     python benchmarks/missing_images.py emoji_group.csv --images image_1,image_2 \
         --texts text_1,text_2 --seeds 0,1,2 --vision-weights W.h5 --text-weights FOLDER
 
-Trains what stands above the frozen encoders of `mobilenet_v2_minilm`, five folds a seed, and
-answers the held-out rows twice: as they are, and with the images of half of them (drawn by the
-seed) gone.
+Trains what stands above the frozen encoders of `mobilenet_v2_minilm`, with `concat` or the fusion
+of vectors that `--fusion` names, five folds a seed, and answers the held-out rows twice: as they
+are, and with the images of half of them (drawn by the seed) gone.
 """
 
 import argparse

@@ -26,7 +26,6 @@ NUMBER = [True, "1", None, float("nan"), float("inf"), [1]]
 WHOLE = [*NUMBER, 1.0, 1.5, -1]
 PART = [*NUMBER, 1, 1.0, -0.1]
 WORD = [True, 1, ["concat"], "zzz", ""]
-# name -> (values that are taken, values that are refused); None is refused where it is no default.
 
 
 class Configured:
@@ -43,6 +42,7 @@ class Layer(Configured):
         return sides[0]
 
 
+# name -> (values that are taken, values that are refused); None is refused where it is no default.
 VALUES = {
     "images": ([(), "image", ["a", "b"], ("a",), np.array(["a"])], [None, 1, [1], iter("ab")]),
     "texts": ([(), "text", ["a", "b"]], [None, 1, [None], ["a", "b", "c"]]),

@@ -15,6 +15,27 @@ from keras_mm.metrics.probabilities import probabilities
 from keras_mm.presets import unknown_name
 
 
+class DivergenceCheck(keras.callbacks.Callback):
+    """Ends a run whose loss is no number any more.
+
+    Raises:
+        FloatingPointError: at an epoch's end, if the training loss is not finite.
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Looks at the epoch's loss."""
+        check_finite((logs or {}).get("loss", 0.0), epoch)
+
+
+def check_finite(values, epoch: int) -> None:
+    """Says that training diverged if some of `values`, a loss or logits, are infinite or NaN."""
+    if not np.isfinite(values).all():
+        raise FloatingPointError(
+            f"training diverged in epoch {epoch + 1}: the loss or some logits are infinite or NaN. "
+            "Lower `learning_rate` (and `encoder_learning_rate`), or warm up longer."
+        )
+
+
 class EpochEvaluation(keras.callbacks.Callback):
     """Adds `val_loss`, `val_accuracy` and `val_macro_f1` to each epoch's logs.
 
@@ -37,11 +58,7 @@ class EpochEvaluation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluates, before any callback that comes after."""
         labels, logits = collect(self.model, self.dataset)
-        if not np.isfinite(logits).all():
-            raise FloatingPointError(
-                f"training diverged: after epoch {epoch + 1} some logits are infinite or NaN. "
-                "Lower `learning_rate` (and `encoder_learning_rate`), or warm up longer."
-            )
+        check_finite(logits, epoch)
         value = self.loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(logits))
         logs["val_loss"] = float(keras.ops.convert_to_numpy(value))
         if self.classes is not None:

@@ -16,6 +16,7 @@ from keras_mm.models.blocks import backbone_blocks
 from keras_mm.models.multimodal import backbones
 from keras_mm.training.callbacks import (
     AveragedWeights,
+    DivergenceCheck,
     EpochEvaluation,
     MonitoredStopping,
     ProgressBar,
@@ -135,12 +136,15 @@ class Trainer:
 
         Raises:
             ValueError: if the labels do not fit the model, or class weights need what is not there.
+            FloatingPointError: if training diverges: the loss or validation's logits are infinite
+                or NaN at an epoch's end.
         """
         keras.utils.set_random_seed(self.seed)
         dataset = _as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
         classes = self._classes(dataset)
         loss = self._loss(dataset, classes)
-        callbacks = [] if self.ema_momentum is None else [AveragedWeights()]
+        callbacks: list = [DivergenceCheck()]
+        callbacks += [] if self.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
             validation = _as_dataset(validation_data, batch_size)
             known = classes if isinstance(self.loss, str) else None

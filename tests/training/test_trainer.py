@@ -171,11 +171,12 @@ def test_weight_decay_follows_each_parts_rate():
     assert np.median(shares[1]) == pytest.approx(0.5, abs=0.05)
 
 
-def test_a_run_that_diverges_says_so():
-    with pytest.raises(FloatingPointError, match="diverged: after epoch 1 .*`learning_rate`"):
+@pytest.mark.parametrize("validation", [None, toy(32)])
+def test_a_run_that_diverges_says_so(validation):
+    with pytest.raises(FloatingPointError, match="diverged in epoch 1: .*`learning_rate`"):
         Trainer(
             toy_model(), epochs=2, optimizer="sgd", learning_rate=1e38, decay="constant", verbose=0
-        ).fit(toy(96), toy(32))
+        ).fit(toy(96), validation)
 
 
 def test_accumulated_batches_are_one_large_batch():
