@@ -24,6 +24,7 @@ from keras_mm.data.rows import Rows, read_rows
 from keras_mm.data.tables import load_table, table_name
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.engine import encode_rows, predict_logits
+from keras_mm.features.store import open_store
 from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.models.multimodal import input_names, parts
@@ -80,6 +81,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         optimizer: `"adamw"`, `"adam"` or `"sgd"`.
         early_stopping: Whether to stop when validation no longer improves; the best weights are
             put back.
+        cache: Whether what frozen encoders give is kept on disk, for other trainings and
+            predictions, in the folder that `keras-mm cache info` names; or a folder.
         precision: `"float32"`, or `"bfloat16"` for the encoders.
         seed: Seed of weights, order and dropout. One seed gives one result on one backend.
         verbose: 0 is silent, 1 shows progress on stderr.
@@ -137,6 +140,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         encoder_learning_rate: float | Mapping[str, float] | None = None,
         optimizer: str = "adamw",
         early_stopping: bool = True,
+        cache: bool | str | os.PathLike = True,
         precision: str = "float32",
         seed: int = 0,
         verbose: int = 1,
@@ -171,6 +175,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.encoder_learning_rate = encoder_learning_rate
         self.optimizer = optimizer
         self.early_stopping = early_stopping
+        self.cache = cache
         self.precision = precision
         self.seed = seed
         self.verbose = verbose
@@ -433,6 +438,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.model_,
             self.preprocessor_,
             (rows, validation),
+            store=open_store(settings.cache),
             progress=bool(settings.verbose),
         )
         self.history_, batch_size = fit_stages(
@@ -465,10 +471,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.preprocessor_,
             names=input_names(trunk),
             batch_size=self._settings_.batch_size,
+            store=open_store(self._settings_.cache),
             progress=bool(self._settings_.verbose),
         )
 
-    def _logits(self, rows: Rows, features: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+    def _logits(self, rows: Rows, features: Mapping[str, Any] | None = None) -> np.ndarray:
         """Logits of the rows; from `features`, where the encoders have run already."""
         encoders, trunk = parts(self.model_)
         return predict_logits(
@@ -478,6 +485,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.preprocessor_,
             features=features,
             batch_size=self._settings_.batch_size,
+            store=open_store(self._settings_.cache),
             progress=bool(self._settings_.verbose),
         )
 
@@ -533,6 +541,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         spec = self._model_spec()
         # The preset's wish, where there was no pair, would be an error of the next training.
         settings["compare"] = spec["trunk"]["compare"]
+        settings["cache"] = bool(
+            settings["cache"]
+        )  # a folder of this machine says nothing elsewhere
         for side in ("vision", "text"):
             # Where the weights came from says nothing about where they are now.
             settings[f"{side}_weights"] = None

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import time
 import tomllib
 import traceback
 from collections.abc import Sequence
@@ -89,6 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands, common)
     _add_uses(commands, common)
     commands.add_parser("presets", parents=[common], help="list the presets")
+    cache = commands.add_parser(
+        "cache",
+        parents=[common],
+        help="what is kept of frozen encoders' features, or remove it",
+        description="The features that frozen encoders gave are kept on disk for later trainings "
+        "and predictions. KERAS_MM_CACHE names another folder, KERAS_MM_CACHE_GB the most it may "
+        "take (20).",
+    )
+    cache.add_argument("action", choices=("info", "clear"), help="tell what is there, or remove it")
+    cache.add_argument("--folder", help="the folder given as `cache` (default: the user's)")
     return parser
 
 
@@ -315,6 +326,29 @@ def _presets(options: argparse.Namespace) -> int:
     return 0
 
 
+def _cache(options: argparse.Namespace) -> int:
+    from keras_mm.features.store import FeatureStore
+
+    store = FeatureStore(options.folder)
+    if options.action == "clear":
+        num_bytes = store.clear()
+        summary = f"{num_bytes / 1e6:,.1f} MB removed from {store.folder}"
+        return _print(options, {"removed_bytes": num_bytes, "summary": summary})
+    found = store.info()
+    lines = [
+        f"{found['folder']}: {found['bytes'] / 1e6:,.1f} MB of at most "
+        f"{found['max_bytes'] / 1e9:g} GB, {found['entries']:,} entries"
+    ]
+    for one in found["encoders"]:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["last_used"]))
+        what = " ".join(str(one.get(name, "?")) for name in ("side", "network", "output"))
+        lines.append(
+            f"  {what} on {one.get('backend', '?')}: {one['entries']:,} entries, "
+            f"{one['bytes'] / 1e6:,.1f} MB, last used {used}"
+        )
+    return _print(options, {**found, "summary": "\n".join(lines)})
+
+
 def _load(options: argparse.Namespace):
     """The classifier of `--model`: a saved model's folder, or a run folder that holds one."""
     nested = os.path.join(options.model, "model")
@@ -343,6 +377,7 @@ _COMMANDS = {
     "export": _export,
     "check": _check,
     "presets": _presets,
+    "cache": _cache,
 }
 
 if __name__ == "__main__":

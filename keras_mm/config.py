@@ -150,6 +150,7 @@ class Settings:
     encoder_learning_rate: Any = None
     optimizer: str = "adamw"
     early_stopping: bool = True
+    cache: bool | str | PathLike = True
     precision: str = "float32"
     seed: int = 0
     verbose: int = 1
@@ -301,6 +302,10 @@ def _different(value) -> bool:
     return 1 < len(value) == len({repr(v) for v in value})
 
 
+def _is_text(value) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
 def _is_preset(value) -> bool:
     return isinstance(value, str) and value in list_presets()
 
@@ -361,6 +366,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "encoder_learning_rate": RATE_RULE,
     "optimizer": _one_of(*OPTIMIZERS),
     "early_stopping": _TRUTH,
+    "cache": ("true, false or a folder", lambda v: isinstance(v, bool | PathLike) or _is_text(v)),
     "precision": _one_of("float32", "bfloat16"),
     "seed": ("an integer in [0, 2**32)", lambda v: _integer(v) and 0 <= v < 2**32),
     "verbose": ("0 or 1", lambda v: isinstance(v, bool | int) and v in (0, 1)),

@@ -88,6 +88,18 @@ def tidy():
         sys.modules["jax"].clear_caches()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def feature_cache(tmp_path_factory):
+    """Keeps features away from the user's own."""
+    before = os.environ.get("KERAS_MM_CACHE")
+    os.environ["KERAS_MM_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    yield
+    if before is None:
+        del os.environ["KERAS_MM_CACHE"]
+    else:
+        os.environ["KERAS_MM_CACHE"] = before
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of real data beside the repository; not part of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from threading import Lock
@@ -31,7 +31,7 @@ class RowBatches(keras.utils.PyDataset):
     `n` epochs from `epoch = e` have the numbers `e + 1` to `e + n`.
 
     Args:
-        arrays: Model inputs by name, first axis the rows.
+        arrays: Model inputs by name, first axis the rows: arrays, or what is read like them.
         images: Image cells by input name, decoded to `image_size` when a batch is made.
         labels: Encoded labels, int32 `(num_rows,)`, or `None`.
         image_size: `(height, width)` of the decoded images.
@@ -208,7 +208,7 @@ def rows_in_batches(
     preprocessor: Preprocessor,
     *,
     names: Sequence[str],
-    features: dict[str, np.ndarray] | None = None,
+    features: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> RowBatches:
     """Checked rows as batches of the inputs `names`, taken from `features` where they are there.

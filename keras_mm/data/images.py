@@ -27,6 +27,7 @@ __all__ = [
     "ImageCell",
     "ImageError",
     "check_image",
+    "content_key",
     "image_key",
     "load_image",
     "open_image",
@@ -109,6 +110,30 @@ def image_key(cell: ImageCell) -> Hashable:
     if isinstance(content, Image.Image):
         return _pillow_key(content)
     return "object", id(cell)
+
+
+def content_key(cell: ImageCell) -> bytes:
+    """A digest of what an image is made of, to be kept: a path is read, and its file counts.
+
+    Equal for equal files, wherever they stand, and for the same file given as bytes.
+
+    Args:
+        cell: As `load_image`.
+
+    Returns: 16 bytes.
+
+    Raises:
+        ImageError: if the image's file cannot be read, or the cell holds no image.
+    """
+    content = _unwrap(cell)
+    if isinstance(content, str | os.PathLike):
+        content = read_file(content)
+    if isinstance(content, bytes):
+        return _digest(b"file" + content)
+    key = image_key(content)
+    if key == ("object", id(content)):
+        check_image(cell)  # which says what is wrong
+    return _digest(repr(key).encode())
 
 
 def _decode(cell: ImageCell, image_size: tuple[int, int] | None = None) -> Image.Image:

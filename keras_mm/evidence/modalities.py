@@ -14,6 +14,7 @@ from keras_mm.metrics.probabilities import probabilities
 
 if TYPE_CHECKING:
     from keras_mm.classifier import MultimodalClassifier
+    from keras_mm.features.table import FeatureTable
 
 _SCORES = ("num_rows", "accuracy", "accuracy_interval", "macro_f1")
 
@@ -21,7 +22,7 @@ _SCORES = ("num_rows", "accuracy", "accuracy_interval", "macro_f1")
 def evaluate_modalities(
     classifier: MultimodalClassifier,
     rows: Rows,
-    features: Mapping[str, np.ndarray],
+    features: Mapping[str, FeatureTable],
     found: np.ndarray,
 ) -> dict[str, dict[str, dict]]:
     """Scores by the modalities that rows hold, and of complete rows with one of them hidden.

@@ -6,12 +6,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
 from keras_mm.data.dataset import RowBatches, rows_in_batches
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
 from keras_mm.features.engine import encode_rows
+from keras_mm.features.store import FeatureStore
+from keras_mm.features.table import FeatureTable
 from keras_mm.models.multimodal import input_names, parts
 
 
@@ -24,6 +25,7 @@ class FeatureBatches:
         model: The whole model.
         preprocessor: What makes the encoders' inputs.
         tables: Training rows, and validation rows or `None`.
+        store: Where features of frozen encoders are kept for other trainings; `None` for nowhere.
         progress: Whether to show a bar on what takes longer than two seconds.
     """
 
@@ -33,11 +35,12 @@ class FeatureBatches:
         preprocessor: Preprocessor,
         tables: Sequence[Rows | None],
         *,
+        store: FeatureStore | None = None,
         progress: bool = True,
     ):
         self.model, self.preprocessor, self.tables = model, preprocessor, tuple(tables)
-        self.progress = progress
-        self._features: list[dict[str, np.ndarray]] = [{} for _ in tables]
+        self.store, self.progress = store, progress
+        self._features: list[dict[str, FeatureTable]] = [{} for _ in tables]
 
     def batches(self, trained: keras.Model, batch_size: int, seed: int) -> list[RowBatches | None]:
         """Batches of each table: of the first shuffled, for training.
@@ -67,6 +70,7 @@ class FeatureBatches:
             self.preprocessor,
             names=[name for name in names if name not in known],
             batch_size=batch_size,
+            store=self.store,
             progress=self.progress,
         )
         return rows_in_batches(

@@ -1,9 +1,15 @@
-import numpy as np
-import pytest
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from keras_mm.data.images import image_key
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
 from keras_mm.features.engine import encode_rows
+from keras_mm.features.store import FeatureStore
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
 
@@ -46,7 +52,10 @@ def test_features_are_the_encoders_own(encoders, preprocessor, table):
     for side, encoder in encoders.items():
         raw = {tensor.name: inputs[tensor.name] for tensor in encoder.inputs}
         whole = np.asarray(encoder.predict_on_batch(raw)["pooled_output"])
-        np.testing.assert_allclose(features[f"{side}_pooled_output"], whole, atol=1e-5)
+        there = inputs[{"vision": "image_mask", "text": "text_mask"}[side]]
+        found = np.asarray(features[f"{side}_pooled_output"])
+        np.testing.assert_allclose(found[there], whole[there], atol=1e-5)
+        assert not found[~there].any() and not there.all()
 
 
 def test_a_rows_features_are_the_same_bits_in_any_company(encoders, preprocessor, table):
@@ -58,15 +67,165 @@ def test_a_rows_features_are_the_same_bits_in_any_company(encoders, preprocessor
             np.testing.assert_array_equal(value, together[name][start:stop])
 
 
-def test_equal_rows_are_encoded_once(encoders, preprocessor, table, monkeypatch):
-    counted = []
+@pytest.fixture
+def decoded(monkeypatch):
+    """Images that the engine has decoded, filled batches not counted apart."""
+    found = []
     original = Preprocessor.load_images
-    monkeypatch.setattr(
-        Preprocessor, "load_images", lambda self, c, *a: counted.extend(c) or original(self, c, *a)
-    )
-    repeated = table.iloc[[0, 1] * 10]
+
+    def load(self, cells, *options):
+        found.extend(dict.fromkeys(image_key(cell) for cell in cells))
+        return original(self, cells, *options)
+
+    monkeypatch.setattr(Preprocessor, "load_images", load)
+    return found
+
+
+def test_each_image_is_encoded_once(encoders, preprocessor, table, decoded):
+    repeated = table.iloc[[0, 1] * 10].assign(image_2=table["image_1"].iloc[0])
     features = encode_rows(encoders, read_rows(repeated, **COLUMNS), preprocessor, batch_size=2)
-    assert len(counted) == 4  # two rows of two images
-    pooled = features["vision_pooled_output"]
+    assert len(decoded) == len(set(decoded)) == 2
+    pooled = features["vision_pooled_output"][:]
     np.testing.assert_array_equal(pooled[0::2], np.repeat(pooled[:1], 10, axis=0))
+    np.testing.assert_array_equal(pooled[0, 1], pooled[1, 1])
     assert not np.array_equal(pooled[0], pooled[1])
+
+
+NAMES = [
+    f"{side}_{name}"
+    for side in ("vision", "text")
+    for name in ("pooled_output", "sequence_output", "sequence_mask")
+]
+
+
+def test_what_is_kept_is_what_is_computed(encoders, preprocessor, table, tmp_path, decoded):
+    rows = read_rows(table, **COLUMNS)
+    for encoder in encoders.values():
+        assert not encoder.trainable_variables
+    options = {"names": NAMES, "batch_size": 4}
+    plain = encode_rows(encoders, rows, preprocessor, **options)
+    assert decoded
+    first = encode_rows(encoders, rows, preprocessor, store=FeatureStore(tmp_path), **options)
+    decoded.clear()
+    again = encode_rows(encoders, rows, preprocessor, store=FeatureStore(tmp_path), **options)
+    assert not decoded
+    for name in NAMES:
+        assert plain[name].shape == first[name].shape == again[name].shape, name
+        for found in (first, again):
+            np.testing.assert_array_equal(found[name], plain[name], err_msg=name)
+    some = np.asarray([3, 0, 22])
+    np.testing.assert_array_equal(again[NAMES[1]][some], np.asarray(plain[NAMES[1]])[some])
+    np.testing.assert_array_equal(again[NAMES[0]][5:7], np.asarray(plain[NAMES[0]])[5:7])
+
+
+def test_only_what_is_new_is_encoded(encoders, preprocessor, table, tmp_path, decoded):
+    vision = {"vision": encoders["vision"]}
+    store = FeatureStore(tmp_path)
+    encode_rows(vision, read_rows(table[:15], **COLUMNS), preprocessor, batch_size=4, store=store)
+    before = set(decoded)
+    decoded.clear()
+    rows = read_rows(table, **COLUMNS)
+    found = encode_rows(vision, rows, preprocessor, batch_size=4, store=store)
+    assert decoded and not before & set(decoded)
+    # Tokens were not asked for before: all is encoded for them, the vectors stay.
+    decoded.clear()
+    encode_rows(
+        vision, rows, preprocessor, batch_size=4, store=store, names=["vision_sequence_output"]
+    )
+    assert before <= set(decoded)
+    plain = encode_rows(vision, rows, preprocessor, batch_size=4)
+    np.testing.assert_array_equal(found["vision_pooled_output"], plain["vision_pooled_output"])
+
+
+def test_the_same_image_elsewhere_and_another_in_its_place(
+    encoders, preprocessor, tmp_path, decoded
+):
+    """A file counts by what is in it, not by its name."""
+    images = [np.full((9, 9, 3), 10 * i, "uint8") for i in range(12)]
+    for i, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{i}.png")
+    vision = {"vision": encoders["vision"]}
+    store = FeatureStore(tmp_path / "cache")
+
+    def encode(cells):
+        table = pd.DataFrame({"image_1": cells, "image_2": cells[::-1]})
+        rows = read_rows(table, images=["image_1", "image_2"], texts=[])
+        decoded.clear()
+        return np.asarray(
+            encode_rows(vision, rows, preprocessor, batch_size=4, store=store)[NAMES[0]]
+        )
+
+    paths = [str(tmp_path / f"{i}.png") for i in range(12)]
+    first = encode(paths)
+    np.testing.assert_array_equal(encode([Path(path).read_bytes() for path in paths]), first)
+    assert not decoded
+    Image.fromarray(np.full((9, 9, 3), 200, "uint8")).save(paths[0])
+    changed = encode(paths)
+    assert decoded == [image_key(paths[0])]
+    assert not np.array_equal(changed[0, 0], first[0, 0])
+    np.testing.assert_array_equal(changed[1:11], first[1:11])
+
+
+def test_other_weights_are_never_answered_from_the_store(preprocessor, table, tmp_path):
+    rows = read_rows(table, **COLUMNS)
+    store = FeatureStore(tmp_path)
+
+    def encode(encoder, kept):
+        found = encode_rows({"vision": encoder}, rows, preprocessor, batch_size=4, store=kept)
+        return np.asarray(found["vision_pooled_output"])
+
+    encoder = create_vision_encoder("tiny_cnn", weights="random", image_size=(32, 32))
+    first = encode(encoder, store)
+    weight = encoder.weights[0]
+    weight.assign(weight * 1.5)
+    second = encode(encoder, store)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(second, encode(encoder, None))
+
+
+def test_what_is_trained_is_not_kept(preprocessor, table, tmp_path):
+    encoder = create_vision_encoder(
+        "tiny_cnn", weights="random", image_size=(32, 32), trainable=True
+    )
+    store = FeatureStore(tmp_path)
+    rows = read_rows(table, **COLUMNS)
+    encode_rows({"vision": encoder}, rows, preprocessor, batch_size=4, store=store)
+    assert store.info()["entries"] == 0
+    encoder.trainable = False
+    encode_rows({"vision": encoder}, rows, preprocessor, batch_size=4, store=store)
+    assert store.info()["entries"] > 0
+
+
+def test_an_interrupted_run_leaves_what_it_has(
+    encoders, preprocessor, table, tmp_path, decoded, monkeypatch
+):
+    vision = {"vision": encoders["vision"]}
+    rows = read_rows(table, **COLUMNS)
+    store = FeatureStore(tmp_path)
+    original, calls = Preprocessor.load_images, []
+
+    def broken(self, cells, *options):
+        calls.append(1)
+        if len(calls) > 3:
+            raise KeyboardInterrupt
+        return original(self, cells, *options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Preprocessor, "load_images", broken)
+        encode_rows(vision, rows, preprocessor, batch_size=4, store=store)
+    kept = store.info()["entries"]
+    assert kept >= 16
+    decoded.clear()
+    found = encode_rows(vision, rows, preprocessor, batch_size=4, store=store)
+    distinct = {image_key(cell) for cells in rows.images for cell in cells if cell is not None}
+    assert len(set(decoded)) == len(distinct) - kept
+    plain = encode_rows(vision, rows, preprocessor, batch_size=4)
+    np.testing.assert_array_equal(found[NAMES[0]], plain[NAMES[0]])
+
+
+def test_a_table_without_a_single_text(encoders, preprocessor, table):
+    rows = read_rows(table.assign(text_1=None, text_2=None), **COLUMNS)
+    found = encode_rows(encoders, rows, preprocessor, names=NAMES, batch_size=4)
+    assert found["text_pooled_output"].shape == (23, 2, 64)
+    assert not np.asarray(found["text_sequence_output"]).any()
+    assert not np.asarray(found["text_sequence_mask"]).any()

@@ -1,0 +1,63 @@
+"""Features of rows, gathered from where they are kept when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from keras_mm.features.store import Block
+
+
+class FeatureTable:
+    """What an encoder gave for rows, as an array that is read a few rows at a time.
+
+    `table[rows]` is an array; nothing else is held in memory where the values are on disk.
+
+    Args:
+        places: Block and position of each item's value.
+        where: Item of each slot of each row, int `(num_rows, num_slots)`; -1 where there is none,
+            which gives zeros.
+        item_shape: `(tokens, ...)` of an item, as of the longest; shorter ones are filled up with
+            zeros.
+        row_shape: Shape of a row, which is its slots' items one after the other.
+        dtype: Of the values.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[tuple[Block, int]],
+        where: np.ndarray,
+        item_shape: tuple[int, ...],
+        row_shape: tuple[int, ...],
+        dtype: str,
+    ):
+        blocks = list({id(block): block for block, _ in places}.values())
+        numbers = {id(block): number for number, block in enumerate(blocks)}
+        self._values = [block.values for block in blocks]
+        self._block = np.asarray([numbers[id(block)] for block, _ in places], int)
+        self._position = np.asarray([position for _, position in places], int)
+        self._where, self._item = where, tuple(item_shape)
+        self.shape, self.dtype = (len(where), *row_shape), np.dtype(dtype)
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    def __getitem__(self, rows) -> np.ndarray:
+        """The values of some rows: positions, a mask or a slice."""
+        where = self._where[rows]
+        items = where.reshape(-1)
+        found = np.zeros((len(items), *self._item), self.dtype)
+        there = np.flatnonzero(items >= 0)
+        blocks = self._block[items[there]]
+        for number in np.unique(blocks):
+            to = there[blocks == number]
+            values = self._values[number][self._position[items[to]]]
+            if values.shape[1:] == self._item:
+                found[to] = values
+            else:
+                found[to, : values.shape[1]] = values
+        return found.reshape(*where.shape[:-1], *self.shape[1:])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self[:] if dtype is None else self[:].astype(dtype)

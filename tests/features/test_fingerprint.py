@@ -1,0 +1,95 @@
+"""Equal for encoders that give the same features, and only for those."""
+
+import keras
+import pytest
+from keras import layers
+
+from keras_mm.features.fingerprint import fingerprint
+from keras_mm.models.encoder import Encoder
+from keras_mm.models.text_encoder import create_text_encoder
+from keras_mm.models.vision_encoder import create_vision_encoder
+
+SIZE = {"weights": "random", "image_size": (32, 32)}
+
+
+def encoder(seed: int = 0, **options):
+    keras.utils.set_random_seed(seed)
+    return create_vision_encoder("tiny_cnn", **{**SIZE, **options})
+
+
+def test_equal_for_equal_encoders():
+    digest = fingerprint(encoder())
+    layers.Dense(3)(keras.Input((2,)))  # which moves Keras' count of names on
+    assert fingerprint(encoder()) == digest
+    assert fingerprint(encoder(trainable=True)) == digest
+    texts = []
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        text = create_text_encoder("tiny_bert", weights="random", sequence_length=16)
+        texts.append(fingerprint(text))
+    assert texts[0] == texts[1] != digest
+
+
+def test_different_for_everything_that_changes_features():
+    base = encoder()
+    digests = [
+        fingerprint(base),
+        fingerprint(base, together=4),
+        fingerprint(base, together=8),
+        fingerprint(encoder(1)),
+        fingerprint(encoder(pooling="max")),
+        fingerprint(encoder(image_size=(48, 32))),
+        fingerprint(encoder(num_images=1)),
+    ]
+    last = base.weights[-1]
+    last.assign(last + 1e-7)
+    digests.append(fingerprint(base))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        digests.append(fingerprint(encoder()))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert None not in digests
+    assert len(set(digests)) == len(digests)
+
+
+def named(activation: str) -> Encoder:
+    """A model in which a layer is called as its activation is."""
+    image = keras.Input((4, 4, 3), name="image_1")
+    x = layers.Activation(activation, name=activation)(layers.Flatten()(image))
+    return Encoder({"image_1": image}, {"pooled_output": layers.Reshape((1, -1))(x)})
+
+
+def test_a_layers_name_hides_no_difference():
+    assert fingerprint(named("relu")) == fingerprint(named("relu")) != fingerprint(named("tanh"))
+
+
+class Half(layers.Layer):
+    def call(self, x):
+        return x / 2
+
+
+class Secret(Half):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def get_config(self):
+        raise NotImplementedError
+
+
+def own(layer) -> Encoder:
+    image = keras.Input((4, 4, 3), name="image_1")
+    x = layer(layers.Flatten()(image))
+    return Encoder({"image_1": image}, {"pooled_output": layers.Reshape((1, -1))(x)})
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_layers_of_the_users_own(factor, monkeypatch):
+    before = fingerprint(own(Half()))
+    assert before == fingerprint(own(Half()))
+    monkeypatch.setattr(
+        "keras_mm.features.fingerprint.inspect.getsource", lambda kind: f"x / {factor}"
+    )
+    assert fingerprint(own(Half())) != before
+    assert fingerprint(own(Secret(factor))) is None
