@@ -471,7 +471,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.preprocessor_,
             names=input_names(trunk),
             batch_size=self._settings_.batch_size,
-            store=open_store(self._settings_.cache),
+            store=open_store(self.cache),
             progress=bool(self._settings_.verbose),
         )
 
@@ -485,7 +485,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.preprocessor_,
             features=features,
             batch_size=self._settings_.batch_size,
-            store=open_store(self._settings_.cache),
+            store=open_store(self.cache),
             progress=bool(self._settings_.verbose),
         )
 

@@ -28,7 +28,7 @@ ALLOWED = {
     "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets"},
-    "features": {"presets"} | MIDDLE,
+    "features": {"__init__", "presets"} | MIDDLE,
     "training": {"presets", "fine_tuning"} | MIDDLE,
     "bundle": {"__init__", "presets", "heads"} | MIDDLE | WORK,
     "columns": {"config", "data"},

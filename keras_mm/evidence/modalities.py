@@ -56,7 +56,7 @@ def evaluate_modalities(
     }
     hidden, complete = {}, np.flatnonzero(held["image_and_text"]).tolist()
     if complete:
-        encoded = {name: value[complete] for name, value in features.items()}
+        encoded = {name: value.take(complete) for name, value in features.items()}
         for side in ("images", "texts"):
             left = hide(rows.take(complete), side)
             answers = probabilities(classifier._logits(left, encoded))

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from keras_mm.data.images import content_key, image_key
+from keras_mm.data.images import ImageError, content_key, image_key
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
 from keras_mm.features.fingerprint import fingerprint
@@ -25,10 +25,12 @@ from keras_mm.features.table import FeatureTable
 _BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _TOKENS = ("token_ids", "segment_ids", "padding_mask")
 # Images or texts that go through an encoder together: the same for every training, so that what
-# one has encoded serves the others to the bit.
-_TOGETHER = 32
-# What is kept is written after so many bytes, or so many seconds: a killed process loses no more.
-_WRITE_BYTES, _WRITE_SECONDS = 2**26, 20.0
+# one has encoded serves the others to the bit. Where it is no multiple of the widest registers,
+# TensorFlow rounds the last of a batch in another way than the first.
+_TOGETHER, _REGISTER = 32, 16
+# What is kept is written after so many bytes, or so many seconds, or such a share of all the time
+# that has passed: a killed process loses no more, and the files stay few.
+_WRITE_BYTES, _WRITE_SECONDS, _WRITE_SHARE = 2**27, 20.0, 0.1
 
 _log = logging.getLogger("keras_mm")
 
@@ -59,8 +61,9 @@ def encode_rows(
         preprocessor: What makes the encoders' inputs.
         names: Features that are wanted, by the trunk's input names; `None` is the pooled ones. An
             encoder of which none is wanted does not run.
-        batch_size: Most rows of a batch.
-        store: Where the features of frozen encoders are looked up and kept; `None` for nowhere.
+        batch_size: About the most rows of a batch.
+        store: Where the features of frozen encoders are looked up and kept, if they are more than
+            a batch; `None` for nowhere.
         progress: Whether to show a bar on what takes longer than two seconds.
 
     Returns:
@@ -69,7 +72,7 @@ def encode_rows(
         `np.asarray`.
 
     Raises:
-        ImageError: if an image cannot be read.
+        ImageError: if an image cannot be read, or its file changes meanwhile.
     """
     features = {}
     for side, encoder in encoders.items():
@@ -78,7 +81,7 @@ def encode_rows(
             continue
         read = _images if side == "vision" else _texts
         items = read(encoder, rows, preprocessor)
-        together = items.slots * min(batch_size, max(1, _TOGETHER // items.slots))
+        together = _together(items.slots, batch_size)
         shelves = _shelves(encoder, side, wanted, items, together, store)
         keys = _encode(_with_outputs(encoder, wanted), items, shelves, together, progress)
         for name, shelf in shelves.items():
@@ -169,7 +172,7 @@ class _Items:
         where: Item of each slot of each row, `(num_rows, num_slots)`; -1 where nothing is.
         lengths: Tokens that each item is padded to; 0 for images.
         longest: The largest of them.
-        contents: Gives a key for each item by its content.
+        contents: Gives keys by content for positions of items.
         load: Gives the encoder's inputs for positions of items, row after row.
     """
 
@@ -177,7 +180,7 @@ class _Items:
     where: np.ndarray
     lengths: np.ndarray
     longest: int
-    contents: Callable[[], list[bytes]]
+    contents: Callable[[Iterable[int]], list[bytes]]
     load: Callable[[np.ndarray], dict[str, np.ndarray]]
 
     @property
@@ -195,9 +198,9 @@ def _images(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _It
                 where[row, slot] = number
     distinct = [cell for _, cell in cells.values()]
 
-    def contents() -> list[bytes]:
+    def contents(take: Iterable[int]) -> list[bytes]:
         with ThreadPoolExecutor() as pool:
-            return list(pool.map(content_key, distinct))
+            return list(pool.map(content_key, [distinct[i] for i in take]))
 
     def load(take: np.ndarray) -> dict[str, np.ndarray]:
         pixels = preprocessor.load_images([distinct[i] for i in take]).astype("float32")
@@ -223,8 +226,10 @@ def _texts(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _Ite
     places = np.asarray([place for _, place in first.values()], int)
     lengths = padded[places]
 
-    def contents() -> list[bytes]:
-        return [blake2b(key, digest_size=KEY_BYTES).digest() for key in first]
+    digests = [blake2b(key, digest_size=KEY_BYTES).digest() for key in first]
+
+    def contents(take: Iterable[int]) -> list[bytes]:
+        return [digests[i] for i in take]
 
     def load(take: np.ndarray) -> dict[str, np.ndarray]:
         length = lengths[take[0]]  # as of all that are asked for together
@@ -262,7 +267,14 @@ def _shelves(
         return {name: Shelf() for name in outputs}
     network = next((la.name for la in encoder.layers if isinstance(la, keras.Model)), encoder.name)
     about = {"side": side, "network": network, "backend": keras.backend.backend()}
-    return {name: Shelf(store, f"{digest}-{name}", {**about, "output": name}) for name in outputs}
+    return {name: Shelf(store, f"{digest}.{name}", {**about, "output": name}) for name in outputs}
+
+
+def _together(slots: int, batch_size: int) -> int:
+    """Items of a batch: whole rows, in a multiple of `_REGISTER`."""
+    rows = _REGISTER // math.gcd(_REGISTER, slots)
+    most = min(_TOGETHER // slots, batch_size)
+    return slots * rows * max(1, most // rows)
 
 
 def _encode(
@@ -270,18 +282,16 @@ def _encode(
 ) -> list[bytes]:
     """Puts the items that are not on all shelves there; returns the items' keys."""
     numbers = range(len(items.lengths))
-    if any(shelf.is_kept for shelf in shelves.values()):
-        keys = items.contents()
+    kept = any(shelf.is_kept for shelf in shelves.values())
+    if kept:
+        keys = items.contents(numbers)
     else:
         keys = [number.to_bytes(KEY_BYTES, "big") for number in numbers]
-    absent = {
-        key: number
-        for number, key in zip(numbers, keys, strict=True)
-        if not all(key in shelf for shelf in shelves.values())
-    }
-    todo = np.asarray(list(absent.values()), int)
-    if any(shelf.is_kept for shelf in shelves.values()):
-        _announce(model, items, todo, shelves)
+    first = dict(zip(reversed(keys), reversed(numbers), strict=True))
+    absent = set().union(*(shelf.missing(first) for shelf in shelves.values()))
+    todo = np.asarray(sorted(first[key] for key in absent), int)
+    if kept:
+        _announce(model, items, todo, len(first), shelves)
     work = [
         (take, count)
         for length in np.unique(items.lengths[todo])
@@ -297,6 +307,8 @@ def _encode(
             batch = pending.result()
             if i + 1 < len(work):  # is loaded while this one is encoded
                 pending = ahead.submit(items.load, work[i + 1][0])
+            if kept and items.contents(take) != [keys[number] for number in take]:
+                raise ImageError("an image file has changed while it was read; begin again.")
             found = model.predict_on_batch(batch)
             values = {
                 name: np.asarray(value).reshape(
@@ -317,6 +329,7 @@ class _Writer:
         self._keys: list[bytes] = []
         self._values: dict[str, list[np.ndarray]] = {name: [] for name in shelves}
         self._bytes, self._begun = 0, time.monotonic()
+        self._first = self._begun
 
     def __enter__(self) -> _Writer:
         return self
@@ -329,11 +342,13 @@ class _Writer:
         before = next(iter(self._values.values()))
         if before and any(self._values[n][0].shape[1:] != v.shape[1:] for n, v in values.items()):
             self._write()
-        self._keys += keys
         for name, value in values.items():
             self._values[name].append(value)
             self._bytes += value.nbytes
-        if self._bytes > _WRITE_BYTES or time.monotonic() - self._begun > _WRITE_SECONDS:
+        self._keys += keys
+        now = time.monotonic()
+        pause = max(_WRITE_SECONDS, _WRITE_SHARE * (now - self._first))
+        if self._bytes > _WRITE_BYTES or now - self._begun > pause:
             self._write()
 
     def _write(self) -> None:
@@ -346,7 +361,9 @@ class _Writer:
         self._keys, self._bytes, self._begun = [], 0, time.monotonic()
 
 
-def _announce(model, items: _Items, todo: np.ndarray, shelves: Mapping[str, Shelf]) -> None:
+def _announce(
+    model, items: _Items, todo: np.ndarray, total: int, shelves: Mapping[str, Shelf]
+) -> None:
     """Says what is there and what will be written, and makes room for it."""
     lengths, counts = np.unique(items.lengths[todo], return_counts=True)
     num_bytes = sum(
@@ -356,7 +373,7 @@ def _announce(model, items: _Items, todo: np.ndarray, shelves: Mapping[str, Shel
         for output in (model.output[name] for name in shelves)
         for length, count in zip(lengths.tolist(), counts.tolist(), strict=True)
     )
-    total = len(items.lengths)
+    num_bytes += len(todo) * KEY_BYTES * len(shelves)
     words = f"{total - len(todo):,} of {total:,} distinct {items.kind}s are in the cache"
     if len(todo):
         words += f"; {len(todo):,} to encode, {num_bytes / 1e6:,.1f} MB"

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
+import importlib
 import json
 import logging
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import PIL.features
 
-# Counted up whenever this package changes what an encoder is fed, or how its answers are kept.
-_VERSION = 1
-_PACKAGES = {"jax": ("jax", "jaxlib"), "tensorflow": ("tensorflow",), "torch": ("torch",)}
+import keras_mm
+
 _REFERENCES = ("keras_history", "input_layers", "output_layers")
-_KNOWN_ROOTS = ("keras", "keras_hub", "keras_mm")
+_OURS = ("keras", "keras_hub", "keras_mm")
+_PACKAGES = {"jax": ("jax", "jaxlib"), "tensorflow": ("tensorflow",), "torch": ("torch",)}
 
 _log = logging.getLogger("keras_mm")
 
@@ -28,27 +30,28 @@ _described: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
-    """A digest that is equal only for encoders that give the same features, bit for bit.
+    """A digest that is equal only for encoders that give the same features.
 
     It holds the architecture (names of layers do not count), all weights, the precision, the
-    backend, its device, and the versions of all that computes.
+    backend and its device, this package's code, and the versions of all that computes.
 
     Args:
         encoder: A functional model.
         **about: What else decides, as the shape of its batches; JSON-serialisable.
 
     Returns:
-        Hexadecimal digits; `None` where the model holds what cannot be told apart, as a layer
-        without a config or without source code.
+        40 hexadecimal digits; `None` where the model has code of its user's own, a layer or a
+        function, which nothing here could tell from another of the same name.
     """
     try:
+        policies = [str(layer.dtype_policy.name) for layer in encoder._flatten_layers()]
         text = _described.get(encoder) or _architecture(encoder)
     except Exception as error:  # whatever a layer of the user's own raises
         _log.info("features are not kept: %s cannot be described (%s)", encoder.name, error)
         return None
     _described[encoder] = text
     device = str(getattr(encoder.weights[0].value, "device", "")) if encoder.weights else ""
-    code = json.dumps([_VERSION, device, *_versions()])
+    code = json.dumps([device, policies, _code(), *_versions(keras.backend.backend())])
     parts = [text, code, json.dumps(about, sort_keys=True)]
     digest = blake2b("\0".join(parts).encode(), digest_size=20)
     with ThreadPoolExecutor() as pool:
@@ -58,8 +61,27 @@ def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
 
 
 def _architecture(encoder: keras.Model) -> str:
-    custom = sorted(set(_sources(encoder)))
-    return json.dumps([_unnamed(encoder.get_config()), custom], sort_keys=True, default=_plain)
+    """The model's config as text.
+
+    Raises:
+        ValueError: if a config does not say what is computed.
+    """
+    for layer in encoder._flatten_layers():
+        if type(layer).__module__.split(".")[0] not in _OURS:
+            raise ValueError(f"{type(layer).__name__} is a layer of its user's own")
+    config = encoder.get_config()
+    _refuse_functions(config)
+    return json.dumps(_unnamed(config), sort_keys=True, default=_plain)
+
+
+def _refuse_functions(config: Any) -> None:
+    if isinstance(config, Mapping):
+        if config.get("class_name") in ("function", "__lambda__", "Lambda"):
+            raise ValueError("it has a function of its user's own")
+        config = list(config.values())
+    if isinstance(config, list | tuple):
+        for one in config:
+            _refuse_functions(one)
 
 
 def _weight(variable) -> bytes:
@@ -69,25 +91,20 @@ def _weight(variable) -> bytes:
     return digest.digest()
 
 
-def _versions() -> list[str]:
-    backend = keras.backend.backend()
-    names = ("keras", "keras_hub", "keras_mm", *_PACKAGES.get(backend, ()))
-    return [backend, *(f"{name} {_version(name)}" for name in names)]
+def _versions(backend: str) -> list[str]:
+    modules = ("keras", "keras_hub", "keras_mm", "numpy", "PIL", "skimage", *_PACKAGES[backend])
+    found = [f"{name} {importlib.import_module(name).__version__}" for name in modules]
+    return [backend, *found, *(f"{name} {PIL.features.version(name)}" for name in ("jpg", "zlib"))]
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _sources(encoder: keras.Model) -> Iterator[str]:
-    """Source code of the classes that no package's version stands for."""
-    for layer in encoder._flatten_layers():
-        kind = type(layer)
-        if kind.__module__.split(".")[0] not in _KNOWN_ROOTS:
-            yield f"{kind.__module__}.{kind.__qualname__}: {inspect.getsource(kind)}"
+@lru_cache
+def _code() -> str:
+    """A digest of this package's code from a row to its features."""
+    digest = blake2b(digest_size=8)
+    for room in ("data", "models", "features"):
+        for file in sorted((Path(keras_mm.__file__).parent / room).rglob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _unnamed(config: Mapping) -> dict:

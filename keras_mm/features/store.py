@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import mmap
 import os
+import re
 import shutil
+import struct
 import sys
 import time
 import zlib
@@ -15,16 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
-from zipfile import BadZipFile
 
 import numpy as np
 
 KEY_BYTES = 16
 _ABOUT = "about.json"
+# All that is ever written and removed. Whatever else stands in the folder is somebody's own.
+_SHELF = re.compile(r"[0-9a-f]{40}\.[a-z_]+")
+_BLOCK = re.compile(r"[0-9a-f]{32}\.features")
+_PART = re.compile(r"\.[0-9a-f]{32}\.part")
 _SPARE = 2**30  # bytes of a disk that are never taken
 _SPAN = 2**26  # bytes that are summed at once
 _ABANDONED = 24 * 3600.0  # seconds after which an unfinished file belongs to no process
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, BadZipFile)
+# A block's file: these words, the header as JSON, the keys, the values.
+_WORDS = struct.Struct("<8sII")  # _MAGIC, length and checksum of the header
+_MAGIC = b"kmm-f\x001\n"
 
 _log = logging.getLogger("keras_mm")
 
@@ -36,11 +44,10 @@ def cache_folder() -> Path:
     """Where features are kept: `KERAS_MM_CACHE`, else `keras_mm` in the user's cache folder."""
     named = os.environ.get("KERAS_MM_CACHE")
     if named:
-        return Path(named).expanduser()
+        return Path(named)
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "keras_mm"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "keras_mm"
+        return Path("~/Library/Caches/keras_mm")
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "keras_mm"
 
 
 def cache_limit() -> int:
@@ -49,7 +56,7 @@ def cache_limit() -> int:
     Raises:
         ValueError: if the variable is no number >= 0.
     """
-    text = os.environ.get("KERAS_MM_CACHE_GB", "20")
+    text = os.environ.get("KERAS_MM_CACHE_GB") or "20"
     try:
         size = float(text)
         if not 0 <= size < float("inf"):
@@ -61,13 +68,56 @@ def cache_limit() -> int:
     return int(size * 1e9)
 
 
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Values of one shape, with their keys: a file, mapped into memory, or an array."""
+def open_store(cache: bool | str | os.PathLike) -> FeatureStore | None:
+    """The store that the setting `cache` names: by default, in a folder, or none.
 
-    keys: list[bytes]
-    values: np.ndarray
-    path: Path | None = None
+    Raises:
+        ValueError: if `KERAS_MM_CACHE_GB` is wrong; 0 is none.
+    """
+    if cache is False or not cache_limit():
+        return None
+    return FeatureStore(None if cache is True else cache)
+
+
+class Block:
+    """Values of one shape, with their keys: a file, mapped into memory when used, or an array."""
+
+    def __init__(self, keys: list[bytes], values: np.ndarray | None, file: _File | None = None):
+        self.keys, self.file, self._values = keys, file, values
+
+    @property
+    def values(self) -> np.ndarray:
+        """The values, first axis as the keys."""
+        if self._values is None:
+            self._values = self.file.mapped()
+        return self._values
+
+
+@dataclass(frozen=True)
+class _File:
+    """A block on disk: where, and what its header says of the values."""
+
+    path: Path
+    offset: int
+    dtype: str
+    shape: tuple[int, ...]
+    checksum: int
+
+    def mapped(self) -> np.ndarray:
+        """The values, whose checksum is tested once by each process.
+
+        Raises:
+            ValueError: if it differs.
+            OSError: if the file cannot be read.
+        """
+        with self.path.open("rb") as file:
+            # The map lasts when the file is removed.
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        flat = np.frombuffer(content, "uint8")[self.offset :]
+        if self.path not in _sound and _checksum(flat) != self.checksum:
+            raise ValueError("its checksum differs")
+        _sound.add(self.path)
+        return flat.view(self.dtype).reshape(self.shape)
 
 
 class Shelf:
@@ -78,18 +128,21 @@ class Shelf:
 
     Args:
         store: The store that the shelf stands in; `None` keeps everything in memory.
-        name: Folder name: a digest of everything, besides its input, that decides an output.
+        name: Folder name: a digest of everything, besides its input, that decides an output (40
+            hexadecimal digits), a dot and the output's name.
         about: What to tell people of it; JSON-serialisable.
     """
 
     def __init__(
         self, store: FeatureStore | None = None, name: str = "", about: Mapping | None = None
     ):
+        if store is not None and not _SHELF.fullmatch(name):
+            raise ValueError(f"no name of a shelf: {name!r}")
         self.store: FeatureStore | None = store
-        self.folder: Path | None = None if store is None else store.folder / name
+        self.folder: Path | None = None if store is None else store.shelves / name
+        self.used: set[Path] = set()
         self._about = dict(about or {})
-        self._places: dict[bytes, tuple[Block, int]] = {}
-        self._touched: set[Path] = set()
+        self._places: dict[bytes, list[tuple[Block, int]]] = {}
         for block in _blocks(self.folder):
             self._take(block)
 
@@ -101,67 +154,97 @@ class Shelf:
         """Whether what is put here is there for other processes too."""
         return self.folder is not None
 
+    def missing(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Those of the keys that are not there, or only in damaged files, which are removed."""
+        keys = set(keys)
+        for key in keys:
+            while key in self._places and not self._is_sound(self._places[key][0][0]):
+                self._drop(self._places[key][0][0])
+        return {key for key in keys if key not in self._places}
+
     def find(self, keys: Sequence[bytes]) -> list[tuple[Block, int]]:
-        """Block and position of each key, all of which must be there."""
-        places = [self._places[key] for key in keys]
-        for path in {block.path for block, _ in places} - self._touched - {None}:
-            self._touched.add(path)
-            with contextlib.suppress(OSError):
-                os.utime(path)  # used now: the last to be thrown out
-        return places
+        """Block and position of each key; all of them are there, as `missing` has told."""
+        return [self._places[key][0] for key in keys]
 
     def put(self, keys: Sequence[bytes], values: np.ndarray) -> None:
         """Keeps values, one for each key; on disk, or in memory where the disk takes no more."""
-        block = None
-        if self.folder is not None:
+        block = Block(list(keys), values)
+        if self.is_kept:
             try:
-                block = self._written(list(keys), values)
+                block = self._written(block)
             except OSError as error:
                 _give_up([self], f"cannot be written ({error.strerror or error})")
-        self._take(block or Block(list(keys), values))
+        self._take(block)
 
     def _take(self, block: Block) -> None:
         for position, key in enumerate(block.keys):
-            self._places.setdefault(key, (block, position))
+            self._places.setdefault(key, []).append((block, position))
 
-    def _written(self, keys: list[bytes], values: np.ndarray) -> Block:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        about = self.folder / _ABOUT
-        if not about.exists():
-            with _whole(about) as part:
-                part.write_text(json.dumps(self._about, indent=2) + "\n", encoding="utf-8")
-        path = self.folder / f"{uuid4().hex}.npy"
-        values = np.ascontiguousarray(values)
-        with _whole(path) as part, part.open("wb") as file:
-            np.save(file, values, allow_pickle=False)
-        # The keys come last: a block without them does not count.
-        with _whole(path.with_suffix(".npz")) as part, part.open("wb") as file:
-            index = np.frombuffer(b"".join(keys), "uint8").reshape(-1, KEY_BYTES)
-            np.savez(file, keys=index, checksum=np.uint32(_checksum(values)))
-        self._touched.add(path)
-        return Block(keys, np.load(path, mmap_mode="r", allow_pickle=False), path)
+    def _drop(self, block: Block) -> None:
+        for key in block.keys:
+            self._places[key] = [place for place in self._places[key] if place[0] is not block]
+            if not self._places[key]:
+                del self._places[key]
+
+    def _is_sound(self, block: Block) -> bool:
+        if block.file is None or block.file.path in self.used:
+            return True
+        path = block.file.path
+        try:
+            _ = block.values
+        except ValueError as error:
+            _remove_damaged(path, error)
+            return False
+        except OSError as error:  # gone, too many open files: it may be sound all the same
+            _log.info("a file of the feature cache cannot be read: %s (%s)", path, error)
+            return False
+        self.used.add(path)
+        with contextlib.suppress(OSError):
+            os.utime(path)  # used now: the last to be thrown out
+        return True
+
+    def _written(self, block: Block) -> Block:
+        values = np.ascontiguousarray(block.values)
+        about = json.dumps(self._about, indent=2) + "\n"
+        path = self.folder / f"{uuid4().hex}.features"
+        for attempt in (1, 2):
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                if not (self.folder / _ABOUT).exists():
+                    with _whole(self.folder / _ABOUT) as file:
+                        file.write(about.encode())
+                with _whole(path) as file:
+                    offset = _write(file, block.keys, values)
+            except FileNotFoundError:  # another process clears the cache just now
+                if attempt == 2:
+                    raise
+        self.used.add(path)
+        _sound.add(path)
+        kept = _File(path, offset, values.dtype.str, values.shape, 0)
+        return Block(block.keys, kept.mapped(), kept)
 
 
 class FeatureStore:
     """A folder of shelves, kept below a size: what was not used for longest goes first.
 
     Args:
-        folder: Where; by default `cache_folder()`. It is made when there is something to write.
+        folder: Where; by default `cache_folder()`. It is made when there is something to write, and
+            nothing in it is touched but what this class has written.
         max_bytes: Most bytes; by default `cache_limit()`.
 
     Example:
         >>> import tempfile
         >>> store = FeatureStore(tempfile.mkdtemp())
-        >>> shelf = Shelf(store, "encoder", {"backbone": "tiny_cnn"})
+        >>> shelf = Shelf(store, 40 * "0" + ".pooled_output", {"network": "tiny_cnn"})
         >>> shelf.put([b"k" * 16], np.zeros((1, 4), "float32"))
-        >>> b"k" * 16 in Shelf(store, "encoder"), store.info()["entries"]
-        (True, 1)
+        >>> Shelf(store, 40 * "0" + ".pooled_output").missing([b"k" * 16]), store.info()["entries"]
+        (set(), 1)
     """
 
     def __init__(self, folder: str | os.PathLike | None = None, max_bytes: int | None = None):
-        self.folder = cache_folder() if folder is None else Path(folder).expanduser()
-        # A folder of its own below the user's: nothing else is ever removed.
-        self.folder = self.folder / "features"
+        folder = cache_folder() if folder is None else Path(folder)
+        self.folder = Path(os.path.abspath(os.path.expanduser(folder)))
+        self.shelves = self.folder / "features"
         self.max_bytes = cache_limit() if max_bytes is None else max_bytes
 
     def info(self) -> dict[str, Any]:
@@ -178,14 +261,13 @@ class FeatureStore:
                 about = json.loads((shelf / _ABOUT).read_text(encoding="utf-8"))
             except (OSError, ValueError):
                 about = {}
-            files = [file for file in _files(shelf) if file.suffix == ".npy"]
-            counts = [_count(file.with_suffix(".npz")) for file in files]
+            blocks = _named(shelf, _BLOCK)
             encoders.append(
                 {
                     **about,
-                    "entries": sum(counts),
-                    "bytes": sum(_size(file) for file in _files(shelf)),
-                    "last_used": max((_used(file) for file in files), default=0.0),
+                    "entries": sum(_count(block) for block in blocks),
+                    "bytes": sum(map(_size, blocks)),
+                    "last_used": max(map(_used, blocks), default=0.0),
                 }
             )
         encoders.sort(key=lambda one: -one["last_used"])
@@ -198,14 +280,18 @@ class FeatureStore:
         }
 
     def clear(self) -> int:
-        """Removes everything; returns how many bytes that were.
+        """Removes everything that was written here; returns how many bytes that were.
 
         Raises:
             OSError: if something cannot be removed.
         """
-        found = sum(_size(file) for shelf in self._shelves() for file in _files(shelf))
-        if self.folder.exists():
-            shutil.rmtree(self.folder)
+        found = 0
+        for shelf in self._shelves():
+            found += sum(map(_size, _named(shelf, _BLOCK)))
+            for file in (*_named(shelf, _BLOCK), *_named(shelf, _PART), shelf / _ABOUT):
+                file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something else stands there, or comes just now
+                shelf.rmdir()
         return found
 
     def make_room(self, num_bytes: int, *, keep: Collection[Path] = ()) -> str:
@@ -213,63 +299,63 @@ class FeatureStore:
 
         Args:
             num_bytes: How many are to be written.
-            keep: Shelves that are in use, of which nothing goes.
+            keep: Files that are in use, which stay.
 
         Returns:
             Why there is no room, in words that follow "the cache ..."; empty where there is.
+
+        Raises:
+            OSError: if the folder cannot be looked into.
         """
         self._sweep()
         blocks = sorted(
-            (file for shelf in self._shelves() for file in _files(shelf) if file.suffix == ".npy"),
-            key=_used,
+            (file for shelf in self._shelves() for file in _named(shelf, _BLOCK)), key=_used
         )
-        taken = sum(map(_size_of, blocks))
+        taken = sum(map(_size, blocks))
         free = _free(self.folder) - _SPARE
-        movable = [block for block in blocks if block.parent not in keep]
-        need = f"{num_bytes / 1e6:,.0f} MB more"
-        room = sum(map(_size_of, movable))
+        movable = [block for block in blocks if block not in keep]
+        room = sum(map(_size, movable))
+        need = f"{num_bytes / 1e6:,.1f} MB more"
         if num_bytes > self.max_bytes - taken + room:
             limit = self.max_bytes / 1e9
             return f"may take {limit:g} GB (KERAS_MM_CACHE_GB), not enough for {need}"
         if num_bytes > free + room:
-            return f"is on a disk with {max(free, 0) / 1e6:,.0f} MB to spare, not the {need}"
+            return f"is on a disk with {max(free, 0) / 1e6:,.1f} MB to spare, not the {need}"
         for block in movable:
             if taken + num_bytes <= self.max_bytes and num_bytes <= free:
                 break
-            size = _size_of(block)
-            _remove(block)
+            size = _size(block)
+            block.unlink(missing_ok=True)
             taken, free = taken - size, free + size
         return ""
 
     def _shelves(self) -> list[Path]:
-        try:
-            return sorted(path for path in self.folder.iterdir() if path.is_dir())
-        except OSError:
-            return []
+        return [path for path in _named(self.shelves, _SHELF) if path.is_dir()]
 
     def _sweep(self) -> None:
         """Removes what killed processes left unfinished."""
         for shelf in self._shelves():
-            files = _files(shelf)
-            for file in files:
-                unfinished = file.suffix == ".part"
-                keyless = file.suffix == ".npy" and file.with_suffix(".npz") not in files
-                if (unfinished or keyless) and time.time() - _used(file) > _ABANDONED:
-                    _remove(file)
+            for part in _named(shelf, _PART):
+                if time.time() - _used(part) > _ABANDONED:
+                    part.unlink(missing_ok=True)
 
 
 def reserve(shelves: Iterable[Shelf], num_bytes: int) -> None:
     """Makes room for so many bytes more; where there is none, what comes stays in memory.
 
     Args:
-        shelves: Of one store; nothing of them goes.
+        shelves: Of one store; what of them is in use stays.
         num_bytes: How many are to be written to them.
     """
     kept = [shelf for shelf in shelves if shelf.is_kept]
-    if kept:
-        problem = kept[0].store.make_room(num_bytes, keep=[shelf.folder for shelf in kept])
-        if problem:
-            _give_up(kept, problem)
+    if not kept:
+        return
+    try:
+        problem = kept[0].store.make_room(num_bytes, keep=set().union(*(s.used for s in kept)))
+    except OSError as error:
+        problem = f"cannot be used ({error.strerror or error})"
+    if problem:
+        _give_up(kept, problem)
 
 
 def _give_up(shelves: Sequence[Shelf], reason: str) -> None:
@@ -284,84 +370,100 @@ def _give_up(shelves: Sequence[Shelf], reason: str) -> None:
         shelf.folder = shelf.store = None
 
 
-def open_store(cache: bool | str | os.PathLike) -> FeatureStore | None:
-    """The store that the setting `cache` names: by default, in a folder, or none."""
-    if cache is False:
-        return None
-    return FeatureStore(None if cache is True else cache)
-
-
 def _blocks(folder: Path | None) -> Iterator[Block]:
-    """The sound blocks of a shelf; what is damaged is removed, to be computed again."""
-    for file in _files(folder) if folder is not None else ():
-        if file.suffix != ".npz":
-            continue
-        path = file.with_suffix(".npy")
+    """The blocks of a shelf; those that are plainly damaged are removed."""
+    for path in _named(folder, _BLOCK) if folder is not None else ():
         try:
-            with np.load(file, allow_pickle=False) as index:
-                keys, checksum = index["keys"], int(index["checksum"])
-            values = np.load(path, mmap_mode="r", allow_pickle=False)
-            if keys.shape != (len(values), KEY_BYTES):
-                raise ValueError("not as many values as keys")
-            if path not in _sound and _checksum(values) != checksum:
-                raise ValueError("the checksum differs")
-            _sound.add(path)
-        except FileNotFoundError:
-            continue  # thrown out by another process just now
-        except _DAMAGE as error:
-            _log.warning("a damaged file of the feature cache is dropped: %s (%s)", path, error)
-            _remove(path)
-            continue
-        yield Block([key.tobytes() for key in keys], values, path)
+            yield _read(path)
+        except ValueError as error:
+            _remove_damaged(path, error)
+        except OSError as error:  # gone, somebody else's, too many open files
+            _log.info("a file of the feature cache cannot be read: %s (%s)", path, error)
 
 
-def _checksum(values: np.ndarray) -> int:
-    flat, found = values.reshape(-1).view("uint8"), 0
+def _write(file, keys: list[bytes], values: np.ndarray) -> int:
+    """Writes a block; returns where its values begin."""
+    index = b"".join(keys)
+    header = {
+        "dtype": values.dtype.str,
+        "shape": values.shape,
+        "keys": zlib.crc32(index),
+        "values": _checksum(values.reshape(-1).view("uint8")),
+    }
+    # Filled up with spaces, so that the values stand where the processor likes them.
+    text = json.dumps(header).encode()
+    text += b" " * (-(_WORDS.size + len(text) + len(index)) % 64)
+    file.write(_WORDS.pack(_MAGIC, len(text), zlib.crc32(text)) + text + index)
+    offset = file.tell()
+    file.write(values.data)
+    return offset
+
+
+def _read(path: Path) -> Block:
+    """A block without its values.
+
+    Raises:
+        ValueError: if the file is damaged.
+    """
+    with path.open("rb") as file:
+        words = file.read(_WORDS.size)
+        if len(words) < _WORDS.size:
+            raise ValueError("it is cut off")
+        magic, length, checksum = _WORDS.unpack(words)
+        text = file.read(length) if length < _SPAN else b""
+        if magic != _MAGIC or zlib.crc32(text) != checksum:
+            raise ValueError("its header is broken")
+        header = json.loads(text)
+        count, *rest = header["shape"]
+        index = file.read(count * KEY_BYTES)
+        offset = file.tell()
+        size = offset + count * int(np.prod(rest)) * np.dtype(header["dtype"]).itemsize
+        if zlib.crc32(index) != header["keys"] or os.fstat(file.fileno()).st_size != size:
+            raise ValueError("it is cut off")
+    keys = [index[start : start + KEY_BYTES] for start in range(0, len(index), KEY_BYTES)]
+    shape = (count, *rest)
+    return Block(keys, None, _File(path, offset, header["dtype"], shape, header["values"]))
+
+
+def _checksum(flat: np.ndarray) -> int:
+    found = 0
     for start in range(0, len(flat), _SPAN):
         found = zlib.crc32(flat[start : start + _SPAN].data, found)
     return found
 
 
-class _whole:
-    """A temporary path that becomes `path` at the end, and vanishes after an error."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._part = path.with_name(f".{path.name}-{uuid4().hex}.part")
-
-    def __enter__(self) -> Path:
-        return self._part
-
-    def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            os.replace(self._part, self._path)
-        else:
-            self._part.unlink(missing_ok=True)
-
-
-def _files(folder: Path) -> list[Path]:
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Any]:
+    """A file to write that is at `path` when all went well, and vanishes otherwise."""
+    part = path.with_name(f".{uuid4().hex}.part")
     try:
-        return sorted(folder.iterdir())
+        with part.open("wb") as file:
+            yield file
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _remove_damaged(path: Path, error: ValueError) -> None:
+    _log.warning("a damaged file of the feature cache is dropped: %s (%s)", path, error)
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _named(folder: Path, pattern: re.Pattern) -> list[Path]:
+    """What of a folder has a name of that kind."""
+    try:
+        return sorted(path for path in folder.iterdir() if pattern.fullmatch(path.name))
     except OSError:
         return []
 
 
-def _remove(block: Path) -> None:
-    for path in (block.with_suffix(".npz"), block):
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-
-
-def _count(index: Path) -> int:
+def _count(block: Path) -> int:
     try:
-        with np.load(index, allow_pickle=False) as found:
-            return len(found["keys"])
-    except _DAMAGE:
+        return len(_read(block).keys)
+    except (OSError, ValueError):
         return 0
-
-
-def _size_of(block: Path) -> int:
-    return _size(block) + _size(block.with_suffix(".npz"))
 
 
 def _size(path: Path) -> int:
@@ -380,7 +482,6 @@ def _used(path: Path) -> float:
 
 def _free(folder: Path) -> int:
     """Bytes that the disk of `folder`, which need not be there yet, has free."""
-    folder = folder.absolute()
-    while not folder.exists():
+    while not os.path.exists(folder):
         folder = folder.parent
     return shutil.disk_usage(folder).free

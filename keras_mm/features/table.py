@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -58,6 +59,13 @@ class FeatureTable:
             else:
                 found[to, : values.shape[1]] = values
         return found.reshape(*where.shape[:-1], *self.shape[1:])
+
+    def take(self, rows) -> FeatureTable:
+        """The table of some rows: nothing is read."""
+        found = copy(self)
+        found._where = self._where[rows]
+        found.shape = (len(found._where), *self.shape[1:])
+        return found
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return self[:] if dtype is None else self[:].astype(dtype)

@@ -4,6 +4,7 @@ import keras
 import pytest
 from keras import layers
 
+from keras_mm.features import fingerprint as module
 from keras_mm.features.fingerprint import fingerprint
 from keras_mm.models.encoder import Encoder
 from keras_mm.models.text_encoder import create_text_encoder
@@ -69,13 +70,8 @@ class Half(layers.Layer):
         return x / 2
 
 
-class Secret(Half):
-    def __init__(self, factor):
-        super().__init__()
-        self.factor = factor
-
-    def get_config(self):
-        raise NotImplementedError
+def twice(x):
+    return 2 * x
 
 
 def own(layer) -> Encoder:
@@ -84,12 +80,32 @@ def own(layer) -> Encoder:
     return Encoder({"image_1": image}, {"pooled_output": layers.Reshape((1, -1))(x)})
 
 
-@pytest.mark.parametrize("factor", [2, 3])
-def test_layers_of_the_users_own(factor, monkeypatch):
-    before = fingerprint(own(Half()))
-    assert before == fingerprint(own(Half()))
-    monkeypatch.setattr(
-        "keras_mm.features.fingerprint.inspect.getsource", lambda kind: f"x / {factor}"
-    )
-    assert fingerprint(own(Half())) != before
-    assert fingerprint(own(Secret(factor))) is None
+@pytest.mark.parametrize(
+    "layer", [Half(), layers.Lambda(twice), layers.Activation(twice), layers.Dense(2, twice)]
+)
+def test_code_of_the_users_own_has_no_fingerprint(layer):
+    """Another class or function may have the same name."""
+    assert fingerprint(own(layer)) is None
+    assert fingerprint(own(layers.Activation("relu"))) is not None
+
+
+@pytest.mark.parametrize("package", ["keras", "keras_hub", "keras_mm", "numpy", "PIL", "skimage"])
+def test_another_version_of_what_computes(package, monkeypatch):
+    model = encoder()
+    before = fingerprint(model)
+    monkeypatch.setattr(f"{package}.__version__", "0.0.0")
+    assert fingerprint(model) != before
+
+
+def test_other_code_of_this_package(monkeypatch):
+    model = encoder()
+    before = fingerprint(model)
+    monkeypatch.setattr(module, "_code", lambda: "other")
+    assert fingerprint(model) != before
+
+
+def test_another_precision_set_in_place():
+    model = encoder()
+    before = fingerprint(model)
+    next(layer for layer in model._flatten_layers() if layer.weights).dtype_policy = "float16"
+    assert fingerprint(model) != before

@@ -32,6 +32,10 @@ def values(start: int, stop: int) -> np.ndarray:
     return np.stack([np.full((3, 4), number, "float32") for number in range(start, stop)])
 
 
+def name(word: str) -> str:
+    return f"{word.encode().hex():0>40}.output"
+
+
 def found(shelf: Shelf, wanted: list[bytes]) -> np.ndarray:
     return np.stack([block.values[position] for block, position in shelf.find(wanted)])
 
@@ -42,19 +46,19 @@ def store(tmp_path):
 
 
 def test_what_was_put_is_found_again(store):
-    shelf = Shelf(store, "encoder")
+    shelf = Shelf(store, name("encoder"))
     shelf.put(keys(0, 10), values(0, 10))
     shelf.put(keys(10, ROWS), values(10, ROWS))
     for one in (
         shelf,
-        Shelf(store, "encoder"),
-        Shelf(FeatureStore(store.folder.parent), "encoder"),
+        Shelf(store, name("encoder")),
+        Shelf(FeatureStore(store.folder), name("encoder")),
     ):
         np.testing.assert_array_equal(found(one, keys(0, ROWS)[::-1]), values(0, ROWS)[::-1])
         assert keys(ROWS, ROWS + 1)[0] not in one
-    assert keys(0, 1)[0] not in Shelf(store, "another encoder")
-    mapped = Shelf(store, "encoder").find(keys(0, 1))[0][0].values
-    assert isinstance(mapped, np.memmap)
+    assert keys(0, 1)[0] not in Shelf(store, name("another encoder"))
+    mapped = Shelf(store, name("encoder")).find(keys(0, 1))[0][0].values
+    assert not mapped.flags.writeable and not mapped.flags.owndata
 
 
 def test_without_a_store_nothing_is_written(tmp_path):
@@ -65,39 +69,68 @@ def test_without_a_store_nothing_is_written(tmp_path):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("what", ["cut in half", "one bit", "keys cut", "keys gone", "empty"])
+def blocks(store: FeatureStore, word: str) -> list:
+    return list((store.shelves / name(word)).glob("*.features"))
+
+
+@pytest.mark.parametrize("what", ["cut in half", "empty", *range(8)])
 def test_damage_is_found_and_the_rest_kept(store, caplog, what):
-    shelf = Shelf(store, "encoder")
+    shelf = Shelf(store, name("encoder"))
     shelf.put(keys(0, 10), values(0, 10))
-    (block,) = (store.folder / "encoder").glob("*.npy")
+    (block,) = blocks(store, "encoder")
     shelf.put(keys(10, ROWS), values(10, ROWS))
     content = bytearray(block.read_bytes())
     if what == "cut in half":
-        block.write_bytes(content[: len(content) // 2])
-    elif what == "one bit":
-        content[-7] ^= 1
-        block.write_bytes(content)
+        content = content[: len(content) // 2]
     elif what == "empty":
-        block.write_bytes(b"")
-    elif what == "keys cut":
-        index = block.with_suffix(".npz")
-        index.write_bytes(index.read_bytes()[:40])
-    else:
-        block.with_suffix(".npz").unlink()
+        content = b""
+    else:  # one bit, anywhere from the first word to the last value
+        content[what * (len(content) - 1) // 7] ^= 1 << what
+    block.write_bytes(content)
+    module._sound.clear()  # as in another process
     with caplog.at_level(logging.WARNING, "keras_mm"):
-        shelf = Shelf(store, "encoder")
-    assert not any(key in shelf for key in keys(0, 10))
+        shelf = Shelf(store, name("encoder"))
+        assert shelf.missing(keys(0, ROWS)) == set(keys(0, 10))
     np.testing.assert_array_equal(found(shelf, keys(10, ROWS)), values(10, ROWS))
-    if what != "keys gone":  # which is what a killed process leaves
-        assert "damaged" in caplog.text and str(block) in caplog.text
-        assert not block.exists()
+    assert "damaged" in caplog.text and str(block) in caplog.text
+    assert not block.exists()
     shelf.put(keys(0, 10), values(0, 10))
-    np.testing.assert_array_equal(found(Shelf(store, "encoder"), keys(0, 10)), values(0, 10))
+    shelf = Shelf(store, name("encoder"))
+    assert not shelf.missing(keys(0, ROWS))
+    np.testing.assert_array_equal(found(shelf, keys(0, 10)), values(0, 10))
+
+
+def test_no_bit_of_a_header_can_turn_without_being_seen(store):
+    Shelf(store, name("encoder")).put(keys(0, 1), values(0, 1))
+    (block,) = blocks(store, "encoder")
+    content = block.read_bytes()
+    for place in range(len(content) - values(0, 1).nbytes):
+        for bit in range(8):
+            broken = bytearray(content)
+            broken[place] ^= 1 << bit
+            block.write_bytes(broken)
+            with pytest.raises(ValueError, match="cut off|header"):
+                module._read(block)
+
+
+def test_what_cannot_be_read_now_stays(store, monkeypatch):
+    """Somebody else's file, or too many open ones, is no damage."""
+    Shelf(store, name("encoder")).put(keys(0, 10), values(0, 10))
+
+    def refused(*_, **options):
+        raise PermissionError(13, "Permission denied")
+
+    shelf = Shelf(store, name("encoder"))
+    with monkeypatch.context() as patch:
+        patch.setattr(module.Path, "open", refused)
+        assert shelf.missing(keys(0, 10)) == set(keys(0, 10))
+        assert keys(0, 1)[0] not in Shelf(store, name("encoder"))
+    assert not Shelf(store, name("encoder")).missing(keys(0, 10))
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_done_without(tmp_path, caplog):
     (tmp_path / "file").write_text("")
-    shelf = Shelf(FeatureStore(tmp_path / "file"), "encoder")
+    shelf = Shelf(FeatureStore(tmp_path / "file"), name("encoder"))
     with caplog.at_level(logging.WARNING, "keras_mm"):
         shelf.put(keys(0, 5), values(0, 5))
         shelf.put(keys(5, 9), values(5, 9))
@@ -111,7 +144,7 @@ import resource, sys
 import numpy as np
 from keras_mm.features.store import FeatureStore, Shelf
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-shelf = Shelf(FeatureStore(sys.argv[1]), "encoder")
+shelf = Shelf(FeatureStore(sys.argv[1]), 40 * "0" + ".output")
 keys = [i.to_bytes(16, "big") for i in range(100)]
 shelf.put(keys[:2], np.ones((2, 10), "float32"))
 shelf.put(keys, np.ones((100, 1000), "float32"))
@@ -133,45 +166,97 @@ def test_a_disk_that_is_full_in_the_middle(tmp_path):
 
 def test_no_room_on_the_disk_is_seen_before_it_is_taken(store, caplog, monkeypatch):
     monkeypatch.setattr(module, "_free", lambda folder: module._SPARE + 10**6)
-    shelf = Shelf(store, "encoder")
+    shelf = Shelf(store, name("encoder"))
     reserve([shelf], 10**6)
     assert shelf.is_kept
     with caplog.at_level(logging.WARNING, "keras_mm"):
         reserve([shelf], 10**6 + 1)
-    assert not shelf.is_kept and "1 MB to spare" in caplog.text
+    assert not shelf.is_kept and "1.0 MB to spare" in caplog.text
 
 
 def test_what_was_not_used_for_longest_goes_first(tmp_path, caplog):
-    Shelf(FeatureStore(tmp_path / "one"), "a").put(keys(0, 10), values(0, 10))
-    one = sum(file.stat().st_size for file in (tmp_path / "one").rglob("*.np?"))
+    Shelf(FeatureStore(tmp_path / "one"), name("a")).put(keys(0, 10), values(0, 10))
+    one = FeatureStore(tmp_path / "one").info()["bytes"]  # a block, with its keys
     store = FeatureStore(tmp_path, max_bytes=3 * one)
     now = time.time()
-    for age, name in ((30, "old"), (20, "older than it looks"), (10, "young")):
-        Shelf(store, name).put(keys(0, 10), values(0, 10))
-        (block,) = (store.folder / name).glob("*.npy")
-        os.utime(block, (now - age, now - age))
-    Shelf(store, "old").find(keys(0, 1))  # used again
-    shelf = Shelf(store, "new")
+    for age, word in ((30, "old"), (20, "older than it l"), (10, "young")):
+        Shelf(store, name(word)).put(keys(0, 10), values(0, 10))
+        os.utime(blocks(store, word)[0], (now - age, now - age))
+    assert not Shelf(store, name("old")).missing(keys(0, 1))  # used again
+    shelf = Shelf(store, name("young"))  # the same encoder's are no better than others
+    assert not shelf.missing(keys(0, 10))
     reserve([shelf], one)
-    shelf.put(keys(0, 10), values(0, 10))
-    left = {name for name in ("old", "older than it looks", "young", "new")
-            if keys(0, 1)[0] in Shelf(store, name)}  # fmt: skip
-    assert left == {"old", "young", "new"}
-    assert sum(file.stat().st_size for file in store.folder.rglob("*.np?")) <= 3 * one
-    # More than fits in any case, and more than the others would leave.
-    for too_much in (4 * one, 3 * one):
-        shelf = Shelf(store, "new")
+    shelf.put(keys(10, 20), values(10, 20))
+    assert store.info()["bytes"] <= 3 * one
+    left = {word: len(blocks(store, word)) for word in ("old", "older than it l", "young")}
+    assert left == {"old": 1, "older than it l": 0, "young": 2}
+    # More than fits beside what is in use, here and in any case.
+    for too_much in (2 * one, 4 * one):
+        shelf = Shelf(store, name("young"))
+        assert not shelf.missing(keys(0, 20))
         with caplog.at_level(logging.WARNING, "keras_mm"):
             reserve([shelf], too_much)
         assert not shelf.is_kept and "KERAS_MM_CACHE_GB" in caplog.text
-    assert all(keys(0, 1)[0] in Shelf(store, name) for name in left)
+        caplog.clear()
+    assert {word: len(blocks(store, word)) for word in left} == left
+
+
+def test_a_block_that_another_process_throws_out_is_still_read(store):
+    shelf = Shelf(store, name("encoder"))
+    shelf.put(keys(0, 10), values(0, 10))
+    shelf = Shelf(store, name("encoder"))
+    assert not shelf.missing(keys(0, 10))
+    FeatureStore(store.folder).clear()
+    np.testing.assert_array_equal(found(shelf, keys(0, 10)), values(0, 10))
+    assert Shelf(store, name("encoder")).missing(keys(0, 1))
+    shelf.put(keys(10, 20), values(10, 20))  # the folder is made again
+    assert shelf.is_kept and not Shelf(store, name("encoder")).missing(keys(10, 20))
+
+
+def test_what_is_not_the_stores_is_left_alone(tmp_path):
+    """A folder may be the user's own, even with a folder called as ours is."""
+    own = [tmp_path / "mine.npy", tmp_path / "features" / "train" / "mine.npy",
+           tmp_path / "features" / "notes.txt",
+           tmp_path / "features" / name("encoder") / "mine.npy"]  # fmt: skip
+    for file in own:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"mine")
+        os.utime(file, (0, 0))
+    store = FeatureStore(tmp_path, max_bytes=2000)
+    shelf = Shelf(store, name("encoder"))
+    reserve([shelf], 1000)
+    shelf.put(keys(0, 10), values(0, 10))
+    reserve([Shelf(store, name("another"))], 1900)
+    assert not blocks(store, "encoder")
+    Shelf(store, name("third")).put(keys(0, 10), values(0, 10))
+    assert store.clear() > 0
+    assert all(file.read_bytes() == b"mine" for file in own)
+    assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(own)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root's rights")
+def test_a_folder_that_may_not_be_looked_into(tmp_path):
+    """As another user than the owner of a locked folder."""
+    tmp_path.chmod(0o700)
+    code = (
+        "import os, sys, numpy as np\n"
+        "from keras_mm.features.store import FeatureStore, Shelf, reserve\n"
+        "os.setuid(65534)\n"
+        "shelf = Shelf(FeatureStore(sys.argv[1]), 40 * '0' + '.output')\n"
+        "reserve([shelf], 10)\n"
+        "shelf.put([b'k' * 16], np.ones((1, 2)))\n"
+        "print(shelf.is_kept, b'k' * 16 in shelf)"
+    )
+    options = {"capture_output": True, "text": True, "check": True}
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a" / "b")], **options)
+    assert done.stdout.split() == ["False", "True"], done.stderr
 
 
 WRITER = """
 import sys
 import numpy as np
 from keras_mm.features.store import FeatureStore, Shelf
-shelf = Shelf(FeatureStore(sys.argv[1]), "encoder", {"side": "vision"})
+shelf = Shelf(FeatureStore(sys.argv[1]), 40 * "0" + ".output", {"side": "vision"})
 print("ready", flush=True)
 sys.stdin.readline()
 for start in range(0, 200, 10):
@@ -196,21 +281,22 @@ def test_two_processes_write_the_same(tmp_path):
     for process in running:
         process.communicate()
         assert process.returncode == 0
-    shelf = Shelf(FeatureStore(tmp_path), "encoder")
+    shelf = Shelf(FeatureStore(tmp_path), 40 * "0" + ".output")
+    assert not shelf.missing(keys(0, 200))
     np.testing.assert_array_equal(found(shelf, keys(0, 200)), values(0, 200))
 
 
 def test_unfinished_files_of_killed_processes_go_in_time(store):
-    Shelf(store, "encoder").put(keys(0, 10), values(0, 10))
-    folder = store.folder / "encoder"
-    parts = [folder / ".a.npy-1.part", folder / ".b.npy-2.part"]
+    Shelf(store, name("encoder")).put(keys(0, 10), values(0, 10))
+    folder = store.shelves / name("encoder")
+    parts = [folder / f".{number * 32}.part" for number in "12"]
     for part in parts:
         part.write_bytes(b"half")
     long_ago = time.time() - 2 * module._ABANDONED
     os.utime(parts[0], (long_ago, long_ago))
     assert store.make_room(1) == ""
     assert [part.exists() for part in parts] == [False, True]
-    assert keys(0, 1)[0] in Shelf(store, "encoder")
+    assert keys(0, 1)[0] in Shelf(store, name("encoder"))
 
 
 def test_info_and_clear(store):
@@ -218,9 +304,8 @@ def test_info_and_clear(store):
         "folder": str(store.folder), "bytes": 0, "max_bytes": 10**9, "entries": 0, "encoders": [],
     }  # fmt: skip
     assert store.clear() == 0
-    Shelf(store, "a", {"side": "vision", "network": "cnn"}).put(keys(0, 10), values(0, 10))
-    Shelf(store, "b", {"side": "text"}).put(keys(0, 4), values(0, 4))
-    (store.folder.parent / "mine.txt").write_text("not of the cache")
+    Shelf(store, name("a"), {"side": "vision", "network": "cnn"}).put(keys(0, 10), values(0, 10))
+    Shelf(store, name("b"), {"side": "text"}).put(keys(0, 4), values(0, 4))
     info = store.info()
     assert info["entries"] == 14
     assert {one["side"]: one["entries"] for one in info["encoders"]} == {"vision": 10, "text": 4}
@@ -228,18 +313,21 @@ def test_info_and_clear(store):
     assert json.loads(json.dumps(info)) == info
     assert store.clear() == info["bytes"]
     assert store.info()["entries"] == 0
-    assert (store.folder.parent / "mine.txt").exists()
 
 
 def test_where_and_how_much(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_MM_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path
-    assert open_store(True).folder.parent == tmp_path
-    assert open_store(tmp_path / "own").folder.parent == tmp_path / "own"
+    assert open_store(True).folder == tmp_path
+    assert open_store(tmp_path / "own").folder == tmp_path / "own"
     assert open_store(False) is None
+    monkeypatch.chdir(tmp_path)
+    assert open_store("own").folder == tmp_path / "own"
     assert cache_limit() == 20 * 10**9
     monkeypatch.setenv("KERAS_MM_CACHE_GB", "0.5")
     assert cache_limit() == 5 * 10**8
+    monkeypatch.setenv("KERAS_MM_CACHE_GB", "0")
+    assert open_store(True) is None
     for wrong in ("x", "-1", "inf", "nan"):
         monkeypatch.setenv("KERAS_MM_CACHE_GB", wrong)
         with pytest.raises(ValueError, match="KERAS_MM_CACHE_GB"):
@@ -247,4 +335,5 @@ def test_where_and_how_much(monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_MM_CACHE")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    assert tmp_path in cache_folder().parents
+    monkeypatch.delenv("KERAS_MM_CACHE_GB")
+    assert tmp_path in FeatureStore().folder.parents
