@@ -10,6 +10,7 @@ from keras_mm.data.dataset import RowBatches
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
 from keras_mm.features.engine import encode_rows
+from keras_mm.features.store import open_store
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.training.trainer import Trainer
 
@@ -88,7 +89,7 @@ class FrozenTable:
         self.labels = rows.labels
         self.arrays = {
             **preprocessor.masks_and_tokens(rows),
-            **encode_rows(self.encoders, rows, preprocessor, names=wanted),
+            **encode_rows(self.encoders, rows, preprocessor, names=wanted, store=open_store(True)),
         }
 
     def splits(self, seed: int):

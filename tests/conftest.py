@@ -29,6 +29,7 @@ BACKEND_FREE = (
     "tests/data/test_token_families.py::test_families_of_single_texts",
     "tests/evidence/test_model_card.py",
     "tests/evidence/test_report.py",
+    "tests/features/test_store.py",
     "tests/metrics/",
     "tests/test_augmentation.py",
     "tests/test_config.py",
@@ -42,14 +43,17 @@ BACKEND_FREE = (
 )  # fmt: skip
 
 
-# Every family of networks in turn: what of them is ours is the same on each backend, and compiling
-# each of them takes JAX many minutes. The tests from rows to labels have some of them on JAX too.
+# Networks in turn: what of them is ours is the same on each backend, and compiling each of them
+# takes JAX many minutes. The tests from rows to labels have some of them on JAX too.
 FAMILIES = (
+    "tests/features/test_fingerprint.py",
     "tests/models/test_applications.py::test_each_module",
     "tests/models/test_blocks.py",
     "tests/models/test_hugging_face_folders.py",
     "tests/models/test_text_families.py",
     "tests/models/test_vision_families.py",
+    "tests/test_feature_cache.py::test_stages",
+    "tests/test_feature_cache.py::test_the_run_log",
 )
 
 

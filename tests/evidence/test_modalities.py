@@ -70,14 +70,14 @@ def test_hiding_gives_the_probabilities_of_empty_cells(fitted, table):
 
 
 def test_encoders_run_once(fitted, table, monkeypatch):
-    ran = []
-    for name in ("_encode_images", "_encode_texts"):
-        encode = getattr(engine, name)
-        monkeypatch.setattr(
-            engine, name, lambda *a, name=name, encode=encode: ran.append(name) or encode(*a)
-        )
+    ran, encode = [], engine._encode
+    monkeypatch.setattr(
+        engine,
+        "_encode",
+        lambda model, items, *a: ran.append(items.kind) or encode(model, items, *a),
+    )
     fitted.evaluate(table)
-    assert sorted(ran) == ["_encode_images", "_encode_texts"]
+    assert sorted(ran) == ["image", "text"]
 
 
 def test_subsets_without_rows_are_left_out(fitted, table):
