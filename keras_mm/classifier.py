@@ -470,7 +470,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             rows,
             self.preprocessor_,
             names=input_names(trunk),
-            batch_size=self._settings_.batch_size,
             store=open_store(self.cache),
             progress=bool(self._settings_.verbose),
         )

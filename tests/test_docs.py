@@ -157,7 +157,7 @@ def test_readme_opens_with_the_two_commands():
 def test_readme_commands_parse():
     found = commands()
     assert {line[0] for line in found} == {
-        "train", "check", "evaluate", "predict", "export", "presets",
+        "train", "check", "evaluate", "predict", "export", "presets", "cache",
     }  # fmt: skip
     for line in found:
         options = _parser().parse_args(line)
@@ -174,7 +174,7 @@ def test_readme_settings_are_known(line):
 def test_readme_options_are_there(capsys):
     """Every `--option` that the text mentions is one of the program's."""
     known = {"--ceilings"}  # of keras_mm.data.samples
-    for command in ("train", "check", "evaluate", "predict", "export", "presets"):
+    for command in ("train", "check", "evaluate", "predict", "export", "presets", "cache"):
         with contextlib.suppress(SystemExit):
             _parser().parse_args([command, "--help"])
         known |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))

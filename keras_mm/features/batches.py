@@ -47,7 +47,7 @@ class FeatureBatches:
 
         Args:
             trained: What is trained, as `keras_mm.models.multimodal.cut` gives it.
-            batch_size: Rows of a batch, of the frozen encoders' too.
+            batch_size: Rows of a batch.
             seed: Seed of the order.
         """
         training: dict[str, Any] = {"shuffle": True, "seed": seed, "workers": 2}
@@ -69,7 +69,6 @@ class FeatureBatches:
             rows,
             self.preprocessor,
             names=[name for name in names if name not in known],
-            batch_size=batch_size,
             store=self.store,
             progress=self.progress,
         )

@@ -44,7 +44,6 @@ def encode_rows(
     preprocessor: Preprocessor,
     *,
     names: Sequence[str] | None = None,
-    batch_size: int = 32,
     store: FeatureStore | None = None,
     progress: bool = True,
 ) -> dict[str, FeatureTable]:
@@ -61,7 +60,6 @@ def encode_rows(
         preprocessor: What makes the encoders' inputs.
         names: Features that are wanted, by the trunk's input names; `None` is the pooled ones. An
             encoder of which none is wanted does not run.
-        batch_size: About the most rows of a batch.
         store: Where the features of frozen encoders are looked up and kept, if they are more than
             a batch; `None` for nowhere.
         progress: Whether to show a bar on what takes longer than two seconds.
@@ -81,7 +79,7 @@ def encode_rows(
             continue
         read = _images if side == "vision" else _texts
         items = read(encoder, rows, preprocessor)
-        together = _together(items.slots, batch_size)
+        together = _together(items.slots)
         shelves = _shelves(encoder, side, wanted, items, together, store)
         keys = _encode(_with_outputs(encoder, wanted), items, shelves, together, progress)
         for name, shelf in shelves.items():
@@ -123,7 +121,6 @@ def predict_logits(
             rows,
             preprocessor,
             names=names,
-            batch_size=batch_size,
             store=store,
             progress=progress,
         )
@@ -270,11 +267,10 @@ def _shelves(
     return {name: Shelf(store, f"{digest}.{name}", {**about, "output": name}) for name in outputs}
 
 
-def _together(slots: int, batch_size: int) -> int:
+def _together(slots: int) -> int:
     """Items of a batch: whole rows, in a multiple of `_REGISTER`."""
-    rows = _REGISTER // math.gcd(_REGISTER, slots)
-    most = min(_TOGETHER // slots, batch_size)
-    return slots * rows * max(1, most // rows)
+    least = math.lcm(_REGISTER, slots)
+    return least * max(1, _TOGETHER // least)
 
 
 def _encode(

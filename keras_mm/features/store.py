@@ -414,6 +414,8 @@ def _read(path: Path) -> Block:
         if magic != _MAGIC or zlib.crc32(text) != checksum:
             raise ValueError("its header is broken")
         header = json.loads(text)
+        if np.dtype(header["dtype"]).kind not in "bfiu":
+            raise ValueError("its values are no numbers")
         count, *rest = header["shape"]
         index = file.read(count * KEY_BYTES)
         offset = file.tell()

@@ -9,12 +9,18 @@ from PIL import Image
 from keras_mm.data.images import ImageError, image_key
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
+from keras_mm.features import engine
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.store import FeatureStore
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
 
 COLUMNS = {"images": ["image_1", "image_2"], "texts": ["text_1", "text_2"]}
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(engine, "_TOGETHER", 16)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ def table(sample):
 
 def test_features_are_the_encoders_own(encoders, preprocessor, table):
     rows = read_rows(table, **COLUMNS)
-    features = encode_rows(encoders, rows, preprocessor, batch_size=5)
+    features = encode_rows(encoders, rows, preprocessor)
     inputs = preprocessor(rows)
     for side, encoder in encoders.items():
         raw = {tensor.name: inputs[tensor.name] for tensor in encoder.inputs}
@@ -60,10 +66,10 @@ def test_features_are_the_encoders_own(encoders, preprocessor, table):
 
 
 def test_a_rows_features_are_the_same_bits_in_any_company(encoders, preprocessor, table):
-    together = encode_rows(encoders, read_rows(table, **COLUMNS), preprocessor, batch_size=5)
+    together = encode_rows(encoders, read_rows(table, **COLUMNS), preprocessor)
     for start, stop in ((0, 1), (7, 12), (22, 23)):
         rows = read_rows(table[start:stop], **COLUMNS)
-        alone = encode_rows(encoders, rows, preprocessor, batch_size=5)
+        alone = encode_rows(encoders, rows, preprocessor)
         for name, value in alone.items():
             np.testing.assert_array_equal(value, together[name][start:stop])
 
@@ -84,7 +90,7 @@ def decoded(monkeypatch):
 
 def test_each_image_is_encoded_once(encoders, preprocessor, table, decoded):
     repeated = table.iloc[[0, 1] * 10].assign(image_2=table["image_1"].iloc[0])
-    features = encode_rows(encoders, read_rows(repeated, **COLUMNS), preprocessor, batch_size=2)
+    features = encode_rows(encoders, read_rows(repeated, **COLUMNS), preprocessor)
     assert len(decoded) == len(set(decoded)) == 2
     pooled = features["vision_pooled_output"][:]
     np.testing.assert_array_equal(pooled[0::2], np.repeat(pooled[:1], 10, axis=0))
@@ -103,7 +109,7 @@ def test_what_is_kept_is_what_is_computed(encoders, preprocessor, table, tmp_pat
     rows = read_rows(table, **COLUMNS)
     for encoder in encoders.values():
         assert not encoder.trainable_variables
-    options = {"names": NAMES, "batch_size": 4}
+    options = {"names": NAMES}
     plain = encode_rows(encoders, rows, preprocessor, **options)
     assert decoded
     first = encode_rows(encoders, rows, preprocessor, store=FeatureStore(tmp_path), **options)
@@ -122,19 +128,17 @@ def test_what_is_kept_is_what_is_computed(encoders, preprocessor, table, tmp_pat
 def test_only_what_is_new_is_encoded(encoders, preprocessor, table, tmp_path, decoded):
     vision = {"vision": encoders["vision"]}
     store = FeatureStore(tmp_path)
-    encode_rows(vision, read_rows(table[:15], **COLUMNS), preprocessor, batch_size=4, store=store)
+    encode_rows(vision, read_rows(table[:15], **COLUMNS), preprocessor, store=store)
     before = set(decoded)
     decoded.clear()
     rows = read_rows(table, **COLUMNS)
-    found = encode_rows(vision, rows, preprocessor, batch_size=4, store=store)
+    found = encode_rows(vision, rows, preprocessor, store=store)
     assert decoded and not before & set(decoded)
     # Tokens were not asked for before: all is encoded for them, the vectors stay.
     decoded.clear()
-    encode_rows(
-        vision, rows, preprocessor, batch_size=4, store=store, names=["vision_sequence_output"]
-    )
+    encode_rows(vision, rows, preprocessor, store=store, names=["vision_sequence_output"])
     assert before <= set(decoded)
-    plain = encode_rows(vision, rows, preprocessor, batch_size=4)
+    plain = encode_rows(vision, rows, preprocessor)
     np.testing.assert_array_equal(found["vision_pooled_output"], plain["vision_pooled_output"])
 
 
@@ -152,9 +156,7 @@ def test_the_same_image_elsewhere_and_another_in_its_place(
         table = pd.DataFrame({"image_1": cells, "image_2": cells[::-1]})
         rows = read_rows(table, images=["image_1", "image_2"], texts=[])
         decoded.clear()
-        return np.asarray(
-            encode_rows(vision, rows, preprocessor, batch_size=4, store=store)[NAMES[0]]
-        )
+        return np.asarray(encode_rows(vision, rows, preprocessor, store=store)[NAMES[0]])
 
     paths = [str(tmp_path / f"{i}.png") for i in range(20)]
     first = encode(paths)
@@ -172,7 +174,7 @@ def test_other_weights_are_never_answered_from_the_store(preprocessor, table, tm
     store = FeatureStore(tmp_path)
 
     def encode(encoder, kept):
-        found = encode_rows({"vision": encoder}, rows, preprocessor, batch_size=4, store=kept)
+        found = encode_rows({"vision": encoder}, rows, preprocessor, store=kept)
         return np.asarray(found["vision_pooled_output"])
 
     encoder = create_vision_encoder("tiny_cnn", weights="random", image_size=(32, 32))
@@ -190,10 +192,10 @@ def test_what_is_trained_is_not_kept(preprocessor, table, tmp_path):
     )
     store = FeatureStore(tmp_path)
     rows = read_rows(table, **COLUMNS)
-    encode_rows({"vision": encoder}, rows, preprocessor, batch_size=4, store=store)
+    encode_rows({"vision": encoder}, rows, preprocessor, store=store)
     assert store.info()["entries"] == 0
     encoder.trainable = False
-    encode_rows({"vision": encoder}, rows, preprocessor, batch_size=4, store=store)
+    encode_rows({"vision": encoder}, rows, preprocessor, store=store)
     assert store.info()["entries"] > 0
 
 
@@ -213,26 +215,26 @@ def test_an_interrupted_run_leaves_what_it_has(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Preprocessor, "load_images", broken)
-        encode_rows(vision, rows, preprocessor, batch_size=4, store=store)
+        encode_rows(vision, rows, preprocessor, store=store)
     kept = store.info()["entries"]
     assert kept >= 16
     decoded.clear()
-    found = encode_rows(vision, rows, preprocessor, batch_size=4, store=store)
+    found = encode_rows(vision, rows, preprocessor, store=store)
     distinct = {image_key(cell) for cells in rows.images for cell in cells if cell is not None}
     assert len(set(decoded)) == len(distinct) - kept
-    plain = encode_rows(vision, rows, preprocessor, batch_size=4)
+    plain = encode_rows(vision, rows, preprocessor)
     np.testing.assert_array_equal(found[NAMES[0]], plain[NAMES[0]])
 
 
 def test_a_table_without_a_single_text(encoders, preprocessor, table):
     rows = read_rows(table.assign(text_1=None, text_2=None), **COLUMNS)
-    found = encode_rows(encoders, rows, preprocessor, names=NAMES, batch_size=4)
+    found = encode_rows(encoders, rows, preprocessor, names=NAMES)
     assert found["text_pooled_output"].shape == (23, 2, 64)
     assert not np.asarray(found["text_sequence_output"]).any()
     assert not np.asarray(found["text_sequence_mask"]).any()
 
 
-def test_the_size_of_batches_and_every_token_input_count(preprocessor, table, tmp_path):
+def test_the_size_of_batches_and_every_token_input_count(tmp_path, monkeypatch):
     """What changes an answer by a rounding, or altogether, is never found under one key."""
     packed = Preprocessor(tokenizer="tiny_bert", sequence_length=16, num_texts=2)
     encoder = create_text_encoder("tiny_bert", weights="random", sequence_length=16)
@@ -240,7 +242,8 @@ def test_the_size_of_batches_and_every_token_input_count(preprocessor, table, tm
     rows = read_rows(pd.DataFrame({"a": words, "b": words[::-1]}), images=[], texts=["a", "b"])
     store = FeatureStore(tmp_path)
     for size, count in ((16, 1), (32, 2)):
-        encode_rows({"text": encoder}, rows, packed, batch_size=size, store=store)
+        monkeypatch.setattr(engine, "_TOGETHER", size)
+        encode_rows({"text": encoder}, rows, packed, store=store)
         assert len(store.info()["encoders"]) == count
     # The same tokens, told apart by their segments alone.
     inputs = packed.masks_and_tokens(rows)
@@ -272,3 +275,9 @@ def test_a_file_that_changes_while_it_is_read_is_told(encoders, preprocessor, tm
     plain = encode_rows(vision, rows, preprocessor)[NAMES[0]]
     np.testing.assert_array_equal(found, plain)
     np.testing.assert_array_equal(found.take([39, 3]), np.asarray(plain)[[39, 3]])
+
+
+@pytest.mark.parametrize(("slots", "items"), [(1, 32), (2, 32), (3, 48), (5, 80), (9, 144)])
+def test_batches_are_whole_rows_and_whole_registers(slots, items, monkeypatch):
+    monkeypatch.setattr(engine, "_TOGETHER", 32)
+    assert engine._together(slots) == items

@@ -7,6 +7,7 @@ import resource
 import subprocess
 import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -111,6 +112,20 @@ def test_no_bit_of_a_header_can_turn_without_being_seen(store):
             block.write_bytes(broken)
             with pytest.raises(ValueError, match="cut off|header"):
                 module._read(block)
+
+
+def test_nothing_but_numbers_is_read(store):
+    """Whoever can write a file with right checksums still gets no object made of its bytes."""
+    Shelf(store, name("encoder")).put(keys(0, 1), values(0, 1).view("int64"))
+    (block,) = blocks(store, "encoder")
+    magic, length, _ = module._WORDS.unpack(block.read_bytes()[: module._WORDS.size])
+    rest = block.read_bytes()[module._WORDS.size :]
+    header = rest[:length].replace(b'"<i8"', b'"|O8"')
+    assert header != rest[:length]
+    words = module._WORDS.pack(magic, length, zlib.crc32(header))
+    block.write_bytes(words + header + rest[length:])
+    with pytest.raises(ValueError, match="no numbers"):
+        module._read(block)
 
 
 def test_what_cannot_be_read_now_stays(store, monkeypatch):

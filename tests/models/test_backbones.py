@@ -20,7 +20,7 @@ TEXTS = ["A cat sleeps on the sofa.", "A kitten naps on the couch.", "Shares fel
 def embed(encoder, tokenizer, length=16):
     preprocessor = Preprocessor(tokenizer=tokenizer, sequence_length=length, num_texts=1)
     rows = read_rows([{"text": text} for text in TEXTS], texts=["text"])
-    found = encode_rows({"text": encoder}, rows, preprocessor)["text_pooled_output"][:, 0]
+    found = encode_rows({"text": encoder}, rows, preprocessor)["text_pooled_output"][:][:, 0]
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
