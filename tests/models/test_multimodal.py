@@ -99,7 +99,8 @@ def test_a_row_with_nothing_present_has_an_answer(case):
         inputs[name][:] = False
     found = logits_of(model, inputs)
     assert np.isfinite(found).all()
-    np.testing.assert_array_equal(found[0], found[1])
+    # Not to the bit: the places in a batch of three are rounded apart on some processors.
+    np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 
 def test_the_cut_model_on_features_answers_as_the_whole(case):
