@@ -540,9 +540,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         spec = self._model_spec()
         # The preset's wish, where there was no pair, would be an error of the next training.
         settings["compare"] = spec["trunk"]["compare"]
-        settings["cache"] = bool(
-            settings["cache"]
-        )  # a folder of this machine says nothing elsewhere
+        # A folder of this machine says nothing elsewhere.
+        settings["cache"] = bool(settings["cache"])
         for side in ("vision", "text"):
             # Where the weights came from says nothing about where they are now.
             settings[f"{side}_weights"] = None

@@ -215,6 +215,7 @@ class Shelf:
                         file.write(about.encode())
                 with _whole(path) as file:
                     offset = _write(file, block.keys, values)
+                break
             except FileNotFoundError:  # another process clears the cache just now
                 if attempt == 2:
                     raise

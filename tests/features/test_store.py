@@ -62,6 +62,13 @@ def test_what_was_put_is_found_again(store):
     assert not mapped.flags.writeable and not mapped.flags.owndata
 
 
+def test_a_block_is_written_once(store, monkeypatch):
+    written, write = [], module._write
+    monkeypatch.setattr(module, "_write", lambda *a: written.append(1) or write(*a))
+    Shelf(store, name("encoder")).put(keys(0, 10), values(0, 10))
+    assert len(written) == len(blocks(store, "encoder")) == 1
+
+
 def test_without_a_store_nothing_is_written(tmp_path):
     shelf = Shelf()
     shelf.put(keys(0, 5), values(0, 5))
