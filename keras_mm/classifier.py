@@ -83,6 +83,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             put back.
         cache: Whether what frozen encoders give is kept on disk, for other trainings and
             predictions, in the folder that `keras-mm cache info` names; or a folder.
+        engine: What runs encoders that are not being trained: `"keras"`, `"openvino"`, or `"auto"`:
+            OpenVINO where it is installed, on a CPU, with `cache`, for frozen encoders that are not
+            tiny.
         precision: `"float32"`, or `"bfloat16"` for the encoders.
         seed: Seed of weights, order and dropout. One seed gives one result on one backend.
         verbose: 0 is silent, 1 shows progress on stderr.
@@ -141,6 +144,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         optimizer: str = "adamw",
         early_stopping: bool = True,
         cache: bool | str | os.PathLike = True,
+        engine: str = "auto",
         precision: str = "float32",
         seed: int = 0,
         verbose: int = 1,
@@ -176,6 +180,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.optimizer = optimizer
         self.early_stopping = early_stopping
         self.cache = cache
+        self.engine = engine
         self.precision = precision
         self.seed = seed
         self.verbose = verbose
@@ -439,6 +444,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.preprocessor_,
             (rows, validation),
             store=open_store(settings.cache),
+            engine=settings.engine,
             progress=bool(settings.verbose),
         )
         self.history_, batch_size = fit_stages(
@@ -471,6 +477,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             self.preprocessor_,
             names=input_names(trunk),
             store=open_store(self.cache),
+            engine=self.engine,
             progress=bool(self._settings_.verbose),
         )
 
@@ -485,6 +492,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             features=features,
             batch_size=self._settings_.batch_size,
             store=open_store(self.cache),
+            engine=self.engine,
             progress=bool(self._settings_.verbose),
         )
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from keras_mm.augmentation import RULES as AUGMENTATION_RULES
 from keras_mm.augmentation import Augmentation, as_augmentation
+from keras_mm.engines import ENGINES, engine_problem
 from keras_mm.fine_tuning import RATE_RULE, SIDES, as_stages, fill_sides, stages_problems
 from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
 
@@ -151,6 +152,7 @@ class Settings:
     optimizer: str = "adamw"
     early_stopping: bool = True
     cache: bool | str | PathLike = True
+    engine: str = "auto"
     precision: str = "float32"
     seed: int = 0
     verbose: int = 1
@@ -367,6 +369,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "optimizer": _one_of(*OPTIMIZERS),
     "early_stopping": _TRUTH,
     "cache": ("true, false or a folder", lambda v: isinstance(v, bool | PathLike) or _is_text(v)),
+    "engine": _one_of(*ENGINES),
     "precision": _one_of("float32", "bfloat16"),
     "seed": ("an integer in [0, 2**32)", lambda v: _integer(v) and 0 <= v < 2**32),
     "verbose": ("0 or 1", lambda v: isinstance(v, bool | int) and v in (0, 1)),
@@ -414,6 +417,7 @@ def find_problems(settings: Settings) -> list[str]:
     for name, table in tables.items():
         problems += _table_problems(name, table)
     problems += _two_splits(values)
+    problems += [problem] if (problem := engine_problem(settings.engine)) else []
     if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(settings) + _frozen_lora(settings)
     return problems

@@ -51,6 +51,7 @@ VALUES = {
     "fusion": ([None, "concat", "bilinear", Layer()], [*WORD, Layer, Configured()]),
     "compare": ([None, True, False], [0, 1, "yes"]),
     "cache": ([True, False, "folder", Path("a")], [None, 0, 1, "", ["a"]]),
+    "engine": (["auto", "keras"], [*WORD, None, True]),
     "text_pairing": ([None, "packed", "separate"], WORD),
     "vision_pooling": ([None, "mean", "max", "cls", "pooler"], WORD),
     "text_pooling": ([None, "mean", "max", "cls", "pooler"], WORD),

@@ -12,7 +12,10 @@ import keras_mm
 PACKAGE = Path(keras_mm.__file__).parent
 
 # Each room and the rooms it may import from.
-LEAVES = {"zoo", "presets", "augmentation", "fine_tuning", "heads", "pretrained", "config"}
+LEAVES = {
+    "zoo", "presets", "augmentation", "fine_tuning", "heads", "pretrained", "config", "child",
+    "engines",
+}  # fmt: skip
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
@@ -22,13 +25,15 @@ ALLOWED = {
     "augmentation": {"presets"},
     "heads": set(),
     "pretrained": set(),
+    "child": set(),
+    "engines": set(),
     "fine_tuning": {"presets"},
-    "config": {"presets", "augmentation", "fine_tuning"},
+    "config": {"presets", "augmentation", "fine_tuning", "engines"},
     "data": {"zoo", "presets", "pretrained"},
     "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets"},
-    "features": {"__init__", "presets"} | MIDDLE,
+    "features": {"__init__", "presets", "child", "engines"} | MIDDLE,
     "training": {"presets", "fine_tuning"} | MIDDLE,
     "bundle": {"__init__", "presets", "heads"} | MIDDLE | WORK,
     "columns": {"config", "data"},

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from keras_mm.data.images import image_key, load_image
 from keras_mm.data.rows import Rows
+from keras_mm.data.threads import in_threads
 from keras_mm.data.tokens import Tokenizer
 from keras_mm.presets import get_preset
 
@@ -143,7 +142,7 @@ class Preprocessor:
             masks["text_mask"] = _present(rows.texts, len(rows))
         return masks
 
-    def load_images(self, cells: Sequence, description: str | None = None) -> np.ndarray:
+    def load_images(self, cells: Sequence) -> np.ndarray:
         """Decoded images, uint8 `(len(cells), H, W, 3)`; zeros where one is missing.
 
         Each distinct image is decoded once, in threads.
@@ -151,18 +150,9 @@ class Preprocessor:
         distinct = {image_key(cell): cell for cell in cells if cell is not None}
         slots = {key: i for i, key in enumerate(distinct, 1)}
         pixels = np.zeros((len(distinct) + 1, *self.image_size, 3), "uint8")
-        with ThreadPoolExecutor() as pool:
-            images = pool.map(lambda cell: load_image(cell, self.image_size), distinct.values())
-            bar = tqdm(
-                images,
-                description,
-                len(distinct),
-                unit="image",
-                delay=2,
-                disable=description is None,
-            )
-            for slot, image in enumerate(bar, 1):
-                pixels[slot] = image
+        images = in_threads(lambda cell: load_image(cell, self.image_size), distinct.values())
+        for slot, image in enumerate(images, 1):
+            pixels[slot] = image
         return pixels[[0 if cell is None else slots[image_key(cell)] for cell in cells]]
 
     def get_config(self) -> dict:

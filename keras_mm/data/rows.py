@@ -6,7 +6,6 @@ import re
 import reprlib
 import warnings
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -20,6 +19,7 @@ from keras_mm.data.columns import column_names, missing_columns
 from keras_mm.data.images import ImageError, check_image, image_key
 from keras_mm.data.labels import encode_labels, is_missing, label_value
 from keras_mm.data.tables import load_table, table_name
+from keras_mm.data.threads import in_threads
 
 _SHOWN = 20
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -334,10 +334,9 @@ def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
 def _check_images(cells: list, column: str, report: _Report) -> None:
     """Opens every distinct image once, in threads."""
     distinct = {image_key(cell): cell for cell in cells if cell is not None}
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(_image_problem, distinct.values())
-        progress = tqdm(found, f"checking {column}", len(distinct), unit="image", delay=2)
-        broken = dict(zip(distinct, progress, strict=True))
+    found = in_threads(_image_problem, distinct.values())
+    progress = tqdm(found, f"checking {column}", len(distinct), unit="image", delay=2)
+    broken = dict(zip(distinct, progress, strict=True))
     for position, cell in enumerate(cells):
         if cell is not None and broken[image_key(cell)]:
             report.add(position, column, broken[image_key(cell)])

@@ -26,6 +26,7 @@ class FeatureBatches:
         preprocessor: What makes the encoders' inputs.
         tables: Training rows, and validation rows or `None`.
         store: Where features of frozen encoders are kept for other trainings; `None` for nowhere.
+        engine: What runs frozen encoders, as in `encode_rows`.
         progress: Whether to show a bar on what takes longer than two seconds.
     """
 
@@ -36,10 +37,11 @@ class FeatureBatches:
         tables: Sequence[Rows | None],
         *,
         store: FeatureStore | None = None,
+        engine: str = "auto",
         progress: bool = True,
     ):
         self.model, self.preprocessor, self.tables = model, preprocessor, tuple(tables)
-        self.store, self.progress = store, progress
+        self.store, self.engine, self.progress = store, engine, progress
         self._features: list[dict[str, FeatureTable]] = [{} for _ in tables]
 
     def batches(self, trained: keras.Model, batch_size: int, seed: int) -> list[RowBatches | None]:
@@ -70,6 +72,7 @@ class FeatureBatches:
             self.preprocessor,
             names=[name for name in names if name not in known],
             store=self.store,
+            engine=self.engine,
             progress=self.progress,
         )
         return rows_in_batches(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +18,15 @@ from tqdm import tqdm
 from keras_mm.data.images import ImageError, content_key, image_key
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
+from keras_mm.data.threads import in_threads
 from keras_mm.features.fingerprint import fingerprint
+from keras_mm.features.networks import (
+    EngineError,
+    Network,
+    choose_engine,
+    create_network,
+    deviation,
+)
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 from keras_mm.features.table import FeatureTable
 
@@ -31,11 +39,10 @@ _TOGETHER, _REGISTER = 32, 16
 # What is kept is written after so many bytes, or so many seconds, or such a share of all the time
 # that has passed: a killed process loses no more, and the files stay few.
 _WRITE_BYTES, _WRITE_SECONDS, _WRITE_SHARE = 2**27, 20.0, 0.1
+# Predictions hold no more features in memory, and no more tokens are made at once.
+_AT_ONCE, _TEXTS_AT_ONCE = 2**28, 4096
 
 _log = logging.getLogger("keras_mm")
-
-# The part of an encoder that gives the wanted outputs, kept so that it is compiled once.
-_reduced: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def encode_rows(
@@ -45,6 +52,7 @@ def encode_rows(
     *,
     names: Sequence[str] | None = None,
     store: FeatureStore | None = None,
+    engine: str = "auto",
     progress: bool = True,
 ) -> dict[str, FeatureTable]:
     """Features of rows, by the trunk's input names.
@@ -62,6 +70,8 @@ def encode_rows(
             encoder of which none is wanted does not run.
         store: Where the features of frozen encoders are looked up and kept, if they are more than
             a batch; `None` for nowhere.
+        engine: `"auto"`, `"keras"` or `"openvino"`, as `keras_mm.features.networks.choose_engine`
+            says.
         progress: Whether to show a bar on what takes longer than two seconds.
 
     Returns:
@@ -71,6 +81,7 @@ def encode_rows(
 
     Raises:
         ImageError: if an image cannot be read, or its file changes meanwhile.
+        EngineError: if `engine="openvino"` is not installed or cannot run an encoder.
     """
     features = {}
     for side, encoder in encoders.items():
@@ -79,9 +90,14 @@ def encode_rows(
             continue
         read = _images if side == "vision" else _texts
         items = read(encoder, rows, preprocessor)
-        together = _together(items.slots)
-        shelves = _shelves(encoder, side, wanted, items, together, store)
-        keys = _encode(_with_outputs(encoder, wanted), items, shelves, together, progress)
+        try:
+            chosen = choose_engine(encoder, engine, store)
+            shelves, keys = _encode(encoder, side, wanted, items, chosen, store, progress)
+        except EngineError as error:
+            if engine != "auto":
+                raise
+            _log.info("the %s encoder is run by Keras: %s", side, error)
+            shelves, keys = _encode(encoder, side, wanted, items, "keras", store, progress)
         for name, shelf in shelves.items():
             features[f"{side}_{name}"] = _table(encoder.output[name], items, shelf.find(keys))
     return features
@@ -96,6 +112,7 @@ def predict_logits(
     features: Mapping[str, FeatureTable | np.ndarray] | None = None,
     batch_size: int = 32,
     store: FeatureStore | None = None,
+    engine: str = "auto",
     progress: bool = True,
 ) -> np.ndarray:
     """Logits of rows: the encoders, then the trunk. The one way to predict.
@@ -109,26 +126,40 @@ def predict_logits(
             lacks is masked, so that for rows with cells taken out the features from before serve.
         batch_size: Rows of a batch.
         store: As in `encode_rows`.
+        engine: As in `encode_rows`.
         progress: As in `encode_rows`.
 
     Returns:
         float32 `(num_rows, num_logits)`.
     """
     names = [tensor.name for tensor in trunk.inputs]
-    if features is None:
-        features = encode_rows(
-            encoders,
-            rows,
-            preprocessor,
-            names=names,
-            store=store,
-            progress=progress,
-        )
     tokens = any(name in _TOKENS for name in names)
-    masks = preprocessor.masks_and_tokens(rows) if tokens else preprocessor.masks(rows)
-    features = {**features, **masks}
-    inputs = {name: features[name] for name in names}
-    return _in_batches(trunk, inputs, len(rows), batch_size)
+    size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
+    bar = _bar(progress and size < len(rows), "predicting", len(rows), "row")
+    found = []
+    for start in range(0, len(rows), size):
+        part = rows if size >= len(rows) else rows.take(range(start, min(start + size, len(rows))))
+        known = features
+        if known is None:
+            options: dict[str, Any] = {"store": store, "engine": engine, "progress": progress}
+            known = encode_rows(encoders, part, preprocessor, names=names, **options)
+        masks = preprocessor.masks_and_tokens(part) if tokens else preprocessor.masks(part)
+        inputs = {name: {**known, **masks}[name] for name in names}
+        found.append(_in_batches(trunk, inputs, len(part), batch_size))
+        bar.update(len(part))
+    bar.close()
+    return np.concatenate(found)
+
+
+def _rows_at_once(encoders: Mapping[str, keras.Model], names: Sequence[str], num_rows: int) -> int:
+    """Rows whose features fit `_AT_ONCE` bytes: all of them, or an even part of them."""
+    row = sum(
+        4 * math.prod(size or _BUCKETS[-1] for size in encoder.output[name].shape[1:])
+        for side, encoder in encoders.items()
+        for name in _wanted(side, encoder, names)
+    )
+    parts = math.ceil(num_rows * row / _AT_ONCE)
+    return max(_TOGETHER, math.ceil(num_rows / max(parts, 1)))
 
 
 def _wanted(side: str, encoder: keras.Model, names: Sequence[str]) -> tuple[str, ...]:
@@ -138,6 +169,7 @@ def _wanted(side: str, encoder: keras.Model, names: Sequence[str]) -> tuple[str,
 
 def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int) -> np.ndarray:
     """Outputs for arrays, every batch filled up to the same size."""
+    batch_size = min(batch_size, num_rows) if num_rows == 1 else batch_size
     parts = [
         np.asarray(model.predict_on_batch({name: x[take] for name, x in inputs.items()}))[:count]
         for take, count in _batches(np.arange(num_rows), batch_size)
@@ -151,13 +183,6 @@ def _batches(positions: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarra
         take = positions[start : start + batch_size]
         filled = np.concatenate([take, np.repeat(take[-1:], batch_size - len(take))])
         yield filled, len(take)
-
-
-def _with_outputs(encoder: keras.Model, outputs: tuple[str, ...]) -> keras.Model:
-    known = _reduced.setdefault(encoder, {})
-    if outputs not in known:
-        known[outputs] = keras.Model(encoder.input, {n: encoder.output[n] for n in outputs})
-    return known[outputs]
 
 
 @dataclass(frozen=True)
@@ -196,8 +221,7 @@ def _images(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _It
     distinct = [cell for _, cell in cells.values()]
 
     def contents(take: Iterable[int]) -> list[bytes]:
-        with ThreadPoolExecutor() as pool:
-            return list(pool.map(content_key, [distinct[i] for i in take]))
+        return list(in_threads(content_key, [distinct[i] for i in take]))
 
     def load(take: np.ndarray) -> dict[str, np.ndarray]:
         pixels = preprocessor.load_images([distinct[i] for i in take]).astype("float32")
@@ -209,34 +233,43 @@ def _images(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _It
 
 def _texts(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _Items:
     """One item for each distinct sequence: a text, or the packed pair of a row."""
-    inputs = preprocessor.masks_and_tokens(rows)
-    shape = inputs["token_ids"].shape  # (rows, length), or (rows, texts, length)
-    tokens = {name: inputs[name].reshape(-1, shape[-1]) for name in _TOKENS}
-    mask = inputs["text_mask"]
-    present = np.asarray(mask.reshape(-1) if len(shape) == 3 else mask.any(axis=1))
-    padded = _bucket_of(tokens["padding_mask"], encoder)
-    first: dict[bytes, tuple[int, int]] = {}  # number of the item, and where it is first
-    where = np.full(len(present), -1)
-    for place in np.flatnonzero(present):
-        key = b"".join(x[place, : padded[place]].tobytes() for x in tokens.values())
-        where[place], _ = first.setdefault(key, (len(first), int(place)))
-    places = np.asarray([place for _, place in first.values()], int)
-    lengths = padded[places]
-
-    digests = [blake2b(key, digest_size=KEY_BYTES).digest() for key in first]
+    shape = encoder.input["token_ids"].shape[1:-1]  # () or (slots,)
+    slots = math.prod(shape)
+    first: dict[bytes, int] = {}  # what an item is, and its number
+    lengths: list[int] = []
+    where = np.full((len(rows), slots), -1)
+    for start in range(0, len(rows), _TEXTS_AT_ONCE):
+        stop = min(start + _TEXTS_AT_ONCE, len(rows))
+        inputs = preprocessor.masks_and_tokens(rows.take(range(start, stop)))
+        tokens = [inputs[name].reshape(-1, inputs[name].shape[-1]) for name in _TOKENS]
+        mask = inputs["text_mask"]
+        present = mask.reshape(-1) if shape else mask.any(axis=1)
+        padded = _bucket_of(tokens[-1], encoder)
+        for place in np.flatnonzero(present):
+            key = b"".join(x[place, : padded[place]].tobytes() for x in tokens)
+            number = first.setdefault(key, len(first))
+            if number == len(lengths):
+                lengths.append(int(padded[place]))
+            where[start + place // slots, place % slots] = number
+    sequences = list(first)
+    dtypes = [encoder.input[name].dtype for name in _TOKENS]
 
     def contents(take: Iterable[int]) -> list[bytes]:
-        return [digests[i] for i in take]
+        return [blake2b(sequences[i], digest_size=KEY_BYTES).digest() for i in take]
 
     def load(take: np.ndarray) -> dict[str, np.ndarray]:
         length = lengths[take[0]]  # as of all that are asked for together
-        return {
-            name: x[places[take], :length].reshape(-1, *shape[1:-1], length)
-            for name, x in tokens.items()
-        }
+        batch, offset = {}, 0
+        for name, dtype in zip(_TOKENS, dtypes, strict=True):
+            size = length * np.dtype(dtype).itemsize
+            data = b"".join(sequences[i][offset : offset + size] for i in take)
+            batch[name] = np.frombuffer(data, dtype).reshape(-1, *shape, length)
+            offset += size
+        return batch
 
-    longest = int(max(lengths, default=padded.min()))
-    return _Items("text", where.reshape(len(rows), -1), lengths, longest, contents, load)
+    shortest = _bucket_of(np.zeros((1, preprocessor.sequence_length)), encoder)
+    longest = max(lengths, default=int(shortest[0]))
+    return _Items("text", where, np.asarray(lengths, int), longest, contents, load)
 
 
 def _bucket_of(padding_mask: np.ndarray, encoder: keras.Model) -> np.ndarray:
@@ -254,12 +287,13 @@ def _shelves(
     outputs: Sequence[str],
     items: _Items,
     together: int,
+    engine: str,
     store: FeatureStore | None,
 ) -> dict[str, Shelf]:
     """Where each output is found and put: in the store, or in memory only."""
     digest = None
     if store is not None and not encoder.trainable_variables and len(items.lengths) > together:
-        digest = fingerprint(encoder, together=together)
+        digest = fingerprint(encoder, together=together, engine=engine)
     if digest is None:
         return {name: Shelf() for name in outputs}
     network = next((la.name for la in encoder.layers if isinstance(la, keras.Model)), encoder.name)
@@ -267,18 +301,28 @@ def _shelves(
     return {name: Shelf(store, f"{digest}.{name}", {**about, "output": name}) for name in outputs}
 
 
-def _together(slots: int) -> int:
-    """Items of a batch: whole rows, in a multiple of `_REGISTER`."""
+def _together(slots: int, count: int) -> int:
+    """Items of a batch: one row by itself; else whole rows, in a multiple of `_REGISTER`."""
+    if count <= slots:
+        return slots
     least = math.lcm(_REGISTER, slots)
     return least * max(1, _TOGETHER // least)
 
 
 def _encode(
-    model: keras.Model, items: _Items, shelves: dict[str, Shelf], together: int, progress: bool
-) -> list[bytes]:
-    """Puts the items that are not on all shelves there; returns the items' keys."""
-    numbers = range(len(items.lengths))
+    encoder: keras.Model,
+    side: str,
+    outputs: tuple[str, ...],
+    items: _Items,
+    engine: str,
+    store: FeatureStore | None,
+    progress: bool,
+) -> tuple[dict[str, Shelf], list[bytes]]:
+    """The shelves that have all items' outputs, and the items' keys there."""
+    together = _together(items.slots, len(items.lengths))
+    shelves = _shelves(encoder, side, outputs, items, together, engine, store)
     kept = any(shelf.is_kept for shelf in shelves.values())
+    numbers = range(len(items.lengths))
     if kept:
         keys = items.contents(numbers)
     else:
@@ -287,34 +331,64 @@ def _encode(
     absent = set().union(*(shelf.missing(first) for shelf in shelves.values()))
     todo = np.asarray(sorted(first[key] for key in absent), int)
     if kept:
-        _announce(model, items, todo, len(first), shelves)
+        _announce(encoder, items, todo, len(first), shelves)
+    if len(todo):
+        network = create_network(encoder, outputs, engine, store)
+        _run(network, encoder, items, todo, keys, shelves, together, progress)
+    return shelves, keys
+
+
+def _run(
+    network: Network,
+    encoder: keras.Model,
+    items: _Items,
+    todo: np.ndarray,
+    keys: list[bytes],
+    shelves: dict[str, Shelf],
+    together: int,
+    progress: bool,
+) -> None:
+    """Computes the items `todo` and puts them on the shelves."""
+    kept = any(shelf.is_kept for shelf in shelves.values())
+    if kept:
+        _log.info("%ss are encoded by %s", items.kind, network.engine)
     work = [
         (take, count)
         for length in np.unique(items.lengths[todo])
         for take, count in _batches(todo[items.lengths[todo] == length], together)
     ]
     with (
-        ThreadPoolExecutor(1) as ahead,
         _bar(progress, f"encoding {items.kind}s", len(todo), items.kind) as bar,
         _Writer(shelves) as writer,
     ):
-        pending = ahead.submit(items.load, work[0][0]) if work else None
-        for i, (take, count) in enumerate(work):
-            batch = pending.result()
-            if i + 1 < len(work):  # is loaded while this one is encoded
-                pending = ahead.submit(items.load, work[i + 1][0])
+        batches = _ahead(items.load, [take for take, _ in work])
+        for i, ((take, count), batch) in enumerate(zip(work, batches, strict=True)):
             if kept and items.contents(take) != [keys[number] for number in take]:
                 raise ImageError("an image file has changed while it was read; begin again.")
-            found = model.predict_on_batch(batch)
             values = {
-                name: np.asarray(value).reshape(
-                    together, *_item_shape(model.output[name], items.slots, items.lengths[take[0]])
+                name: value.reshape(
+                    together,
+                    *_item_shape(encoder.output[name], items.slots, items.lengths[take[0]]),
                 )[:count]
-                for name, value in found.items()
+                for name, value in network(batch).items()
             }
+            if i == 0 and kept and count > 1 and network.precision == "bfloat16":
+                _log.info("%ss in bfloat16: %s", items.kind, deviation(network, batch, count))
             writer.add([keys[number] for number in take[:count]], values)
             bar.update(count)
-    return keys
+
+
+def _ahead(load: Callable, work: Sequence) -> Iterator:
+    """`map(load, work)`; the next is loaded while one is used."""
+    if len(work) == 1:
+        yield load(work[0])
+        return
+    with ThreadPoolExecutor(1) as thread:
+        pending = thread.submit(load, work[0])
+        for following in work[1:]:
+            found, pending = pending.result(), thread.submit(load, following)
+            yield found
+        yield pending.result()
 
 
 class _Writer:
@@ -358,7 +432,7 @@ class _Writer:
 
 
 def _announce(
-    model, items: _Items, todo: np.ndarray, total: int, shelves: Mapping[str, Shelf]
+    encoder, items: _Items, todo: np.ndarray, total: int, shelves: Mapping[str, Shelf]
 ) -> None:
     """Says what is there and what will be written, and makes room for it."""
     lengths, counts = np.unique(items.lengths[todo], return_counts=True)
@@ -366,7 +440,7 @@ def _announce(
         count
         * np.dtype(output.dtype).itemsize
         * math.prod(_item_shape(output, items.slots, length))
-        for output in (model.output[name] for name in shelves)
+        for output in (encoder.output[name] for name in shelves)
         for length, count in zip(lengths.tolist(), counts.tolist(), strict=True)
     )
     num_bytes += len(todo) * KEY_BYTES * len(shelves)

@@ -43,21 +43,48 @@ def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
         40 hexadecimal digits; `None` where the model has code of its user's own, a layer or a
         function, which nothing here could tell from another of the same name.
     """
-    try:
-        policies = [str(layer.dtype_policy.name) for layer in encoder._flatten_layers()]
-        text = _described.get(encoder) or _architecture(encoder)
-    except Exception as error:  # whatever a layer of the user's own raises
-        _log.info("features are not kept: %s cannot be described (%s)", encoder.name, error)
+    text = described(encoder)
+    if not text:
         return None
-    _described[encoder] = text
-    device = str(getattr(encoder.weights[0].value, "device", "")) if encoder.weights else ""
-    code = json.dumps([device, policies, _code(), *_versions(keras.backend.backend())])
+    policies = [str(layer.dtype_policy.name) for layer in encoder._flatten_layers()]
+    versions = _versions(keras.backend.backend())
+    code = json.dumps([device_of(encoder), policies, _code(), *versions])
     parts = [text, code, json.dumps(about, sort_keys=True)]
     digest = blake2b("\0".join(parts).encode(), digest_size=20)
     with ThreadPoolExecutor() as pool:
         for part in pool.map(_weight, encoder.weights):
             digest.update(part)
     return digest.hexdigest()
+
+
+def described(encoder: keras.Model) -> str:
+    """An encoder's architecture as text; empty where it has code of its user's own."""
+    if encoder not in _described:
+        try:
+            _described[encoder] = _architecture(encoder)
+        except Exception as error:  # whatever a layer of the user's own raises
+            _log.info("features are not kept: %s cannot be described (%s)", encoder.name, error)
+            _described[encoder] = ""
+    return _described[encoder]
+
+
+def device_of(encoder: keras.Model) -> str:
+    """Where an encoder's weights are, in the backend's words."""
+    return str(getattr(encoder.weights[0].value, "device", "")) if encoder.weights else ""
+
+
+def weights_sample(encoder: keras.Model) -> bytes:
+    """A few values of each weight: enough to see that an encoder was trained, or loaded into."""
+    found = []
+    for variable in encoder.weights:
+        value = variable.value
+        if keras.backend.backend() == "torch":
+            value = value.detach().cpu()
+        elif keras.backend.backend() == "tensorflow":
+            value = value.read_value()  # an array of it is a view; the variable's own is a copy
+        flat = np.asarray(value).reshape(-1)
+        found.append(flat[[0, len(flat) // 2, -1]].tobytes())
+    return b"".join(found)
 
 
 def _architecture(encoder: keras.Model) -> str:

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -16,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_mm.bundle import check_vacant, new_folder
+from keras_mm.child import ChildError, run, run_on_tensorflow
 from keras_mm.data.image_files import read_file
 from keras_mm.data.images import open_image
 from keras_mm.data.labels import label_value
@@ -53,19 +53,14 @@ def export_classifier(
     with tempfile.TemporaryDirectory() as scratch, new_folder(folder) as target:
         bundle = Path(scratch, "bundle")
         classifier.save(bundle)
-        _write(bundle, target)
-        answers = _answers(target, rows, classifier, Path(scratch))
+        try:
+            run_on_tensorflow(
+                "keras_mm.serving.saved_model", bundle, target, doing="writing the SavedModel"
+            )
+            answers = _answers(target, rows, classifier, Path(scratch))
+        except ChildError as error:
+            raise ExportError(str(error)) from None
         return _compare(answers, expected, classifier, len(rows))
-
-
-def _write(bundle: Path, target: Path) -> None:
-    # -P: nothing in the working folder stands in for a library.
-    command = [sys.executable, "-P", "-m", "keras_mm.serving.saved_model", str(bundle), str(target)]
-    # The child finds this package where this process found it.
-    package = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    environment = {"KERAS_BACKEND": "tensorflow", "PYTHONPATH": path}
-    _run(command, "writing the SavedModel", environment)
 
 
 def _answers(target: Path, rows: Rows, classifier, scratch: Path) -> list[dict]:
@@ -80,7 +75,7 @@ def _answers(target: Path, rows: Rows, classifier, scratch: Path) -> list[dict]:
     request.write_text(json.dumps({"columns": encoded, "batch_sizes": _BATCH_SIZES}))
     script = Path(__file__).with_name("check_saved_model.py")
     command = [sys.executable, "-I", str(script), str(target), str(request), str(answer)]
-    _run(command, "running the SavedModel in a fresh process")
+    run(command, "running the SavedModel in a fresh process")
     return json.loads(answer.read_text())
 
 
@@ -102,19 +97,6 @@ def _image_bytes(cell: Any) -> bytes:
     buffer = io.BytesIO()
     open_image(cell).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _run(command: list[str], doing: str, environment: dict | None = None) -> None:
-    done = subprocess.run(
-        command,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **(environment or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = "\n".join(done.stderr.strip().splitlines()[-12:])
-        raise ExportError(f"{doing} failed:\n{last}")
 
 
 def _compare(answers: list[dict], expected: np.ndarray, classifier, num_rows: int) -> dict:

@@ -9,7 +9,7 @@ from PIL import Image
 from keras_mm.data.images import ImageError, image_key
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
-from keras_mm.features import engine
+from keras_mm.features import engine, networks
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.store import FeatureStore
 from keras_mm.models.text_encoder import create_text_encoder
@@ -67,11 +67,27 @@ def test_features_are_the_encoders_own(encoders, preprocessor, table):
 
 def test_a_rows_features_are_the_same_bits_in_any_company(encoders, preprocessor, table):
     together = encode_rows(encoders, read_rows(table, **COLUMNS), preprocessor)
-    for start, stop in ((0, 1), (7, 12), (22, 23)):
+    for start, stop in ((0, 2), (7, 12), (21, 23)):
         rows = read_rows(table[start:stop], **COLUMNS)
         alone = encode_rows(encoders, rows, preprocessor)
         for name, value in alone.items():
             np.testing.assert_array_equal(value, together[name][start:stop])
+
+
+def test_a_row_by_itself_is_not_filled_up_with_others(encoders, preprocessor, table, monkeypatch):
+    together = encode_rows(encoders, read_rows(table, **COLUMNS), preprocessor)
+    sizes = []
+    before = networks.KerasNetwork.__call__
+
+    def counted(self, batch):
+        sizes.append(len(next(iter(batch.values()))))
+        return before(self, batch)
+
+    monkeypatch.setattr(networks.KerasNetwork, "__call__", counted)
+    alone = encode_rows(encoders, read_rows(table[7:8], **COLUMNS), preprocessor)
+    assert set(sizes) == {1}
+    for name, value in alone.items():
+        np.testing.assert_allclose(value, together[name][7:8], atol=1e-6)
 
 
 @pytest.fixture
@@ -280,4 +296,4 @@ def test_a_file_that_changes_while_it_is_read_is_told(encoders, preprocessor, tm
 @pytest.mark.parametrize(("slots", "items"), [(1, 32), (2, 32), (3, 48), (5, 80), (9, 144)])
 def test_batches_are_whole_rows_and_whole_registers(slots, items, monkeypatch):
     monkeypatch.setattr(engine, "_TOGETHER", 32)
-    assert engine._together(slots) == items
+    assert engine._together(slots, 1000) == items

@@ -1,0 +1,212 @@
+"""Encoders run by OpenVINO: converted once, on TensorFlow, and kept in the feature store."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+import tempfile
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mm.child import ChildError, run_on_tensorflow
+from keras_mm.features.fingerprint import fingerprint, weights_sample
+from keras_mm.features.networks import EngineError, float32_config, full_precision, precision_of
+from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
+
+_FILES = ("network.xml", "network.bin")
+_KEYS = [name.encode().ljust(KEY_BYTES) for name in _FILES]
+_TOLERANCE = 1e-3  # of the largest value: rounding gives a hundredth of it
+_NOTE = ["keras_mm", "deviation"]
+_DRAWN = 4
+
+_log = logging.getLogger("keras_mm")
+
+# Converted encoders and what runs them, by encoder, with a sample of the weights they are from.
+_converted: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def load_openvino() -> ModuleType:
+    """The library, without its telemetry: that sends an event, and forks a process to do so."""
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    telemetry = sys.modules.get("openvino_telemetry")
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules["openvino_telemetry"]
+        if telemetry is not None:
+            sys.modules["openvino_telemetry"] = telemetry
+
+
+class OpenVINONetwork:
+    """A converted encoder, compiled for this processor.
+
+    Args:
+        converted: The encoder as OpenVINO's model.
+        outputs: Names of the wanted outputs.
+        precision: `"float32"` or `"bfloat16"`, of what is computed; features are float32.
+    """
+
+    def __init__(self, converted: Any, outputs: tuple[str, ...], precision: str):
+        openvino = load_openvino()
+        self._converted, self._outputs = converted, outputs
+        self.precision = precision
+        self.engine = f"OpenVINO {openvino.__version__.split('-')[0]} in {precision}"
+        if converted.has_rt_info(_NOTE):
+            self.engine += f" (from Keras by {float(converted.get_rt_info(_NOTE).astype(str)):.1e})"
+        results = [r for r in converted.get_results() if set(outputs) & r.output(0).get_names()]
+        model = openvino.Model(results, converted.get_parameters())
+        hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
+        compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
+        self._names = {port.get_any_name(): port for port in compiled.outputs}
+        self._inputs = [port.get_any_name() for port in compiled.inputs]
+        self._request = compiled.create_infer_request()
+
+    def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The wanted outputs of one batch."""
+        inputs = {name: np.ascontiguousarray(batch[name]) for name in self._inputs}
+        found = self._request.infer(inputs, share_inputs=True)
+        return {name: found[self._names[name]] for name in self._outputs}
+
+    def in_float32(self) -> OpenVINONetwork:
+        """The same in full precision."""
+        return OpenVINONetwork(self._converted, self._outputs, "float32")
+
+
+def openvino_network(
+    encoder: keras.Model, outputs: tuple[str, ...], store: FeatureStore | None = None
+) -> OpenVINONetwork:
+    """An encoder run by OpenVINO.
+
+    Args:
+        encoder: The encoder.
+        outputs: Names of the wanted outputs.
+        store: Where the converted encoder is looked up and kept; `None` for this process only.
+
+    Raises:
+        EngineError: if OpenVINO cannot run the encoder as Keras does.
+    """
+    sample = weights_sample(encoder)
+    known = _converted.get(encoder)
+    if known is None or known["sample"] != sample:
+        known = {"sample": sample, "model": _model(encoder, store), "networks": {}}
+        _converted[encoder] = known
+    key = (outputs, precision_of(encoder))
+    if key not in known["networks"]:
+        known["networks"][key] = OpenVINONetwork(known["model"], *key)
+    return known["networks"][key]
+
+
+def _model(encoder: keras.Model, store: FeatureStore | None) -> Any:
+    """The converted encoder, from the store where it is there."""
+    openvino = load_openvino()
+    shelf = Shelf()
+    digest = None if store is None else fingerprint(encoder, engine=openvino.__version__)
+    if digest is not None:
+        about = {"side": encoder.name.removesuffix("_encoder"), "network": encoder.name}
+        about |= {"backend": keras.backend.backend(), "output": "network (OpenVINO)"}
+        shelf = Shelf(store, f"{digest}.network", about)
+    if shelf.missing(_KEYS):
+        parts = _convert(encoder)
+        reserve([shelf], sum(map(len, parts)))
+        for key, part in zip(_KEYS, parts, strict=True):
+            if key not in shelf:
+                shelf.put([key], np.frombuffer(part, "uint8")[None])
+    graph, weights = (block.values[place] for block, place in shelf.find(_KEYS))
+    tensor = openvino.Tensor(np.ascontiguousarray(weights), shared_memory=False)
+    return openvino.Core().read_model(graph.tobytes(), tensor)
+
+
+def _convert(encoder: keras.Model) -> tuple[bytes, ...]:
+    """The encoder's graph and weights, in OpenVINO's format."""
+    _log.info("%s is converted for OpenVINO, once", encoder.name)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        try:
+            if keras.backend.backend() == "tensorflow":
+                write_network(full_precision(encoder), folder)
+            else:
+                config = json.dumps(float32_config(encoder))
+                (folder / "encoder.json").write_text(config, encoding="utf-8")
+                encoder.save_weights(folder / "encoder.weights.h5")
+                run_on_tensorflow(__name__, folder, doing="converting it for OpenVINO")
+        except ChildError as error:
+            raise EngineError(str(error)) from None
+        return tuple((folder / name).read_bytes() for name in _FILES)
+
+
+def write_network(encoder: keras.Model, folder: Path) -> None:
+    """Writes an encoder in OpenVINO's format, if that gives the same; on TensorFlow.
+
+    Raises:
+        EngineError: if OpenVINO cannot convert it, or gives something else.
+    """
+    import tensorflow as tf
+
+    openvino = load_openvino()
+
+    specs = {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in encoder.input.items()}
+    function = tf.function(lambda inputs: encoder(inputs, training=False), autograph=False)
+    try:
+        model = openvino.convert_model(function.get_concrete_function(specs))
+    except Exception as error:  # OpenVINO raises many kinds for what it does not know
+        raise EngineError(f"OpenVINO cannot convert {encoder.name}: {error}") from error
+    for port in model.inputs:
+        port.set_names({port.get_any_name().split(":")[0]})
+    batch = _drawn(encoder)
+    found = OpenVINONetwork(model, tuple(encoder.output), "float32")(batch)
+    difference = 0.0
+    for name, value in encoder.predict_on_batch(batch).items():
+        value = np.asarray(value, "float32")
+        largest = max(float(np.abs(value).max()), 1e-6)
+        difference = max(difference, float(np.abs(found[name] - value).max()) / largest)
+    if not difference <= _TOLERANCE:
+        raise EngineError(
+            f"OpenVINO gives {encoder.name} other features than Keras, by {difference:.1e} of the "
+            f"largest (allowed: {_TOLERANCE:g})."
+        )
+    model.set_rt_info(difference, _NOTE)
+    openvino.serialize(model, folder / _FILES[0], folder / _FILES[1])
+
+
+def _drawn(encoder: keras.Model) -> dict[str, np.ndarray]:
+    """Inputs of some rows: pixels at random, texts of several lengths."""
+    generator = np.random.default_rng(0)
+    batch: dict[str, np.ndarray] = {}
+    for name, tensor in encoder.input.items():
+        shape = (_DRAWN, *(24 if size is None else size for size in tensor.shape[1:]))
+        if name.startswith("image"):
+            batch[name] = generator.uniform(0, 255, shape).astype(tensor.dtype)
+        elif name == "padding_mask":
+            lengths = generator.integers(4, shape[-1] + 1, shape[:-1])
+            batch[name] = np.arange(shape[-1]) < lengths[..., None]
+        elif name == "token_ids":
+            batch[name] = generator.integers(3, 24, shape).astype(tensor.dtype)
+        else:
+            batch[name] = np.zeros(shape, tensor.dtype)
+    return batch
+
+
+def main(folder: Path) -> None:
+    """Converts the encoder whose config and weights lie in `folder`."""
+    import keras_hub  # noqa: F401  (registers its layers)
+
+    import keras_mm.models.multimodal  # noqa: F401  (and ours)
+
+    config = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
+    encoder = keras.saving.deserialize_keras_object(config, safe_mode=True)
+    encoder.load_weights(folder / "encoder.weights.h5")
+    write_network(encoder, folder)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
