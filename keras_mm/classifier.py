@@ -84,8 +84,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         cache: Whether what frozen encoders give is kept on disk, for other trainings and
             predictions, in the folder that `keras-mm cache info` names; or a folder.
         engine: What runs encoders that are not being trained: `"keras"`, `"openvino"`, or `"auto"`:
-            OpenVINO where it is installed, on a CPU, with `cache`, for frozen encoders that are not
-            tiny.
+            OpenVINO where it is installed and faster (on a CPU, with `cache`, for frozen encoders
+            that are not tiny; not in float32 under TensorFlow), else Keras.
         precision: `"float32"`, or `"bfloat16"` for the encoders.
         seed: Seed of weights, order and dropout. One seed gives one result on one backend.
         verbose: 0 is silent, 1 shows progress on stderr.

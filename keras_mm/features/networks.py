@@ -78,9 +78,9 @@ def choose_engine(encoder: keras.Model, engine: str, store: FeatureStore | None)
 
     Args:
         encoder: A functional model, as `create_vision_encoder` makes.
-        engine: `"keras"`; `"openvino"`; or `"auto"`: OpenVINO where it is installed, on a CPU, for
-            frozen encoders of Keras' and this package's layers that are not tiny, where `store`
-            keeps what converting them gives; else Keras.
+        engine: `"keras"`; `"openvino"`; or `"auto"`: OpenVINO where it is installed and faster, on
+            a CPU, for frozen encoders of Keras' and this package's layers that are not tiny, where
+            `store` keeps what converting them gives; else Keras. TensorFlow is as fast in float32.
         store: Where a converted encoder is kept.
 
     Returns:
@@ -167,8 +167,10 @@ def deviation(network: Network, batch: Mapping[str, np.ndarray], count: int) -> 
 
 
 def _pays(encoder: keras.Model, store: FeatureStore | None) -> bool:
+    as_fast = keras.backend.backend() == "tensorflow" and precision_of(encoder) == "float32"
     return (
         store is not None
+        and not as_fast
         and not engine_problem("openvino")
         and not encoder.trainable_variables
         and "cpu" in device_of(encoder).lower()

@@ -34,7 +34,7 @@ def main(folder: Path) -> None:
             classifier = keras_mm.MultimodalClassifier.load(job["model"])
             found["again"] = classifier.predict_proba(job["table"])
         np.savez(out / f"{name}.npz", **found)
-        if job["export"]:
+        if backend in job["export"]:
             found = classifier.export(out / f"{name}-export", data=job["table"])
             (out / f"{name}-export.json").write_text(json.dumps(found))
 
@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
     rows = keras_mm.load_sample_data()[1][:40]
     np.savez(out / "trained.npz", same=same, probabilities=first.predict_proba(rows))
     first.save(out / "trained")
-    if not any(job["export"] for job in jobs.values()):
+    if not any(backend in job["export"] for job in jobs.values()):
         found = first.export(out / "trained-export", data=rows)
         (out / "trained-export.json").write_text(json.dumps(found))
 
