@@ -117,8 +117,9 @@ def _decode_jpeg(encoded: Tensor, data: Tensor, image_size: tuple[int, int]) -> 
     orientation = exif_orientation(jpeg_exif(data))
     size = tf.io.extract_jpeg_shape(encoded)[:2]
     checked = check_pixels(encoded, size[1], size[0])
-    least = tf.where(orientation > 4, image_size[::-1], image_size) * DRAFT_MARGIN
-    fits = [tf.reduce_all(size >= least * ratio) for ratio in (2, 4, 8)]
+    times, by = DRAFT_MARGIN
+    least = tf.where(orientation > 4, image_size[::-1], image_size) * times
+    fits = [tf.reduce_all(size * by >= least * ratio) for ratio in (2, 4, 8)]
     step = tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))
     return _upright(tf.switch_case(step, [at(1), at(2), at(4), at(8)]), orientation)
 
