@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-_WORDS = (
-    "the a of and to in is that it was for on are with as his they be at one have this from or had "
-    "by hot but some what there we can out other were all your when up use how said an each she "
-    "which do their time if will way about many then them would write like so these her long make "
-    "thing see him two has look more day could go come did my sound no most number who over know"
-).split()
+_WORDS = """
+the a of and to in is that it was for on are with as his they be at one have this from or
+had by hot but some what there we can out other were all your when up use how said an each
+she which do their time if will way about many then them would write like so these her long
+make thing see him two has look more day could go come did my sound no most number who over
+know
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser, rows: int) -> None:
@@ -91,7 +92,7 @@ def draw_rows(
             Image.fromarray(noisy.clip(0, 255).astype("uint8")).save(path, quality=85)
             paths.append(str(path))
             count = max(1, int(generator.normal(words, words / 5)))
-            texts.append(" ".join([*generator.choice(_WORDS, count), str(row)]))
+            texts.append(" ".join([*generator.choice(_WORDS.split(), count), str(row)]))
         found[f"image_{slot}"], found[f"text_{slot}"] = paths, texts
     labels = ["NoEntailment", "Implies", "Contradictory"]
     # Every class at once, so that the smallest table can be split.

@@ -81,11 +81,13 @@ def _split(options):
 
 
 def weights(options) -> dict:
-    """Writes random weights of BERT-base, for an estimator that reads them with the vocabulary."""
-    from keras_mm.models.backbones import text_backbone
+    """Writes random weights of both networks, so that every run of the estimator has the same."""
+    from keras_mm.models.backbones import text_backbone, vision_backbone
 
-    network = text_backbone("bert_base_en_uncased", "random")
-    network.save_weights(options.folder / "bert.weights.h5")
+    texts = text_backbone("bert_base_en_uncased", "random")
+    texts.save_weights(options.folder / "bert.weights.h5")
+    images, _ = vision_backbone("resnet50v2", "random", SIZE)
+    images.save_weights(options.folder / "resnet.weights.h5")
     return {}
 
 
@@ -182,7 +184,7 @@ def ours(options) -> dict:
     train, val, test = _split(options)
     settings = {
         "preset": "resnet50v2_bert_base",
-        "vision_weights": "random",
+        "vision_weights": str(options.folder / "resnet.weights.h5"),
         "text_weights": str(options.folder / "bert.weights.h5"),
         "images": ["image_1", "image_2"],
         "texts": ["text_1", "text_2"],

@@ -483,10 +483,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, rows: Rows, features: Mapping[str, Any] | None = None) -> np.ndarray:
         """Logits of the rows; from `features`, where the encoders have run already."""
-        encoders, trunk = parts(self.model_)
         return predict_logits(
-            encoders,
-            trunk,
+            self.model_,
             rows,
             self.preprocessor_,
             features=features,

@@ -116,8 +116,10 @@ class Preprocessor:
         """All inputs of `rows`: `masks_and_tokens` and, per image slot, `(batch, H, W, 3)`."""
         _check_columns(rows, self)
         inputs = self.masks_and_tokens(rows)
-        for name, cells in zip(self.image_names, rows.images, strict=True):
-            inputs[name] = self.load_images(cells).astype("float32")
+        if self.num_images:
+            pixels = self.load_images([cell for cells in rows.images for cell in cells])
+            parts = pixels.astype("float32").reshape(self.num_images, len(rows), *pixels.shape[1:])
+            inputs.update(zip(self.image_names, parts, strict=True))
         return {name: inputs[name] for name in self.input_names}
 
     def masks_and_tokens(self, rows: Rows) -> dict[str, np.ndarray]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
-
-# A thread takes as long to start as a small image to decode.
-_FEW = 4
 
 
 def in_threads(function: Callable, cells: Collection) -> Iterator[Any]:
-    """`map(function, cells)`, several at a time; a few cells one after the other.
+    """`map(function, cells)`, several at a time; `function` must not come here itself.
 
     Raises:
         Exception: what `function` raises, when the cell's turn comes.
     """
-    if len(cells) <= _FEW:
-        yield from map(function, cells)
-        return
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(function, cells)
+    if len(cells) < 2:
+        return map(function, cells)
+    return _threads(os.getpid()).map(function, cells)
+
+
+@lru_cache(maxsize=1)
+def _threads(process: int) -> ThreadPoolExecutor:
+    """The threads of a process, kept: one takes as long to start as a small image to decode."""
+    return ThreadPoolExecutor(thread_name_prefix="keras_mm")

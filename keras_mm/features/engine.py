@@ -26,9 +26,11 @@ from keras_mm.features.networks import (
     choose_engine,
     create_network,
     deviation,
+    precision_of,
 )
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 from keras_mm.features.table import FeatureTable
+from keras_mm.models.multimodal import input_names, parts
 
 _BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 _TOKENS = ("token_ids", "segment_ids", "padding_mask")
@@ -53,6 +55,7 @@ def encode_rows(
     names: Sequence[str] | None = None,
     store: FeatureStore | None = None,
     engine: str = "auto",
+    few: bool = True,
     progress: bool = True,
 ) -> dict[str, FeatureTable]:
     """Features of rows, by the trunk's input names.
@@ -68,10 +71,10 @@ def encode_rows(
         preprocessor: What makes the encoders' inputs.
         names: Features that are wanted, by the trunk's input names; `None` is the pooled ones. An
             encoder of which none is wanted does not run.
-        store: Where the features of frozen encoders are looked up and kept, if they are more than
-            a batch; `None` for nowhere.
+        store: Where the features of frozen encoders are looked up and kept; `None` for nowhere.
         engine: `"auto"`, `"keras"` or `"openvino"`, as `keras_mm.features.networks.choose_engine`
             says.
+        few: Whether to look up also what is no more than one batch, which takes as long.
         progress: Whether to show a bar on what takes longer than two seconds.
 
     Returns:
@@ -92,20 +95,19 @@ def encode_rows(
         items = read(encoder, rows, preprocessor)
         try:
             chosen = choose_engine(encoder, engine, store)
-            shelves, keys = _encode(encoder, side, wanted, items, chosen, store, progress)
+            shelves, keys = _encode(encoder, side, wanted, items, chosen, store, few, progress)
         except EngineError as error:
             if engine != "auto":
                 raise
             _log.info("the %s encoder is run by Keras: %s", side, error)
-            shelves, keys = _encode(encoder, side, wanted, items, "keras", store, progress)
+            shelves, keys = _encode(encoder, side, wanted, items, "keras", store, few, progress)
         for name, shelf in shelves.items():
             features[f"{side}_{name}"] = _table(encoder.output[name], items, shelf.find(keys))
     return features
 
 
 def predict_logits(
-    encoders: Mapping[str, keras.Model],
-    trunk: keras.Model,
+    model: keras.Model,
     rows: Rows,
     preprocessor: Preprocessor,
     *,
@@ -117,9 +119,11 @@ def predict_logits(
 ) -> np.ndarray:
     """Logits of rows: the encoders, then the trunk. The one way to predict.
 
+    A row by itself goes through the whole model at once, where Keras runs it in float32; many rows
+    are read, encoded and answered a part at a time, so that their features need not fit the memory.
+
     Args:
-        encoders: Encoders by side, as in `encode_rows`.
-        trunk: What answers from their features.
+        model: A model of `create_multimodal_model`.
         rows: Checked rows.
         preprocessor: What makes the encoders' inputs.
         features: What `encode_rows` gave for these rows, where it has run already. What a row
@@ -132,7 +136,10 @@ def predict_logits(
     Returns:
         float32 `(num_rows, num_logits)`.
     """
-    names = [tensor.name for tensor in trunk.inputs]
+    encoders, trunk = parts(model)
+    if len(rows) == 1 and features is None and _is_plain(encoders, engine, store):
+        return np.asarray(model.predict_on_batch(preprocessor(rows)))
+    names = input_names(trunk)
     tokens = any(name in _TOKENS for name in names)
     size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
     bar = _bar(progress and size < len(rows), "predicting", len(rows), "row")
@@ -142,13 +149,21 @@ def predict_logits(
         known = features
         if known is None:
             options: dict[str, Any] = {"store": store, "engine": engine, "progress": progress}
-            known = encode_rows(encoders, part, preprocessor, names=names, **options)
+            known = encode_rows(encoders, part, preprocessor, names=names, few=False, **options)
         masks = preprocessor.masks_and_tokens(part) if tokens else preprocessor.masks(part)
         inputs = {name: {**known, **masks}[name] for name in names}
         found.append(_in_batches(trunk, inputs, len(part), batch_size))
         bar.update(len(part))
     bar.close()
     return np.concatenate(found)
+
+
+def _is_plain(encoders: Mapping, engine: str, store: FeatureStore | None) -> bool:
+    """Whether Keras runs all encoders, in float32."""
+    return all(
+        choose_engine(encoder, engine, store) == "keras" and precision_of(encoder) == "float32"
+        for encoder in encoders.values()
+    )
 
 
 def _rows_at_once(encoders: Mapping[str, keras.Model], names: Sequence[str], num_rows: int) -> int:
@@ -158,8 +173,8 @@ def _rows_at_once(encoders: Mapping[str, keras.Model], names: Sequence[str], num
         for side, encoder in encoders.items()
         for name in _wanted(side, encoder, names)
     )
-    parts = math.ceil(num_rows * row / _AT_ONCE)
-    return max(_TOGETHER, math.ceil(num_rows / max(parts, 1)))
+    shares = math.ceil(num_rows * row / _AT_ONCE)
+    return max(_TOGETHER, math.ceil(num_rows / max(shares, 1)))
 
 
 def _wanted(side: str, encoder: keras.Model, names: Sequence[str]) -> tuple[str, ...]:
@@ -170,11 +185,11 @@ def _wanted(side: str, encoder: keras.Model, names: Sequence[str]) -> tuple[str,
 def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int) -> np.ndarray:
     """Outputs for arrays, every batch filled up to the same size."""
     batch_size = min(batch_size, num_rows) if num_rows == 1 else batch_size
-    parts = [
+    found = [
         np.asarray(model.predict_on_batch({name: x[take] for name, x in inputs.items()}))[:count]
         for take, count in _batches(np.arange(num_rows), batch_size)
     ]
-    return np.concatenate(parts)
+    return np.concatenate(found)
 
 
 def _batches(positions: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
@@ -245,6 +260,8 @@ def _texts(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _Ite
         mask = inputs["text_mask"]
         present = mask.reshape(-1) if shape else mask.any(axis=1)
         padded = _bucket_of(tokens[-1], encoder)
+        if len(rows) == 1:  # goes through the encoder at once
+            padded[:] = padded.max()
         for place in np.flatnonzero(present):
             key = b"".join(x[place, : padded[place]].tobytes() for x in tokens)
             number = first.setdefault(key, len(first))
@@ -285,14 +302,13 @@ def _shelves(
     encoder: keras.Model,
     side: str,
     outputs: Sequence[str],
-    items: _Items,
     together: int,
     engine: str,
     store: FeatureStore | None,
 ) -> dict[str, Shelf]:
     """Where each output is found and put: in the store, or in memory only."""
     digest = None
-    if store is not None and not encoder.trainable_variables and len(items.lengths) > together:
+    if store is not None and not encoder.trainable_variables:
         digest = fingerprint(encoder, together=together, engine=engine)
     if digest is None:
         return {name: Shelf() for name in outputs}
@@ -316,11 +332,13 @@ def _encode(
     items: _Items,
     engine: str,
     store: FeatureStore | None,
+    few: bool,
     progress: bool,
 ) -> tuple[dict[str, Shelf], list[bytes]]:
     """The shelves that have all items' outputs, and the items' keys there."""
     together = _together(items.slots, len(items.lengths))
-    shelves = _shelves(encoder, side, outputs, items, together, engine, store)
+    looked_up = store if few or len(items.lengths) > together else None
+    shelves = _shelves(encoder, side, outputs, together, engine, looked_up)
     kept = any(shelf.is_kept for shelf in shelves.values())
     numbers = range(len(items.lengths))
     if kept:

@@ -22,6 +22,7 @@ _WORTHWHILE = 300_000
 
 # The part of an encoder that gives the wanted outputs, kept so that it is compiled once.
 _reduced: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_precisions: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class EngineError(RuntimeError):
@@ -123,8 +124,10 @@ def create_network(
 
 def precision_of(encoder: keras.Model) -> str:
     """`"bfloat16"` if an encoder computes in it anywhere, else `"float32"`."""
-    low = any(layer.compute_dtype == "bfloat16" for layer in encoder._flatten_layers())
-    return "bfloat16" if low else "float32"
+    if encoder not in _precisions:
+        low = any(layer.compute_dtype == "bfloat16" for layer in encoder._flatten_layers())
+        _precisions[encoder] = "bfloat16" if low else "float32"
+    return _precisions[encoder]
 
 
 def full_precision(encoder: keras.Model) -> keras.Model:
