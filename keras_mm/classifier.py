@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
+from tqdm import tqdm
 
 from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.bundle import build_model, load_bundle, save_bundle
@@ -20,7 +21,7 @@ from keras_mm.config import Settings, Training, as_training
 from keras_mm.data.labels import label_value
 from keras_mm.data.parts import read_parts
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import Rows, read_rows
+from keras_mm.data.rows import Rows, read_row_parts, read_rows
 from keras_mm.data.tables import load_table, table_name
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.engine import encode_rows, predict_logits
@@ -32,6 +33,10 @@ from keras_mm.training.stages import FineTuning, fit_stages
 
 if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import Evaluation
+
+
+# Rows that are read, checked and answered at a time.
+_PART = 4096
 
 
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
@@ -271,9 +276,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return self.classes_[found.argmax(axis=1)]
 
     def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> np.ndarray:
-        """Probabilities, shape `(num_rows, num_classes)`, columns in the order of `classes_`."""
+        """Probabilities, shape `(num_rows, num_classes)`, columns in the order of `classes_`.
+
+        A table is answered some thousand rows at a time; of a CSV file no more is held in memory.
+        """
         self._check_fitted()
-        return probabilities(self._logits(self._rows(data, image_dir)))
+        return np.concatenate([found for _, found in self._answers(data, image_dir)])
 
     def predict_frame(
         self, data: Any, *, image_dir: str | os.PathLike | None = None
@@ -284,8 +292,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             Columns `prediction` and `probability_<class>` for each class.
         """
         self._check_fitted()
-        rows = self._rows(data, image_dir)
-        return self._frame(rows, probabilities(self._logits(rows)))
+        parts = [self._frame(rows, found) for rows, found in self._answers(data, image_dir)]
+        return parts[0] if len(parts) == 1 else pd.concat(parts)
 
     def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
         """Accuracy on rows whose labels stand in the label column, or in `y`."""
@@ -468,6 +476,23 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._settings_ = replace(settings, batch_size=batch_size)
         return self
 
+    def _answers(self, data, image_dir) -> Iterator[tuple[Rows, np.ndarray]]:
+        """Rows and their probabilities, a part of the table after the other."""
+        settings = self._settings_
+        parts = read_row_parts(
+            data, _PART, images=settings.images, texts=settings.texts, image_dir=image_dir
+        )
+        bar = None
+        for number, rows in enumerate(parts):
+            if number == 1:
+                hidden = not settings.verbose
+                bar = tqdm(desc="predicting", unit="row", initial=_PART, disable=hidden)
+            yield rows, probabilities(self._logits(rows, progress=number == 0))
+            if bar is not None:
+                bar.update(len(rows))
+        if bar is not None:
+            bar.close()
+
     def _features(self, rows: Rows) -> dict:
         """What the encoders give for the rows, of what the trunk reads."""
         encoders, trunk = parts(self.model_)
@@ -481,7 +506,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             progress=bool(self._settings_.verbose),
         )
 
-    def _logits(self, rows: Rows, features: Mapping[str, Any] | None = None) -> np.ndarray:
+    def _logits(
+        self, rows: Rows, features: Mapping[str, Any] | None = None, *, progress: bool = True
+    ) -> np.ndarray:
         """Logits of the rows; from `features`, where the encoders have run already."""
         return predict_logits(
             self.model_,
@@ -491,7 +518,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             batch_size=self._settings_.batch_size,
             store=open_store(self.cache),
             engine=self.engine,
-            progress=bool(self._settings_.verbose),
+            progress=progress and bool(self._settings_.verbose),
         )
 
     def _logits_class(self, rows: Rows) -> np.ndarray:

@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import keras_mm
+from keras_mm import classifier as module
 from keras_mm.config import ConfigError
 from keras_mm.models.multimodal import parts
 
@@ -241,3 +242,28 @@ def test_bfloat16_encoders_under_a_float32_trunk(sample, tmp_path):
     exact = keras_mm.MultimodalClassifier.load(tmp_path / "model").predict_proba(rows)
     deviation = np.abs(model.predict_proba(rows) - exact).max()
     assert 0 < deviation < 0.02
+
+
+def test_a_large_table_is_answered_in_parts(fitted, sample, monkeypatch):
+    rows = sample[1][:70].reset_index(drop=True)
+    whole = fitted.predict_frame(rows)
+    monkeypatch.setattr(module, "_PART", 32)
+    parts = fitted.predict_frame(rows)
+    pd.testing.assert_frame_equal(parts, whole, atol=1e-6)
+    np.testing.assert_allclose(fitted.predict_proba(rows), whole.iloc[:, 1:], atol=1e-6)
+    assert fitted.predict(rows).tolist() == whole["prediction"].tolist()
+    bad = rows.assign(image_1=None, image_2=None, text_1=rows["text_1"].astype(object))
+    bad.loc[[3, 68], "text_1"] = 7
+    with pytest.raises(keras_mm.TableError) as caught:
+        fitted.predict(bad)
+    assert [problem.row for problem in caught.value.problems] == [3, 68]
+
+
+def test_one_row_is_answered_as_among_others(fitted, sample):
+    rows = sample[1][:5].copy()
+    rows["image_2"] = rows["image_2"].astype(object)
+    rows.iloc[2, rows.columns.get_loc("image_2")] = None
+    together = fitted.predict_proba(rows)
+    for position in range(5):
+        alone = fitted.predict_proba(rows[position : position + 1])
+        np.testing.assert_allclose(alone, together[position : position + 1], atol=1e-6)

@@ -93,7 +93,7 @@ def test_the_run_log_says_what_came_from_the_cache(first, train, folder, tmp_pat
     assert main([*options, "--output", str(tmp_path / "run")]) == 0
     log = (tmp_path / "run" / "train.log").read_text().splitlines()
     kept = [line for line in log if "in the cache" in line]
-    assert len(kept) == 2  # of the training rows: the others are a batch or less
+    assert len(kept) == 6  # of the training, validation and test rows
     assert "images" in kept[0] and "to encode" not in kept[0]
 
 

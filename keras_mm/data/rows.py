@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from keras_mm.data.columns import column_names, missing_columns
 from keras_mm.data.images import ImageError, check_image, image_key
 from keras_mm.data.labels import encode_labels, is_missing, label_value
-from keras_mm.data.tables import load_table, table_name
+from keras_mm.data.tables import load_table, table_name, table_parts
 from keras_mm.data.threads import in_threads
 
 _SHOWN = 20
@@ -129,6 +129,38 @@ def read_rows(
     if found.problems and (on_error == "raise" or found.rows is None):
         raise TableError(found.problems)
     return found.good_rows()
+
+
+def read_row_parts(
+    table: Any,
+    num_rows: int,
+    *,
+    images: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    image_dir: str | PathLike | None = None,
+) -> Iterator[Rows]:
+    """The rows that `read_rows` gives, some at a time, so that a large table is never held whole.
+
+    Args:
+        table: As `read_rows`.
+        num_rows: Most rows of a part, >= 1.
+        images: As `read_rows`.
+        texts: As `read_rows`.
+        image_dir: As `read_rows`.
+
+    Raises:
+        TableError: with every problem of the table, when all of it was read.
+    """
+    problems: list[Problem] = []
+    for part in table_parts(table, num_rows, image_dir=image_dir):
+        found = examine(part, images, texts, None, None)
+        problems += found.problems
+        if found.rows is None:
+            break
+        if not problems:
+            yield found.rows
+    if problems:
+        raise TableError(problems)
 
 
 def check_on_error(on_error: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -57,20 +58,68 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
     if isinstance(source, pd.DataFrame):
         table, origin = source.copy(deep=False), dict(source.attrs.get("keras_mm", {}))
     elif isinstance(source, str | PathLike):
-        path = Path(source)
-        table, origin = _read_file(path), {"source": str(path), "image_dir": str(path.parent)}
+        table, origin = _read_file(Path(source)), _origin(Path(source))
     else:
         table, origin = _from_dicts(source), {}
-    if image_dir is not None:
-        if not Path(image_dir).is_dir():
-            raise NotADirectoryError(
-                f"`image_dir` must be a folder that exists. Received: image_dir={str(image_dir)!r}"
-            )
-        origin["image_dir"], origin["confined"] = str(image_dir), True
-    table.attrs["keras_mm"] = origin
+    table.attrs["keras_mm"] = _with_image_dir(origin, image_dir)
     if not len(table):
         raise ValueError(f"The table {table_name(table)} has no rows.")
     return table
+
+
+def table_parts(
+    source: Any, num_rows: int, *, image_dir: str | PathLike | None = None
+) -> Iterator[pd.DataFrame]:
+    """What `load_table` gives, some rows at a time; of a CSV file no more is ever held.
+
+    Args:
+        source: As `load_table`.
+        num_rows: Most rows of a part, >= 1.
+        image_dir: As `load_table`.
+
+    Raises:
+        ValueError: as `load_table`, when the part is read that is wrong.
+
+    Example:
+        >>> [len(part) for part in table_parts([{"text": "a"}] * 5, 2)]
+        [2, 2, 1]
+    """
+    path = Path(source) if isinstance(source, str | PathLike) else None
+    if path is None or _READERS.get(path.suffix.lower()) != "csv" or not path.is_file():
+        table = load_table(source, image_dir=image_dir)
+        for start in range(0, len(table), num_rows):
+            part = table[start : start + num_rows]
+            part.attrs["keras_mm"] = table.attrs["keras_mm"]
+            yield part
+        return
+    origin = _with_image_dir(_origin(path), image_dir)
+    empty = True
+    with _reading(path), pd.read_csv(path, chunksize=num_rows, **_csv_options(path)) as parts:
+        while True:
+            with _too_many_cells_are_told():
+                part = next(parts, None)
+            if part is None:
+                break
+            if len(part):
+                empty = False
+                part.attrs["keras_mm"] = origin
+                yield part
+    if empty:
+        raise ValueError(f"The table {str(path)!r} has no rows.")
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    return {"source": str(path), "image_dir": str(path.parent)}
+
+
+def _with_image_dir(origin: dict[str, Any], image_dir: str | PathLike | None) -> dict[str, Any]:
+    if image_dir is None:
+        return origin
+    if not Path(image_dir).is_dir():
+        raise NotADirectoryError(
+            f"`image_dir` must be a folder that exists. Received: image_dir={str(image_dir)!r}"
+        )
+    return {**origin, "image_dir": str(image_dir), "confined": True}
 
 
 def table_name(table: pd.DataFrame) -> str:
@@ -106,10 +155,17 @@ def _read_file(path: Path) -> pd.DataFrame:
             f"Cannot tell what kind of table {str(path)!r} is. Give a file that ends in one of "
             f"{', '.join(_READERS)}."
         )
-    try:
+    with _reading(path):
         return {"csv": _read_csv, "parquet": pd.read_parquet, "json_lines": _read_json_lines}[kind](
             path
         )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Tells what is wrong with a file by its name."""
+    try:
+        yield
     except pd.errors.EmptyDataError:
         raise ValueError(f"The table {str(path)!r} is empty.") from None
     except UnicodeDecodeError as error:
@@ -123,19 +179,27 @@ def _read_file(path: Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    with _too_many_cells_are_told():
+        return pd.read_csv(path, **_csv_options(path))
+
+
+@contextmanager
+def _too_many_cells_are_told() -> Iterator[None]:
+    """Pandas only warns where it drops the cells that lie beyond the header."""
     with warnings.catch_warnings():
-        # Pandas only warns where it drops the cells that lie beyond the header.
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(
-            path,
-            sep=separator,
-            dtype=object,
-            keep_default_na=False,
-            na_values=[""],
-            encoding="utf-8-sig",
-            index_col=False,
-        )
+        yield
+
+
+def _csv_options(path: Path) -> dict[str, Any]:
+    return {
+        "sep": "\t" if path.suffix.lower() == ".tsv" else ",",
+        "dtype": object,
+        "keep_default_na": False,
+        "na_values": [""],
+        "encoding": "utf-8-sig",
+        "index_col": False,
+    }
 
 
 def _read_json_lines(path: Path) -> pd.DataFrame:

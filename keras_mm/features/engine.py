@@ -441,7 +441,8 @@ class _Writer:
 
     def _write(self) -> None:
         for name, shelf in self._shelves.items():
-            new = [number for number, key in enumerate(self._keys) if key not in shelf]
+            absent = shelf.missing(self._keys)
+            new = [number for number, key in enumerate(self._keys) if key in absent]
             if new:
                 values = np.concatenate(self._values[name])
                 shelf.put([self._keys[number] for number in new], values[new])

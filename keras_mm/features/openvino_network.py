@@ -115,11 +115,12 @@ def _model(encoder: keras.Model, store: FeatureStore | None) -> Any:
         about = {"side": encoder.name.removesuffix("_encoder"), "network": encoder.name}
         about |= {"backend": keras.backend.backend(), "output": "network (OpenVINO)"}
         shelf = Shelf(store, f"{digest}.network", about)
-    if shelf.missing(_KEYS):
+    absent = shelf.missing(_KEYS)
+    if absent:
         parts = _convert(encoder)
         reserve([shelf], sum(map(len, parts)))
         for key, part in zip(_KEYS, parts, strict=True):
-            if key not in shelf:
+            if key in absent:
                 shelf.put([key], np.frombuffer(part, "uint8")[None])
     graph, weights = (block.values[place] for block, place in shelf.find(_KEYS))
     tensor = openvino.Tensor(np.ascontiguousarray(weights), shared_memory=False)

@@ -82,8 +82,14 @@ def open_store(cache: bool | str | os.PathLike) -> FeatureStore | None:
 class Block:
     """Values of one shape, with their keys: a file, mapped into memory when used, or an array."""
 
-    def __init__(self, keys: list[bytes], values: np.ndarray | None, file: _File | None = None):
-        self.keys, self.file, self._values = keys, file, values
+    def __init__(self, index: bytes, values: np.ndarray | None, file: _File | None = None):
+        self.index, self.file, self._values = index, file, values
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The keys; held one after the other, which takes a tenth of the memory."""
+        index = self.index
+        return [index[start : start + KEY_BYTES] for start in range(0, len(index), KEY_BYTES)]
 
     @property
     def values(self) -> np.ndarray:
@@ -142,12 +148,9 @@ class Shelf:
         self.folder: Path | None = None if store is None else store.shelves / name
         self.used: set[Path] = set()
         self._about = dict(about or {})
+        self._blocks = list(_blocks(self.folder))
+        # Of the keys that were asked for, or put here.
         self._places: dict[bytes, list[tuple[Block, int]]] = {}
-        for block in _blocks(self.folder):
-            self._take(block)
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._places
 
     @property
     def is_kept(self) -> bool:
@@ -157,6 +160,9 @@ class Shelf:
     def missing(self, keys: Iterable[bytes]) -> set[bytes]:
         """Those of the keys that are not there, or only in damaged files, which are removed."""
         keys = set(keys)
+        sought = keys - self._places.keys()
+        for block in self._blocks:
+            self._take(block, sought)
         for key in keys:
             while key in self._places and not self._is_sound(self._places[key][0][0]):
                 self._drop(self._places[key][0][0])
@@ -168,20 +174,24 @@ class Shelf:
 
     def put(self, keys: Sequence[bytes], values: np.ndarray) -> None:
         """Keeps values, one for each key; on disk, or in memory where the disk takes no more."""
-        block = Block(list(keys), values)
+        block = Block(b"".join(keys), values)
         if self.is_kept:
             try:
                 block = self._written(block)
             except OSError as error:
                 _give_up([self], f"cannot be written ({error.strerror or error})")
-        self._take(block)
+        self._blocks.append(block)
+        self._take(block, set(keys))
 
-    def _take(self, block: Block) -> None:
-        for position, key in enumerate(block.keys):
+    def _take(self, block: Block, sought: Collection[bytes]) -> None:
+        for position, key in enumerate(block.keys if sought else ()):
+            if key not in sought:
+                continue
             self._places.setdefault(key, []).append((block, position))
 
     def _drop(self, block: Block) -> None:
-        for key in block.keys:
+        self._blocks.remove(block)
+        for key in self._places.keys() & set(block.keys):
             self._places[key] = [place for place in self._places[key] if place[0] is not block]
             if not self._places[key]:
                 del self._places[key]
@@ -214,7 +224,7 @@ class Shelf:
                     with _whole(self.folder / _ABOUT) as file:
                         file.write(about.encode())
                 with _whole(path) as file:
-                    offset = _write(file, block.keys, values)
+                    offset = _write(file, block.index, values)
                 break
             except FileNotFoundError:  # another process clears the cache just now
                 if attempt == 2:
@@ -222,7 +232,7 @@ class Shelf:
         self.used.add(path)
         _sound.add(path)
         kept = _File(path, offset, values.dtype.str, values.shape, 0)
-        return Block(block.keys, kept.mapped(), kept)
+        return Block(block.index, kept.mapped(), kept)
 
 
 class FeatureStore:
@@ -382,9 +392,8 @@ def _blocks(folder: Path | None) -> Iterator[Block]:
             _log.info("a file of the feature cache cannot be read: %s (%s)", path, error)
 
 
-def _write(file, keys: list[bytes], values: np.ndarray) -> int:
+def _write(file, index: bytes, values: np.ndarray) -> int:
     """Writes a block; returns where its values begin."""
-    index = b"".join(keys)
     header = {
         "dtype": values.dtype.str,
         "shape": values.shape,
@@ -423,9 +432,8 @@ def _read(path: Path) -> Block:
         size = offset + count * int(np.prod(rest)) * np.dtype(header["dtype"]).itemsize
         if zlib.crc32(index) != header["keys"] or os.fstat(file.fileno()).st_size != size:
             raise ValueError("it is cut off")
-    keys = [index[start : start + KEY_BYTES] for start in range(0, len(index), KEY_BYTES)]
     shape = (count, *rest)
-    return Block(keys, None, _File(path, offset, header["dtype"], shape, header["values"]))
+    return Block(index, None, _File(path, offset, header["dtype"], shape, header["values"]))
 
 
 def _checksum(flat: np.ndarray) -> int:
@@ -464,7 +472,7 @@ def _named(folder: Path, pattern: re.Pattern) -> list[Path]:
 
 def _count(block: Path) -> int:
     try:
-        return len(_read(block).keys)
+        return len(_read(block).index) // KEY_BYTES
     except (OSError, ValueError):
         return 0
 

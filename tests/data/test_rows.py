@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from keras_mm.data.rows import Problem, TableError, check_table, read_rows
+from keras_mm.data.rows import Problem, TableError, check_table, read_row_parts, read_rows
 from keras_mm.data.tables import load_table
 
 
@@ -281,3 +281,23 @@ def test_take():
         table[0]["image"],
     ]
     assert len(rows.take([])) == 0
+
+
+def test_problems_of_all_parts_are_told_together():
+    table = [{"text": "a"}, {"text": 7}, {"text": "c"}, {"text": None}, {"text": "e"}]
+    seen = []
+    with pytest.raises(TableError) as caught:
+        for rows in read_row_parts(table, 2, texts=["text"]):
+            seen.append(rows)
+    assert not seen
+    assert [problem.row for problem in caught.value.problems] == [1, 3]
+    with pytest.raises(TableError, match="no column"):
+        list(read_row_parts(table, 2, texts=["words"]))
+
+
+def test_parts_of_rows_are_the_rows():
+    table = [{"text": f"row {i}"} for i in range(5)]
+    parts = list(read_row_parts(table, 2, texts=["text"]))
+    whole = read_rows(table, texts=["text"])
+    assert [text for part in parts for text in part.texts[0]] == whole.texts[0]
+    assert np.concatenate([part.numbers for part in parts]).tolist() == whole.numbers.tolist()

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from keras_mm.data.labels import is_missing
-from keras_mm.data.tables import guess_columns, load_table, table_name
+from keras_mm.data.tables import guess_columns, load_table, table_name, table_parts
 
 
 @pytest.fixture
@@ -212,3 +212,36 @@ def test_the_official_files_of_the_example(shared):
     assert guess_columns(table)[1] == ("text_1", "text_2")
     assert set(table["label"]) == {"Contradictory", "Implies", "NoEntailment"}
     assert all(isinstance(value, str) and len(value) == 19 for value in table["id_1"])
+
+
+def test_parts_are_the_table(tmp_path):
+    rows = [
+        {"text": f"row {i}", "id": f"00{i}", "label": "NA" if i % 2 else None} for i in range(7)
+    ]
+    file = tmp_path / "table.csv"
+    load_table(rows).to_csv(file, index=False)
+    for source in (file, rows, load_table(file)):
+        whole = load_table(source)
+        parts = list(table_parts(source, 3))
+        assert [len(part) for part in parts] == [3, 3, 1]
+        pd.testing.assert_frame_equal(pd.concat(parts), whole)
+        assert all(part.attrs == whole.attrs for part in parts)
+
+
+def test_parts_of_what_is_no_table(tmp_path):
+    header = tmp_path / "header.csv"
+    header.write_text("text,label\n")
+    with pytest.raises(ValueError, match="has no rows"):
+        list(table_parts(header, 3))
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    with pytest.raises(ValueError, match="is empty"):
+        list(table_parts(empty, 3))
+    wide = tmp_path / "wide.csv"
+    wide.write_text("text,label\na,b\nc,d\ne,f,g\n")
+    with pytest.raises(ValueError, match="wide.csv"):
+        list(table_parts(wide, 1))
+    with pytest.raises(NotADirectoryError, match="image_dir"):
+        list(table_parts(wide, 1, image_dir=tmp_path / "nothing"))
+    with pytest.raises(FileNotFoundError, match="nothing.csv"):
+        list(table_parts(tmp_path / "nothing.csv", 1))

@@ -72,12 +72,10 @@ def test_hiding_gives_the_probabilities_of_empty_cells(fitted, table):
 def test_encoders_run_once(fitted, table, monkeypatch):
     ran, encode = [], engine._encode
     monkeypatch.setattr(
-        engine,
-        "_encode",
-        lambda model, items, *a: ran.append(items.kind) or encode(model, items, *a),
+        engine, "_encode", lambda encoder, side, *a: ran.append(side) or encode(encoder, side, *a)
     )
     fitted.evaluate(table)
-    assert sorted(ran) == ["image", "text"]
+    assert sorted(ran) == ["text", "vision"]
 
 
 def test_subsets_without_rows_are_left_out(fitted, table):
