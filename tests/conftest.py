@@ -38,7 +38,7 @@ BACKEND_FREE = (
     *(
         f"tests/data/test_{name}.py"
         for name in ("entailment", "image_graph", "images", "labels", "plots", "rows", "samples",
-                     "splits", "tables")
+                     "splits", "tables", "threads")
     ),
 )  # fmt: skip
 

@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
+# What waits for its turn takes memory, too.
+_AT_ONCE = 1024
+
 
 def in_threads(function: Callable, cells: Collection) -> Iterator[Any]:
     """`map(function, cells)`, several at a time; `function` must not come here itself.
@@ -16,8 +19,11 @@ def in_threads(function: Callable, cells: Collection) -> Iterator[Any]:
         Exception: what `function` raises, when the cell's turn comes.
     """
     if len(cells) < 2:
-        return map(function, cells)
-    return _threads(os.getpid()).map(function, cells)
+        yield from map(function, cells)
+        return
+    cells, threads = list(cells), _threads(os.getpid())
+    for start in range(0, len(cells), _AT_ONCE):
+        yield from threads.map(function, cells[start : start + _AT_ONCE])
 
 
 @lru_cache(maxsize=1)

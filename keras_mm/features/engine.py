@@ -368,8 +368,10 @@ def _run(
 ) -> None:
     """Computes the items `todo` and puts them on the shelves."""
     kept = any(shelf.is_kept for shelf in shelves.values())
-    if kept:
+    told = kept or len(todo) > together
+    if told:
         _log.info("%ss are encoded by %s", items.kind, network.engine)
+    compared = told and network.precision == "bfloat16" and _log.isEnabledFor(logging.INFO)
     work = [
         (take, count)
         for length in np.unique(items.lengths[todo])
@@ -390,7 +392,7 @@ def _run(
                 )[:count]
                 for name, value in network(batch).items()
             }
-            if i == 0 and kept and count > 1 and network.precision == "bfloat16":
+            if i == 0 and count > 1 and compared:
                 _log.info("%ss in bfloat16: %s", items.kind, deviation(network, batch, count))
             writer.add([keys[number] for number in take[:count]], values)
             bar.update(count)
