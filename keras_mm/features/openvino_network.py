@@ -10,6 +10,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any
 
@@ -69,13 +70,14 @@ class OpenVINONetwork:
         compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": hint})
         self._names = {port.get_any_name(): port for port in compiled.outputs}
         self._inputs = [port.get_any_name() for port in compiled.inputs]
-        self._request = compiled.create_infer_request()
+        self._request, self._in_use = compiled.create_infer_request(), Lock()
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The wanted outputs of one batch."""
         inputs = {name: np.ascontiguousarray(batch[name]) for name in self._inputs}
-        found = self._request.infer(inputs, share_inputs=True)
-        return {name: found[self._names[name]] for name in self._outputs}
+        with self._in_use:
+            found = self._request.infer(inputs, share_inputs=True)
+            return {name: found[self._names[name]] for name in self._outputs}
 
     def in_float32(self) -> OpenVINONetwork:
         """The same in full precision."""
