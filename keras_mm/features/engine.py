@@ -27,6 +27,7 @@ from keras_mm.features.networks import (
     create_network,
     deviation,
     precision_of,
+    predict_batch,
 )
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 from keras_mm.features.table import FeatureTable
@@ -138,7 +139,7 @@ def predict_logits(
     """
     encoders, trunk = parts(model)
     if len(rows) == 1 and features is None and _is_plain(encoders, engine, store):
-        return np.asarray(model.predict_on_batch(preprocessor(rows)))
+        return np.asarray(predict_batch(model, preprocessor(rows)))
     names = input_names(trunk)
     tokens = any(name in _TOKENS for name in names)
     size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
@@ -186,7 +187,7 @@ def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int
     """Outputs for arrays, every batch filled up to the same size."""
     batch_size = min(batch_size, num_rows) if num_rows == 1 else batch_size
     found = [
-        np.asarray(model.predict_on_batch({name: x[take] for name, x in inputs.items()}))[:count]
+        np.asarray(predict_batch(model, {name: x[take] for name, x in inputs.items()}))[:count]
         for take, count in _batches(np.arange(num_rows), batch_size)
     ]
     return np.concatenate(found)

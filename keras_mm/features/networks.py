@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import weakref
 from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Protocol
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -66,12 +67,29 @@ class KerasNetwork:
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The wanted outputs of one batch."""
-        found = self._model.predict_on_batch(dict(batch))
+        found = predict_batch(self._model, batch)
         return {name: np.asarray(value) for name, value in found.items()}
 
     def in_float32(self) -> Network:
         """The same in full precision."""
         return KerasNetwork(full_precision(self._encoder), self._outputs)
+
+
+def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:
+    """`model.predict_on_batch`, without TensorFlow's advice.
+
+    It counts the shapes of all models together, and takes a dozen of them for a mistake.
+    """
+    logger = logging.getLogger("tensorflow")
+    logger.addFilter(_is_no_advice)
+    try:
+        return model.predict_on_batch(dict(batch))
+    finally:
+        logger.removeFilter(_is_no_advice)
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 def choose_engine(encoder: keras.Model, engine: str, store: FeatureStore | None) -> str:
