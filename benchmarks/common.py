@@ -15,6 +15,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from keras_mm.engines import engine_problem
+from keras_mm.features.openvino_network import load_openvino
+
 _WORDS = """
 the a of and to in is that it was for on are with as his they be at one have this from or
 had by hot but some what there we can out other were all your when up use how said an each
@@ -50,12 +53,9 @@ def matrix_rate(precision: str = "float32", size: int = 2048) -> float:
     generator = np.random.default_rng(0)
     a, b = (generator.normal(size=(size, size)).astype("float32") for _ in range(2))
     rates = [] if precision != "float32" else [2 * size**3 / median_seconds(lambda: a @ b)]
-    try:
-        from keras_mm.features.openvino_network import load_openvino
-
-        openvino = load_openvino()
-    except ImportError:
+    if engine_problem("openvino"):
         return max(rates)
+    openvino = load_openvino()
     ops = openvino.opset13
     left = ops.parameter([size, size], np.float32)
     model = openvino.Model([ops.matmul(left, ops.constant(b), False, False)], [left])

@@ -482,16 +482,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         parts = read_row_parts(
             data, _PART, images=settings.images, texts=settings.texts, image_dir=image_dir
         )
-        bar = None
-        for number, rows in enumerate(parts):
-            if number == 1:
-                hidden = not settings.verbose
-                bar = tqdm(desc="predicting", unit="row", initial=_PART, disable=hidden)
-            yield rows, probabilities(self._logits(rows, progress=number == 0))
-            if bar is not None:
+        with tqdm(desc="predicting", unit="row", delay=2, disable=not settings.verbose) as bar:
+            for number, rows in enumerate(parts):
+                # What a part of many has in common with another is looked up, however little.
+                logits = self._logits(rows, few=len(rows) == _PART, progress=number == 0)
+                yield rows, probabilities(logits)
                 bar.update(len(rows))
-        if bar is not None:
-            bar.close()
 
     def _features(self, rows: Rows) -> dict:
         """What the encoders give for the rows, of what the trunk reads."""
@@ -507,7 +503,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def _logits(
-        self, rows: Rows, features: Mapping[str, Any] | None = None, *, progress: bool = True
+        self,
+        rows: Rows,
+        features: Mapping[str, Any] | None = None,
+        *,
+        few: bool = False,
+        progress: bool = True,
     ) -> np.ndarray:
         """Logits of the rows; from `features`, where the encoders have run already."""
         return predict_logits(
@@ -518,6 +519,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             batch_size=self._settings_.batch_size,
             store=open_store(self.cache),
             engine=self.engine,
+            few=few,
             progress=progress and bool(self._settings_.verbose),
         )
 

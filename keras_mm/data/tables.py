@@ -88,7 +88,7 @@ def table_parts(
     if path is None or _READERS.get(path.suffix.lower()) != "csv" or not path.is_file():
         table = load_table(source, image_dir=image_dir)
         for start in range(0, len(table), num_rows):
-            part = table[start : start + num_rows]
+            part = table.iloc[start : start + num_rows]
             part.attrs["keras_mm"] = table.attrs["keras_mm"]
             yield part
         return

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
 
 import keras
 import numpy as np
@@ -26,6 +25,7 @@ from keras_mm.features.networks import (
     choose_engine,
     create_network,
     deviation,
+    note_unfit,
     precision_of,
     predict_batch,
 )
@@ -99,7 +99,9 @@ def encode_rows(
             shelves, keys = _encode(encoder, side, wanted, items, chosen, store, few, progress)
         except EngineError as error:
             if engine != "auto":
-                raise
+                mend = "use engine='auto' or engine='keras'"
+                raise EngineError(f"{error} For the {side} encoder {mend}.") from error
+            note_unfit(encoder)
             _log.info("the %s encoder is run by Keras: %s", side, error)
             shelves, keys = _encode(encoder, side, wanted, items, "keras", store, few, progress)
         for name, shelf in shelves.items():
@@ -116,6 +118,7 @@ def predict_logits(
     batch_size: int = 32,
     store: FeatureStore | None = None,
     engine: str = "auto",
+    few: bool = False,
     progress: bool = True,
 ) -> np.ndarray:
     """Logits of rows: the encoders, then the trunk. The one way to predict.
@@ -132,6 +135,7 @@ def predict_logits(
         batch_size: Rows of a batch.
         store: As in `encode_rows`.
         engine: As in `encode_rows`.
+        few: As in `encode_rows`.
         progress: As in `encode_rows`.
 
     Returns:
@@ -149,8 +153,16 @@ def predict_logits(
         part = rows if size >= len(rows) else rows.take(range(start, min(start + size, len(rows))))
         known = features
         if known is None:
-            options: dict[str, Any] = {"store": store, "engine": engine, "progress": progress}
-            known = encode_rows(encoders, part, preprocessor, names=names, few=False, **options)
+            known = encode_rows(
+                encoders,
+                part,
+                preprocessor,
+                names=names,
+                store=store,
+                engine=engine,
+                few=few or size < len(rows),
+                progress=progress,
+            )
         masks = preprocessor.masks_and_tokens(part) if tokens else preprocessor.masks(part)
         inputs = {name: {**known, **masks}[name] for name in names}
         found.append(_in_batches(trunk, inputs, len(part), batch_size))
@@ -261,7 +273,9 @@ def _texts(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _Ite
         mask = inputs["text_mask"]
         present = mask.reshape(-1) if shape else mask.any(axis=1)
         padded = _bucket_of(tokens[-1], encoder)
-        if len(rows) == 1:  # goes through the encoder at once
+        if (
+            len(rows) == 1 and precision_of(encoder) == "float32"
+        ):  # goes through the encoder at once
             padded[:] = padded.max()
         for place in np.flatnonzero(present):
             key = b"".join(x[place, : padded[place]].tobytes() for x in tokens)
@@ -318,9 +332,9 @@ def _shelves(
     return {name: Shelf(store, f"{digest}.{name}", {**about, "output": name}) for name in outputs}
 
 
-def _together(slots: int, count: int) -> int:
+def _together(slots: int, count: int | None) -> int:
     """Items of a batch: one row by itself; else whole rows, in a multiple of `_REGISTER`."""
-    if count <= slots:
+    if count is not None and count <= slots:
         return slots
     least = math.lcm(_REGISTER, slots)
     return least * max(1, _TOGETHER // least)
@@ -337,7 +351,9 @@ def _encode(
     progress: bool,
 ) -> tuple[dict[str, Shelf], list[bytes]]:
     """The shelves that have all items' outputs, and the items' keys there."""
-    together = _together(items.slots, len(items.lengths))
+    # Less than a batch is rounded differently: by 1e-7, but in bfloat16 by as much as a thousandth.
+    exact = precision_of(encoder) == "float32"
+    together = _together(items.slots, len(items.lengths) if exact else None)
     looked_up = store if few or len(items.lengths) > together else None
     shelves = _shelves(encoder, side, outputs, together, engine, looked_up)
     kept = any(shelf.is_kept for shelf in shelves.values())

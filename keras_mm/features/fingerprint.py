@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import math
 import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,8 +27,7 @@ _log = logging.getLogger("keras_mm")
 
 # What a model is made of does not change; its weights may.
 _described: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_samplers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_weighed: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_summers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
@@ -54,21 +52,10 @@ def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
     code = json.dumps([device_of(encoder), policies, _code(), *versions])
     parts = [text, code, json.dumps(about, sort_keys=True)]
     digest = blake2b("\0".join(parts).encode(), digest_size=20)
-    digest.update(_weights(encoder))
+    with ThreadPoolExecutor() as pool:
+        for part in pool.map(_weight, encoder.weights):
+            digest.update(part)
     return digest.hexdigest()
-
-
-def _weights(encoder: keras.Model) -> bytes:
-    """A digest of all weights, from before where a sample of them shows no change."""
-    sample = weights_sample(encoder)
-    known = _weighed.get(encoder)
-    if known is None or known[0] != sample:
-        digest = blake2b()
-        with ThreadPoolExecutor() as pool:
-            for part in pool.map(_weight, encoder.weights):
-                digest.update(part)
-        known = _weighed[encoder] = sample, digest.digest()
-    return known[1]
 
 
 def described(encoder: keras.Model) -> str:
@@ -87,38 +74,40 @@ def device_of(encoder: keras.Model) -> str:
     return str(getattr(encoder.weights[0].value, "device", "")) if encoder.weights else ""
 
 
-def weights_sample(encoder: keras.Model) -> bytes:
-    """A few values of each weight: enough to see that an encoder was trained, or loaded into."""
+def weights_sum(encoder: keras.Model) -> list[int]:
+    """The sum of each weight's bits, modulo 2^64: quick, to see that a model is no longer the same.
+
+    Only values that change places are not seen.
+    """
     if keras.backend.backend() == "tensorflow":
-        return _tensorflow_sample(encoder)
-    found = []
-    for variable in encoder.weights:
-        value = variable.value
-        if keras.backend.backend() == "torch":
-            value = value.detach().cpu()
-        flat = np.asarray(value).reshape(-1)
-        found.append(flat[_places(len(flat))].tobytes())
-    return b"".join(found)
+        return _tensorflow_sums(encoder)
+    return [_bits_sum(keras.ops.convert_to_numpy(v)) for v in encoder.weights]
 
 
-def _places(size: int) -> list[int]:
-    return [0, size // 2, size - 1] if size else []
+def _bits_sum(value: np.ndarray) -> int:
+    data = np.ascontiguousarray(value).reshape(-1).view("uint8")
+    whole = len(data) // 8 * 8
+    return (int(data[:whole].view("uint64").sum()) + int(data[whole:].sum())) % 2**64
 
 
-def _tensorflow_sample(encoder: keras.Model) -> bytes:
-    """The same in one call: reading hundreds of variables takes longer than a small answer."""
+def _tensorflow_sums(encoder: keras.Model) -> list[int]:
+    """In one call: TensorFlow copies each variable that it hands out."""
     import tensorflow as tf
 
-    if encoder not in _samplers:
+    weights = tuple(id(variable) for variable in encoder.weights)
+    if _summers.get(encoder, (None,))[0] != weights:
+        kinds = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}
         values = [variable.value for variable in encoder.weights]
 
-        def sample():
-            flat = [tf.reshape(value, [-1]) for value in values]
-            found = [tf.gather(x, _places(math.prod(x.shape))) for x in flat]
-            return tf.concat([tf.cast(x, "float32") for x in found], axis=0)
+        def sums():
+            bits = [
+                x if x.dtype == tf.bool else tf.bitcast(x, kinds[x.dtype.size])
+                for x in map(tf.convert_to_tensor, values)
+            ]
+            return [tf.reduce_sum(tf.cast(x, "int64")) for x in bits]
 
-        _samplers[encoder] = tf.function(sample, autograph=False)
-    return _samplers[encoder]().numpy().tobytes() if encoder.weights else b""
+        _summers[encoder] = weights, tf.function(sums, autograph=False)
+    return [int(found) for found in _summers[encoder][1]()]
 
 
 def _architecture(encoder: keras.Model) -> str:

@@ -24,6 +24,8 @@ _WORTHWHILE = 300_000
 # The part of an encoder that gives the wanted outputs, kept so that it is compiled once.
 _reduced: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _precisions: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+# Encoders that OpenVINO could not run: not tried again unless it is asked for.
+_unfit: weakref.WeakSet = weakref.WeakSet()
 
 
 class EngineError(RuntimeError):
@@ -140,6 +142,11 @@ def create_network(
     return openvino_network(encoder, outputs, store)
 
 
+def note_unfit(encoder: keras.Model) -> None:
+    """Notes that OpenVINO cannot run an encoder, so that `"auto"` does not try again."""
+    _unfit.add(encoder)
+
+
 def precision_of(encoder: keras.Model) -> str:
     """`"bfloat16"` if an encoder computes in it anywhere, else `"float32"`."""
     if encoder not in _precisions:
@@ -160,7 +167,9 @@ def full_precision(encoder: keras.Model) -> keras.Model:
 def float32_config(encoder: keras.Model) -> dict:
     """What `keras.saving.deserialize_keras_object` makes the encoder of, in float32."""
     config = json.dumps(keras.saving.serialize_keras_object(encoder))
-    return json.loads(config.replace('"mixed_bfloat16"', '"float32"'))
+    for name in ("mixed_bfloat16", "bfloat16"):
+        config = config.replace(f'"{name}"', '"float32"')
+    return json.loads(config)
 
 
 def deviation(network: Network, batch: Mapping[str, np.ndarray], count: int) -> str:
@@ -192,6 +201,7 @@ def _pays(encoder: keras.Model, store: FeatureStore | None) -> bool:
     return (
         store is not None
         and not as_fast
+        and encoder not in _unfit
         and not engine_problem("openvino")
         and not encoder.trainable_variables
         and "cpu" in device_of(encoder).lower()

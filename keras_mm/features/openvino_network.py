@@ -18,34 +18,42 @@ import keras
 import numpy as np
 
 from keras_mm.child import ChildError, run_on_tensorflow
-from keras_mm.features.fingerprint import fingerprint, weights_sample
+from keras_mm.features.fingerprint import fingerprint, weights_sum
 from keras_mm.features.networks import EngineError, float32_config, full_precision, precision_of
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 
 _FILES = ("network.xml", "network.bin")
-_KEYS = [name.encode().ljust(KEY_BYTES) for name in _FILES]
+_KEY = b"network".ljust(KEY_BYTES)
 _TOLERANCE = 1e-3  # of the largest value: rounding gives a hundredth of it
 _NOTE = ["keras_mm", "deviation"]
 _DRAWN = 4
 
 _log = logging.getLogger("keras_mm")
 
-# Converted encoders and what runs them, by encoder, with a sample of the weights they are from.
+# Converted encoders and what runs them, by encoder, with a sum of the weights they are from.
 _converted: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_CONVERTING, _IMPORTING = Lock(), Lock()
 
 
 def load_openvino() -> ModuleType:
-    """The library, without its telemetry: that sends an event, and forks a process to do so."""
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
-    telemetry = sys.modules.get("openvino_telemetry")
-    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-    try:
-        return importlib.import_module("openvino")
-    finally:
-        del sys.modules["openvino_telemetry"]
-        if telemetry is not None:
-            sys.modules["openvino_telemetry"] = telemetry
+    """The library, without its telemetry: that sends an event, and forks a process to do so.
+
+    Raises:
+        EngineError: if it cannot be imported.
+    """
+    with _IMPORTING:
+        telemetry = sys.modules.get("openvino_telemetry")
+        if "openvino" not in sys.modules:
+            sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+        try:
+            return importlib.import_module("openvino")
+        except ImportError as error:
+            raise EngineError(f"OpenVINO cannot be imported: {error}") from error
+        finally:
+            if telemetry is None:
+                sys.modules.pop("openvino_telemetry", None)
+            else:
+                sys.modules["openvino_telemetry"] = telemetry
 
 
 class OpenVINONetwork:
@@ -97,15 +105,19 @@ def openvino_network(
     Raises:
         EngineError: if OpenVINO cannot run the encoder as Keras does.
     """
-    sample = weights_sample(encoder)
-    known = _converted.get(encoder)
-    if known is None or known["sample"] != sample:
-        known = {"sample": sample, "model": _model(encoder, store), "networks": {}}
-        _converted[encoder] = known
     key = (outputs, precision_of(encoder))
-    if key not in known["networks"]:
-        known["networks"][key] = OpenVINONetwork(known["model"], *key)
-    return known["networks"][key]
+    with _CONVERTING:
+        weights = weights_sum(encoder)
+        known = _converted.get(encoder)
+        if known is None or known["weights"] != weights:
+            known = {"weights": weights, "model": _model(encoder, store), "networks": {}}
+            _converted[encoder] = known
+        if key not in known["networks"]:
+            try:
+                known["networks"][key] = OpenVINONetwork(known["model"], *key)
+            except RuntimeError as error:
+                raise EngineError(f"OpenVINO cannot run {encoder.name}: {error}") from error
+        return known["networks"][key]
 
 
 def _model(encoder: keras.Model, store: FeatureStore | None) -> Any:
@@ -117,16 +129,17 @@ def _model(encoder: keras.Model, store: FeatureStore | None) -> Any:
         about = {"side": encoder.name.removesuffix("_encoder"), "network": encoder.name}
         about |= {"backend": keras.backend.backend(), "output": "network (OpenVINO)"}
         shelf = Shelf(store, f"{digest}.network", about)
-    absent = shelf.missing(_KEYS)
-    if absent:
-        parts = _convert(encoder)
-        reserve([shelf], sum(map(len, parts)))
-        for key, part in zip(_KEYS, parts, strict=True):
-            if key in absent:
-                shelf.put([key], np.frombuffer(part, "uint8")[None])
-    graph, weights = (block.values[place] for block, place in shelf.find(_KEYS))
-    tensor = openvino.Tensor(np.ascontiguousarray(weights), shared_memory=False)
-    return openvino.Core().read_model(graph.tobytes(), tensor)
+    if shelf.missing([_KEY]):
+        graph, weights = _convert(encoder)
+        # In one piece: the parts of two conversions need not fit each other.
+        whole = len(graph).to_bytes(8, "little") + graph + weights
+        reserve([shelf], len(whole))
+        shelf.put([_KEY], np.frombuffer(whole, "uint8")[None])
+    ((block, place),) = shelf.find([_KEY])
+    found = block.values[place]
+    end = 8 + int.from_bytes(found[:8].tobytes(), "little")
+    tensor = openvino.Tensor(np.array(found[end:]), shared_memory=False)
+    return openvino.Core().read_model(found[8:end].tobytes(), tensor)
 
 
 def _convert(encoder: keras.Model) -> tuple[bytes, ...]:

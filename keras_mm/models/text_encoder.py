@@ -88,7 +88,7 @@ def create_text_encoder(
 
     outputs = {
         "pooled_output": ops.reshape(pooled, (-1, slots, pooled.shape[-1])),
-        "sequence_output": JoinSlots(slots)(ops.cast(sequence, "float32")),
+        "sequence_output": JoinSlots(slots, dtype="float32")(sequence),
         "sequence_mask": JoinSlots(slots)(flat["padding_mask"]),
     }
     encoder = Encoder(inputs=inputs, outputs=outputs, name="text_encoder")

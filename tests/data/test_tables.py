@@ -228,6 +228,13 @@ def test_parts_are_the_table(tmp_path):
         assert all(part.attrs == whole.attrs for part in parts)
 
 
+@pytest.mark.parametrize("index", [np.arange(7) * 1000.5, np.arange(7.0), list("gfedcba")])
+def test_parts_are_by_position(index):
+    table = pd.DataFrame({"text": [f"row {i}" for i in range(7)]}, index=index)
+    parts = list(table_parts(table, 3))
+    pd.testing.assert_frame_equal(pd.concat(parts), load_table(table))
+
+
 def test_parts_of_what_is_no_table(tmp_path):
     header = tmp_path / "header.csv"
     header.write_text("text,label\n")

@@ -11,8 +11,10 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
 from keras_mm.features import engine, networks
 from keras_mm.features.engine import encode_rows
+from keras_mm.features.fingerprint import weights_sum
 from keras_mm.features.store import FeatureStore
 from keras_mm.models.text_encoder import create_text_encoder
+from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 
 COLUMNS = {"images": ["image_1", "image_2"], "texts": ["text_1", "text_2"]}
@@ -297,3 +299,41 @@ def test_a_file_that_changes_while_it_is_read_is_told(encoders, preprocessor, tm
 def test_batches_are_whole_rows_and_whole_registers(slots, items, monkeypatch):
     monkeypatch.setattr(engine, "_TOGETHER", 32)
     assert engine._together(slots, 1000) == items
+
+
+def test_in_bfloat16_a_row_is_the_same_bits_in_any_company(preprocessor, table, tmp_path):
+    with dtype_policy("mixed_bfloat16"):
+        encoder = create_text_encoder(
+            "tiny_bert", weights="random", sequence_length=48, text_pairing="separate"
+        )
+    options = {"names": ["text_pooled_output", "text_sequence_output"]}
+    options["store"] = FeatureStore(tmp_path)
+    rows = read_rows(table, **COLUMNS)
+    together = encode_rows({"text": encoder}, rows, preprocessor, **options)
+    assert {x.dtype for x in together.values()} == {np.dtype("float32")}
+    del options["store"]
+    for part in (table[7:8], table[8:10], table[20:23]):
+        alone = encode_rows({"text": encoder}, read_rows(part, **COLUMNS), preprocessor, **options)
+        places = [table.index.get_loc(number) for number in part.index]
+        for name, value in alone.items():
+            whole = np.asarray(together[name])[places]
+            length = value.shape[1]
+            np.testing.assert_array_equal(np.asarray(value), whole[:, :length])
+
+
+def test_weights_of_bfloat16_are_kept_apart(preprocessor, table, tmp_path):
+    with dtype_policy("bfloat16"):
+        encoder = create_text_encoder(
+            "tiny_bert", weights="random", sequence_length=48, text_pairing="separate"
+        )
+    rows, store = read_rows(table, **COLUMNS), FeatureStore(tmp_path)
+    first, again = (
+        np.asarray(
+            encode_rows({"text": encoder}, rows, preprocessor, store=store)["text_pooled_output"]
+        )
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, again)
+    before = weights_sum(encoder)
+    encoder.weights[0].assign(encoder.weights[0].value * 2)
+    assert weights_sum(encoder) != before

@@ -94,16 +94,28 @@ def test_a_text_has_the_same_bits_in_any_company(encoder, rows, preprocessor, st
 
 
 def test_threads_may_ask_at_the_same_time(encoder, rows, preprocessor, store):
-    together = encoded(encoder, rows, preprocessor, "openvino", store)
-    parts = [rows.take(range(start, start + 10)) for start in (0, 10, 20, 30)] * 3
-
-    def answer(part):
-        return encoded(encoder, part, preprocessor, "openvino")[NAMES[0]]
-
+    network = openvino_network.openvino_network(encoder, ("pooled_output",), store)
+    inputs = preprocessor.masks_and_tokens(rows)
+    batches = [
+        {name: np.roll(inputs[name], shift, axis=0) for name in encoder.input} for shift in range(8)
+    ] * 8
+    expected = [network(batch)["pooled_output"] for batch in batches[:8]] * 8
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(answer, parts))
-    for start, value in zip((0, 10, 20, 30), found, strict=False):
-        np.testing.assert_array_equal(value, together[NAMES[0]][start : start + 10])
+        found = list(threads.map(lambda batch: network(batch)["pooled_output"], batches))
+    for value, right in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(value, right)
+
+
+def test_a_fresh_process_may_begin_with_threads():
+    code = (
+        "import threading; from concurrent.futures import ThreadPoolExecutor\n"
+        "from keras_mm.features.openvino_network import load_openvino\n"
+        "barrier = threading.Barrier(4)\n"
+        "def load(_): barrier.wait(); return load_openvino().__version__\n"
+        "with ThreadPoolExecutor(4) as pool: print(len(set(pool.map(load, range(4)))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "1", done.stderr
 
 
 def test_it_is_converted_once(encoder, rows, preprocessor, store, monkeypatch):
@@ -126,9 +138,11 @@ def test_it_is_converted_once(encoder, rows, preprocessor, store, monkeypatch):
 def test_other_weights_are_converted_anew(rows, preprocessor, store, once):
     encoder = create_texts()
     before = encoded(encoder, rows, preprocessor, "openvino", store)
-    for variable in encoder.weights:
-        if "query/kernel" in variable.path:
-            variable.assign(variable.value * 20)
+    (embedding,) = [v for v in encoder.weights if v.path.endswith("token_embedding/embeddings")]
+    used = preprocessor.masks_and_tokens(rows)["token_ids"][0, 0, 1]
+    value = np.array(keras.ops.convert_to_numpy(embedding))
+    value[used] *= -3  # one row of many
+    embedding.assign(value)
     after = encoded(encoder, rows, preprocessor, "openvino", store)
     expected = encoded(encoder, rows, preprocessor, "keras")
     for name in NAMES:
@@ -226,6 +240,33 @@ def test_what_it_cannot_run(sample, store, monkeypatch, caplog, once):
         found = encode_rows({"vision": encoder}, rows, preprocessor, engine="auto", store=store)
     assert "the vision encoder is run by Keras: OpenVINO cannot convert" in caplog.text
     assert np.asarray(found["vision_pooled_output"]).any()
+
+
+def test_a_failed_conversion_is_not_tried_again(rows, preprocessor, tmp_path, monkeypatch):
+    tried, store = [], FeatureStore(tmp_path)
+
+    def fail(_):
+        tried.append(1)
+        raise EngineError("no.")
+
+    monkeypatch.setattr(openvino_network, "_convert", fail)
+    monkeypatch.setattr(networks, "_WORTHWHILE", 1000)
+    with dtype_policy("mixed_bfloat16"):
+        encoder = create_texts()
+    for _ in range(2):
+        assert encoded(encoder, rows, preprocessor, "auto", store)[NAMES[0]].any()
+    assert len(tried) == 1
+    with pytest.raises(EngineError, match="For the text encoder use engine='auto' or"):
+        encoded(encoder, rows, preprocessor, "openvino", store)
+
+
+def test_a_folder_of_its_name_is_no_openvino(monkeypatch):
+    def absent(name):
+        raise engines.importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(engines.importlib.metadata, "version", absent)
+    assert "pip install" in engines.engine_problem("openvino")
+    assert engines.engine_problem("auto") == engines.engine_problem("keras") == ""
 
 
 def test_an_unknown_engine(encoder, store):
