@@ -16,7 +16,6 @@ import pandas as pd
 from PIL import Image
 
 from keras_mm.engines import engine_problem
-from keras_mm.features.openvino_network import load_openvino
 
 _WORDS = """
 the a of and to in is that it was for on are with as his they be at one have this from or
@@ -55,6 +54,8 @@ def matrix_rate(precision: str = "float32", size: int = 2048) -> float:
     rates = [] if precision != "float32" else [2 * size**3 / median_seconds(lambda: a @ b)]
     if engine_problem("openvino"):
         return max(rates)
+    from keras_mm.features.openvino_network import load_openvino
+
     openvino = load_openvino()
     ops = openvino.opset13
     left = ops.parameter([size, size], np.float32)

@@ -221,9 +221,7 @@ def rows_in_batches(
 def _row_inputs(rows, preprocessor, names, features) -> dict:
     """Arguments of `RowBatches` that give exactly the inputs `names`."""
     images = dict(zip(preprocessor.image_names, rows.images, strict=True))
-    tokens = any(name in ("token_ids", "segment_ids", "padding_mask") for name in names)
-    own = preprocessor.masks_and_tokens(rows) if tokens else preprocessor.masks(rows)
-    arrays = {**own, **features}
+    arrays = {**preprocessor.without_images(rows, names), **features}
     return {
         "arrays": {name: arrays[name] for name in names if name in arrays},
         "images": {name: images[name] for name in names if name in images},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from os import PathLike
 from typing import Any
 
@@ -134,6 +134,11 @@ class Preprocessor:
             texts = [["" if text is None else text for text in column] for column in rows.texts]
             inputs.update(self.tokenizer.pack(texts, self.sequence_length, self.text_pairing))
         return inputs
+
+    def without_images(self, rows: Rows, names: Collection[str]) -> dict[str, np.ndarray]:
+        """`masks_and_tokens`, or the masks alone where no tokens are among `names`."""
+        tokens = not {"token_ids", "segment_ids", "padding_mask"}.isdisjoint(names)
+        return self.masks_and_tokens(rows) if tokens else self.masks(rows)
 
     def masks(self, rows: Rows) -> dict[str, np.ndarray]:
         """`image_mask` `(batch, N)` and `text_mask` `(batch, T)`: bool, true where one is there."""

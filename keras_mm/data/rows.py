@@ -53,14 +53,14 @@ class Problem:
 class TableError(ValueError):
     """A table that cannot be used; `problems` lists every one found."""
 
-    def __init__(self, problems: Sequence[Problem]):
+    def __init__(self, problems: Sequence[Problem], *, skippable: bool = True):
         self.problems = list(problems)
         lines = [f"  - {problem}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             lines.append(f"  ... and {len(self.problems) - _SHOWN} more (see `.problems`)")
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         mend = 'Mend them, or pass on_error="skip" to leave the rows out.'
-        if any(problem.row is None for problem in self.problems):
+        if not skippable or any(problem.row is None for problem in self.problems):
             mend = "Mend them and try again."
         super().__init__("\n".join([f"{count} in the table:", *lines, mend]))
 
@@ -160,7 +160,7 @@ def read_row_parts(
         if not problems:
             yield found.rows
     if problems:
-        raise TableError(problems)
+        raise TableError(problems, skippable=False)
 
 
 def check_on_error(on_error: str) -> None:

@@ -94,8 +94,8 @@ def encode_rows(
             continue
         read = _images if side == "vision" else _texts
         items = read(encoder, rows, preprocessor)
+        chosen = choose_engine(encoder, engine, store)
         try:
-            chosen = choose_engine(encoder, engine, store)
             shelves, keys = _encode(encoder, side, wanted, items, chosen, store, few, progress)
         except EngineError as error:
             if engine != "auto":
@@ -145,9 +145,7 @@ def predict_logits(
     if len(rows) == 1 and features is None and _is_plain(encoders, engine, store):
         return np.asarray(predict_batch(model, preprocessor(rows)))
     names = input_names(trunk)
-    tokens = any(name in _TOKENS for name in names)
     size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
-    bar = _bar(progress and size < len(rows), "predicting", len(rows), "row")
     found = []
     for start in range(0, len(rows), size):
         part = rows if size >= len(rows) else rows.take(range(start, min(start + size, len(rows))))
@@ -163,11 +161,9 @@ def predict_logits(
                 few=few or size < len(rows),
                 progress=progress,
             )
-        masks = preprocessor.masks_and_tokens(part) if tokens else preprocessor.masks(part)
-        inputs = {name: {**known, **masks}[name] for name in names}
+        inputs = {**known, **preprocessor.without_images(part, names)}
+        inputs = {name: inputs[name] for name in names}
         found.append(_in_batches(trunk, inputs, len(part), batch_size))
-        bar.update(len(part))
-    bar.close()
     return np.concatenate(found)
 
 
@@ -197,7 +193,7 @@ def _wanted(side: str, encoder: keras.Model, names: Sequence[str]) -> tuple[str,
 
 def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int) -> np.ndarray:
     """Outputs for arrays, every batch filled up to the same size."""
-    batch_size = min(batch_size, num_rows) if num_rows == 1 else batch_size
+    batch_size = 1 if num_rows == 1 else batch_size
     found = [
         np.asarray(predict_batch(model, {name: x[take] for name, x in inputs.items()}))[:count]
         for take, count in _batches(np.arange(num_rows), batch_size)
@@ -263,6 +259,7 @@ def _texts(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _Ite
     """One item for each distinct sequence: a text, or the packed pair of a row."""
     shape = encoder.input["token_ids"].shape[1:-1]  # () or (slots,)
     slots = math.prod(shape)
+    alone = len(rows) == 1 and precision_of(encoder) == "float32"
     first: dict[bytes, int] = {}  # what an item is, and its number
     lengths: list[int] = []
     where = np.full((len(rows), slots), -1)
@@ -273,9 +270,7 @@ def _texts(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _Ite
         mask = inputs["text_mask"]
         present = mask.reshape(-1) if shape else mask.any(axis=1)
         padded = _bucket_of(tokens[-1], encoder)
-        if (
-            len(rows) == 1 and precision_of(encoder) == "float32"
-        ):  # goes through the encoder at once
+        if alone:  # goes through the encoder at once
             padded[:] = padded.max()
         for place in np.flatnonzero(present):
             key = b"".join(x[place, : padded[place]].tobytes() for x in tokens)

@@ -291,6 +291,7 @@ def test_problems_of_all_parts_are_told_together():
             seen.append(rows)
     assert not seen
     assert [problem.row for problem in caught.value.problems] == [1, 3]
+    assert "skip" not in str(caught.value) and "Mend them and try again" in str(caught.value)
     with pytest.raises(TableError, match="no column"):
         list(read_row_parts(table, 2, texts=["words"]))
 
