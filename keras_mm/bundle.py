@@ -42,18 +42,18 @@ _ALLOWED_ROOTS = ("keras_hub.", "keras.src.ops.")
 _VALUES = ("__tuple__", "__tensor__", "__numpy__", "__keras_tensor__", "__ellipsis__", "__slice__")
 
 
-def build_model(
+def build_encoders(
     spec: Mapping[str, Any],
     *,
     vision_weights: str | PathLike = "random",
     text_weights: str | PathLike = "random",
     custom_objects: Mapping[str, Any] | None = None,
-) -> keras.Model:
-    """The model that a spec describes: the one way to build it, for training and for loading.
+) -> dict[str, keras.Model]:
+    """The encoders that a spec describes, by side.
 
     Args:
-        spec: `vision_encoder` and `text_encoder` (keywords of the builders, or `None`), `trunk`
-            (keywords of `create_multimodal_model`), `heads`, `precision`.
+        spec: `vision_encoder` and `text_encoder` (keywords of the builders, or `None`) and
+            `precision`.
         vision_weights: `"pretrained"`, `"random"` or a path.
         text_weights: The same.
         custom_objects: Classes of the user's own that a stored backbone is made of.
@@ -63,8 +63,20 @@ def build_model(
             create_vision_encoder, spec["vision_encoder"], vision_weights, custom_objects
         )
         text = _encoder(create_text_encoder, spec["text_encoder"], text_weights, custom_objects)
+    found = {"vision": vision, "text": text}
+    return {side: encoder for side, encoder in found.items() if encoder is not None}
+
+
+def build_model(spec: Mapping[str, Any], encoders: Mapping[str, keras.Model]) -> keras.Model:
+    """The model that a spec describes: the one way to build it, for training and for loading.
+
+    Args:
+        spec: `trunk` (keywords of `create_multimodal_model`) and `heads`.
+        encoders: As `build_encoders` makes them.
+    """
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
-    return create_multimodal_model(vision, text, heads, **spec["trunk"])
+    sides = encoders.get("vision"), encoders.get("text")
+    return create_multimodal_model(*sides, heads, **spec["trunk"])
 
 
 def save_bundle(
@@ -108,7 +120,7 @@ def load_bundle(
     fusion = spec["trunk"]["fusion"]
     if isinstance(fusion, Mapping) and "class_name" in fusion:
         spec["trunk"]["fusion"] = _rebuild(fusion, custom_objects)
-    model = build_model(spec, custom_objects=custom_objects)
+    model = build_model(spec, build_encoders(spec, custom_objects=custom_objects))
     model.load_weights(folder / _WEIGHTS)
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
 

@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from tqdm import tqdm
 
 from keras_mm.augmentation import Augmentation, as_augmentation
-from keras_mm.bundle import build_model, load_bundle, save_bundle
+from keras_mm.bundle import load_bundle, save_bundle
 from keras_mm.columns import class_names, has_pair, with_columns
 from keras_mm.config import Settings, Training, as_training
 from keras_mm.data.labels import label_value
@@ -30,6 +30,7 @@ from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.training.stages import FineTuning, fit_stages
+from keras_mm.workbench import Workbench
 
 if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import Evaluation
@@ -115,6 +116,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     # Backbones of the user's own that a loaded classifier cannot begin anew with.
     _own_networks: tuple[str, ...] = ()
+    _workbench: Workbench | None = None
 
     def __init__(
         self,
@@ -392,6 +394,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")
 
+    def __sklearn_clone__(self) -> MultimodalClassifier:
+        twin = super().__sklearn_clone__()
+        twin._workbench, twin._own_networks = self._bench(), self._own_networks
+        return twin
+
+    def _bench(self) -> Workbench:
+        """What this classifier and its clones make their models with, one after the other."""
+        if self._workbench is None:
+            self._workbench = Workbench()
+        return self._workbench
+
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
@@ -433,12 +446,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             [label_value(name) for name in self.classes_],
             beta=training.beta,
         )
-        keras.utils.set_random_seed(settings.seed)
         self.preprocessor_ = _preprocessor(settings)
-        self.model_ = build_model(
+        self.__dict__.pop("model_", None)  # so that its networks may serve again
+        self.model_, trained = self._bench().model(
             self._model_spec(),
             vision_weights=settings.vision_weights,
             text_weights=settings.text_weights,
+            seed=settings.seed,
         )
         self.train_counts_ = np.bincount(rows.labels, minlength=len(self.classes_)).tolist()
         tuning = FineTuning(
@@ -446,6 +460,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             training.stages or (),
             lora_rank=training.lora_rank,
             lora_alpha=training.lora_alpha,
+            trained=trained,
         )
         source = FeatureBatches(
             self.model_,

@@ -123,8 +123,9 @@ def predict_logits(
 ) -> np.ndarray:
     """Logits of rows: the encoders, then the trunk. The one way to predict.
 
-    A row by itself goes through the whole model at once, where Keras runs it in float32; many rows
-    are read, encoded and answered a part at a time, so that their features need not fit the memory.
+    A row by itself goes through the whole model at once, where Keras runs it in float32, with no
+    more tokens than its bucket has; many rows are read, encoded and answered a part at a time, so
+    that their features need not fit the memory.
 
     Args:
         model: A model of `create_multimodal_model`.
@@ -143,7 +144,7 @@ def predict_logits(
     """
     encoders, trunk = parts(model)
     if len(rows) == 1 and features is None and _is_plain(encoders, engine, store):
-        return np.asarray(predict_batch(model, preprocessor(rows)))
+        return np.asarray(predict_batch(model, _shortened(preprocessor(rows), model)))
     names = input_names(trunk)
     size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
     found = []
@@ -173,6 +174,14 @@ def _is_plain(encoders: Mapping, engine: str, store: FeatureStore | None) -> boo
         choose_engine(encoder, engine, store) == "keras" and precision_of(encoder) == "float32"
         for encoder in encoders.values()
     )
+
+
+def _shortened(inputs: dict[str, np.ndarray], model: keras.Model) -> dict[str, np.ndarray]:
+    """A row's inputs, their tokens cut down to the bucket of its longest text."""
+    if "padding_mask" not in inputs:
+        return inputs
+    length = int(_bucket_of(inputs["padding_mask"], model).max())
+    return {**inputs, **{name: inputs[name][..., :length] for name in _TOKENS}}
 
 
 def _rows_at_once(encoders: Mapping[str, keras.Model], names: Sequence[str], num_rows: int) -> int:
@@ -299,10 +308,10 @@ def _texts(encoder: keras.Model, rows: Rows, preprocessor: Preprocessor) -> _Ite
     return _Items("text", where, np.asarray(lengths, int), longest, contents, load)
 
 
-def _bucket_of(padding_mask: np.ndarray, encoder: keras.Model) -> np.ndarray:
+def _bucket_of(padding_mask: np.ndarray, model: keras.Model) -> np.ndarray:
     """The padded length of each text: its bucket, or the full length for a fixed-length model."""
     full = padding_mask.shape[-1]
-    if encoder.input["token_ids"].shape[-1] is not None:
+    if model.input["token_ids"].shape[-1] is not None:
         return np.full(len(padding_mask), full)
     buckets = np.asarray([size for size in _BUCKETS if size < full] + [full])
     return buckets[np.searchsorted(buckets, padding_mask.sum(axis=-1))]

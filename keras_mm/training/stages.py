@@ -32,6 +32,7 @@ class FineTuning:
         lora_rank: Rank of the adapters that learn in place of the trainable encoders' own weights;
             `None` for no adapters.
         lora_alpha: Strength of the adapters; `None` is `lora_rank`.
+        trained: What is trained of a model with frozen encoders, where it is there already.
 
     Raises:
         ValueError: if a stage asks for blocks that a network does not have, or trains nothing more
@@ -46,8 +47,9 @@ class FineTuning:
         *,
         lora_rank: int | None = None,
         lora_alpha: float | None = None,
+        trained: keras.Model | None = None,
     ):
-        self.model, self.stages = model, tuple(stages)
+        self.model, self.stages, self._trained = model, tuple(stages), trained
         self._networks = backbones(model)
         encoders = parts(model).encoders
         self._owners = {side: encoders.get(side, net) for side, net in self._networks.items()}
@@ -71,10 +73,15 @@ class FineTuning:
     def __len__(self) -> int:
         return len(self._plans)
 
-    def begin(self, number: int) -> None:
-        """Makes what stage `number`, from 0, trains the only trainable part of the encoders."""
+    def begin(self, number: int) -> keras.Model:
+        """Makes what stage `number`, from 0, trains the only trainable part of the encoders.
+
+        Returns:
+            The model that is trained, cut at its frozen encoders.
+        """
         for side, owner in self._owners.items():
             train_only(owner, self._plans[number][side])
+        return self._trained or cut(self.model)
 
     def trained_sides(self, number: int) -> set[str]:
         """Sides of which stage `number` trains something."""
@@ -131,8 +138,7 @@ def fit_stages(
     best = BestOfStages(tuning.model, options["monitor"] if options["early_stopping"] else "")
     stages = tuning.stages or (Stage(),)
     for number, stage in enumerate(stages):
-        tuning.begin(number)
-        trained = cut(tuning.model)
+        trained = tuning.begin(number)
         changes = {f.name: getattr(stage, f.name) for f in fields(Stage) if f.name in options}
         changes = {
             name: fill_sides(value, options[name])

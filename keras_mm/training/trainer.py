@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +24,9 @@ from keras_mm.training.callbacks import (
     ProgressBar,
 )
 from keras_mm.training.optimizers import create_optimizer, create_schedule
+
+# What the steps of models were compiled for, that have trained with them.
+_steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 class Trainer:
@@ -151,15 +156,41 @@ class Trainer:
             callbacks.append(EpochEvaluation(validation, loss, known))
         callbacks += [*self.callbacks, *self._early_stopping(validation_data is not None)]
         callbacks += [ProgressBar()] if self.verbose else []
-        self.model.compile(optimizer=self._optimizer(len(dataset)), loss=loss)
-        # Built before the first step: TensorFlow would trace a step that makes variables twice.
-        self.model.optimizer.build(self.model.trainable_variables)
+        step = self._compile(self._optimizer(len(dataset)), loss)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
         found = self.model.fit(
             dataset, epochs=self.epochs, callbacks=callbacks, shuffle=False, verbose=0
         )
+        _steps[self.model] = step  # after a failure it would be unusable on JAX
         return found.history
+
+    def _compile(self, optimizer, loss) -> str | None:
+        """Compiles the model, or leaves the step that was compiled for the same.
+
+        Returns:
+            What the step was compiled for.
+        """
+        # Built before the first step: TensorFlow would trace a step that makes variables twice.
+        optimizer.build(self.model.trainable_variables)
+        step, last = self._step(optimizer, loss), _steps.pop(self.model, None)
+        if step is None or step != last:
+            self.model.compile(optimizer=optimizer, loss=loss)
+        else:
+            own = self.model.optimizer.variables
+            for old, new in zip(own, optimizer.variables, strict=True):
+                old.assign(new)
+        return step
+
+    def _step(self, optimizer, loss) -> str | None:
+        """What decides the compiled step, as text; `None` where none is, or no text can."""
+        named = isinstance(self.loss, str) and isinstance(self.optimizer, str)
+        if not named or self._rates() or keras.backend.backend() == "torch":
+            return None
+        # Their names are counted up.
+        config = [{**part.get_config(), "name": None} for part in (optimizer, loss)]
+        trained = [id(variable) for variable in self.model.trainable_variables]
+        return json.dumps([self.optimizer, self.loss, config, trained], default=np.ndarray.tolist)
 
     def _classes(self, dataset) -> list:
         named = getattr(dataset, "classes", None)

@@ -1,0 +1,184 @@
+"""What a training leaves to the next of its kind: the frozen encoders, and the compiled step."""
+
+from __future__ import annotations
+
+import gc
+import json
+import random
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mm.bundle import build_encoders, build_model
+from keras_mm.features.fingerprint import fingerprint
+from keras_mm.models.multimodal import cut, join, parts
+
+# Encoders that draw more seeds while they are built are not kept.
+_MOST_DRAWS = 20_000
+
+
+class Workbench:
+    """Makes models, out of the networks of the last one where that is of the same kind and gone.
+
+    The answers are those of a model that is built anew: frozen encoders are taken over if nothing
+    in them has changed, and a trunk of the same layers gets the weights and the random state of a
+    new one. What is trained is then the same object as before, and so is its compiled step. A model
+    that somebody still holds is left alone.
+
+    A classifier shares one with its clones. A copy in another process is an empty one.
+    """
+
+    def __init__(self) -> None:
+        self._kept: deque[_Kept] = deque(maxlen=1)
+
+    def __reduce__(self):
+        return Workbench, ()
+
+    def model(
+        self,
+        spec: Mapping[str, Any],
+        *,
+        vision_weights: str | PathLike,
+        text_weights: str | PathLike,
+        seed: int,
+    ) -> tuple[keras.Model, keras.Model | None]:
+        """A model as `build_model` makes it after `keras.utils.set_random_seed(seed)`.
+
+        Args:
+            spec: As in `build_model`.
+            vision_weights: As in `build_model`.
+            text_weights: As in `build_model`.
+            seed: Seed of the weights and of dropout.
+
+        Returns:
+            The model; and what is trained of it, where this serves again: `None` if not all of its
+            encoders are frozen.
+        """
+        keras.utils.set_random_seed(seed)
+        kind = _kind(spec, vision_weights, text_weights, seed)
+        last = self._take(kind)
+        if last is None:
+            encoders = build_encoders(
+                spec, vision_weights=vision_weights, text_weights=text_weights
+            )
+            draws = _draws_since(seed)
+        else:
+            encoders, draws = last.encoders, last.draws
+            for _ in range(draws):
+                _draw()
+        digests = last.digests if last else _digests(kind, encoders)
+        if digests is None or draws is None:
+            return build_model(spec, encoders), None
+        model = build_model(spec, {side: _view(encoder) for side, encoder in encoders.items()})
+        if set(parts(model).encoders) != set(encoders):  # a part of the trunk, with MMBT
+            return model, None
+        trunk, layers = parts(model).trunk, _text([spec["trunk"], spec["heads"]])
+        if last is not None and layers is not None and layers == last.layers:
+            for old, new in zip(last.trunk.variables, trunk.variables, strict=True):
+                old.assign(new)
+            trunk, trained = last.trunk, last.trained
+        else:
+            trained = cut(model)
+        # Whoever uses the model sees views of the networks, which vanish with it.
+        views = {side: _view(encoder) for side, encoder in encoders.items()}
+        top = _view(trunk)
+        model = join(views, top)
+        users = [weakref.ref(view) for view in (model, top, *views.values())]
+        self._kept.append(_Kept(kind, encoders, digests, draws, layers, trunk, trained, users))
+        return model, trained
+
+    def _take(self, kind: str | None) -> _Kept | None:
+        """The last networks, if they are of this kind, and nobody's, and as they were."""
+        try:
+            last = self._kept.pop()
+        except IndexError:
+            return None
+        return last if last.kind == kind and last.is_free() and last.is_unchanged() else None
+
+
+@dataclass
+class _Kept:
+    """The networks of a model, and who uses them."""
+
+    kind: str
+    encoders: dict[str, keras.Model]
+    digests: dict[str, str]
+    draws: int
+    layers: str | None
+    trunk: keras.Model
+    trained: keras.Model
+    users: list[weakref.ref]
+
+    def is_free(self) -> bool:
+        if any(user() is not None for user in self.users):
+            gc.collect()  # a model is full of cycles
+        return all(user() is None for user in self.users)
+
+    def is_unchanged(self) -> bool:
+        return all(
+            not encoder.trainable_variables and fingerprint(encoder) == self.digests[side]
+            for side, encoder in self.encoders.items()
+        )
+
+
+def _digests(kind: str | None, encoders: Mapping[str, keras.Model]) -> dict[str, str] | None:
+    """What tells that encoders have not changed; `None` if they learn, or nothing can tell."""
+    if kind is None or any(encoder.trainable_variables for encoder in encoders.values()):
+        return None
+    found = {side: fingerprint(encoder) for side, encoder in encoders.items()}
+    known = {side: digest for side, digest in found.items() if digest is not None}
+    return known if len(known) == len(found) else None
+
+
+def _view(model: keras.Model) -> keras.Model:
+    """The same layers as a model of its own."""
+    return keras.Model(model.input, model.output, name=model.name)
+
+
+def _draw() -> int:
+    """What Keras draws for each initializer and each dropout that is given no seed."""
+    return random.randint(1, int(1e9))
+
+
+def _draws_since(seed: int) -> int | None:
+    """How often Keras has drawn since `set_random_seed(seed)`; `None` if it was not only that."""
+    reached = random.getstate()
+    random.seed(seed)
+    for count in range(_MOST_DRAWS):
+        if random.getstate() == reached:
+            return count
+        _draw()
+    random.setstate(reached)
+    return None
+
+
+def _kind(spec: Mapping, vision_weights: Any, text_weights: Any, seed: int) -> str | None:
+    """What decides the encoders, as text; `None` if no text can."""
+    sides = [spec["vision_encoder"], spec["text_encoder"]]
+    pairs = zip(sides, (vision_weights, text_weights), strict=True)
+    sources = [source for side, weights in pairs if side for source in (weights, side["backbone"])]
+    drawn = seed if "random" in sources else None
+    return _text([spec["precision"], *sides, drawn, *map(_stamp, sources)])
+
+
+def _stamp(source: Any) -> Any:
+    """A file, or the files of a folder, with size and time; anything else as it is."""
+    if not isinstance(source, str | PathLike) or not Path(source).exists():
+        return source
+    path = Path(source)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    times = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [str(path.resolve()), times]
+
+
+def _text(value: Any) -> str | None:
+    try:
+        return json.dumps(value, sort_keys=True)
+    except TypeError:  # a network or a layer of the user's own
+        return None
