@@ -56,9 +56,9 @@ def main() -> None:
     folds = keras_mm.stratified_k_fold(
         table, options.labels, num_folds=options.folds, groups=options.groups, seed=options.seed
     )
+    model = keras_mm.MultimodalClassifier(**keywords, classes=classes)
     for number, (train, test) in enumerate(folds, 1):
         begun = time.perf_counter()
-        model = keras_mm.MultimodalClassifier(**keywords, classes=classes)
         model.fit(train, groups=options.groups)
         rows = [position[index] for index in test.index]
         found[rows] = model.predict_proba(test)

@@ -45,7 +45,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     A scikit-learn estimator over Keras 3: the encoders, fusion and training come from a preset, and
     every keyword that is not `None` replaces the preset's value. Frozen encoders are run once over
-    the rows, and the rest of the model is trained on their features.
+    the rows, and the rest of the model is trained on their features. A second `fit`, or a clone's,
+    begins anew, but takes over the frozen encoders where nobody else has the last model.
 
     Args:
         images: Image columns, in order. Without `images` and `texts`, columns are guessed by their

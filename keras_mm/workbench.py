@@ -72,8 +72,8 @@ class Workbench:
             encoders, draws = last.encoders, last.draws
             for _ in range(draws):
                 _draw()
-        digests = last.digests if last else _digests(kind, encoders)
-        if digests is None or draws is None:
+        frozen = not any(encoder.trainable_variables for encoder in encoders.values())
+        if kind is None or draws is None or not frozen:
             return build_model(spec, encoders), None
         model = build_model(spec, {side: _view(encoder) for side, encoder in encoders.items()})
         if set(parts(model).encoders) != set(encoders):  # a part of the trunk, with MMBT
@@ -85,12 +85,14 @@ class Workbench:
             trunk, trained = last.trunk, last.trained
         else:
             trained = cut(model)
+        state = last.state if trunk is getattr(last, "trunk", None) else _state(encoders, trunk)
         # Whoever uses the model sees views of the networks, which vanish with it.
         views = {side: _view(encoder) for side, encoder in encoders.items()}
         top = _view(trunk)
         model = join(views, top)
         users = [weakref.ref(view) for view in (model, top, *views.values())]
-        self._kept.append(_Kept(kind, encoders, digests, draws, layers, trunk, trained, users))
+        if state is not None:
+            self._kept.append(_Kept(kind, encoders, draws, layers, trunk, trained, state, users))
         return model, trained
 
     def _take(self, kind: str | None) -> _Kept | None:
@@ -108,11 +110,11 @@ class _Kept:
 
     kind: str
     encoders: dict[str, keras.Model]
-    digests: dict[str, str]
     draws: int
     layers: str | None
     trunk: keras.Model
     trained: keras.Model
+    state: str
     users: list[weakref.ref]
 
     def is_free(self) -> bool:
@@ -121,24 +123,31 @@ class _Kept:
         return all(user() is None for user in self.users)
 
     def is_unchanged(self) -> bool:
-        return all(
-            not encoder.trainable_variables and fingerprint(encoder) == self.digests[side]
-            for side, encoder in self.encoders.items()
-        )
+        return _state(self.encoders, self.trunk) == self.state
 
 
-def _digests(kind: str | None, encoders: Mapping[str, keras.Model]) -> dict[str, str] | None:
-    """What tells that encoders have not changed; `None` if they learn, or nothing can tell."""
-    if kind is None or any(encoder.trainable_variables for encoder in encoders.values()):
+def _state(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> str | None:
+    """What tells that nothing has changed in frozen encoders and in a trunk but its weights.
+
+    `None` where nothing can tell: with layers of the user's own, or an encoder that learns.
+    """
+    networks = [*encoders.values(), trunk]
+    digests = [fingerprint(encoder) for encoder in encoders.values()]
+    learns = [len(network.trainable_variables) for network in networks]
+    if None in digests or any(learns[:-1]):
         return None
-    found = {side: fingerprint(encoder) for side, encoder in encoders.items()}
-    known = {side: digest for side, digest in found.items() if digest is not None}
-    return known if len(known) == len(found) else None
+    try:
+        return json.dumps([digests, learns, *(n.get_config() for n in networks)], default=repr)
+    except Exception:  # whatever a layer of the user's own raises
+        return None
 
 
 def _view(model: keras.Model) -> keras.Model:
     """The same layers as a model of its own."""
-    return keras.Model(model.input, model.output, name=model.name)
+    view = type(model)(model.input, model.output, name=model.name)
+    if not model.trainable:
+        view.trainable = False
+    return view
 
 
 def _draw() -> int:

@@ -8,12 +8,14 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from keras import layers
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 import keras_mm
 from keras_mm import workbench
 from keras_mm.models.backbones import vision_backbone
+from keras_mm.models.encoder import Encoder
 from keras_mm.models.multimodal import parts
 
 IMAGES = {"images": ["image_1", "image_2"], "preset": "tiny", "vision_trainable": False}
@@ -115,12 +117,25 @@ def test_other_weights_under_the_same_path(sample, weights, tmp_path, built):
     assert not np.array_equal(first, second)
 
 
-def test_an_encoder_that_was_changed_is_built_again(sample, weights, built):
+def another_weight(model):
+    variable = model.get_layer("vision_encoder").weights[0]
+    variable.assign(variable + 1)
+
+
+def another_rate(model):
+    dropouts = [la for la in model.get_layer("trunk").layers if isinstance(la, layers.Dropout)]
+    dropouts[0].rate = 0.9
+
+
+def fewer_to_train(model):
+    model.get_layer("trunk").layers[-1].trainable = False
+
+
+@pytest.mark.parametrize("change", [another_weight, another_rate, fewer_to_train])
+def test_what_somebody_has_changed_is_built_again(sample, weights, change, built):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
     first = answers(classifier, sample)
-    variable = classifier.model_.get_layer("vision_encoder").weights[0]
-    variable.assign(variable + 1)
-    del variable
+    change(classifier.model_)
     np.testing.assert_array_equal(answers(classifier, sample), first)
     assert len(built) == 2
 
@@ -137,6 +152,22 @@ def test_what_somebody_holds_stays_as_it_is(sample, weights, what, built):
     assert len(built) == 2
     for old, variable in zip(before, held.variables, strict=True):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(variable))
+
+
+def test_a_model_of_networks_that_were_taken_over_is_saved_whole(sample, built, tmp_path):
+    classifier = keras_mm.MultimodalClassifier(**RUN, **PAIRS)
+    answers(classifier, sample)
+    last = answers(classifier, sample, slice(8, 48))
+    assert len(built) == 1
+    encoders, trunk = parts(classifier.model_)
+    assert {side: type(encoder) for side, encoder in encoders.items()} == {
+        "vision": Encoder,
+        "text": Encoder,
+    }
+    assert not any(encoder.trainable for encoder in encoders.values()) and trunk.trainable
+    classifier.save(tmp_path / "model")
+    loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict_proba(sample[1][:40]), last)
 
 
 def test_folds_of_scikit_learn_share_the_encoders(sample, weights, built):

@@ -32,7 +32,8 @@ class FineTuning:
         lora_rank: Rank of the adapters that learn in place of the trainable encoders' own weights;
             `None` for no adapters.
         lora_alpha: Strength of the adapters; `None` is `lora_rank`.
-        trained: What is trained of a model with frozen encoders, where it is there already.
+        trained: What is trained of a model with frozen encoders, where it is there already, and may
+            have been trained before.
 
     Raises:
         ValueError: if a stage asks for blocks that a network does not have, or trains nothing more
@@ -49,7 +50,7 @@ class FineTuning:
         lora_alpha: float | None = None,
         trained: keras.Model | None = None,
     ):
-        self.model, self.stages, self._trained = model, tuple(stages), trained
+        self.model, self.stages, self.trained = model, tuple(stages), trained
         self._networks = backbones(model)
         encoders = parts(model).encoders
         self._owners = {side: encoders.get(side, net) for side, net in self._networks.items()}
@@ -81,7 +82,7 @@ class FineTuning:
         """
         for side, owner in self._owners.items():
             train_only(owner, self._plans[number][side])
-        return self._trained or cut(self.model)
+        return self.trained or cut(self.model)
 
     def trained_sides(self, number: int) -> set[str]:
         """Sides of which stage `number` trains something."""
@@ -146,7 +147,8 @@ def fit_stages(
             if value is not None
         }
         seed = options["seed"] + number
-        trainer = Trainer(trained, **{**options, **changes, "seed": seed})
+        keep = {"seed": seed, "keep_step": tuning.trained is not None}
+        trainer = Trainer(trained, **{**options, **changes, **keep})
         if len(stages) > 1 and options["verbose"]:
             count = sum(math.prod(v.shape) for v in trained.trainable_variables)
             _log.info("stage %d of %d: %s weights", number + 1, len(stages), f"{count:,}")

@@ -25,7 +25,7 @@ from keras_mm.training.callbacks import (
 )
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
-# What the steps of models were compiled for, that have trained with them.
+# What the kept steps of models were compiled for.
 _steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
@@ -73,6 +73,9 @@ class Trainer:
             stopping.
         seed: Seed of everything random in training, >= 0.
         verbose: 0 is silent, 1 shows a bar and a line per epoch (on stderr).
+        keep_step: Whether the compiled step serves a later training of this model by another such
+            trainer, if loss and optimizer are named alike. Only for a model that nobody compiles,
+            and whose layers nobody changes, in between.
 
     Raises:
         ValueError: for a value outside its range.
@@ -112,6 +115,7 @@ class Trainer:
         callbacks: Sequence[keras.callbacks.Callback] = (),
         seed: int = 0,
         verbose: int = 1,
+        keep_step: bool = False,
     ):
         for name, value in (("epochs", epochs), ("patience", patience)):
             if value < 1:
@@ -126,6 +130,7 @@ class Trainer:
         self.layer_decay, self.epochs = layer_decay, epochs
         self.early_stopping, self.monitor, self.patience = early_stopping, monitor, patience
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
+        self.keep_step = keep_step
 
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
         """Trains the model.
@@ -156,31 +161,26 @@ class Trainer:
             callbacks.append(EpochEvaluation(validation, loss, known))
         callbacks += [*self.callbacks, *self._early_stopping(validation_data is not None)]
         callbacks += [ProgressBar()] if self.verbose else []
-        step = self._compile(self._optimizer(len(dataset)), loss)
+        self._compile(self._optimizer(len(dataset)), loss)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
         found = self.model.fit(
             dataset, epochs=self.epochs, callbacks=callbacks, shuffle=False, verbose=0
         )
-        _steps[self.model] = step  # after a failure it would be unusable on JAX
+        if self.keep_step:  # and nothing of a failure: JAX could not go on with it
+            _steps[self.model] = self._step(self.model.optimizer, loss)
         return found.history
 
-    def _compile(self, optimizer, loss) -> str | None:
-        """Compiles the model, or leaves the step that was compiled for the same.
-
-        Returns:
-            What the step was compiled for.
-        """
+    def _compile(self, optimizer, loss) -> None:
+        """Compiles the model, or sets back the optimizer of a step that was kept."""
         # Built before the first step: TensorFlow would trace a step that makes variables twice.
         optimizer.build(self.model.trainable_variables)
-        step, last = self._step(optimizer, loss), _steps.pop(self.model, None)
-        if step is None or step != last:
+        kept = _steps.pop(self.model, None)
+        if not self.keep_step or kept is None or kept != self._step(optimizer, loss):
             self.model.compile(optimizer=optimizer, loss=loss)
-        else:
-            own = self.model.optimizer.variables
-            for old, new in zip(own, optimizer.variables, strict=True):
-                old.assign(new)
-        return step
+            return
+        for old, new in zip(self.model.optimizer.variables, optimizer.variables, strict=True):
+            old.assign(new)
 
     def _step(self, optimizer, loss) -> str | None:
         """What decides the compiled step, as text; `None` where none is, or no text can."""
@@ -190,7 +190,7 @@ class Trainer:
         # Their names are counted up.
         config = [{**part.get_config(), "name": None} for part in (optimizer, loss)]
         trained = [id(variable) for variable in self.model.trainable_variables]
-        return json.dumps([self.optimizer, self.loss, config, trained], default=np.ndarray.tolist)
+        return json.dumps([self.optimizer, self.loss, config, trained])
 
     def _classes(self, dataset) -> list:
         named = getattr(dataset, "classes", None)
