@@ -12,6 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import keras
 import numpy as np
@@ -27,7 +28,9 @@ _log = logging.getLogger("keras_mm")
 
 # What a model is made of does not change; its weights may.
 _described: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-_summers: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+# Digests of weights by their checks, for a process that meets the same weights again and again.
+_digests: dict[tuple, bytes] = {}
+_MOST_DIGESTS = 64
 
 
 def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
@@ -52,9 +55,7 @@ def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
     code = json.dumps([device_of(encoder), policies, _code(), *versions])
     parts = [text, code, json.dumps(about, sort_keys=True)]
     digest = blake2b("\0".join(parts).encode(), digest_size=20)
-    with ThreadPoolExecutor() as pool:
-        for part in pool.map(_weight, encoder.weights):
-            digest.update(part)
+    digest.update(_weights(encoder))
     return digest.hexdigest()
 
 
@@ -74,40 +75,28 @@ def device_of(encoder: keras.Model) -> str:
     return str(getattr(encoder.weights[0].value, "device", "")) if encoder.weights else ""
 
 
-def weights_sum(encoder: keras.Model) -> list[int]:
-    """The sum of each weight's bits, modulo 2^64: quick, to see that a model is no longer the same.
-
-    Only values that change places are not seen.
-    """
-    if keras.backend.backend() == "tensorflow":
-        return _tensorflow_sums(encoder)
-    return [_bits_sum(keras.ops.convert_to_numpy(v)) for v in encoder.weights]
+def weights_check(encoder: keras.Model) -> tuple[tuple, ...]:
+    """Type, shape and CRC-32 of each weight: quick, to see that a model is no longer the same."""
+    with ThreadPoolExecutor() as pool:
+        return tuple(pool.map(_check, encoder.weights))
 
 
-def _bits_sum(value: np.ndarray) -> int:
-    data = np.ascontiguousarray(value).reshape(-1).view("uint8")
-    whole = len(data) // 8 * 8
-    return (int(data[:whole].view("uint64").sum()) + int(data[whole:].sum())) % 2**64
+def _check(variable) -> tuple:
+    value = _values(variable)
+    return str(value.dtype), value.shape, crc32(value.reshape(-1).view("uint8").data)
 
 
-def _tensorflow_sums(encoder: keras.Model) -> list[int]:
-    """In one call: TensorFlow copies each variable that it hands out."""
-    import tensorflow as tf
-
-    weights = tuple(id(variable) for variable in encoder.weights)
-    if _summers.get(encoder, (None,))[0] != weights:
-        kinds = {1: "int8", 2: "int16", 4: "int32", 8: "int64"}
-        values = [variable.value for variable in encoder.weights]
-
-        def sums():
-            bits = [
-                x if x.dtype == tf.bool else tf.bitcast(x, kinds[x.dtype.size])
-                for x in map(tf.convert_to_tensor, values)
-            ]
-            return [tf.reduce_sum(tf.cast(x, "int64")) for x in bits]
-
-        _summers[encoder] = weights, tf.function(sums, autograph=False)
-    return [int(found) for found in _summers[encoder][1]()]
+def _weights(encoder: keras.Model) -> bytes:
+    """A digest of all weights; computed anew where a check of them was not met before."""
+    check = weights_check(encoder)
+    digest = _digests.get(check)
+    if digest is None:
+        with ThreadPoolExecutor() as pool:
+            digest = b"".join(pool.map(_weight, encoder.weights))
+        if len(_digests) >= _MOST_DIGESTS:
+            _digests.clear()
+        _digests[check] = digest
+    return digest
 
 
 def _architecture(encoder: keras.Model) -> str:
@@ -134,8 +123,16 @@ def _refuse_functions(config: Any) -> None:
             _refuse_functions(one)
 
 
+def _values(variable) -> np.ndarray:
+    if keras.backend.backend() == "tensorflow" and variable.dtype != "bfloat16":
+        import tensorflow as tf  # hands out copies, but for this
+
+        return np.asarray(memoryview(tf.convert_to_tensor(variable.value)))
+    return np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+
+
 def _weight(variable) -> bytes:
-    value = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+    value = _values(variable)
     digest = blake2b(f"{value.dtype} {value.shape} ".encode())
     digest.update(value.reshape(-1).view("uint8").data)
     return digest.digest()

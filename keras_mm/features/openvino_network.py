@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from keras_mm.child import ChildError, run_on_tensorflow
-from keras_mm.features.fingerprint import fingerprint, weights_sum
+from keras_mm.features.fingerprint import fingerprint, weights_check
 from keras_mm.features.networks import EngineError, float32_config, full_precision, precision_of
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 
@@ -107,7 +107,7 @@ def openvino_network(
     """
     key = (outputs, precision_of(encoder))
     with _CONVERTING:
-        weights = weights_sum(encoder)
+        weights = weights_check(encoder)
         known = _converted.get(encoder)
         if known is None or known["weights"] != weights:
             known = {"weights": weights, "model": _model(encoder, store), "networks": {}}

@@ -11,7 +11,7 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
 from keras_mm.features import engine, networks
 from keras_mm.features.engine import encode_rows
-from keras_mm.features.fingerprint import weights_sum
+from keras_mm.features.fingerprint import weights_check
 from keras_mm.features.store import FeatureStore
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.trunk import dtype_policy
@@ -334,6 +334,6 @@ def test_weights_of_bfloat16_are_kept_apart(preprocessor, table, tmp_path):
         for _ in range(2)
     )
     np.testing.assert_array_equal(first, again)
-    before = weights_sum(encoder)
+    before = weights_check(encoder)
     encoder.weights[0].assign(encoder.weights[0].value * 2)
-    assert weights_sum(encoder) != before
+    assert weights_check(encoder) != before

@@ -1,11 +1,12 @@
 """Equal for encoders that give the same features, and only for those."""
 
 import keras
+import numpy as np
 import pytest
 from keras import layers
 
 from keras_mm.features import fingerprint as module
-from keras_mm.features.fingerprint import fingerprint
+from keras_mm.features.fingerprint import fingerprint, weights_check
 from keras_mm.models.encoder import Encoder
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
@@ -109,3 +110,15 @@ def test_another_precision_set_in_place():
     before = fingerprint(model)
     next(layer for layer in model._flatten_layers() if layer.weights).dtype_policy = "float16"
     assert fingerprint(model) != before
+
+
+def test_values_that_change_places():
+    base = encoder()
+    variable = next(v for v in base.weights if len(v.shape) > 1)
+    before = np.array(keras.ops.convert_to_numpy(variable))
+    first = weights_check(base), fingerprint(base)
+    variable.assign(before[..., ::-1].copy())
+    swapped = weights_check(base), fingerprint(base)
+    assert first[0] != swapped[0] and first[1] != swapped[1]
+    variable.assign(before)
+    assert (weights_check(base), fingerprint(base)) == first
