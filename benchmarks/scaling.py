@@ -1,10 +1,11 @@
-"""What prediction costs as rows grow: time by row, and the most anonymous memory.
+"""What prediction, or training, costs as rows grow: time by row, and the most anonymous memory.
 
-    python benchmarks/scaling.py [--sizes 1000,10000,100000] [--output FILE.json]
+    python benchmarks/scaling.py [--fit] [--sizes 1000,10000,100000] [--output FILE.json]
 
 Drawn rows, all different: two PNG images of 24 pixels and two texts. Each size is a CSV that a
-process of its own answers with a `tiny` model, from file to probabilities, with an empty cache.
-`memory` is the peak of RssAnon (Linux), which is what the process holds besides files.
+process of its own answers with a `tiny` model, from file to probabilities, with an empty cache;
+with `--fit` it trains one for an epoch, its encoders frozen. `memory` is the peak of RssAnon
+(Linux), which is what the process holds besides files.
 """
 
 import argparse
@@ -38,17 +39,25 @@ def draw(folder: Path, rows: int) -> None:
             found[f"image_{slot}"].append(str(path.relative_to(folder)))
             words = generator.choice(_WORDS, generator.integers(3, 9))
             found[f"text_{slot}"].append(" ".join([*words, *str(row)]))
+    found["label"] = generator.choice(("no", "yes"), rows)
     pd.DataFrame(found).to_csv(folder / "all.csv", index=False)
 
 
 def child(options) -> dict:
-    """Answers one table; the first rows twice before, so that everything is compiled."""
+    """Answers one table, or trains on it; before that few rows, so that everything is compiled."""
     import keras_mm
 
-    classifier = keras_mm.MultimodalClassifier.load(options.folder / "model")
-    classifier.verbose = 0
-    few = options.folder / "few.csv"
-    classifier.set_params(cache=False).predict_proba(few)
+    few, table = (options.folder / f"{name}.csv" for name in ("few", options.child))
+    if options.fit:
+        frozen = {"vision_trainable": False, "text_trainable": False}
+        classifier = keras_mm.MultimodalClassifier(preset="tiny", **frozen, epochs=1, verbose=0)
+        work = classifier.fit
+    else:
+        classifier = keras_mm.MultimodalClassifier.load(options.folder / "model")
+        classifier.verbose = 0
+        work = classifier.predict_proba
+    classifier.set_params(cache=False)
+    work(few)
     classifier.set_params(cache=str(options.folder / f"cache-{options.child}"))
     peak, done = [0], threading.Event()
 
@@ -61,16 +70,17 @@ def child(options) -> dict:
     watching = threading.Thread(target=watch)
     watching.start()
     begun = time.perf_counter()
-    found = classifier.predict_proba(options.folder / f"{options.child}.csv")
+    work(table)
     seconds = time.perf_counter() - begun
     done.set()
     watching.join()
-    rows = len(found)
+    rows = int(options.child)
     return {"seconds": seconds, "ms per row": 1e3 * seconds / rows, "memory, MB": peak[0] / 1e3}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fit", action="store_true", help="train instead of answering")
     parser.add_argument("--sizes", default="1000,10000,100000")
     parser.add_argument("--backend", default="tensorflow")
     parser.add_argument("--output", type=Path, help="JSON file for the results")
@@ -94,10 +104,11 @@ def main() -> None:
         table = pd.read_csv(folder / "all.csv", dtype=str)
         for size in ("few", *sizes):
             table[: 64 if size == "few" else size].to_csv(folder / f"{size}.csv", index=False)
+        fit = ["--fit"] if options.fit else []
         run_child(__file__, ["--child", "model", "--folder", folder], options.backend)
         results = {
             f"{size:,} rows": run_child(
-                __file__, ["--child", size, "--folder", folder], options.backend
+                __file__, ["--child", size, "--folder", folder, *fit], options.backend
             )
             for size in sizes
         }
