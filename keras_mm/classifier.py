@@ -449,7 +449,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         )
         self.preprocessor_ = _preprocessor(settings)
         self.__dict__.pop("model_", None)  # so that its networks may serve again
-        self.model_, trained = self._bench().model(
+        self.model_, twin = self._bench().model(
             self._model_spec(),
             vision_weights=settings.vision_weights,
             text_weights=settings.text_weights,
@@ -461,7 +461,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             training.stages or (),
             lora_rank=training.lora_rank,
             lora_alpha=training.lora_alpha,
-            trained=trained,
+            twin=None if callbacks else twin,  # which callbacks would get to see
         )
         source = FeatureBatches(
             self.model_,

@@ -17,19 +17,19 @@ import keras
 
 from keras_mm.bundle import build_encoders, build_model
 from keras_mm.features.fingerprint import fingerprint
-from keras_mm.models.multimodal import cut, join, parts
+from keras_mm.models.multimodal import copy_variables, cut, parts
 
 # Encoders that draw more seeds while they are built are not kept.
 _MOST_DRAWS = 20_000
 
 
 class Workbench:
-    """Makes models, out of the networks of the last one where that is of the same kind and gone.
+    """Makes models, out of the networks of the last one where that is of the same kind.
 
-    The answers are those of a model that is built anew: frozen encoders are taken over if nothing
-    in them has changed, and a trunk of the same layers gets the weights and the random state of a
-    new one. What is trained is then the same object as before, and so is its compiled step. A model
-    that somebody still holds is left alone.
+    Frozen encoders are taken over if nothing in them has changed and nobody holds the last model.
+    What is trained is a twin of the new model's trunk that nobody else ever sees: for trunks of the
+    same layers it is the same object, with its compiled step, and begins with the new one's weights
+    and random state. The answers are those of a model that is built anew.
 
     A classifier shares one with its clones. A copy in another process is an empty one.
     """
@@ -57,8 +57,8 @@ class Workbench:
             seed: Seed of the weights and of dropout.
 
         Returns:
-            The model; and what is trained of it, where this serves again: `None` if not all of its
-            encoders are frozen.
+            The model; and the twin of its trunk to be trained, whose weights are the trunk's
+            afterwards. `None` where not all encoders are frozen, or nothing could serve again.
         """
         keras.utils.set_random_seed(seed)
         kind = _kind(spec, vision_weights, text_weights, seed)
@@ -72,28 +72,24 @@ class Workbench:
             encoders, draws = last.encoders, last.draws
             for _ in range(draws):
                 _draw()
-        frozen = not any(encoder.trainable_variables for encoder in encoders.values())
-        if kind is None or draws is None or not frozen:
+        state = None if kind is None or draws is None else _state(encoders)
+        if kind is None or draws is None or state is None:
             return build_model(spec, encoders), None
-        model = build_model(spec, {side: _view(encoder) for side, encoder in encoders.items()})
-        if set(parts(model).encoders) != set(encoders):  # a part of the trunk, with MMBT
+        model = _on_views(spec, encoders)
+        found = parts(model)
+        if set(found.encoders) != set(encoders):  # a part of the trunk, with MMBT
             return model, None
-        trunk, layers = parts(model).trunk, _text([spec["trunk"], spec["heads"]])
-        if last is not None and layers is not None and layers == last.layers:
-            for old, new in zip(last.trunk.variables, trunk.variables, strict=True):
-                old.assign(new)
-            trunk, trained = last.trunk, last.trained
+        layers = _text([spec["trunk"], spec["heads"]])
+        if last is not None and last.twin is not None and last.layers == layers:
+            twin = last.twin
         else:
-            trained = cut(model)
-        state = last.state if trunk is getattr(last, "trunk", None) else _state(encoders, trunk)
-        # Whoever uses the model sees views of the networks, which vanish with it.
-        views = {side: _view(encoder) for side, encoder in encoders.items()}
-        top = _view(trunk)
-        model = join(views, top)
-        users = [weakref.ref(view) for view in (model, top, *views.values())]
-        if state is not None:
-            self._kept.append(_Kept(kind, encoders, draws, layers, trunk, trained, state, users))
-        return model, trained
+            twin = None if layers is None else cut(_on_views(spec, encoders))
+        if twin is not None:
+            copy_variables(found.trunk, parts(twin).trunk)
+        # Whoever uses the model sees views of the encoders, which vanish with it.
+        users = [weakref.ref(user) for user in (model, *found.encoders.values())]
+        self._kept.append(_Kept(kind, encoders, draws, layers, twin, state, users))
+        return model, twin
 
     def _take(self, kind: str | None) -> _Kept | None:
         """The last networks, if they are of this kind, and nobody's, and as they were."""
@@ -112,8 +108,7 @@ class _Kept:
     encoders: dict[str, keras.Model]
     draws: int
     layers: str | None
-    trunk: keras.Model
-    trained: keras.Model
+    twin: keras.Model | None
     state: str
     users: list[weakref.ref]
 
@@ -123,23 +118,25 @@ class _Kept:
         return all(user() is None for user in self.users)
 
     def is_unchanged(self) -> bool:
-        return _state(self.encoders, self.trunk) == self.state
+        return _state(self.encoders) == self.state
 
 
-def _state(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> str | None:
-    """What tells that nothing has changed in frozen encoders and in a trunk but its weights.
+def _state(encoders: Mapping[str, keras.Model]) -> str | None:
+    """What tells that nothing has changed in frozen encoders.
 
     `None` where nothing can tell: with layers of the user's own, or an encoder that learns.
     """
-    networks = [*encoders.values(), trunk]
+    if any(encoder.trainable_variables for encoder in encoders.values()):
+        return None
     digests = [fingerprint(encoder) for encoder in encoders.values()]
-    learns = [len(network.trainable_variables) for network in networks]
-    if None in digests or any(learns[:-1]):
+    if None in digests:
         return None
-    try:
-        return json.dumps([digests, learns, *(n.get_config() for n in networks)], default=repr)
-    except Exception:  # whatever a layer of the user's own raises
-        return None
+    return json.dumps([digests, *(e.get_config() for e in encoders.values())], default=repr)
+
+
+def _on_views(spec: Mapping[str, Any], encoders: Mapping[str, keras.Model]) -> keras.Model:
+    """A new model on views of the encoders."""
+    return build_model(spec, {side: _view(encoder) for side, encoder in encoders.items()})
 
 
 def _view(model: keras.Model) -> keras.Model:

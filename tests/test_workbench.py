@@ -133,21 +133,68 @@ def fewer_to_train(model):
 
 
 @pytest.mark.parametrize("change", [another_weight, another_rate, fewer_to_train])
-def test_what_somebody_has_changed_is_built_again(sample, weights, change, built):
+def test_what_somebody_has_changed_is_not_taken_over(sample, weights, change, built):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
     first = answers(classifier, sample)
     change(classifier.model_)
     np.testing.assert_array_equal(answers(classifier, sample), first)
-    assert len(built) == 2
+    assert len(built) == (2 if change is another_weight else 1)
 
 
-@pytest.mark.parametrize("what", ["model", "vision", "trunk"])
+class Meddler(keras.callbacks.Callback):
+    """Trains a part only, and holds what it was given."""
+
+    def on_train_begin(self, logs=None):
+        self.model.get_layer("trunk").layers[-1].trainable = False
+
+    def on_train_end(self, logs=None):
+        self.model.get_layer("trunk").layers[-1].trainable = True
+
+
+def test_callbacks_never_see_what_serves_again(sample, weights):
+    classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
+    first = answers(classifier, sample)
+    meddler = Meddler()
+    classifier.fit(sample[0][:48], validation_data=sample[0][48:64], callbacks=[meddler])
+    held = [np.array(keras.ops.convert_to_numpy(v)) for v in meddler.model.variables]
+    np.testing.assert_array_equal(answers(classifier, sample), first)
+    for old, variable in zip(held, meddler.model.variables, strict=True):
+        np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(variable))
+
+
+def a_layer(model):
+    return model.get_layer("trunk").layers[-1]
+
+
+def a_part(model):
+    trunk = model.get_layer("trunk")
+    return keras.Model(trunk.input, trunk.layers[-1].output)
+
+
+@pytest.mark.parametrize("part", [a_layer, a_part])
+def test_what_somebody_holds_of_a_trunk(sample, weights, part, built):
+    classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
+    answers(classifier, sample)
+    held = part(classifier.model_)
+    before = [np.array(keras.ops.convert_to_numpy(v)) for v in held.variables]
+    answers(classifier, sample, seed=1)
+    for old, variable in zip(before, held.variables, strict=True):
+        np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(variable))
+
+
+def test_settings_as_numpy_numbers(sample, weights):
+    training = {"clipnorm": np.float32(1), "weight_decay": np.float32(0.004)}
+    options = {**IMAGES, "vision_weights": weights}
+    found = anew(sample, **options, training=training)
+    plain = {name: float(value) for name, value in training.items()}
+    np.testing.assert_allclose(found, anew(sample, **options, training=plain), atol=1e-6)
+
+
+@pytest.mark.parametrize("what", ["model", "vision"])
 def test_what_somebody_holds_stays_as_it_is(sample, weights, what, built):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
     answers(classifier, sample)
-    encoders, trunk = parts(classifier.model_)
-    held = {"model": classifier.model_, "vision": encoders["vision"], "trunk": trunk}[what]
-    del encoders, trunk
+    held = classifier.model_ if what == "model" else parts(classifier.model_).encoders[what]
     before = [np.array(keras.ops.convert_to_numpy(v)) for v in held.variables]
     answers(classifier, sample, slice(8, 48), seed=1)
     assert len(built) == 2

@@ -178,6 +178,12 @@ def cut(model: keras.Model) -> keras.Model:
     return model if len(trained) == len(encoders) else join(trained, trunk)
 
 
+def copy_variables(source: keras.Model, target: keras.Model) -> None:
+    """Gives `target`, of the same layers, the weights and the random state of `source`."""
+    for old, new in zip(target.variables, source.variables, strict=True):
+        old.assign(new)
+
+
 def attention_model(model: keras.Model) -> keras.Model:
     """The model that gives the attention weights of one with `cross_attention` fusion.
 

@@ -15,7 +15,7 @@ from keras_mm.fine_tuning import Stage, fill_sides
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import top_blocks, train_only
 from keras_mm.models.lora import enable_lora, merge_lora
-from keras_mm.models.multimodal import backbones, cut, parts
+from keras_mm.models.multimodal import backbones, copy_variables, cut, parts
 from keras_mm.training.memory import Snapshot, is_out_of_memory
 from keras_mm.training.trainer import Trainer
 
@@ -32,8 +32,8 @@ class FineTuning:
         lora_rank: Rank of the adapters that learn in place of the trainable encoders' own weights;
             `None` for no adapters.
         lora_alpha: Strength of the adapters; `None` is `lora_rank`.
-        trained: What is trained of a model with frozen encoders, where it is there already, and may
-            have been trained before.
+        twin: Of a model with frozen encoders, what is trained in the place of its trunk: a model of
+            the same layers that begins with the same weights, and may have been trained before.
 
     Raises:
         ValueError: if a stage asks for blocks that a network does not have, or trains nothing more
@@ -48,9 +48,9 @@ class FineTuning:
         *,
         lora_rank: int | None = None,
         lora_alpha: float | None = None,
-        trained: keras.Model | None = None,
+        twin: keras.Model | None = None,
     ):
-        self.model, self.stages, self.trained = model, tuple(stages), trained
+        self.model, self.stages, self.twin = model, tuple(stages), twin
         self._networks = backbones(model)
         encoders = parts(model).encoders
         self._owners = {side: encoders.get(side, net) for side, net in self._networks.items()}
@@ -82,14 +82,16 @@ class FineTuning:
         """
         for side, owner in self._owners.items():
             train_only(owner, self._plans[number][side])
-        return self.trained or cut(self.model)
+        return self.twin or cut(self.model)
 
     def trained_sides(self, number: int) -> set[str]:
         """Sides of which stage `number` trains something."""
         return {side for side, chosen in self._plans[number].items() if chosen}
 
     def end(self) -> None:
-        """Adds the adapters to the weights, so that a saved model needs none."""
+        """Adds the adapters to the weights, so that a saved model needs none; so is the twin's."""
+        if self.twin is not None:
+            copy_variables(parts(self.twin).trunk, parts(self.model).trunk)
         for network in self._networks.values():
             merge_lora(network)
 
@@ -147,7 +149,7 @@ def fit_stages(
             if value is not None
         }
         seed = options["seed"] + number
-        keep = {"seed": seed, "keep_step": tuning.trained is not None}
+        keep = {"seed": seed, "keep_step": tuning.twin is not None}
         trainer = Trainer(trained, **{**options, **changes, **keep})
         if len(stages) > 1 and options["verbose"]:
             count = sum(math.prod(v.shape) for v in trained.trainable_variables)
@@ -157,7 +159,7 @@ def fit_stages(
             return trainer.fit(*batches(trainer.model, size, seed))
 
         if auto_find_batch_size:
-            found, batch_size = fit_within_memory(tuning.model, fit, batch_size)
+            found, batch_size = fit_within_memory(trained, fit, batch_size)
         else:
             found = fit(batch_size)
         forget(tuning.trained_sides(number))

@@ -190,7 +190,11 @@ class Trainer:
         # Their names are counted up.
         config = [{**part.get_config(), "name": None} for part in (optimizer, loss)]
         trained = [id(variable) for variable in self.model.trainable_variables]
-        return json.dumps([self.optimizer, self.loss, config, trained])
+        try:
+            said = [self.optimizer, self.loss, config, trained]
+            return json.dumps(said, default=np.generic.item)
+        except TypeError:
+            return None
 
     def _classes(self, dataset) -> list:
         named = getattr(dataset, "classes", None)
