@@ -54,8 +54,9 @@ FAMILIES = (
     "tests/models/test_vision_families.py",
     "tests/test_feature_cache.py::test_stages",
     "tests/test_feature_cache.py::test_the_run_log",
-    "tests/test_workbench.py::test_what_differs",
     "tests/test_workbench.py::test_random",
+    "tests/test_workbench.py::test_settings",
+    "tests/test_workbench.py::test_what_",
 )
 
 
