@@ -396,9 +396,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return hasattr(self, "model_")
 
     def __sklearn_clone__(self) -> MultimodalClassifier:
-        twin = super().__sklearn_clone__()
-        twin._workbench, twin._own_networks = self._bench(), self._own_networks
-        return twin
+        clone = super().__sklearn_clone__()
+        clone._workbench, clone._own_networks = self._bench(), self._own_networks
+        return clone
 
     def _bench(self) -> Workbench:
         """What this classifier and its clones make their models with, one after the other."""
@@ -448,8 +448,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             beta=training.beta,
         )
         self.preprocessor_ = _preprocessor(settings)
-        self.__dict__.pop("model_", None)  # so that its networks may serve again
-        self.model_, twin = self._bench().model(
+        # Its networks may serve again; and a training that fails leaves nothing behind.
+        self.__dict__.pop("model_", None)
+        model, twin = self._bench().model(
             self._model_spec(),
             vision_weights=settings.vision_weights,
             text_weights=settings.text_weights,
@@ -457,14 +458,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         )
         self.train_counts_ = np.bincount(rows.labels, minlength=len(self.classes_)).tolist()
         tuning = FineTuning(
-            self.model_,
+            model,
             training.stages or (),
             lora_rank=training.lora_rank,
             lora_alpha=training.lora_alpha,
             twin=None if callbacks else twin,  # which callbacks would get to see
         )
         source = FeatureBatches(
-            self.model_,
+            model,
             self.preprocessor_,
             (rows, validation),
             store=open_store(settings.cache),
@@ -489,7 +490,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             verbose=settings.verbose,
             **{name: getattr(training, name) for name in _TRAINER_FIELDS},
         )
-        self._settings_ = replace(settings, batch_size=batch_size)
+        self.model_, self._settings_ = model, replace(settings, batch_size=batch_size)
         return self
 
     def _answers(self, data, image_dir) -> Iterator[tuple[Rows, np.ndarray]]:

@@ -72,7 +72,7 @@ class Workbench:
             encoders, draws = last.encoders, last.draws
             for _ in range(draws):
                 _draw()
-        state = None if kind is None or draws is None else _state(encoders)
+        state = last.state if last is not None else _state(encoders)
         if kind is None or draws is None or state is None:
             return build_model(spec, encoders), None
         model = _on_views(spec, encoders)

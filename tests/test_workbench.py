@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from keras import layers
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 
 import keras_mm
@@ -251,6 +252,8 @@ def test_after_a_failed_training(sample, weights):
     first = answers(classifier, sample)
     with pytest.raises(RuntimeError, match="stopped"):
         classifier.fit(sample[0][:48], callbacks=[Stop()])
+    with pytest.raises(NotFittedError):
+        classifier.predict(sample[1][:2])
     np.testing.assert_array_equal(answers(classifier, sample), first)
 
 

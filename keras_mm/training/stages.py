@@ -89,7 +89,7 @@ class FineTuning:
         return {side for side, chosen in self._plans[number].items() if chosen}
 
     def end(self) -> None:
-        """Adds the adapters to the weights, so that a saved model needs none; so is the twin's."""
+        """Gives the model the twin's weights, and adds the adapters to those of the encoders."""
         if self.twin is not None:
             copy_variables(parts(self.twin).trunk, parts(self.model).trunk)
         for network in self._networks.values():

@@ -73,9 +73,9 @@ class Trainer:
             stopping.
         seed: Seed of everything random in training, >= 0.
         verbose: 0 is silent, 1 shows a bar and a line per epoch (on stderr).
-        keep_step: Whether the compiled step serves a later training of this model by another such
-            trainer, if loss and optimizer are named alike. Only for a model that nobody compiles,
-            and whose layers nobody changes, in between.
+        keep_step: Whether the compiled step serves the next training of this model by such a
+            trainer, with the same loss and optimizer, by name, and their settings. Only for a model
+            that nobody compiles, and whose layers nobody changes, in between.
 
     Raises:
         ValueError: for a value outside its range.
