@@ -24,7 +24,8 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows, read_row_parts, read_rows
 from keras_mm.data.tables import load_table, table_name
 from keras_mm.features.batches import FeatureBatches
-from keras_mm.features.engine import encode_rows, predict_logits
+from keras_mm.features.engine import encode_rows
+from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store import open_store
 from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.metrics.probabilities import probabilities
@@ -227,23 +228,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             TableError: listing every row that cannot be used.
             ValueError: for labels of one class only, or too few rows to split.
         """
-        table = _with_labels(load_table(data, image_dir=image_dir), y, self.labels)
-        settings = with_columns(self._settings(), table).resolved()
-        classes = class_names(settings, table)
-        tables = {"train": table}
-        if validation_data is not None:
-            tables["val"] = load_table(validation_data, image_dir=image_dir)
-        parts = read_parts(
-            tables,
-            images=settings.images,
-            texts=settings.texts,
-            labels=settings.labels,
-            classes=classes,
-            val_size=0.0 if validation_data is not None else validation_split,
-            groups=groups,
-            seed=settings.seed,
-            image_dir=image_dir,
-            on_error=on_error,
+        settings, classes, parts = self._read(
+            data, y, validation_data, validation_split, groups, image_dir, on_error
         )
         return self._fit(settings, parts["train"], parts.get("val"), classes, callbacks)
 
@@ -419,6 +405,30 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                     f"set_params({name}=...)."
                 )
         return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+
+    def _read(
+        self, data, y, validation_data, validation_split, groups, image_dir, on_error
+    ) -> tuple[Settings, list, dict[str, Rows]]:
+        """Settings with the table's columns, classes and checked rows; the table is let go."""
+        table = _with_labels(load_table(data, image_dir=image_dir), y, self.labels)
+        settings = with_columns(self._settings(), table).resolved()
+        classes = class_names(settings, table)
+        tables = {"train": table}
+        if validation_data is not None:
+            tables["val"] = load_table(validation_data, image_dir=image_dir)
+        parts = read_parts(
+            tables,
+            images=settings.images,
+            texts=settings.texts,
+            labels=settings.labels,
+            classes=classes,
+            val_size=0.0 if validation_data is not None else validation_split,
+            groups=groups,
+            seed=settings.seed,
+            image_dir=image_dir,
+            on_error=on_error,
+        )
+        return settings, classes, parts
 
     def _rows(self, data, image_dir, on_error="raise", *, labelled=False) -> Rows:
         settings = self._settings_

@@ -72,6 +72,7 @@ class RowBatches(keras.utils.PyDataset):
         self._pool = ThreadPoolExecutor(self._threads) if self._threads else None
         self._ahead: dict[tuple[int, int], Future] = {}
         self._last, self._lock = -1, Lock()
+        self._order: tuple[tuple[int, int], np.ndarray] | None = None  # an epoch's
 
     def __len__(self) -> int:
         return math.ceil(self.num_rows / self.batch_size)
@@ -80,8 +81,13 @@ class RowBatches(keras.utils.PyDataset):
         """Row positions in the order of `epoch`, by default the present one."""
         if not self.shuffle:
             return np.arange(self.num_rows)
-        epoch = self.epoch if epoch is None else epoch
-        return np.random.default_rng([self.seed, epoch]).permutation(self.num_rows)
+        drawn_from = (self.seed, self.epoch if epoch is None else epoch)
+        known = self._order
+        if known is None or known[0] != drawn_from:
+            order = np.random.default_rng(drawn_from).permutation(self.num_rows)
+            order.setflags(write=False)
+            self._order = known = drawn_from, order
+        return known[1]
 
     def __getitem__(self, index: int) -> Any:
         """Batch `index` of the epoch: inputs, or `(inputs, labels)`."""
@@ -104,7 +110,11 @@ class RowBatches(keras.utils.PyDataset):
             return self._ahead[keys[0]]
 
     def _batch(self, epoch: int, index: int) -> Any:
-        rows = self.order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        start, stop = index * self.batch_size, (index + 1) * self.batch_size
+        if self.shuffle:
+            rows = self.order(epoch)[start:stop].tolist()
+        else:
+            rows = list(range(start, min(stop, self.num_rows)))
         inputs = {name: array[rows] for name, array in self.arrays.items()}
         for name, cells in self.images.items():
             inputs[name] = np.stack([self._image(cells[row]) for row in rows]).astype("float32")

@@ -6,7 +6,7 @@ import json
 import logging
 import math
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, Protocol
 
@@ -75,6 +75,14 @@ class KerasNetwork:
     def in_float32(self) -> Network:
         """The same in full precision."""
         return KerasNetwork(full_precision(self._encoder), self._outputs)
+
+
+def full_batches(positions: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Positions in full batches; the last one repeats a row, and its true size is given."""
+    for start in range(0, len(positions), batch_size):
+        take = positions[start : start + batch_size]
+        filled = np.concatenate([take, np.repeat(take[-1:], batch_size - len(take))])
+        yield filled, len(take)
 
 
 def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:

@@ -22,6 +22,7 @@ from uuid import uuid4
 import numpy as np
 
 KEY_BYTES = 16
+_HEAD = "<u8"
 _ABOUT = "about.json"
 # All that is ever written and removed. Whatever else stands in the folder is somebody's own.
 _SHELF = re.compile(r"[0-9a-f]{40}\.[a-z_]+")
@@ -84,6 +85,11 @@ class Block:
 
     def __init__(self, index: bytes, values: np.ndarray | None, file: _File | None = None):
         self.index, self.file, self._values = index, file, values
+
+    @property
+    def heads(self) -> np.ndarray:
+        """The first half of each key, as a number."""
+        return np.frombuffer(self.index, _HEAD)[:: KEY_BYTES // 8]
 
     @property
     def keys(self) -> list[bytes]:
@@ -172,6 +178,10 @@ class Shelf:
         """Block and position of each key; all of them are there, as `missing` has told."""
         return [self._places[key][0] for key in keys]
 
+    def forget(self) -> None:
+        """Lets go of the keys that were asked for; the values stay."""
+        self._places = {}
+
     def put(self, keys: Sequence[bytes], values: np.ndarray) -> None:
         """Keeps values, one for each key; on disk, or in memory where the disk takes no more."""
         block = Block(b"".join(keys), values)
@@ -184,10 +194,13 @@ class Shelf:
         self._take(block, set(keys))
 
     def _take(self, block: Block, sought: Collection[bytes]) -> None:
-        for position, key in enumerate(block.keys if sought else ()):
-            if key not in sought:
-                continue
-            self._places.setdefault(key, []).append((block, position))
+        if not sought:
+            return
+        heads = np.frombuffer(b"".join(sought), _HEAD)[:: KEY_BYTES // 8]
+        for position in np.flatnonzero(np.isin(block.heads, heads)).tolist():
+            key = block.index[position * KEY_BYTES : (position + 1) * KEY_BYTES]
+            if key in sought:
+                self._places.setdefault(key, []).append((block, position))
 
     def _drop(self, block: Block) -> None:
         self._blocks.remove(block)

@@ -36,9 +36,9 @@ class FeatureTable:
         blocks = list({id(block): block for block, _ in places}.values())
         numbers = {id(block): number for number, block in enumerate(blocks)}
         self._values = [block.values for block in blocks]
-        self._block = np.asarray([numbers[id(block)] for block, _ in places], int)
-        self._position = np.asarray([position for _, position in places], int)
-        self._where, self._item = where, tuple(item_shape)
+        self._block = np.asarray([numbers[id(block)] for block, _ in places], "int32")
+        self._position = np.asarray([position for _, position in places], "int32")
+        self._where, self._item = where.astype("int32"), tuple(item_shape)
         self.shape, self.dtype = (len(where), *row_shape), np.dtype(dtype)
 
     def __len__(self) -> int:
@@ -69,3 +69,31 @@ class FeatureTable:
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return self[:] if dtype is None else self[:].astype(dtype)
+
+
+def join_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """The rows of several tables of one encoder's output, one table after the other.
+
+    Where their items have not the same number of tokens, all are as long as the longest.
+    """
+    if len(tables) == 1:
+        return tables[0]
+    found = copy(tables[0])
+    numbers: dict[int, int] = {}
+    found._values, blocks, where, items = [], [], [], 0
+    for table in tables:
+        for values in table._values:
+            if id(values) not in numbers:
+                numbers[id(values)] = len(numbers)
+                found._values.append(values)
+        renumbered = np.asarray([numbers[id(values)] for values in table._values], "int32")
+        blocks.append(renumbered[table._block])
+        where.append(np.where(table._where >= 0, table._where + items, -1).astype("int32"))
+        items += len(table._block)
+    found._block = np.concatenate(blocks)
+    found._position = np.concatenate([table._position for table in tables])
+    found._where = np.concatenate(where)
+    found._item = tuple(max(sizes) for sizes in zip(*(t._item for t in tables), strict=True))
+    rows = (max(sizes) for sizes in zip(*(t.shape[1:] for t in tables), strict=True))
+    found.shape = (len(found._where), *rows)
+    return found

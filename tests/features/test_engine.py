@@ -22,7 +22,7 @@ COLUMNS = {"images": ["image_1", "image_2"], "texts": ["text_1", "text_2"]}
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(engine, "_TOGETHER", 16)
+    monkeypatch.setattr(engine, "TOGETHER", 16)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +143,46 @@ def test_what_is_kept_is_what_is_computed(encoders, preprocessor, table, tmp_pat
     np.testing.assert_array_equal(again[NAMES[0]][5:7], np.asarray(plain[NAMES[0]])[5:7])
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_many_rows_are_encoded_in_parts(
+    encoders, preprocessor, table, tmp_path, decoded, monkeypatch, kept
+):
+    rows = read_rows(table, **COLUMNS)
+    whole = encode_rows(encoders, rows, preprocessor, names=NAMES)
+    images = len(set(decoded))
+    for size in (8, 9, 22):
+        monkeypatch.setattr(engine, "_PART", size)
+        decoded.clear()
+        store = FeatureStore(tmp_path / str(size)) if kept else None
+        for _ in range(2):
+            found = encode_rows(encoders, rows, preprocessor, names=NAMES, store=store)
+            for name in NAMES:
+                assert found[name].shape == whole[name].shape, name
+                np.testing.assert_array_equal(found[name], whole[name], err_msg=name)
+        # Rows 8 and 9 have the same images, in one part or in two.
+        assert len(set(decoded)) == images
+        assert len(decoded) == (images if kept else 2 * images)
+    assert found[NAMES[0]].take([22, 3])[:].shape[0] == 2
+
+
+def test_what_other_parts_have_encoded_is_told(
+    encoders, preprocessor, table, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(engine, "_PART", 9)
+    rows, vision = read_rows(table[:18], **COLUMNS), {"vision": encoders["vision"]}
+    with caplog.at_level("INFO", logger="keras_mm"):
+        encode_rows(vision, rows, preprocessor, store=FeatureStore(tmp_path))
+    told = [record.message for record in caplog.records]
+    assert len(told) == 3 and "are encoded by Keras" in told[1], told
+    images = list(zip(*rows.images, strict=True))
+    one, two = ({image_key(x) for row in part for x in row if x is not None}
+                for part in (images[:9], images[9:]))  # fmt: skip
+    assert one & two
+    words = "part {} of 2: {} of {} distinct images are in the cache; {} to encode"
+    assert told[0].startswith(words.format(1, 0, len(one), len(one)))
+    assert told[2].startswith(words.format(2, len(one & two), len(two), len(two - one)))
+
+
 def test_only_what_is_new_is_encoded(encoders, preprocessor, table, tmp_path, decoded):
     vision = {"vision": encoders["vision"]}
     store = FeatureStore(tmp_path)
@@ -260,7 +300,7 @@ def test_the_size_of_batches_and_every_token_input_count(tmp_path, monkeypatch):
     rows = read_rows(pd.DataFrame({"a": words, "b": words[::-1]}), images=[], texts=["a", "b"])
     store = FeatureStore(tmp_path)
     for size, count in ((16, 1), (32, 2)):
-        monkeypatch.setattr(engine, "_TOGETHER", size)
+        monkeypatch.setattr(engine, "TOGETHER", size)
         encode_rows({"text": encoder}, rows, packed, store=store)
         assert len(store.info()["encoders"]) == count
     # The same tokens, told apart by their segments alone.
@@ -297,7 +337,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(encoders, preprocessor, tm
 
 @pytest.mark.parametrize(("slots", "items"), [(1, 32), (2, 32), (3, 48), (5, 80), (9, 144)])
 def test_batches_are_whole_rows_and_whole_registers(slots, items, monkeypatch):
-    monkeypatch.setattr(engine, "_TOGETHER", 32)
+    monkeypatch.setattr(engine, "TOGETHER", 32)
     assert engine._together(slots, 1000) == items
 
 

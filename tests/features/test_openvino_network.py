@@ -34,7 +34,7 @@ def installed():
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(engine, "_TOGETHER", 16)
+    monkeypatch.setattr(engine, "TOGETHER", 16)
     keras.utils.set_random_seed(1)
 
 

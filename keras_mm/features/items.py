@@ -1,0 +1,122 @@
+"""The distinct images or texts of rows: what an encoder is asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import keras
+import numpy as np
+
+from keras_mm.data.images import content_key, image_key
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.rows import Rows
+from keras_mm.data.threads import in_threads
+from keras_mm.features.store import KEY_BYTES
+
+_BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+LONGEST = _BUCKETS[-1]
+TOKENS = ("token_ids", "segment_ids", "padding_mask")
+
+
+@dataclass(frozen=True)
+class Items:
+    """The distinct images or texts of rows.
+
+    Args:
+        kind: `"image"` or `"text"`.
+        where: Item of each slot of each row, `(num_rows, num_slots)`; -1 where nothing is.
+        lengths: Tokens that each item is padded to; 0 for images.
+        longest: The largest of them.
+        contents: Gives keys by content for positions of items.
+        load: Gives the encoder's inputs for positions of items, row after row.
+    """
+
+    kind: str
+    where: np.ndarray
+    lengths: np.ndarray
+    longest: int
+    contents: Callable[[Iterable[int]], list[bytes]]
+    load: Callable[[np.ndarray], dict[str, np.ndarray]]
+
+    @property
+    def slots(self) -> int:
+        """Slots of a row."""
+        return self.where.shape[1]
+
+
+def images_of(rows: Rows, preprocessor: Preprocessor) -> Items:
+    """One item for each distinct image."""
+    cells: dict = {}
+    where = np.full((len(rows), len(rows.images)), -1)
+    for slot, column in enumerate(rows.images):
+        for row, cell in enumerate(column):
+            if cell is not None:
+                number, _ = cells.setdefault(image_key(cell), (len(cells), cell))
+                where[row, slot] = number
+    distinct = [cell for _, cell in cells.values()]
+
+    def contents(take: Iterable[int]) -> list[bytes]:
+        return list(in_threads(content_key, [distinct[i] for i in take]))
+
+    def load(take: np.ndarray) -> dict[str, np.ndarray]:
+        pixels = preprocessor.load_images([distinct[i] for i in take]).astype("float32")
+        pixels = pixels.reshape(-1, where.shape[1], *pixels.shape[1:])
+        return {name: pixels[:, slot] for slot, name in enumerate(preprocessor.image_names)}
+
+    return Items("image", where, np.zeros(len(distinct), int), 0, contents, load)
+
+
+def texts_of(rows: Rows, preprocessor: Preprocessor, encoder: keras.Model, alone: bool) -> Items:
+    """One item for each distinct sequence: a text, or the packed pair of a row.
+
+    With `alone` all are as long as the longest, to go through the encoder at once.
+    """
+    shape = encoder.input["token_ids"].shape[1:-1]  # () or (slots,)
+    slots = math.prod(shape)
+    first: dict[bytes, int] = {}  # what an item is, and its number
+    lengths: list[int] = []
+    where = np.full((len(rows), slots), -1)
+    inputs = preprocessor.masks_and_tokens(rows)
+    tokens = [inputs[name].reshape(-1, inputs[name].shape[-1]) for name in TOKENS]
+    mask = inputs["text_mask"]
+    present = mask.reshape(-1) if shape else mask.any(axis=1)
+    padded = bucket_of(tokens[-1], encoder)
+    if alone:
+        padded[:] = padded.max()
+    for place in np.flatnonzero(present):
+        key = b"".join(x[place, : padded[place]].tobytes() for x in tokens)
+        number = first.setdefault(key, len(first))
+        if number == len(lengths):
+            lengths.append(int(padded[place]))
+        where[place // slots, place % slots] = number
+    sequences = list(first)
+    dtypes = [encoder.input[name].dtype for name in TOKENS]
+
+    def contents(take: Iterable[int]) -> list[bytes]:
+        return [blake2b(sequences[i], digest_size=KEY_BYTES).digest() for i in take]
+
+    def load(take: np.ndarray) -> dict[str, np.ndarray]:
+        length = lengths[take[0]]  # as of all that are asked for together
+        batch, offset = {}, 0
+        for name, dtype in zip(TOKENS, dtypes, strict=True):
+            size = length * np.dtype(dtype).itemsize
+            data = b"".join(sequences[i][offset : offset + size] for i in take)
+            batch[name] = np.frombuffer(data, dtype).reshape(-1, *shape, length)
+            offset += size
+        return batch
+
+    shortest = bucket_of(np.zeros((1, preprocessor.sequence_length)), encoder)
+    longest = max(lengths, default=int(shortest[0]))
+    return Items("text", where, np.asarray(lengths, int), longest, contents, load)
+
+
+def bucket_of(padding_mask: np.ndarray, model: keras.Model) -> np.ndarray:
+    """The padded length of each text: its bucket, or the full length for a fixed-length model."""
+    full = padding_mask.shape[-1]
+    if model.input["token_ids"].shape[-1] is not None:
+        return np.full(len(padding_mask), full)
+    buckets = np.asarray([size for size in _BUCKETS if size < full] + [full])
+    return buckets[np.searchsorted(buckets, padding_mask.sum(axis=-1))]

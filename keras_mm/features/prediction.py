@@ -1,0 +1,117 @@
+"""The one way to predict: rows to logits, through the encoders and the trunk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.rows import Rows
+from keras_mm.features.engine import TOGETHER, encode_rows, wanted
+from keras_mm.features.items import LONGEST, TOKENS, bucket_of
+from keras_mm.features.networks import choose_engine, full_batches, precision_of, predict_batch
+from keras_mm.features.store import FeatureStore
+from keras_mm.features.table import FeatureTable
+from keras_mm.models.multimodal import input_names, parts
+
+# Predictions hold no more features in memory.
+_AT_ONCE = 2**28
+
+
+def predict_logits(
+    model: keras.Model,
+    rows: Rows,
+    preprocessor: Preprocessor,
+    *,
+    features: Mapping[str, FeatureTable | np.ndarray] | None = None,
+    batch_size: int = 32,
+    store: FeatureStore | None = None,
+    engine: str = "auto",
+    few: bool = False,
+    progress: bool = True,
+) -> np.ndarray:
+    """Logits of rows: the encoders, then the trunk. The one way to predict.
+
+    A row by itself goes through the whole model at once, where Keras runs it in float32, with no
+    more tokens than its bucket has; many rows are read, encoded and answered a part at a time, so
+    that their features need not fit the memory.
+
+    Args:
+        model: A model of `create_multimodal_model`.
+        rows: Checked rows.
+        preprocessor: What makes the encoders' inputs.
+        features: What `encode_rows` gave for these rows, where it has run already. What a row
+            lacks is masked, so that for rows with cells taken out the features from before serve.
+        batch_size: Rows of a batch.
+        store: As in `encode_rows`.
+        engine: As in `encode_rows`.
+        few: As in `encode_rows`.
+        progress: As in `encode_rows`.
+
+    Returns:
+        float32 `(num_rows, num_logits)`.
+    """
+    encoders, trunk = parts(model)
+    if len(rows) == 1 and features is None and _is_plain(encoders, engine, store):
+        return np.asarray(predict_batch(model, _shortened(preprocessor(rows), model)))
+    names = input_names(trunk)
+    size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
+    found = []
+    for start in range(0, len(rows), size):
+        part = rows if size >= len(rows) else rows.take(range(start, min(start + size, len(rows))))
+        known = features
+        if known is None:
+            known = encode_rows(
+                encoders,
+                part,
+                preprocessor,
+                names=names,
+                store=store,
+                engine=engine,
+                few=few or size < len(rows),
+                progress=progress,
+            )
+        inputs = {**known, **preprocessor.without_images(part, names)}
+        inputs = {name: inputs[name] for name in names}
+        found.append(_in_batches(trunk, inputs, len(part), batch_size))
+    return np.concatenate(found)
+
+
+def _is_plain(encoders: Mapping, engine: str, store: FeatureStore | None) -> bool:
+    """Whether Keras runs all encoders, in float32."""
+    return all(
+        choose_engine(encoder, engine, store) == "keras" and precision_of(encoder) == "float32"
+        for encoder in encoders.values()
+    )
+
+
+def _shortened(inputs: dict[str, np.ndarray], model: keras.Model) -> dict[str, np.ndarray]:
+    """A row's inputs, their tokens cut down to the bucket of its longest text."""
+    if "padding_mask" not in inputs:
+        return inputs
+    length = int(bucket_of(inputs["padding_mask"], model).max())
+    return {**inputs, **{name: inputs[name][..., :length] for name in TOKENS}}
+
+
+def _rows_at_once(encoders: Mapping[str, keras.Model], names: Sequence[str], num_rows: int) -> int:
+    """Rows whose features fit `_AT_ONCE` bytes: all of them, or an even part of them."""
+    row = sum(
+        4 * math.prod(size or LONGEST for size in encoder.output[name].shape[1:])
+        for side, encoder in encoders.items()
+        for name in wanted(side, encoder, names)
+    )
+    shares = math.ceil(num_rows * row / _AT_ONCE)
+    return max(TOGETHER, math.ceil(num_rows / max(shares, 1)))
+
+
+def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int) -> np.ndarray:
+    """Outputs for arrays, every batch filled up to the same size."""
+    batch_size = 1 if num_rows == 1 else batch_size
+    found = [
+        np.asarray(predict_batch(model, {name: x[take] for name, x in inputs.items()}))[:count]
+        for take, count in full_batches(np.arange(num_rows), batch_size)
+    ]
+    return np.concatenate(found)
