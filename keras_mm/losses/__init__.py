@@ -6,52 +6,79 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from keras_mm.losses.base import WeightedLoss
+from keras_mm.losses.base import WeightedLoss, WeightedMean
 from keras_mm.losses.class_weights import (
     balanced_class_weight,
     effective_number_class_weight,
     resolve_class_weight,
+    resolve_pos_weight,
 )
 from keras_mm.losses.cross_entropy import CrossEntropy
 from keras_mm.losses.focal import FocalLoss
 from keras_mm.losses.logit_adjusted import LogitAdjusted
+from keras_mm.losses.multilabel import MultilabelCrossEntropy, MultilabelFocalLoss
+from keras_mm.losses.regression import AbsoluteError, HuberLoss, SquaredError
 
 __all__ = [
+    "AbsoluteError",
     "CrossEntropy",
     "FocalLoss",
+    "HuberLoss",
     "LogitAdjusted",
+    "MultilabelCrossEntropy",
+    "MultilabelFocalLoss",
+    "SquaredError",
     "WeightedLoss",
+    "WeightedMean",
     "balanced_class_weight",
     "create_loss",
     "effective_number_class_weight",
     "resolve_class_weight",
+    "resolve_pos_weight",
 ]
 
-_LOSSES: dict[str, type[WeightedLoss]] = {
+_ONE_CLASS: dict[str, type[WeightedMean]] = {
     "cross_entropy": CrossEntropy,
     "focal": FocalLoss,
     "logit_adjusted": LogitAdjusted,
+}
+_LOSSES: dict[str, dict[str, type[WeightedMean]]] = {
+    "multiclass": _ONE_CLASS,
+    "binary": _ONE_CLASS,
+    "multilabel": {"cross_entropy": MultilabelCrossEntropy, "focal": MultilabelFocalLoss},
+    "regression": {
+        "mean_squared_error": SquaredError,
+        "mean_absolute_error": AbsoluteError,
+        "huber": HuberLoss,
+    },
 }
 
 
 def create_loss(
     name: str,
     *,
+    kind: str = "multiclass",
     class_weight: Sequence[float] | None = None,
     label_smoothing: float = 0.0,
     gamma: float = 2.0,
     class_counts: Sequence[float] | None = None,
     tau: float = 1.0,
-) -> WeightedLoss:
-    """A loss by name, for integer labels and logits.
+) -> WeightedMean:
+    """A loss by name, for logits and the labels of a kind of head.
 
-    All losses share one rule of weighting: a row counts `class_weight[y] * sample_weight`, and
-    nothing without a label (-1); the result is divided by the sum of these weights.
+    All losses share one rule of weighting: for integer labels a row counts
+    `class_weight[y] * sample_weight`, and nothing without a label (-1); the result is divided by
+    the sum of these weights. Labels of a `multilabel` head, and targets of a `regression` head,
+    count one by one, and nothing where they are not known (-1; NaN).
 
     Args:
-        name: `"cross_entropy"`, `"focal"` or `"logit_adjusted"`.
+        name: For `multiclass` and `binary` heads `"cross_entropy"`, `"focal"` or
+            `"logit_adjusted"`; for `multilabel` heads `"cross_entropy"` or `"focal"`; for
+            `regression` heads `"mean_squared_error"`, `"mean_absolute_error"` or `"huber"`.
+        kind: The head's, as `keras_mm.Head` names it.
         class_weight: Optional floats >= 0, shape `(num_classes,)`; `resolve_class_weight` makes
-            them from `"balanced"`, `"effective_number"` or a dict by class name.
+            them from `"balanced"`, `"effective_number"` or a dict by class name. For `multilabel`
+            heads what the yes of each label counts, which `resolve_pos_weight` makes.
         label_smoothing: Share of the target spread evenly over all classes, in `[0, 1)`.
         gamma: Focusing exponent, >= 0; only the focal loss reads it.
         class_counts: Training rows of each class, shape `(num_classes,)`; the logit-adjusted loss
@@ -62,20 +89,35 @@ def create_loss(
         A `keras.losses.Loss`, ready for `model.compile`.
 
     Raises:
-        ValueError: if the name is unknown, or a setting is out of its range.
+        ValueError: if the name or the kind is unknown, a setting is out of its range, or class
+            weights or label smoothing are given for a `regression` head.
 
     Example:
         >>> loss = create_loss("cross_entropy", class_weight=[1, 3])
         >>> round(float(loss([1, 0], [[2.0, 0.0], [2.0, 0.0]])), 6)
         1.626928
     """
-    if name not in _LOSSES:
-        nearest = get_close_matches(str(name), _LOSSES, n=1)
+    if kind not in _LOSSES:
+        raise ValueError(f"`kind` must be one of {sorted(_LOSSES)}. Received: kind={kind!r}")
+    losses = _LOSSES[kind]
+    if name not in losses:
+        nearest = get_close_matches(str(name), losses, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-        raise ValueError(f"`name` must be one of {sorted(_LOSSES)}. Received: name={name!r}.{hint}")
-    settings: dict[str, Any] = {"class_weight": class_weight, "label_smoothing": label_smoothing}
+        of = "" if kind == "multiclass" else f" for a {kind} head"
+        raise ValueError(
+            f"`name` must be one of {sorted(losses)}{of}. Received: name={name!r}.{hint}"
+        )
+    if kind == "regression":
+        if class_weight is not None or label_smoothing:
+            raise ValueError(
+                "A regression head has no classes to weigh or to smooth. Received: "
+                f"class_weight={class_weight!r}, label_smoothing={label_smoothing!r}"
+            )
+        return losses[name]()
+    weights = "pos_weight" if kind == "multilabel" else "class_weight"
+    settings: dict[str, Any] = {weights: class_weight, "label_smoothing": label_smoothing}
     if name == "focal":
         settings["gamma"] = gamma
     if name == "logit_adjusted":
         settings.update(class_counts=class_counts, tau=tau)
-    return _LOSSES[name](**settings)
+    return losses[name](**settings)

@@ -1,4 +1,4 @@
-"""What the losses share: targets from labels, weights of rows, the mean by the weights' sum."""
+"""What the losses share: the mean by the weights' sum; for labels, their targets and weights."""
 
 from __future__ import annotations
 
@@ -11,13 +11,49 @@ from keras import ops
 from keras_mm.losses.class_weights import class_weight_mistakes, is_finite_number
 
 
-class WeightedLoss(keras.losses.Loss):
+class WeightedMean(keras.losses.Loss):
+    """Base of all losses: `sum(weight * loss) / sum(weight)`, in float32.
+
+    A subclass gives `call`, the losses, and `weights`, of the same shape: `(batch,)`, or
+    `(batch, num_columns)` where each column of a row counts by itself. Masks that Keras attaches to
+    the logits are ignored: one row has one answer.
+
+    Call arguments:
+        y_true: What the subclass says.
+        y_pred: Logits, shape `(batch, num_logits)`.
+        sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
+
+    Returns:
+        Scalar; 0 with zero gradients if the weights sum to 0.
+    """
+
+    def __init__(self, name: str | None = None):
+        super().__init__(name=name, reduction="mean_with_sample_weight", dtype="float32")
+
+    def weights(self, y_true: Any, y_pred: Any) -> Any:
+        """What each loss counts; 0 where there is no label."""
+        raise NotImplementedError
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Mean of the losses by their weights."""
+        y_pred = ops.convert_to_tensor(y_pred)
+        losses, weights = self.call(y_true, y_pred), self.weights(y_true, y_pred)
+        if sample_weight is not None:
+            sample_weight = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
+            shape = (-1,) + (1,) * (len(weights.shape) - 1)
+            weights = weights * ops.reshape(sample_weight, shape)
+        return ops.divide_no_nan(ops.sum(weights * losses), ops.sum(weights))
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"name": self.name}
+
+
+class WeightedLoss(WeightedMean):
     """Base of the losses for integer labels: `sum(weight * loss) / sum(weight)` over the rows.
 
     A row weighs `class_weight[y] * sample_weight`, and 0 without a label. A subclass gives only
-    `class_losses`; the row's loss is their mean under the (smoothed) target. Everything is
-    computed in float32. Masks that Keras attaches to the logits are ignored: one row has one
-    answer.
+    `class_losses`; the row's loss is their mean under the (smoothed) target.
 
     Args:
         class_weight: Optional floats >= 0, shape `(num_classes,)`; two for a binary head.
@@ -52,7 +88,7 @@ class WeightedLoss(keras.losses.Loss):
             raise ValueError("\n".join(mistakes))
         if class_weight is not None:
             self.class_weight = [float(weight) for weight in class_weight]
-        super().__init__(name=name, reduction="mean_with_sample_weight", dtype="float32")
+        super().__init__(name)
 
     def _mistakes(self) -> list[str]:
         """What is wrong with the settings, a sentence each."""
@@ -76,25 +112,16 @@ class WeightedLoss(keras.losses.Loss):
         targets = (1 - smoothing) * one_hot + smoothing / log_probabilities.shape[-1]
         return ops.sum(targets * self.class_losses(log_probabilities), axis=-1)
 
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Mean of the rows' losses by their weights."""
-        y_pred = ops.convert_to_tensor(y_pred)
-        losses = self.call(y_true, y_pred)
-        weights = self._row_weights(y_true, num_classes_of(y_pred), sample_weight)
-        return ops.divide_no_nan(ops.sum(weights * losses), ops.sum(weights))
-
-    def _row_weights(self, y_true: Any, num_classes: int, sample_weight: Any) -> Any:
+    def weights(self, y_true: Any, y_pred: Any) -> Any:
+        """The weights of the rows' labels, shape `(batch,)`."""
+        num_classes = num_classes_of(y_pred)
         one_hot = one_hot_of(y_true, num_classes)
         if self.class_weight is not None:
             mistakes = class_weight_mistakes(self.class_weight, num_classes)
             if mistakes:
                 raise ValueError("\n".join(mistakes))
             one_hot = one_hot * ops.convert_to_tensor(self.class_weight, dtype="float32")
-        weights = ops.sum(one_hot, axis=-1)
-        if sample_weight is not None:
-            sample_weight = ops.cast(ops.convert_to_tensor(sample_weight), "float32")
-            weights = weights * ops.reshape(sample_weight, (-1,))
-        return weights
+        return ops.sum(one_hot, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

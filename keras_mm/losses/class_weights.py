@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -160,14 +161,75 @@ def resolve_class_weight(
             "`class_weight` as a string must be 'balanced' or 'effective_number'. "
             f"Received: class_weight={class_weight!r}"
         )
-    mistakes, classes = [], list(classes)
+    mistakes: list[str] = []
+    classes = list(classes)
     if isinstance(class_weight, Mapping):
-        mistakes = _unknown_names(class_weight, classes)
-        class_weight = [class_weight.get(c, class_weight.get(str(c), 1.0)) for c in classes]
+        mistakes, class_weight = _by_name(class_weight, classes)
     mistakes += class_weight_mistakes(class_weight, len(classes))
     if mistakes:
         raise ValueError("\n".join(mistakes))
     return [float(weight) for weight in class_weight]
+
+
+def resolve_pos_weight(
+    pos_weight: ClassWeight, labels: Any, classes: Sequence[Any], *, beta: float = 0.999
+) -> list[float] | None:
+    """Weights of the labels' yes in the order of the labels, whichever way they were written.
+
+    Args:
+        pos_weight: `None`; `"balanced"`, which gives the rows with a label the same total as those
+            without it, `num_without / num_with`; `"effective_number"`, the same ratio of effective
+            numbers (see `effective_number_class_weight`); a dict of weights by label name, as it is
+            or as text, where a label left out counts 1.0; or one weight per label.
+        labels: Multi-hot labels of the training rows, shape `(num_rows, num_labels)`, -1 where not
+            known; read only by the ways that have a name. A label that all rows have, or none,
+            gets 1.
+        classes: Label names, in the order of the logits.
+        beta: See `effective_number_class_weight`.
+
+    Returns:
+        `len(classes)` floats, or `None` for no weighting.
+
+    Raises:
+        ValueError: as `resolve_class_weight`.
+
+    Example:
+        >>> resolve_pos_weight("balanced", [[1, 1], [0, 1], [0, 1]], ["red", "round"])
+        [2.0, 1.0]
+    """
+    if pos_weight is None:
+        return None
+    if isinstance(pos_weight, str):
+        if pos_weight not in ("balanced", "effective_number"):
+            raise ValueError(
+                "`class_weight` as a string must be 'balanced' or 'effective_number'. "
+                f"Received: class_weight={pos_weight!r}"
+            )
+        labels = np.asarray(labels)
+        by_name = balanced_class_weight, partial(effective_number_class_weight, beta=beta)
+        weigh = by_name[pos_weight == "effective_number"]
+        found = [weigh(column.astype(int), 2) for column in labels.T]
+        return [float(yes / no) if yes and no else 1.0 for no, yes in found]
+    mistakes: list[str] = []
+    if isinstance(pos_weight, Mapping):
+        mistakes, pos_weight = _by_name(pos_weight, list(classes))
+    mistakes += per_class_mistakes(
+        "class_weight",
+        pos_weight,
+        len(classes),
+        source="give a name, a dict by label name, or a number for each label",
+        zero="1 counts a yes like a no, 0 leaves it out",
+        least=1,
+    )
+    if mistakes:
+        raise ValueError("\n".join(mistakes))
+    return [float(weight) for weight in pos_weight]
+
+
+def _by_name(class_weight: Mapping, classes: list) -> tuple[list[str], list]:
+    """What is wrong with the names, and the weights in the order of the classes."""
+    weights = [class_weight.get(c, class_weight.get(str(c), 1.0)) for c in classes]
+    return _unknown_names(class_weight, classes), weights
 
 
 def _unknown_names(class_weight: Mapping, classes: Sequence[Any]) -> list[str]:
@@ -203,16 +265,17 @@ def class_weight_mistakes(class_weight: Any, num_classes: int | None = None) -> 
 
 
 def per_class_mistakes(
-    name: str, values: Any, num_classes: int | None, *, source: str, zero: str
+    name: str, values: Any, num_classes: int | None, *, source: str, zero: str, least: int = 2
 ) -> list[str]:
     """What is wrong with one finite number >= 0 per class, a sentence each.
 
     Args:
         name: The argument's name.
         values: What was given.
-        num_classes: How many there must be; at least two if `None`.
+        num_classes: How many there must be; at least `least` if `None`.
         source: Where such numbers come from, for what is no sequence of numbers.
         zero: What small values mean, for what is out of range.
+        least: Fewest classes there are.
     """
     received = f"Received: {name}={values!r}"
     try:
@@ -222,8 +285,9 @@ def per_class_mistakes(
     except (TypeError, ValueError):
         return [f"`{name}` must be one number per class; {source}. {received}"]
     mistakes = []
-    expected = "two or more" if num_classes is None else num_classes
-    if numbers.ndim != 1 or len(numbers) < 2 or len(numbers) != (num_classes or len(numbers)):
+    at_least = "two" if least == 2 else "one"
+    expected = f"{at_least} or more" if num_classes is None else num_classes
+    if numbers.ndim != 1 or len(numbers) < least or len(numbers) != (num_classes or len(numbers)):
         mistakes.append(f"`{name}` must hold one number per class, {expected} in all. {received}")
     if not np.all(np.isfinite(numbers)) or np.any(numbers < 0):
         mistakes.append(f"`{name}` must be finite and >= 0; {zero}. {received}")

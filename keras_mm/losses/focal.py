@@ -52,22 +52,30 @@ class FocalLoss(WeightedLoss):
         super().__init__(class_weight, label_smoothing, name)
 
     def _mistakes(self) -> list[str]:
-        mistakes = super()._mistakes()
-        if not (is_finite_number(self.gamma) and self.gamma >= 0):
-            mistakes.append(
-                "`gamma` must be a finite number >= 0; 2 is usual, 0 gives cross-entropy. "
-                f"Received: gamma={self.gamma!r}"
-            )
-        return mistakes
+        return super()._mistakes() + gamma_mistakes(self.gamma)
 
     def class_losses(self, log_probabilities: Any) -> Any:
         """`-(1 - p_c)^gamma log p_c` of every class."""
-        focus = ops.exp(self.gamma * log_complements_of(log_probabilities))
-        return -focus * log_probabilities
+        return focal_losses(log_probabilities, self.gamma)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "gamma": self.gamma}
+
+
+def gamma_mistakes(gamma: Any) -> list[str]:
+    """What is wrong with a focusing exponent, a sentence each."""
+    if is_finite_number(gamma) and gamma >= 0:
+        return []
+    return [
+        "`gamma` must be a finite number >= 0; 2 is usual, 0 gives cross-entropy. "
+        f"Received: gamma={gamma!r}"
+    ]
+
+
+def focal_losses(log_probabilities: Any, gamma: float) -> Any:
+    """`-(1 - p_c)^gamma log p_c` of every class; the classes are the last axis."""
+    return -ops.exp(gamma * log_complements_of(log_probabilities)) * log_probabilities
 
 
 def log_complements_of(log_probabilities: Any) -> Any:

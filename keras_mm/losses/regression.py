@@ -1,0 +1,142 @@
+"""Losses for targets that are numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_mm.losses.base import WeightedMean
+from keras_mm.losses.class_weights import is_finite_number
+
+
+class RegressionLoss(WeightedMean):
+    """Base of the losses for numbers: the mean over all targets of all rows that are there.
+
+    A subclass gives only `error_losses`.
+
+    Args:
+        name: Name in logs; the class's by default.
+
+    Call arguments:
+        y_true: Floats, shape `(batch, num_targets)`, or `(batch,)` for one target; NaN means that
+            there is none, and does not count.
+        y_pred: Predictions, shape `(batch, num_targets)`.
+        sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
+
+    Returns:
+        Scalar; 0 with zero gradients if the weights sum to 0.
+
+    Raises:
+        ValueError: when called with shapes that do not fit.
+    """
+
+    def error_losses(self, errors: Any) -> Any:
+        """Losses of differences, shape for shape."""
+        raise NotImplementedError
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Losses of the targets, not reduced, shape `(batch, num_targets)`."""
+        predictions = ops.cast(ops.convert_to_tensor(y_pred), "float32")
+        targets = _targets(y_true, predictions)
+        # Not the loss but its input is chosen: a gradient through NaN is NaN, times 0 as well.
+        there = ops.logical_not(ops.isnan(targets))
+        return self.error_losses(ops.where(there, predictions - targets, 0.0))
+
+    def weights(self, y_true: Any, y_pred: Any) -> Any:
+        """1 for each target that is there, shape `(batch, num_targets)`."""
+        targets = _targets(y_true, ops.convert_to_tensor(y_pred))
+        return ops.cast(ops.logical_not(ops.isnan(targets)), "float32")
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class SquaredError(RegressionLoss):
+    """Mean squared error of the targets that are there.
+
+    Args:
+        name: Name in logs.
+
+    Example:
+        >>> float(SquaredError()([[1.0], [float("nan")]], [[3.0], [7.0]]))
+        4.0
+    """
+
+    def __init__(self, name="mean_squared_error"):
+        super().__init__(name)
+
+    def error_losses(self, errors: Any) -> Any:
+        """`e^2`."""
+        return ops.square(errors)
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class AbsoluteError(RegressionLoss):
+    """Mean absolute error of the targets that are there: the median is what it asks for.
+
+    Args:
+        name: Name in logs.
+
+    Example:
+        >>> float(AbsoluteError()([1.0, 2.0], [[3.0], [1.0]]))
+        1.5
+    """
+
+    def __init__(self, name="mean_absolute_error"):
+        super().__init__(name)
+
+    def error_losses(self, errors: Any) -> Any:
+        """`|e|`."""
+        return ops.abs(errors)
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class HuberLoss(RegressionLoss):
+    """Huber's loss: squares of small errors, and no more than the length of large ones.
+
+    `e^2 / 2` for `|e| <= delta`, else `delta (|e| - delta / 2)`.
+
+    Args:
+        delta: Where the one ends and the other begins, > 0, in the unit of the targets; the
+            estimator's are standardised.
+        name: Name in logs.
+
+    Raises:
+        ValueError: if `delta` is not a finite number > 0.
+
+    Example:
+        >>> float(HuberLoss()([0.0, 0.0], [[0.5], [3.0]]))
+        1.3125
+
+    Reference:
+        Huber 1964, Ann. Math. Statist. 35, 73-101.
+    """
+
+    def __init__(self, delta=1.0, name="huber"):
+        if not (is_finite_number(delta) and delta > 0):
+            raise ValueError(f"`delta` must be a finite number > 0. Received: delta={delta!r}")
+        self.delta = float(delta)
+        super().__init__(name)
+
+    def error_losses(self, errors: Any) -> Any:
+        """`e^2 / 2`, or `delta (|e| - delta / 2)`."""
+        size = ops.abs(errors)
+        inside = ops.minimum(size, self.delta)
+        return 0.5 * ops.square(inside) + self.delta * (size - inside)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "delta": self.delta}
+
+
+def _targets(y_true: Any, predictions: Any) -> Any:
+    targets = ops.cast(ops.convert_to_tensor(y_true), "float32")
+    if len(targets.shape) == 1:
+        targets = ops.expand_dims(targets, axis=-1)
+    shapes = targets.shape, predictions.shape
+    if any(len(shape) != 2 for shape in shapes) or shapes[0][-1] != shapes[1][-1]:
+        raise ValueError(
+            "`y_true` and `y_pred` must have one column per target, shape (batch, num_targets). "
+            f"Received: shapes {tuple(shapes[0])} and {tuple(shapes[1])}"
+        )
+    return targets

@@ -1,0 +1,285 @@
+"""Metrics of several labels a row, the thresholds that make them, and the answer to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import (
+    average_precision_score,
+    label_ranking_average_precision_score,
+    roc_auc_score,
+)
+
+from keras_mm.metrics.intervals import wilson_interval
+
+_CANDIDATES = 200  # thresholds that are tried for a metric of the user's own
+
+
+def multilabel_metrics(
+    labels: Any, probabilities: Any, classes: Sequence[Any], *, threshold: Any = 0.5
+) -> dict[str, Any]:
+    """Metrics of predicted probabilities against multi-hot labels, as plain JSON values.
+
+    A label is given where its probability is `>= threshold`. All follow scikit-learn, with 0 where
+    it would divide by 0 and warn. `macro_f1` is the mean over the labels that occur in the rows or
+    in the answers; `auroc` and `auprc` (average precision) are means over the labels that some rows
+    have and some have not, and are left out where there is none.
+
+    Args:
+        labels: 0 or 1, shape `(num_rows, num_labels)`; rows with a negative (not known) one are
+            left out.
+        probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
+        classes: Label names in the order of the columns.
+        threshold: As `resolve_threshold` takes it.
+
+    Returns:
+        `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
+        samples_f1 lrap log_loss`, where they are defined `auroc auprc`, and `per_label` (name to
+        `precision recall f1 support threshold tp fp fn tn` and `auroc auprc`). `subset_accuracy` is
+        the share of rows of which all labels are right, its interval Wilson's at 95%; `lrap` the
+        label ranking average precision; `log_loss` the mean over all labels, in nats.
+
+    Raises:
+        ValueError: if shapes or ranges do not fit, or no row has labels.
+
+    Example:
+        >>> labels, found = [[1, 0, 0], [0, 0, 1]], [[0.75, 0.5, 1], [1, 0.2, 0.1]]
+        >>> round(multilabel_metrics(labels, found, ["a", "b", "c"])["lrap"], 6)
+        0.416667
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
+    _check(labels, probabilities, len(classes))
+    known = (labels >= 0).all(axis=1)
+    if not known.any():
+        raise ValueError("`labels` holds no row whose labels are all known.")
+    labels, probabilities = labels[known].astype(int), probabilities[known]
+    thresholds = resolve_threshold(threshold, classes)
+    answers = probabilities >= thresholds
+    counts = _Counts(labels == 1, answers)
+    right = int((answers == labels).all(axis=1).sum())
+    per_label = {
+        str(name): {
+            **{key: value.item() for key, value in values.items()},
+            **_ranking(labels[:, i], probabilities[:, i]),
+        }
+        for i, name in enumerate(classes)
+        for values in [counts.of_label(i, thresholds)]
+    }
+    ranked = [found for found in per_label.values() if "auroc" in found]
+    return {
+        "num_rows": len(labels),
+        "subset_accuracy": right / len(labels),
+        "subset_accuracy_interval": list(wilson_interval(right, len(labels))),
+        "hamming_loss": float((answers != labels).mean()),
+        **counts.averages(),
+        "lrap": float(label_ranking_average_precision_score(labels, probabilities)),
+        "log_loss": _log_loss(labels, probabilities),
+        **{
+            name: float(np.mean([found[name] for found in ranked]))
+            for name in ("auroc", "auprc")
+            if ranked
+        },
+        "per_label": per_label,
+    }
+
+
+def frequency_baseline(
+    train_labels: Any, labels: Any, classes: Sequence[Any], *, threshold: Any = 0.5
+) -> dict[str, Any]:
+    """Metrics of the answer that sees neither image nor text: each label's share as probability.
+
+    Args:
+        train_labels: Multi-hot labels of the training rows; negative (not known) ones are left
+            out.
+        labels: Labels to score, shape `(num_rows, num_labels)`.
+        classes: Label names.
+        threshold: As `resolve_threshold` takes it.
+
+    Returns:
+        As `multilabel_metrics`.
+
+    Example:
+        >>> frequency_baseline([[1, 0], [1, 1]], [[1, 0]], ["a", "b"])["subset_accuracy"]
+        0.0
+    """
+    train_labels, labels = np.asarray(train_labels), np.asarray(labels)
+    known = np.maximum((train_labels >= 0).sum(axis=0), 1)
+    shares = (train_labels == 1).sum(axis=0) / known
+    found = np.tile(shares, (len(labels), 1))
+    return multilabel_metrics(labels, found, classes, threshold=threshold)
+
+
+def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
+    """One threshold per label.
+
+    Args:
+        threshold: A number for all labels; one per label in the order of `classes`; or a dict by
+            label name, where a label left out has 0.5.
+        classes: Label names.
+
+    Returns:
+        Floats in [0, 1], shape `(num_labels,)`.
+
+    Raises:
+        ValueError: if there are not as many as labels, a name is unknown, or one is not in [0, 1].
+
+    Example:
+        >>> (np.array([0.3, 0.8, 0.6]) >= resolve_threshold([0.25, 0.9, 0.6], "abc")).tolist()
+        [True, False, True]
+    """
+    received = f"Received: threshold={threshold!r}"
+    if isinstance(threshold, Mapping):
+        by_text = {str(name): i for i, name in enumerate(classes)}
+        unknown = [name for name in threshold if str(name) not in by_text]
+        if unknown:
+            raise ValueError(
+                f"`threshold` names {unknown[0]!r}, which is not one of {list(by_text)}."
+            )
+        found = np.full(len(classes), 0.5)
+        for name, value in threshold.items():
+            found[by_text[str(name)]] = value
+    else:
+        try:
+            found = np.asarray(threshold, "float64")
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"`threshold` must be a number, one per label, or a dict. {received}"
+            ) from None
+        found = np.full(len(classes), float(found)) if found.ndim == 0 else found
+    if found.shape != (len(classes),):
+        raise ValueError(
+            f"`threshold` must be a number or one per label, {len(classes)} in all. {received}"
+        )
+    if not ((found >= 0) & (found <= 1)).all():
+        raise ValueError(f"`threshold` must be in [0, 1]. {received}")
+    return found
+
+
+def tune_thresholds(
+    labels: Any,
+    probabilities: Any,
+    *,
+    metric: str | Callable[[np.ndarray, np.ndarray], float] = "f1",
+) -> np.ndarray:
+    """For each label the threshold that serves it best on these rows.
+
+    Choose them on validation rows: on the rows that are scored afterwards they would flatter.
+
+    Args:
+        labels: 0 or 1, shape `(num_rows, num_labels)`; negative (not known) ones are left out.
+        probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
+        metric: `"f1"`, or a function from a label's 0 or 1, shape `(num_rows,)`, and such answers
+            to a number that is better when higher.
+
+    Returns:
+        Floats in [0, 1], shape `(num_labels,)`, halfway between two probabilities that occur. Of
+        equally good ones the nearest to 0.5; 0.5 for a label that no row has, or none lacks.
+
+    Raises:
+        ValueError: if shapes or ranges do not fit.
+
+    Example:
+        >>> tune_thresholds([[1], [1], [0]], [[0.4], [0.3], [0.1]]).tolist()
+        [0.2]
+    """
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
+    _check(labels, probabilities, labels.shape[-1] if labels.ndim == 2 else 0)
+    if not (metric == "f1" or callable(metric)):
+        raise ValueError(f"`metric` must be 'f1' or a function. Received: metric={metric!r}")
+    found = [
+        _best_threshold(column[column >= 0] == 1, scores[column >= 0], metric)
+        for column, scores in zip(labels.T, probabilities.T, strict=True)
+    ]
+    return np.asarray(found)
+
+
+def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric) -> float:
+    if not labels.any() or labels.all():
+        return 0.5
+    values = np.unique(scores)
+    candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [(values[-1] + 1) / 2]])
+    if callable(metric):
+        if len(candidates) > _CANDIDATES:
+            candidates = np.quantile(candidates, np.linspace(0, 1, _CANDIDATES))
+        results = np.asarray(
+            [float(metric(labels.astype(int), (scores >= t).astype(int))) for t in candidates]
+        )
+    else:
+        order = np.sort(scores)
+        answered = len(scores) - np.searchsorted(order, candidates)
+        found = np.sort(scores[labels])
+        right = len(found) - np.searchsorted(found, candidates)
+        results = 2 * right / np.maximum(answered + len(found), 1)
+    best = candidates[results >= results.max() - 1e-12]
+    return float(best[np.abs(best - 0.5).argmin()])
+
+
+class _Counts:
+    """What was right and wrong, by label and by row."""
+
+    def __init__(self, labels: np.ndarray, answers: np.ndarray):
+        self.tp, self.fp = labels & answers, ~labels & answers
+        self.fn, self.tn = labels & ~answers, ~labels & ~answers
+
+    def of_label(self, i: int, thresholds: np.ndarray) -> dict[str, Any]:
+        tp, fp, fn, tn = (part[:, i].sum() for part in (self.tp, self.fp, self.fn, self.tn))
+        return {
+            "precision": tp / max(tp + fp, 1),
+            "recall": tp / max(tp + fn, 1),
+            "f1": _f1(tp, fp, fn),
+            "support": tp + fn,
+            "threshold": thresholds[i],
+            "tp": tp,
+            "fp": fp,
+            "fn": fn,
+            "tn": tn,
+        }
+
+    def averages(self) -> dict[str, float]:
+        parts = self.tp, self.fp, self.fn
+        by_label, by_row = (tuple(part.sum(axis=axis) for part in parts) for axis in (0, 1))
+        occurring = sum(by_label) > 0
+        return {
+            "micro_f1": float(_f1(*(part.sum() for part in parts))),
+            "macro_f1": float(_f1(*by_label)[occurring].mean()) if occurring.any() else 0.0,
+            "samples_f1": float(_f1(*by_row).mean()),
+        }
+
+
+def _f1(tp, fp, fn):
+    return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
+
+
+def _ranking(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Areas under the curves, where both a yes and a no occur."""
+    if not 0 < labels.sum() < len(labels):
+        return {}
+    return {
+        "auroc": float(roc_auc_score(labels, scores)),
+        "auprc": float(average_precision_score(labels, scores)),
+    }
+
+
+def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    eps = np.finfo("float64").eps
+    own = np.where(labels == 1, probabilities, 1 - probabilities)
+    return float(-np.log(np.clip(own, eps, 1 - eps)).mean())
+
+
+def _check(labels: np.ndarray, probabilities: np.ndarray, num_labels: int) -> None:
+    if labels.ndim != 2 or labels.shape != probabilities.shape or labels.shape[1] != num_labels:
+        raise ValueError(
+            "`labels` and `probabilities` must have one row per row and one column per label, "
+            f"{num_labels} in all. Received: shapes {labels.shape} and {probabilities.shape}"
+        )
+    if not len(labels):
+        raise ValueError("`labels` holds no row.")
+    if not (np.isin(labels, (0, 1)) | (labels < 0)).all():
+        raise ValueError("`labels` must be multi-hot: 0 or 1, or negative where not known.")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError(
+            "`probabilities` must be in [0, 1]; pass logits through a sigmoid first. Received: "
+            f"values from {probabilities.min()} to {probabilities.max()}"
+        )
