@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+from numbers import Real
+from typing import Any
 
-HEAD_KINDS = ("multiclass", "binary")
+import numpy as np
+
+# The losses of each kind of head, its default first.
+HEAD_LOSSES = {
+    "multiclass": ("cross_entropy", "focal", "logit_adjusted"),
+    "binary": ("cross_entropy", "focal", "logit_adjusted"),
+    "multilabel": ("cross_entropy", "focal"),
+    "regression": ("mean_squared_error", "mean_absolute_error", "huber"),
+}
+HEAD_KINDS = tuple(HEAD_LOSSES)
+# Heads name layers, outputs and files.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -16,16 +32,25 @@ class Head:
     unless `binary` (one logit, a sigmoid) is asked for.
 
     Args:
-        kind: `"multiclass"` (softmax over the classes) or `"binary"` (one logit).
-        classes: Label names in the order of the logits, or their number.
-        column: The table's label column; `None` means the head's own name.
-        loss: Name of a loss of `keras_mm.create_loss`.
+        kind: `"multiclass"` (softmax over the classes), `"binary"` (one logit), `"multilabel"` (a
+            sigmoid for each label, any number of them at once) or `"regression"` (numbers).
+        classes: Label names in the order of the logits, or their number; for `"regression"` the
+            names of the targets. `None` is two classes, or one target.
+        column: The table's label column; `None` means the head's own name. Several columns are one
+            target, or one label of 0 or 1, each.
+        loss: Name of a loss of `keras_mm.create_loss` for this kind; `None` is the trainer's, and
+            mean squared error for `"regression"`.
         class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label name, or a
-            sequence in class order.
+            sequence in class order. For `"multilabel"` what the yes of each label counts.
+        loss_weight: What the head's loss counts beside those of other heads, >= 0.
+        threshold: For `"multilabel"`: labels are answered whose probability is no less; a number in
+            [0, 1], one per label, or a dict by label name.
+        dropout_rate: Dropout of the fused features before this head, in [0, 1).
+        l2: Weight, >= 0, of the squared weights of this head in the loss.
 
     Raises:
-        ValueError: for an unknown kind, fewer than two classes, a bare string, repeated
-            label names, or a binary head with other than two classes.
+        ValueError: listing what does not fit: an unknown kind or loss, too few classes, repeated
+            names, numbers out of range.
 
     Example:
         >>> Head("binary", classes=("no", "yes")).num_logits
@@ -33,48 +58,112 @@ class Head:
     """
 
     kind: str = "multiclass"
-    classes: int | tuple = 2
-    column: str | None = None
-    loss: str = "cross_entropy"
+    classes: int | tuple | None = None
+    column: str | tuple[str, ...] | None = None
+    loss: str | None = None
     class_weight: str | Mapping | Sequence[float] | None = None
+    loss_weight: float = 1.0
+    threshold: float | Sequence[float] | Mapping = 0.5
+    dropout_rate: float = 0.0
+    l2: float = 0.0
 
     def __post_init__(self):
         if self.kind not in HEAD_KINDS:
             raise ValueError(f"`kind` must be one of {HEAD_KINDS}. Received: kind={self.kind!r}")
-        if isinstance(self.classes, str):
-            raise ValueError(
-                f"`classes` must be label names or their number. Received: classes={self.classes!r}"
-            )
-        if not isinstance(self.classes, int):
+        if not (self.classes is None or isinstance(self.classes, int | str)):
             object.__setattr__(self, "classes", tuple(self.classes))
-            if len(set(self.classes)) != len(self.classes):
-                raise ValueError(f"`classes` repeats a name. Received: classes={self.classes}")
-        if self.num_classes < 2:
-            raise ValueError(
-                f"A head needs at least two classes. Received: classes={self.classes!r}"
+        if not (self.column is None or isinstance(self.column, str)):
+            object.__setattr__(self, "column", tuple(self.column))
+        mistakes = [*self._class_mistakes(), *self._setting_mistakes()]
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+
+    def _class_mistakes(self) -> list[str]:
+        received = f"Received: classes={self.classes!r}"
+        if isinstance(self.classes, str):
+            return [f"`classes` must be label names or their number. {received}"]
+        if self.classes is None:
+            return []
+        mistakes = []
+        if isinstance(self.classes, tuple) and len(set(self.classes)) != len(self.classes):
+            mistakes.append(f"`classes` repeats a name. {received}")
+        if isinstance(self.classes, bool) or self.num_classes < self._least:
+            what = {1: "one label", 2: "two classes"}[self._least]
+            what = "one target" if self.kind == "regression" else what
+            mistakes.append(f"A {self.kind} head needs at least {what}. {received}")
+        if self.kind == "binary" and self.num_classes > 2:
+            mistakes.append(
+                f"A binary head has exactly two classes; use kind='multiclass' for more. {received}"
             )
-        if self.kind == "binary" and self.num_classes != 2:
-            raise ValueError(
-                "A binary head has exactly two classes; use kind='multiclass' for more. "
-                f"Received: classes={self.classes!r}"
+        return mistakes
+
+    def _setting_mistakes(self) -> list[str]:
+        mistakes = []
+        losses = HEAD_LOSSES[self.kind]
+        if self.loss is not None and self.loss not in losses:
+            nearest = get_close_matches(str(self.loss), losses, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            mistakes.append(
+                f"`loss` of a {self.kind} head must be one of {losses}. "
+                f"Received: loss={self.loss!r}.{hint}"
             )
+        if self.kind == "regression" and self.class_weight is not None:
+            mistakes.append(
+                "A regression head has no classes to weigh. "
+                f"Received: class_weight={self.class_weight!r}"
+            )
+        for name, limit in (("loss_weight", None), ("l2", None), ("dropout_rate", 1)):
+            value = getattr(self, name)
+            number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+            if not (number and value >= 0 and (limit is None or value < limit)):
+                allowed = ">= 0" if limit is None else f"in [0, {limit})"
+                mistakes.append(f"`{name}` must be {allowed}. Received: {name}={value!r}")
+        if self.kind == "multilabel" and self.classes is not None and not self._class_mistakes():
+            try:
+                resolve_threshold(self.threshold, self.names)
+            except ValueError as error:
+                mistakes.append(str(error))
+        if self.kind != "multilabel" and self.threshold != 0.5:
+            mistakes.append(
+                "`threshold` is for multilabel heads. "
+                f"Received: kind={self.kind!r}, threshold={self.threshold!r}"
+            )
+        return mistakes
+
+    @property
+    def _least(self) -> int:
+        return 2 if self.kind in ("multiclass", "binary") else 1
 
     @property
     def num_classes(self) -> int:
-        """How many classes the head tells apart."""
+        """How many classes or labels the head tells apart; for `"regression"` its targets.
+
+        Raises:
+            ValueError: for a multilabel head of which no labels were told.
+        """
+        if self.classes is None:
+            if self.kind == "multilabel":
+                raise ValueError("A multilabel head needs `classes`: label names or their number.")
+            return self._least
         return self.classes if isinstance(self.classes, int) else len(self.classes)
 
     @property
     def num_logits(self) -> int:
-        """Width of the logits: 1 for a binary head, else the number of classes."""
+        """Width of the logits: 1 for a binary head, else the number of classes or targets."""
         return 1 if self.kind == "binary" else self.num_classes
+
+    @property
+    def names(self) -> tuple:
+        """Label names, or the names of targets, in the order of the logits; numbers by default."""
+        return self.classes if isinstance(self.classes, tuple) else tuple(range(self.num_classes))
 
 
 def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
     """Heads by name from an int (classes of one multiclass head), a `Head` or a dict.
 
     Raises:
-        ValueError: if it is none of these, or the dict is empty.
+        ValueError: if it is none of these, the dict is empty, or a name cannot be one: it is not
+            made of letters, digits, `_`, `.` and `-`, or is another's but for upper and lower case.
     """
     if isinstance(heads, bool):
         raise ValueError(f"`heads` must be an int, a Head or a dict. Received: heads={heads}")
@@ -83,8 +172,70 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
     if isinstance(heads, Head):
         return {"label": heads}
     if isinstance(heads, Mapping) and heads and all(isinstance(h, Head) for h in heads.values()):
+        mistakes = _name_mistakes(list(heads))
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         return dict(heads)
     raise ValueError(
         "`heads` must be a number of classes, a keras_mm.Head, or a dict of name to Head. "
         f"Received: heads={heads!r}"
     )
+
+
+def _name_mistakes(names: list) -> list[str]:
+    mistakes = [
+        f"{name!r} cannot be the name of a head: begin with a letter, and use letters, digits, "
+        "'_', '.' and '-'. The column may have any name: Head(column=...)."
+        for name in names
+        if not (isinstance(name, str) and _NAME.fullmatch(name))
+    ]
+    seen: dict[str, Any] = {}
+    for name in names:
+        other = seen.setdefault(str(name).casefold(), name)
+        if other is not name:
+            mistakes.append(
+                f"The heads {other!r} and {name!r} collide: outputs and files are named after them."
+            )
+    return mistakes
+
+
+def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
+    """One threshold per label.
+
+    Args:
+        threshold: A number for all labels; one per label in the order of `classes`; or a dict by
+            label name, where a label left out has 0.5.
+        classes: Label names.
+
+    Returns:
+        Floats in [0, 1], shape `(num_labels,)`.
+
+    Raises:
+        ValueError: if there are not as many as labels, a name is unknown, or one is not in [0, 1].
+
+    Example:
+        >>> (np.array([0.3, 0.8, 0.6]) >= resolve_threshold([0.25, 0.9, 0.6], "abc")).tolist()
+        [True, False, True]
+    """
+    received = f"Received: threshold={threshold!r}"
+    if isinstance(threshold, Mapping):
+        names = [str(name) for name in classes]
+        given = {str(name): value for name, value in threshold.items()}
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise ValueError(f"`threshold` names {unknown[0]!r}, which is not one of {names}.")
+        threshold = [given.get(name, 0.5) for name in names]
+    try:
+        found = np.asarray(threshold, "float64")
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"`threshold` must be a number, one per label, or a dict of them. {received}"
+        ) from None
+    found = np.full(len(classes), float(found)) if found.ndim == 0 else found
+    if found.shape != (len(classes),):
+        raise ValueError(
+            f"`threshold` must be a number or one per label, {len(classes)} in all. {received}"
+        )
+    if not ((found >= 0) & (found <= 1)).all():
+        raise ValueError(f"`threshold` must be in [0, 1]. {received}")
+    return found

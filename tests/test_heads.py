@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_mm.heads import Head, as_heads
+from keras_mm.heads import HEAD_LOSSES, Head, as_heads
 
 
 def test_logits():
@@ -18,7 +18,21 @@ def test_logits():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"kind": "multilabel"}, "kind='multilabel'"),
+        ({"kind": "many"}, "kind='many'"),
+        ({"kind": "multilabel", "classes": 0}, "at least one label"),
+        ({"kind": "multilabel", "classes": ()}, "at least one label"),
+        ({"kind": "regression", "classes": 0}, "at least one target"),
+        ({"kind": "regression", "class_weight": "balanced"}, "no classes to weigh"),
+        ({"kind": "regression", "loss": "cross_entropy"}, "regression head must be one of"),
+        ({"kind": "multilabel", "classes": 3, "loss": "logit_adjusted"}, "multilabel head must"),
+        ({"loss": "focla"}, "Did you mean 'focal'"),
+        ({"kind": "multilabel", "classes": 3, "threshold": [0.5]}, "3 in all"),
+        ({"kind": "multilabel", "classes": ("a", "b"), "threshold": {"c": 0.5}}, "'c'"),
+        ({"kind": "multilabel", "classes": 3, "threshold": 2}, r"in \[0, 1\]"),
+        ({"threshold": 0.3}, "for multilabel heads"),
+        ({"loss_weight": -1}, "`loss_weight` must be >= 0"),
+        ({"l2": float("nan")}, "`l2` must be >= 0"),
+        ({"dropout_rate": 1.0}, r"`dropout_rate` must be in \[0, 1\)"),
         ({"classes": 1}, "at least two classes. Received: classes=1"),
         ({"classes": 0}, "at least two"),
         ({"classes": -3}, "at least two"),
@@ -34,6 +48,48 @@ def test_logits():
 def test_bad_heads(options, words):
     with pytest.raises(ValueError, match=words):
         Head(**options)
+
+
+def test_kinds():
+    labels = Head("multilabel", classes=("red", "round", "old"), threshold=(0.5, 0.2, 0.9))
+    assert (labels.num_logits, labels.names) == (3, ("red", "round", "old"))
+    assert Head("multilabel", classes=1).num_logits == 1
+    assert (Head("regression").num_logits, Head("regression", classes=("x", "y")).num_logits) == (
+        1,
+        2,
+    )
+    assert Head(classes=3).names == (0, 1, 2)
+    with pytest.raises(ValueError, match="needs `classes`"):
+        _ = Head("multilabel").num_logits
+    assert Head(column=["a", "b"]).column == ("a", "b")
+
+
+def test_all_mistakes_are_told_together():
+    with pytest.raises(ValueError) as error:
+        Head(classes=("a", "a"), loss="huber", l2=-1)
+    for words in ("repeats a name", "loss='huber'", "l2=-1"):
+        assert words in str(error.value)
+
+
+def test_the_losses_are_those_that_can_be_created():
+    from keras_mm.losses import _LOSSES
+
+    assert {kind: tuple(losses) for kind, losses in _LOSSES.items()} == HEAD_LOSSES
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["Mood", "mood"], "'Mood' and 'mood' collide"),
+        (["a b"], "'a b' cannot be the name"),
+        ([""], "cannot be the name"),
+        (["1st"], "cannot be the name"),
+        ([3], "3 cannot be"),
+    ],
+)
+def test_names(names, words):
+    with pytest.raises(ValueError, match=words):
+        as_heads(dict.fromkeys(names, Head()))
 
 
 def test_heads_do_not_change():

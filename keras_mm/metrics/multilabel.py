@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
+from keras_mm.heads import resolve_threshold
 from keras_mm.metrics.intervals import wilson_interval
 
 _CANDIDATES = 200  # thresholds that are tried for a metric of the user's own
@@ -32,7 +33,7 @@ def multilabel_metrics(
             left out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
         classes: Label names in the order of the columns.
-        threshold: As `resolve_threshold` takes it.
+        threshold: As `keras_mm.heads.resolve_threshold` takes it.
 
     Returns:
         `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
@@ -95,7 +96,7 @@ def frequency_baseline(
             out.
         labels: Labels to score, shape `(num_rows, num_labels)`.
         classes: Label names.
-        threshold: As `resolve_threshold` takes it.
+        threshold: As `keras_mm.heads.resolve_threshold` takes it.
 
     Returns:
         As `multilabel_metrics`.
@@ -109,52 +110,6 @@ def frequency_baseline(
     shares = (train_labels == 1).sum(axis=0) / known
     found = np.tile(shares, (len(labels), 1))
     return multilabel_metrics(labels, found, classes, threshold=threshold)
-
-
-def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
-    """One threshold per label.
-
-    Args:
-        threshold: A number for all labels; one per label in the order of `classes`; or a dict by
-            label name, where a label left out has 0.5.
-        classes: Label names.
-
-    Returns:
-        Floats in [0, 1], shape `(num_labels,)`.
-
-    Raises:
-        ValueError: if there are not as many as labels, a name is unknown, or one is not in [0, 1].
-
-    Example:
-        >>> (np.array([0.3, 0.8, 0.6]) >= resolve_threshold([0.25, 0.9, 0.6], "abc")).tolist()
-        [True, False, True]
-    """
-    received = f"Received: threshold={threshold!r}"
-    if isinstance(threshold, Mapping):
-        by_text = {str(name): i for i, name in enumerate(classes)}
-        unknown = [name for name in threshold if str(name) not in by_text]
-        if unknown:
-            raise ValueError(
-                f"`threshold` names {unknown[0]!r}, which is not one of {list(by_text)}."
-            )
-        found = np.full(len(classes), 0.5)
-        for name, value in threshold.items():
-            found[by_text[str(name)]] = value
-    else:
-        try:
-            found = np.asarray(threshold, "float64")
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"`threshold` must be a number, one per label, or a dict. {received}"
-            ) from None
-        found = np.full(len(classes), float(found)) if found.ndim == 0 else found
-    if found.shape != (len(classes),):
-        raise ValueError(
-            f"`threshold` must be a number or one per label, {len(classes)} in all. {received}"
-        )
-    if not ((found >= 0) & (found <= 1)).all():
-        raise ValueError(f"`threshold` must be in [0, 1]. {received}")
-    return found
 
 
 def tune_thresholds(

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from keras_mm.heads import resolve_threshold
 from keras_mm.metrics.multilabel import (
     frequency_baseline,
     multilabel_metrics,
-    resolve_threshold,
     tune_thresholds,
 )
 
