@@ -33,7 +33,7 @@ class RowBatches(keras.utils.PyDataset):
     Args:
         arrays: Model inputs by name, first axis the rows: arrays, or what is read like them.
         images: Image cells by input name, decoded to `image_size` when a batch is made.
-        labels: Encoded labels, int32 `(num_rows,)`, or `None`.
+        labels: Encoded labels, first axis the rows; a dict of them by head; or `None`.
         image_size: `(height, width)` of the decoded images.
         batch_size: Rows of a batch; the last one may be smaller.
         shuffle: Whether to permute the rows in each epoch.
@@ -47,7 +47,7 @@ class RowBatches(keras.utils.PyDataset):
         arrays: dict[str, np.ndarray],
         *,
         images: dict[str, Sequence] | None = None,
-        labels: np.ndarray | None = None,
+        labels: np.ndarray | dict[str, np.ndarray] | None = None,
         image_size: tuple[int, int] | None = None,
         batch_size: int = 32,
         shuffle: bool = False,
@@ -118,6 +118,8 @@ class RowBatches(keras.utils.PyDataset):
         inputs = {name: array[rows] for name, array in self.arrays.items()}
         for name, cells in self.images.items():
             inputs[name] = np.stack([self._image(cells[row]) for row in rows]).astype("float32")
+        if isinstance(self.labels, dict):
+            return inputs, {name: labels[rows] for name, labels in self.labels.items()}
         return inputs if self.labels is None else (inputs, self.labels[rows])
 
     def on_epoch_end(self) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from tqdm import tqdm
 
-from keras_mm.metrics.classification import classification_metrics
-from keras_mm.metrics.probabilities import probabilities
 from keras_mm.presets import unknown_name
+from keras_mm.training.objectives import Objective
 
 
 class DivergenceCheck(keras.callbacks.Callback):
@@ -37,33 +37,40 @@ def check_finite(values, epoch: int) -> None:
 
 
 class EpochEvaluation(keras.callbacks.Callback):
-    """Adds `val_loss`, `val_accuracy` and `val_macro_f1` to each epoch's logs.
+    """Adds `val_loss` and the validation metrics of each head to each epoch's logs.
 
     The weighted loss is a mean by the weights' sum, which depends on batching; so it is computed
     once over the logits of all rows, as the metrics are, by the functions that evaluation uses.
+    With several heads the names are `val_<head>_loss`, `val_<head>_accuracy`, ..., and `val_loss`
+    is the sum of the heads' losses by their weights.
 
     Args:
-        dataset: A dataset of `(inputs, labels)` batches.
-        loss: From labels and logits to a scalar.
-        classes: Label names; `None` gives the loss only.
+        dataset: A dataset of `(inputs, labels)` batches; of several heads, labels by head.
+        objectives: What measures each head, by name.
+        monitor: A metric that is wanted besides those that are always told.
 
     Raises:
         FloatingPointError: at an epoch's end, if logits are not finite.
     """
 
-    def __init__(self, dataset, loss: Callable, classes: Sequence | None = None):
+    def __init__(self, dataset, objectives: Mapping[str, Objective], monitor: str = ""):
         super().__init__()
-        self.dataset, self.loss, self.classes = dataset, loss, classes
+        self.dataset, self.objectives, self.monitor = dataset, objectives, monitor
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluates, before any callback that comes after."""
         labels, logits = collect(self.model, self.dataset)
-        check_finite(logits, epoch)
-        value = self.loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(logits))
-        logs["val_loss"] = float(keras.ops.convert_to_numpy(value))
-        if self.classes is not None:
-            found = classification_metrics(labels, probabilities(logits), self.classes)
-            logs["val_accuracy"], logs["val_macro_f1"] = found["accuracy"], found["macro_f1"]
+        logs["val_loss"] = 0.0
+        several = len(self.objectives) > 1
+        for name, objective in self.objectives.items():
+            y, z = (x[name] if isinstance(x, dict) else x for x in (labels, logits))
+            check_finite(z, epoch)
+            found = objective.measure(y, z)
+            logs["val_loss"] += found["loss"] * (objective.weight if several else 1)
+            prefix = f"val_{name}_" if several else "val_"
+            for metric, value in found.items():
+                if metric in objective.told or prefix + metric == self.monitor:
+                    logs[prefix + metric] = value
 
 
 class AveragedWeights(keras.callbacks.Callback):
@@ -106,14 +113,18 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
         super().on_epoch_end(epoch, logs)
 
 
-def collect(model: keras.Model, dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Labels and logits of all rows of a dataset."""
+def collect(model: keras.Model, dataset) -> tuple[Any, Any]:
+    """Labels and logits of all rows of a dataset; of several heads, each by head."""
     labels, logits = [], []
     for index in range(len(dataset)):
         inputs, batch_labels = dataset[index][:2]
-        logits.append(np.asarray(model.predict_on_batch(inputs)))
-        labels.append(np.asarray(batch_labels))
-    return np.concatenate(labels), np.concatenate(logits)
+        logits.append(keras.tree.map_structure(np.asarray, model.predict_on_batch(inputs)))
+        labels.append(keras.tree.map_structure(np.asarray, batch_labels))
+
+    def join(*parts: np.ndarray) -> np.ndarray:
+        return np.concatenate(parts)
+
+    return keras.tree.map_structure(join, *labels), keras.tree.map_structure(join, *logits)
 
 
 class ProgressBar(keras.callbacks.Callback):

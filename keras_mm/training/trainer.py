@@ -11,8 +11,7 @@ import keras
 import numpy as np
 
 from keras_mm.data.dataset import RowBatches
-from keras_mm.losses import create_loss
-from keras_mm.losses.class_weights import count_labels, resolve_class_weight
+from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import backbone_blocks
 from keras_mm.models.multimodal import backbones
@@ -23,6 +22,7 @@ from keras_mm.training.callbacks import (
     MonitoredStopping,
     ProgressBar,
 )
+from keras_mm.training.objectives import Objective, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
 # What the kept steps of models were compiled for.
@@ -36,13 +36,19 @@ class Trainer:
     mixed precision, build the encoders under `keras.config.set_dtype_policy("mixed_bfloat16")`.
 
     Args:
-        model: The model; its outputs are logits `(batch, num_logits)`.
+        model: The model; its outputs are logits `(batch, num_logits)`, or a dict of them by head.
+        heads: What the outputs answer, as `create_multimodal_model` takes it: a number of classes,
+            a `keras_mm.Head`, or a dict of them by name. `None` takes every output for the logits
+            of classes. With several heads labels are dicts by head, and the loss is the sum of the
+            heads' losses by their `loss_weight`; a row without a head's label (-1, for numbers NaN)
+            counts nothing there.
         loss: `"cross_entropy"`, `"focal"`, `"logit_adjusted"` (by the classes' shares of the
-            training labels), or a Keras loss of your own. `val_loss` is the same loss over the
+            training labels), or a Keras loss of your own; see `keras_mm.create_loss` for the other
+            kinds of heads. A head may name its own. `val_loss` is the same loss over the
             validation rows, with the training rows' shares.
         class_weight: `None`, `"balanced"` or `"effective_number"` (from the training labels), a
             dict by label, or a sequence in class order. Goes into the loss, so that it also counts
-            in `val_loss`.
+            in `val_loss`. A head may have its own.
         label_smoothing: Part of the target spread over all classes, in [0, 1).
         gamma: Focusing exponent of the focal loss, >= 0.
         tau: Strength of the logit adjustment, >= 0.
@@ -66,8 +72,9 @@ class Trainer:
         epochs: Most epochs, >= 1.
         early_stopping: Whether to stop when `monitor` no longer improves, and put the best weights
             back; needs validation data.
-        monitor: A metric in the epoch's logs: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`, or
-            what a callback of your own adds to them.
+        monitor: A metric in the epoch's logs: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`,
+            another number that `keras_mm.metrics.heads.head_metrics` gives, with several heads as
+            `"val_<head>_accuracy"`, or what a callback of your own adds.
         patience: Epochs without improvement, >= 1.
         callbacks: Keras callbacks of your own; they see the `val_` metrics, and come before early
             stopping.
@@ -92,6 +99,7 @@ class Trainer:
         self,
         model: keras.Model,
         *,
+        heads: int | Head | Mapping[str, Head] | None = None,
         loss: str | keras.losses.Loss = "cross_entropy",
         class_weight: str | Mapping | Sequence[float] | None = None,
         label_smoothing: float = 0.0,
@@ -121,6 +129,7 @@ class Trainer:
             if value < 1:
                 raise ValueError(f"`{name}` must be >= 1. Received: {name}={value}")
         self.model, self.loss, self.class_weight = model, loss, class_weight
+        self.heads = None if heads is None else as_heads(heads)
         self.label_smoothing, self.gamma = label_smoothing, gamma
         self.tau, self.beta = tau, beta
         self.optimizer, self.learning_rate = optimizer, learning_rate
@@ -137,7 +146,7 @@ class Trainer:
 
         Args:
             dataset: A `MultimodalDataset`, another `PyDataset` of `(inputs, labels)`, or a tuple
-                `(inputs, labels)` of arrays.
+                `(inputs, labels)` of arrays; the labels of several heads as a dict by head.
             validation_data: The same, for validation.
             batch_size: Rows of a batch, for arrays.
 
@@ -151,75 +160,76 @@ class Trainer:
         """
         keras.utils.set_random_seed(self.seed)
         dataset = _as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
-        classes = self._classes(dataset)
-        loss = self._loss(dataset, classes)
+        objectives = self._objectives(dataset)
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
             validation = _as_dataset(validation_data, batch_size)
-            known = classes if isinstance(self.loss, str) else None
-            callbacks.append(EpochEvaluation(validation, loss, known))
+            callbacks.append(EpochEvaluation(validation, objectives, self.monitor))
         callbacks += [*self.callbacks, *self._early_stopping(validation_data is not None)]
         callbacks += [ProgressBar()] if self.verbose else []
-        self._compile(self._optimizer(len(dataset)), loss)
+        self._compile(self._optimizer(len(dataset)), objectives)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
         found = self.model.fit(
             dataset, epochs=self.epochs, callbacks=callbacks, shuffle=False, verbose=0
         )
         if self.keep_step:  # and nothing of a failure: JAX could not go on with it
-            _steps[self.model] = self._step(self.model.optimizer, loss)
+            _steps[self.model] = self._step(self.model.optimizer, objectives)
         return found.history
 
-    def _compile(self, optimizer, loss) -> None:
+    def _compile(self, optimizer, objectives: Mapping[str, Objective]) -> None:
         """Compiles the model, or sets back the optimizer of a step that was kept."""
         # Built before the first step: TensorFlow would trace a step that makes variables twice.
         optimizer.build(self.model.trainable_variables)
         kept = _steps.pop(self.model, None)
-        if not self.keep_step or kept is None or kept != self._step(optimizer, loss):
-            self.model.compile(optimizer=optimizer, loss=loss)
+        if not self.keep_step or kept is None or kept != self._step(optimizer, objectives):
+            loss: Any = {name: objective.loss for name, objective in objectives.items()}
+            weights: Any = {name: objective.weight for name, objective in objectives.items()}
+            if isinstance(_num_logits(self.model), int):
+                loss, weights = next(iter(loss.values())), None
+            self.model.compile(optimizer=optimizer, loss=loss, loss_weights=weights)
             return
         for old, new in zip(self.model.optimizer.variables, optimizer.variables, strict=True):
             old.assign(new)
 
-    def _step(self, optimizer, loss) -> str | None:
+    def _step(self, optimizer, objectives: Mapping[str, Objective]) -> str | None:
         """What decides the compiled step, as text; `None` where none is, or no text can."""
         named = isinstance(self.loss, str) and isinstance(self.optimizer, str)
         if not named or self._rates() or keras.backend.backend() == "torch":
             return None
         # Their names are counted up.
-        config = [{**part.get_config(), "name": None} for part in (optimizer, loss)]
+        parts = [optimizer, *(objective.loss for objective in objectives.values())]
+        config: list = [
+            [type(part).__name__, {**part.get_config(), "name": None}] for part in parts
+        ]
+        config += [[name, objective.weight] for name, objective in objectives.items()]
         trained = [id(variable) for variable in self.model.trainable_variables]
         try:
-            said = [self.optimizer, self.loss, config, trained]
-            return json.dumps(said, default=np.generic.item)
+            return json.dumps([config, trained], default=np.generic.item)
         except TypeError:
             return None
 
-    def _classes(self, dataset) -> list:
-        named = getattr(dataset, "classes", None)
-        shape = self.model.output_shape
-        width = 0 if isinstance(shape, dict | list) else shape[-1]
-        return list(named) if named else list(range(max(width, 2)))
-
-    def _loss(self, dataset, classes: list):
-        if not isinstance(self.loss, str):
-            return self.loss
-        labels, weight = getattr(dataset, "labels", None), self.class_weight
-        adjusted = self.loss == "logit_adjusted"
-        if labels is None and (adjusted or isinstance(weight, str)):
-            raise ValueError(
-                f"loss={self.loss!r} with class_weight={weight!r} needs the training labels: train "
-                "on a MultimodalDataset or arrays, or give the weights as a list and a loss that "
-                "keras_mm.create_loss made."
-            )
-        return create_loss(
-            self.loss,
-            class_weight=resolve_class_weight(weight, labels, classes, beta=self.beta),
+    def _objectives(self, dataset) -> dict[str, Objective]:
+        widths = _num_logits(self.model)
+        labels, names = (getattr(dataset, name, None) for name in ("labels", "classes"))
+        if isinstance(widths, int):
+            name = next(iter(self.heads)) if self.heads else "label"
+            widths, labels, names = {name: widths}, {name: labels}, {name: names}
+        elif isinstance(labels, Mapping) and widths.keys() - labels.keys():
+            absent = ", ".join(map(repr, sorted(widths.keys() - labels.keys())))
+            raise ValueError(f"There are no labels of {absent}; fill a head up with -1, or NaN.")
+        return create_objectives(
+            self.heads,
+            widths,
+            labels or {},
+            names or {},
+            loss=self.loss,
+            class_weight=self.class_weight,
             label_smoothing=self.label_smoothing,
             gamma=self.gamma,
-            class_counts=count_labels(labels, len(classes)).tolist() if adjusted else None,
             tau=self.tau,
+            beta=self.beta,
         )
 
     def _early_stopping(self, validated: bool) -> list:
@@ -272,12 +282,29 @@ class Trainer:
         return factors
 
 
+def _num_logits(model: keras.Model) -> int | dict[str, int]:
+    """Width of a model's logits; of several outputs, by name."""
+    output = getattr(model, "output", None)  # a Sequential model without an Input has none
+    if isinstance(output, list | tuple):
+        raise ValueError(
+            "A model of several outputs must give them as a dict by head. Received: "
+            f"{len(output)} outputs"
+        )
+    if isinstance(output, dict):
+        return {name: logits.shape[-1] for name, logits in output.items()}
+    return model.output_shape[-1] if output is None else output.shape[-1]
+
+
 def _as_dataset(data: Any, batch_size: int, **options: Any):
     if not isinstance(data, tuple):
         return data
     inputs, labels = data
     arrays = inputs if isinstance(inputs, dict) else {"": np.asarray(inputs)}
-    dataset = RowBatches(arrays, labels=np.asarray(labels), batch_size=batch_size, **options)
+    if isinstance(labels, Mapping):
+        labels = {name: np.asarray(values) for name, values in labels.items()}
+    else:
+        labels = np.asarray(labels)
+    dataset = RowBatches(arrays, labels=labels, batch_size=batch_size, **options)
     return dataset if isinstance(inputs, dict) else _Bare(dataset)
 
 
