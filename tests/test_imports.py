@@ -29,7 +29,7 @@ ALLOWED = {
     "engines": set(),
     "fine_tuning": {"presets"},
     "config": {"presets", "augmentation", "fine_tuning", "engines"},
-    "data": {"zoo", "presets", "pretrained"},
+    "data": {"zoo", "presets", "pretrained", "heads"},
     "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets", "heads"},

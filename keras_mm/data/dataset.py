@@ -18,6 +18,8 @@ from keras_mm.data.labels import find_classes
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows, read_rows
 from keras_mm.data.tables import load_table
+from keras_mm.data.targets import with_classes
+from keras_mm.heads import Head, as_heads
 
 _DECODED_LIMIT = 512 * 2**20
 
@@ -149,15 +151,21 @@ class MultimodalDataset(RowBatches):
         preprocessor: The `Preprocessor` that fits the model.
         images: Image columns, one per slot.
         texts: Text columns.
-        labels: Label column; `None` gives inputs only.
-        classes: Label names in the order of the logits; by default the table's own, sorted. Give
-            the training set's `classes` to a validation set.
+        labels: Column of classes; or heads by name, whose columns, and where they name none whose
+            classes, are the table's; `None` gives inputs only. With several heads the labels are
+            dicts by head. Give the training set's `heads` to a validation set.
+        classes: Label names in the order of the logits, for a column; by default the table's own,
+            sorted. Give the training set's `classes` to a validation set.
         batch_size: Rows of a batch; the last one may be smaller.
         shuffle: Whether each epoch permutes the rows (by `seed` and epoch).
         seed: Seed of the permutation.
         image_dir: Folder that image paths are relative to.
         on_error: `"raise"` or `"skip"`, for rows that cannot be used.
         workers: Threads that decode images ahead of the model.
+
+    Attributes:
+        classes: Label names in the order of the logits; of several heads, a dict by head.
+        heads: Heads by name, with their classes: what `create_multimodal_model` and `Trainer` take.
 
     Raises:
         TableError: with every problem of the table.
@@ -179,7 +187,7 @@ class MultimodalDataset(RowBatches):
         *,
         images: Sequence[str] = (),
         texts: Sequence[str] = (),
-        labels: str | None = None,
+        labels: str | Mapping[str, Head] | None = None,
         classes: Sequence | None = None,
         batch_size: int = 32,
         shuffle: bool = True,
@@ -198,14 +206,19 @@ class MultimodalDataset(RowBatches):
                     f"The preprocessor takes {wanted} {what} columns. Received: {what}s={given}"
                 )
         table = load_table(table, image_dir=image_dir)
-        if labels is not None and classes is None:
+        if isinstance(labels, str) and classes is None:
             absent = missing_columns(table, [labels])  # which `read_rows` tells with the others
             classes = [] if absent else find_classes(table[labels])
+        elif isinstance(labels, Mapping):
+            labels = with_classes(as_heads(labels), table)
         rows = read_rows(
             table, images=images, texts=texts, labels=labels, classes=classes,
             image_dir=image_dir, on_error=on_error,
         )  # fmt: skip
-        self.classes, self.rows, self.preprocessor = classes, rows, preprocessor
+        self.rows, self.preprocessor = rows, preprocessor
+        self.heads = labels if isinstance(labels, Mapping) else None
+        names = {name: list(head.names) for name, head in (self.heads or {}).items()}
+        self.classes = next(iter(names.values())) if len(names) == 1 else names or classes
         super().__init__(
             **_row_inputs(rows, preprocessor, preprocessor.input_names, {}),
             batch_size=batch_size,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -17,9 +17,11 @@ from tqdm import tqdm
 
 from keras_mm.data.columns import column_names, missing_columns
 from keras_mm.data.images import ImageError, check_image, image_key
-from keras_mm.data.labels import encode_labels, is_missing, label_value
+from keras_mm.data.labels import is_missing
 from keras_mm.data.tables import load_table, table_name, table_parts
+from keras_mm.data.targets import Target, as_targets, encode_target
 from keras_mm.data.threads import in_threads
+from keras_mm.heads import Head
 
 _SHOWN = 20
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -72,14 +74,15 @@ class Rows:
     Attributes:
         images: One list of cells per image column.
         texts: One list of strings per text column.
-        labels: Encoded labels, shape `(num_rows,)`, int32, -1 where missing; `None` without labels.
+        labels: Encoded labels, as `keras_mm.data.targets.Encoded` has them, int32 `(num_rows,)` for
+            classes, -1 where missing; of several heads a dict by head; `None` without labels.
         numbers: The rows' index in the source table.
         skipped: Problems of the rows that `on_error="skip"` left out.
     """
 
     images: tuple[list, ...]
     texts: tuple[list, ...]
-    labels: np.ndarray | None
+    labels: Any
     numbers: np.ndarray
     skipped: list[Problem] = field(default_factory=list)
 
@@ -91,9 +94,15 @@ class Rows:
         return Rows(
             tuple([cells[i] for i in positions] for cells in self.images),
             tuple([cells[i] for i in positions] for cells in self.texts),
-            None if self.labels is None else self.labels[list(positions)],
+            _labels_at(self.labels, list(positions)),
             self.numbers[list(positions)],
         )
+
+
+def _labels_at(labels: Any, positions: list[int]) -> Any:
+    if isinstance(labels, dict):
+        return {name: array[positions] for name, array in labels.items()}
+    return None if labels is None else labels[positions]
 
 
 def read_rows(
@@ -101,7 +110,7 @@ def read_rows(
     *,
     images: Sequence[str] = (),
     texts: Sequence[str] = (),
-    labels: str | None = None,
+    labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
     image_dir: str | PathLike | None = None,
     on_error: str = "raise",
@@ -112,8 +121,8 @@ def read_rows(
         table: Anything that `load_table` takes.
         images: Image columns, in the order of the model's slots.
         texts: Text columns, in order.
-        labels: Label column; `None` reads no labels.
-        classes: Label names in order; required with `labels`.
+        labels: Column of classes, or heads by name; `None` reads no labels.
+        classes: Label names in order; required with a column. Heads have their own.
         image_dir: See `load_table`; with it, nothing outside it is read.
         on_error: `"raise"` reports all problems at once; `"skip"` leaves the rows out, with a
             warning, and lists them in `skipped`.
@@ -123,9 +132,10 @@ def read_rows(
         ValueError: for another `on_error`, or labels without classes.
     """
     check_on_error(on_error)
-    if labels is not None and classes is None:
-        raise ValueError("`classes` are needed with `labels`: the label names in order.")
     found = examine(load_table(table, image_dir=image_dir), images, texts, labels, classes)
+    unknown = any(target.needs_classes for target in as_targets(labels, classes).values())
+    if unknown and found.rows is not None:
+        raise ValueError("`classes` are needed with `labels`: the label names in order.")
     if found.problems and (on_error == "raise" or found.rows is None):
         raise TableError(found.problems)
     return found.good_rows()
@@ -174,7 +184,7 @@ def check_table(
     *,
     images: Sequence[str] = (),
     texts: Sequence[str] = (),
-    labels: str | None = None,
+    labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
     image_dir: str | PathLike | None = None,
 ) -> list[Problem]:
@@ -230,19 +240,21 @@ def examine(
     table: pd.DataFrame,
     images: Sequence[str],
     texts: Sequence[str],
-    labels: str | None,
+    labels: str | Mapping[str, Head] | None,
     classes: Sequence | None,
 ) -> Examined:
     """Reads all rows of a table that `load_table` gave; every image is opened once."""
     report = _Report(table)
     images, texts = column_names(images), column_names(texts)
-    for sentence in missing_columns(table, [*images, *texts, *([labels] if labels else [])]):
+    targets = as_targets(labels, classes)
+    columns = [column for target in targets.values() for column in target.columns]
+    for sentence in missing_columns(table, [*images, *texts, *columns]):
         report.add(None, None, sentence)
     if report.problems():
         return Examined(None, [], report.problems())
     image_lists = tuple(_image_column(table, column, report) for column in images)
     text_lists = tuple(_text_column(table, column, report) for column in texts)
-    encoded = _label_column(table, labels, classes, report) if labels else None
+    encoded = _labels(table, targets, report)
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
         if all(part is None for part in parts) and not report.has(position):
             report.add(position, None, "nothing is there: give at least one image or text.")
@@ -300,24 +312,23 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _label_column(table, column, classes, report) -> np.ndarray | None:
-    cells = list(table[column])
-    encoded = encode_labels(cells, classes) if classes is not None else None
-    for position, cell in enumerate(cells):
-        if is_missing(cell):
-            report.add(position, column, "the label is missing. Fill it in or drop the row.")
-        elif encoded is not None and encoded[position] < 0:
-            report.add(
-                position,
-                column,
-                f"unknown label {cell!r}. The classes are {_shown_names(classes)}.",
-            )
-    return encoded
-
-
-def _shown_names(classes: Sequence) -> str:
-    shown = ", ".join(repr(label_value(name)) for name in classes[:_SHOWN])
-    return shown + (f", ... ({len(classes)} in all)" if len(classes) > _SHOWN else "")
+def _labels(table, targets: Mapping[str, Target], report) -> Any:
+    """Labels by head; of one head, they alone. Of several, a row may lack some, but not all."""
+    found = {name: encode_target(table, target) for name, target in targets.items()}
+    for encoded in found.values():
+        for position, column, message in encoded.problems:
+            report.add(position, column, message)
+    without = [set(encoded.missing) for encoded in found.values()]
+    columns = [column for target in targets.values() for column in target.columns]
+    for position in sorted(set.intersection(*without)) if without else ():
+        if len(targets) == 1:
+            report.add(position, columns[0], "the label is missing. Fill it in or drop the row.")
+        else:
+            names = ", ".join(map(repr, columns))
+            words = f"all labels are missing ({names}). Fill one in or drop the row."
+            report.add(position, None, words)
+    arrays = {name: encoded.labels for name, encoded in found.items()}
+    return arrays if len(arrays) > 1 else next(iter(arrays.values()), None)
 
 
 def _image_column(table, column, report) -> list:

@@ -183,6 +183,25 @@ def test_heads():
     assert create_multimodal_model(vision, None, Head("binary")).output_shape == (None, 1)
 
 
+def test_dropout_and_penalty_of_a_head_are_its_own():
+    vision = create_vision_encoder("tiny_cnn", weights="random", image_size=SIZE, num_images=1)
+    heads = {"mood": Head(classes=5, l2=0.5), "stars": Head("regression", dropout_rate=0.9)}
+    model = create_multimodal_model(vision, None, heads, dropout_rate=0.0)
+    trunk = parts(model).trunk
+    kernel = np.asarray(keras.ops.convert_to_numpy(trunk.get_layer("mood_logits").kernel))
+    (penalty,) = model.losses
+    penalty = float(keras.ops.convert_to_numpy(penalty))
+    assert penalty == pytest.approx(0.5 * np.sum(kernel**2), rel=1e-5)
+    x = {
+        "vision_pooled_output": np.ones((7, 1, vision.output["pooled_output"].shape[-1])),
+        "image_mask": np.ones((7, 1), bool),
+    }
+    plain, dropped = trunk(x, training=False), trunk(x, training=True)
+    for name, same in (("mood", True), ("stars", False)):
+        values = [np.asarray(keras.ops.convert_to_numpy(found[name])) for found in (plain, dropped)]
+        assert np.allclose(*values, atol=1e-6) == same, name
+
+
 def test_the_examples_model_by_name_with_random_weights():
     model = create_multimodal_model(vision_weights="random", text_weights="random")
     encoders, trunk = parts(model)

@@ -1,0 +1,219 @@
+"""Label columns of every kind: names, lists, multi-hot, columns of 0 and 1, numbers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_mm.data.dataset import MultimodalDataset
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.rows import TableError, check_table, read_rows
+from keras_mm.data.targets import as_targets, encode_target, with_classes
+from keras_mm.heads import Head
+from keras_mm.models.multimodal import create_multimodal_model
+from keras_mm.models.text_encoder import create_text_encoder
+from keras_mm.training.trainer import Trainer
+
+COLOURS = ("blue", "green", "red")
+
+
+def encode(cells, head, column="y"):
+    table = pd.DataFrame({column: pd.Series(cells, dtype=object)})
+    return encode_target(table, as_targets({column: head})[column])
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("red", [0, 0, 1]),
+        ("red|blue", [1, 0, 1]),
+        (" red | blue ", [1, 0, 1]),
+        (["green"], [0, 1, 0]),
+        (("red", "green"), [0, 1, 1]),
+        ({"blue"}, [1, 0, 0]),
+        (np.array(["blue", "red"]), [1, 0, 1]),
+        ('["red", "green"]', [0, 1, 1]),
+        ([], [0, 0, 0]),
+        ("[]", [0, 0, 0]),
+        ([1, 0, 1], [1, 0, 1]),
+        ([0, 0, 0], [0, 0, 0]),
+        ([True, False, False], [1, 0, 0]),
+        ([1.0, 0.0, 0.0], [1, 0, 0]),
+        (np.array([0, 1, 0]), [0, 1, 0]),
+        ("[0, 1, 1]", [0, 1, 1]),
+        (None, [-1, -1, -1]),
+        ("", [-1, -1, -1]),
+        (float("nan"), [-1, -1, -1]),
+    ],
+)
+def test_several_labels(cell, expected):
+    found = encode([cell], Head("multilabel", classes=COLOURS))
+    assert found.problems == [] and found.labels.tolist() == [expected]
+    assert found.missing == ([0] if expected[0] < 0 else [])
+
+
+def test_a_name_may_hold_a_bracket():
+    names = ("[draft", "final")
+    assert encode(["[draft|final"], Head("multilabel", classes=names)).labels.tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("read", "unknown label 'read'. The classes are 'blue', 'green', 'red'"),
+        ("red|", "unknown label ''"),
+        (["red", None], "a label must be a name"),
+        ([["red"]], "a label must be a name"),
+        ([1, 0], "0 or 1 for each of 3 labels. Received: 2"),
+        ([1, 0, 2], "unknown label 1"),
+        (7, "unknown label 7"),
+    ],
+)
+def test_bad_lists(cell, words):
+    found = encode(["red", cell], Head("multilabel", classes=COLOURS))
+    ((position, column, message),) = found.problems
+    assert (position, column) == (1, "y") and words in message
+    assert found.labels.tolist() == [[0, 0, 1], [-1, -1, -1]]
+
+
+def test_labels_in_columns_of_their_own():
+    table = pd.DataFrame({"a": ["0", "1", "", "true", 1.0], "b": [1, 0, None, True, "perhaps"]})
+    found = encode_target(table, as_targets({"y": Head("multilabel", column=["a", "b"])})["y"])
+    assert found.labels.tolist() == [[0, 1], [1, 0], [-1, -1], [1, 1], [-1, -1]]
+    assert found.missing == [2]
+    ((position, column, message),) = found.problems
+    assert (position, column) == (4, "b") and "'perhaps'" in message
+
+
+@pytest.mark.parametrize("cell", ["2.5", 2.5, np.float32(2.5), " 2.5 "])
+def test_numbers(cell):
+    found = encode([cell, None, -3], Head("regression"))
+    assert found.labels.dtype == "float32" and found.missing == [1]
+    np.testing.assert_array_equal(found.labels, [[2.5], [np.nan], [-3]])
+
+
+@pytest.mark.parametrize("cell", ["many", "inf", "nan", True, [1.0], 1e39, b"1"])
+def test_bad_numbers(cell):
+    ((position, _, message),) = encode([1, cell], Head("regression")).problems
+    assert position == 1 and "must be a finite number" in message and repr(cell) in message
+
+
+def test_classes_are_found():
+    table = pd.DataFrame(
+        {"tags": ["red|old", "[]", None], "hot": [[0, 1], [1, 1], None], "mood": ["b", "a", "b"],
+         "x": [1.0, 2, 3], "y": [0, 1, 1]}
+    )  # fmt: skip
+    heads = {
+        "tags": Head("multilabel"),
+        "hot": Head("multilabel"),
+        "mood": Head(),
+        "own": Head(column="mood", classes=("b", "a", "c")),
+        "size": Head("regression", column=("x", "y")),
+        "flags": Head("multilabel", column=("x", "y")),
+        "absent": Head(),
+    }
+    found = with_classes(heads, table)
+    assert {name: head.classes for name, head in found.items()} == {
+        "tags": ("old", "red"),
+        "hot": (0, 1),
+        "mood": ("a", "b"),
+        "own": ("b", "a", "c"),
+        "size": ("x", "y"),
+        "flags": ("x", "y"),
+        "absent": None,
+    }
+    with pytest.raises(ValueError, match="at least two classes"):
+        with_classes({"mood": Head()}, table[:1])
+
+
+HEADS = {
+    "mood": Head(classes=("bad", "good")),
+    "tags": Head("multilabel", classes=COLOURS),
+    "stars": Head("regression", column="rating"),
+}
+TABLE = [
+    {"text": "a b", "mood": "good", "tags": "red", "rating": "4"},
+    {"text": "c", "mood": None, "tags": "[]", "rating": "1.5"},
+    {"text": "d e f", "mood": "bad", "tags": None, "rating": None},
+]
+
+
+def test_a_row_may_lack_labels_of_some_heads():
+    rows = read_rows(TABLE, texts="text", labels=HEADS)
+    assert rows.labels["mood"].tolist() == [1, -1, 0]
+    assert rows.labels["tags"].tolist() == [[0, 0, 1], [0, 0, 0], [-1, -1, -1]]
+    np.testing.assert_array_equal(rows.labels["stars"], [[4], [1.5], [np.nan]])
+    part = rows.take([2, 0])
+    assert part.labels["mood"].tolist() == [0, 1] and len(part.labels["tags"]) == 2
+
+
+def test_problems_of_all_heads_are_told_together():
+    bad = [*TABLE, {"text": "g", "mood": "so-so", "tags": "pink", "rating": "five"}, {"text": "h"}]
+    problems = check_table(bad, texts="text", labels=HEADS)
+    assert [(p.row, p.column) for p in problems] == [
+        (3, "mood"),
+        (3, "tags"),
+        (3, "rating"),
+        (4, None),
+    ]
+    assert "all labels are missing ('mood', 'tags', 'rating')" in problems[-1].message
+    with pytest.warns(UserWarning, match="2 of 5"):
+        rows = read_rows(bad, texts="text", labels=HEADS, on_error="skip")
+    assert len(rows) == 3 and len(rows.labels["stars"]) == 3
+
+
+def test_one_head_needs_its_label():
+    one = {"tags": HEADS["tags"]}
+    (problem,) = check_table(TABLE, texts="text", labels=one)
+    assert (problem.row, problem.column) == (2, "tags") and "label is missing" in problem.message
+    rows = read_rows(TABLE[:2], texts="text", labels=one)
+    assert rows.labels.tolist() == [[0, 0, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (["a", "b"], "a dict of name to keras_mm.Head"),
+        ({"a": "b"}, "a dict of name to keras_mm.Head"),
+        ({"a": Head(column=["x", "y"])}, "has one column of classes"),
+        ({"a": Head("multilabel", column="mood")}, "`classes` are needed"),
+    ],
+)
+def test_wrong_requests(labels, words):
+    with pytest.raises(ValueError, match=words):
+        read_rows(TABLE, texts="text", labels=labels)
+
+
+def test_absent_columns_are_told_together():
+    heads = {"mood": Head(column="moood"), "stars": HEADS["stars"]}
+    with pytest.raises(TableError, match=r"'moood'(.|\n)*Did you mean 'mood'"):
+        MultimodalDataset(TABLE, preprocessor(), texts="text", labels=heads)
+
+
+def preprocessor():
+    return Preprocessor(tokenizer="tiny_bert", sequence_length=8, num_texts=1)
+
+
+def test_from_a_table_to_a_trained_model():
+    """The way of a user of the builders: dataset, model and trainer from the same heads."""
+    words = {"red": (1, 4.0), "blue": (0, -2.0)}
+    table = [
+        {"text": f"{word} {other}", "mood": ("bad", "good")[good], "tags": f"{word}|{other}",
+         "rating": stars}
+        for word, (good, stars) in words.items()
+        for other in ("old", "new", "odd") * 8
+    ]  # fmt: skip
+    table[5]["mood"] = table[7]["rating"] = None
+    wanted = {"mood": Head(), "tags": Head("multilabel"), "stars": HEADS["stars"]}
+    data = MultimodalDataset(table, preprocessor(), texts="text", labels=wanted, batch_size=16)
+    assert data.classes == {"mood": ["bad", "good"], "tags": ["blue", "new", "odd", "old", "red"],
+                            "stars": ["rating"]}  # fmt: skip
+    validation = MultimodalDataset(
+        table[::-2], preprocessor(), texts="text", labels=data.heads, shuffle=False
+    )
+    text = create_text_encoder("tiny_bert", weights="random", sequence_length=8, trainable=True)
+    model = create_multimodal_model(None, text, data.heads)
+    rates = {"learning_rate": 1e-2, "encoder_learning_rate": 1e-3, "warmup": 0.1}
+    trainer = Trainer(model, heads=data.heads, epochs=50, patience=50, **rates, verbose=0)
+    history = trainer.fit(data, validation)
+    assert history["val_mood_accuracy"][-1] == 1
+    assert history["val_tags_micro_f1"][-1] > 0.9 and history["val_stars_r2"][-1] > 0.8
