@@ -135,9 +135,13 @@ def compare_metrics(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
         ("balanced_accuracy", "Balanced accuracy", "higher"),
         ("log_loss", "Log loss (nats)", "lower"),
         ("mcc", "Matthews correlation (MCC)", "higher"),
+        ("auroc", "Area under the ROC curve", "higher"),
+        ("auprc", f"Average precision for “{evaluation.classes[-1]}”", "higher"),
     )
     rows = [("Accuracy", _accuracy(model), percent(majority["accuracy"]), "higher")]
-    rows += [(text, f"{model[n]:.3f}", f"{majority[n]:.3f}", way) for n, text, way in names]
+    rows += [
+        (text, f"{model[n]:.3f}", f"{majority[n]:.3f}", way) for n, text, way in names if n in model
+    ]
     return rows
 
 

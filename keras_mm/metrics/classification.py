@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from keras_mm.metrics.intervals import wilson_interval
 
@@ -20,7 +21,8 @@ def classification_metrics(
     All follow scikit-learn, with 0 where it would divide by 0 and warn: `macro_f1` is the mean
     over the classes that occur in the labels or the predictions, `balanced_accuracy` over those
     that occur in the labels; `mcc` is 0 if only one class occurs on either side. `log_loss` is in
-    nats, with probabilities kept 2.2e-16 away from 0. `accuracy_interval` is Wilson's at 95%.
+    nats, with probabilities kept 2.2e-16 away from 0. `accuracy_interval` is Wilson's at 95%. Of
+    two classes the second is the positive one of `auroc` and `auprc` (average precision).
 
     Args:
         labels: Integer labels, shape `(num_rows,)`; rows with a negative (missing) one are left
@@ -30,8 +32,9 @@ def classification_metrics(
 
     Returns:
         `num_rows accuracy accuracy_interval macro_f1 weighted_f1 balanced_accuracy log_loss mcc`,
-        `per_class` (name to `precision recall f1 support`, for every class) and
-        `confusion_matrix` (a list of lists, a row for each label, a column for each answer).
+        of two classes that both occur `auroc auprc`, `per_class` (name to `precision recall f1
+        support`, for every class) and `confusion_matrix` (a list of lists, a row for each label, a
+        column for each answer).
 
     Raises:
         ValueError: if the shapes or ranges do not fit, or no row has a label.
@@ -54,6 +57,7 @@ def classification_metrics(
         **_averages(matrix),
         "log_loss": _log_loss(labels, probabilities),
         "mcc": _matthews(matrix),
+        **(areas_under_curves(labels, probabilities[:, 1]) if len(classes) == 2 else {}),
         "per_class": _per_class(matrix, classes),
         "confusion_matrix": matrix.tolist(),
     }
@@ -148,6 +152,16 @@ def _matthews(matrix: np.ndarray) -> float:
     total, answered, support = matrix.sum(), matrix.sum(axis=0), matrix.sum(axis=1)
     spread = (total**2 - answered @ answered) * (total**2 - support @ support)
     return float((matrix.trace() * total - answered @ support) / np.sqrt(spread)) if spread else 0.0
+
+
+def areas_under_curves(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """`auroc` and `auprc` of 0 or 1 and its scores; empty where only one of them occurs."""
+    if labels.min() == labels.max():
+        return {}
+    return {
+        "auroc": float(roc_auc_score(labels, scores)),
+        "auprc": float(average_precision_score(labels, scores)),
+    }
 
 
 def _per_class(matrix: np.ndarray, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:

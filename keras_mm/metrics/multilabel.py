@@ -6,13 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    average_precision_score,
-    label_ranking_average_precision_score,
-    roc_auc_score,
-)
+from sklearn.metrics import label_ranking_average_precision_score
 
 from keras_mm.heads import resolve_threshold
+from keras_mm.metrics.classification import areas_under_curves
 from keras_mm.metrics.intervals import wilson_interval
 
 _CANDIDATES = 200  # thresholds that are tried for a metric of the user's own
@@ -63,7 +60,7 @@ def multilabel_metrics(
     per_label = {
         str(name): {
             **{key: value.item() for key, value in values.items()},
-            **_ranking(labels[:, i], probabilities[:, i]),
+            **areas_under_curves(labels[:, i], probabilities[:, i]),
         }
         for i, name in enumerate(classes)
         for values in [counts.of_label(i, thresholds)]
@@ -205,16 +202,6 @@ class _Counts:
 
 def _f1(tp, fp, fn):
     return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
-
-
-def _ranking(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Areas under the curves, where both a yes and a no occur."""
-    if not 0 < labels.sum() < len(labels):
-        return {}
-    return {
-        "auroc": float(roc_auc_score(labels, scores)),
-        "auprc": float(average_precision_score(labels, scores)),
-    }
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:

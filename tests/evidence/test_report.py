@@ -193,6 +193,19 @@ def test_figures_are_those_of_the_metrics():
     assert f1 == f"{scores['f1']:.3f}" and support == str(scores["support"])
 
 
+def test_two_classes_have_areas_under_their_curves():
+    evaluation = with_mistakes(101, 3, classes=("no", "yes"))
+    page = Page(render_report(evaluation))
+    for name, key in (
+        ("Area under the ROC curve", "auroc"), ("Average precision for “yes”", "auprc")
+    ):  # fmt: skip
+        assert page.cells(name)[:2] == [
+            f"{evaluation.metrics[key]:.3f}",
+            f"{evaluation.baselines['majority'][key]:.3f}",
+        ]
+    assert evaluation.baselines["majority"]["auroc"] == 0.5
+
+
 def test_modalities_have_a_table_where_there_are_two():
     page = Page(render_report(CASES["modalities"]()))
     start = page.rows.index(

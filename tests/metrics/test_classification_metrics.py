@@ -119,3 +119,18 @@ def test_import_loads_no_backend():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_two_classes_are_ranked():
+    """The documented example: one of two positives found, nothing given without reason."""
+    logits = np.array([[0, 2], [2, 0], [2, 0], [2, 0]], "float64")
+    found = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    got = classification_metrics([1, 0, 1, 0], found, ["no", "yes"])
+    assert got["confusion_matrix"] == [[2, 0], [1, 1]]
+    assert got["mcc"] == pytest.approx(0.57735, abs=1e-5)
+    assert got["macro_f1"] == pytest.approx(0.73333, abs=1e-5)
+    assert (got["accuracy"], got["auroc"], got["auprc"]) == (0.75, 0.75, 0.75)
+    one = classification_metrics([1, 1], found[:2], ["no", "yes"])
+    assert "auroc" not in one and "auprc" not in one
+    labels, found = random_rows(31, 4)
+    assert "auroc" not in classification_metrics(labels, found, CLASSES)
