@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
 import warnings
@@ -24,6 +25,10 @@ from keras_mm.data.threads import in_threads
 from keras_mm.heads import Head
 
 _SHOWN = 20
+# Image files that this process has found to be good, so that they are decoded once for all
+# trainings on them; no more than so many.
+_sound_files: set[int] = set()
+_MOST_FILES = 2**16
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -386,8 +391,27 @@ def _check_images(cells: list, column: str, report: _Report) -> None:
 
 
 def _image_problem(cell: Any) -> str | None:
+    file = _file_now(cell)
+    if file in _sound_files:
+        return None
     try:
         check_image(cell)
     except ImageError as error:
         return str(error)
+    if file is not None:
+        if len(_sound_files) >= _MOST_FILES:
+            _sound_files.clear()
+        _sound_files.add(file)
     return None
+
+
+def _file_now(cell: Any) -> int | None:
+    """What changes with a file, whatever is done to it; `None` for what is no file."""
+    if not isinstance(cell, str):
+        return None
+    try:
+        found = os.stat(cell)
+    except (OSError, ValueError):
+        return None
+    # A change of content, name or rights sets the time of the last change, which nobody can set.
+    return hash((cell, found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))
