@@ -448,6 +448,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = np.array(values) if same else np.array(values, dtype=object)
 
     def _fit(self, settings, rows: Rows, validation: Rows | None, classes, callbacks):
+        # Its networks may serve again; and a training that fails leaves nothing behind.
+        self.__dict__.pop("model_", None)
         self._settings_, training = settings, settings.training
         self._set_classes(classes)
         self.skipped_ = rows.skipped
@@ -458,8 +460,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             beta=training.beta,
         )
         self.preprocessor_ = _preprocessor(settings)
-        # Its networks may serve again; and a training that fails leaves nothing behind.
-        self.__dict__.pop("model_", None)
         model, twin = self._bench().model(
             self._model_spec(),
             vision_weights=settings.vision_weights,

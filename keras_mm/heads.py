@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
@@ -21,7 +21,7 @@ HEAD_LOSSES = {
 }
 HEAD_KINDS = tuple(HEAD_LOSSES)
 # Heads name layers, outputs and files.
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,13 @@ class Head:
     def __post_init__(self):
         if self.kind not in HEAD_KINDS:
             raise ValueError(f"`kind` must be one of {HEAD_KINDS}. Received: kind={self.kind!r}")
-        if not (self.classes is None or isinstance(self.classes, int | str)):
+        if isinstance(self.classes, np.integer):
+            object.__setattr__(self, "classes", int(self.classes))
+        if isinstance(self.classes, np.ndarray):
+            object.__setattr__(self, "classes", self.classes.tolist())
+        if isinstance(self.classes, Sequence) and not isinstance(self.classes, str):
             object.__setattr__(self, "classes", tuple(self.classes))
-        if not (self.column is None or isinstance(self.column, str)):
+        if isinstance(self.column, list):
             object.__setattr__(self, "column", tuple(self.column))
         mistakes = [*self._class_mistakes(), *self._setting_mistakes()]
         if mistakes:
@@ -80,10 +84,13 @@ class Head:
 
     def _class_mistakes(self) -> list[str]:
         received = f"Received: classes={self.classes!r}"
-        if isinstance(self.classes, str):
-            return [f"`classes` must be label names or their number. {received}"]
         if self.classes is None:
             return []
+        names = self.classes if isinstance(self.classes, tuple) else ()
+        named = all(isinstance(name, Hashable) and name is not None for name in names)
+        if not (isinstance(self.classes, int | tuple) and named):
+            # A set has no order, and the logits have.
+            return [f"`classes` must be a list of label names, or their number. {received}"]
         mistakes = []
         if isinstance(self.classes, tuple) and len(set(self.classes)) != len(self.classes):
             mistakes.append(f"`classes` repeats a name. {received}")
@@ -97,8 +104,33 @@ class Head:
             )
         return mistakes
 
+    def _column_mistakes(self) -> list[str]:
+        columns, received = self.column, f"Received: column={self.column!r}"
+        if columns is None:  # its own name, or there is no table
+            return []
+        if isinstance(columns, str):
+            targets = self.kind == "regression" and not self._class_mistakes()
+            if targets and self.num_classes > 1:
+                return [f"{self.num_classes} targets have a `column` each. {received}"]
+            return []
+        if not (isinstance(columns, tuple) and columns):
+            return [f"`column` must be the name of a column, or a list of them. {received}"]
+        if self.classes is None or self.kind in ("multiclass", "binary"):
+            return []
+        if not self._class_mistakes() and self.num_classes != len(columns):
+            return [f"{self.num_classes} classes have a `column` each. {received}"]
+        if set(self.names) == set(columns) and self.names != columns:
+            return [f"`classes` are the columns in another order: {self.classes!r}. {received}"]
+        return []
+
     def _setting_mistakes(self) -> list[str]:
-        mistakes = []
+        mistakes = self._column_mistakes()
+        weights = ("balanced", "effective_number")
+        if isinstance(self.class_weight, str) and self.class_weight not in weights:
+            mistakes.append(
+                f"`class_weight` as a string must be one of {weights}. "
+                f"Received: class_weight={self.class_weight!r}"
+            )
         losses = HEAD_LOSSES[self.kind]
         if self.loss is not None and self.loss not in losses:
             nearest = get_close_matches(str(self.loss), losses, n=1)
@@ -118,12 +150,17 @@ class Head:
             if not (number and value >= 0 and (limit is None or value < limit)):
                 allowed = ">= 0" if limit is None else f"in [0, {limit})"
                 mistakes.append(f"`{name}` must be {allowed}. Received: {name}={value!r}")
-        if self.kind == "multilabel" and self.classes is not None and not self._class_mistakes():
+        if self.kind == "multilabel" and not self._class_mistakes():
             try:
-                resolve_threshold(self.threshold, self.names)
+                if self.classes is not None:
+                    resolve_threshold(self.threshold, self.names)
+                elif not isinstance(self.threshold, Mapping):
+                    resolve_threshold(self.threshold, range(np.size(self.threshold)))
             except ValueError as error:
                 mistakes.append(str(error))
-        if self.kind != "multilabel" and self.threshold != 0.5:
+        if self.kind != "multilabel" and not (
+            isinstance(self.threshold, Real) and self.threshold == 0.5
+        ):
             mistakes.append(
                 "`threshold` is for multilabel heads. "
                 f"Received: kind={self.kind!r}, threshold={self.threshold!r}"
@@ -163,7 +200,7 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
 
     Raises:
         ValueError: if it is none of these, the dict is empty, or a name cannot be one: it is not
-            made of letters, digits, `_`, `.` and `-`, or is another's but for upper and lower case.
+            made of letters, digits, `_` and `-`, or is another's but for upper and lower case.
     """
     if isinstance(heads, bool):
         raise ValueError(f"`heads` must be an int, a Head or a dict. Received: heads={heads}")
@@ -185,7 +222,7 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
 def _name_mistakes(names: list) -> list[str]:
     mistakes = [
         f"{name!r} cannot be the name of a head: begin with a letter, and use letters, digits, "
-        "'_', '.' and '-'. The column may have any name: Head(column=...)."
+        "'_' and '-'. The column may have any name: Head(column=...)."
         for name in names
         if not (isinstance(name, str) and _NAME.fullmatch(name))
     ]

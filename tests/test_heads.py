@@ -30,6 +30,17 @@ def test_logits():
         ({"kind": "multilabel", "classes": ("a", "b"), "threshold": {"c": 0.5}}, "'c'"),
         ({"kind": "multilabel", "classes": 3, "threshold": 2}, r"in \[0, 1\]"),
         ({"threshold": 0.3}, "for multilabel heads"),
+        ({"threshold": np.array([0.5, 0.5])}, "for multilabel heads"),
+        ({"kind": "multilabel", "threshold": 7}, r"in \[0, 1\]"),
+        ({"class_weight": "balancd"}, "class_weight='balancd'"),
+        ({"classes": {"a", "b"}}, "must be a list of label names"),
+        ({"classes": 3.0}, "must be a list of label names"),
+        ({"classes": [["a"], ["b"]]}, "must be a list of label names"),
+        ({"column": 5}, "`column` must be the name"),
+        ({"column": ()}, "`column` must be the name"),
+        ({"kind": "multilabel", "classes": 3, "column": ["a", "b"]}, "3 classes have a `column`"),
+        ({"kind": "regression", "classes": 2, "column": "a"}, "2 targets have a `column`"),
+        ({"kind": "multilabel", "classes": ("b", "a"), "column": ["a", "b"]}, "another order"),
         ({"loss_weight": -1}, "`loss_weight` must be >= 0"),
         ({"l2": float("nan")}, "`l2` must be >= 0"),
         ({"dropout_rate": 1.0}, r"`dropout_rate` must be in \[0, 1\)"),
@@ -62,6 +73,7 @@ def test_kinds():
     with pytest.raises(ValueError, match="needs `classes`"):
         _ = Head("multilabel").num_logits
     assert Head(column=["a", "b"]).column == ("a", "b")
+    assert Head(classes=np.int64(3)) == Head(classes=3)
 
 
 def test_all_mistakes_are_told_together():
@@ -84,6 +96,7 @@ def test_the_losses_are_those_that_can_be_created():
         (["a b"], "'a b' cannot be the name"),
         ([""], "cannot be the name"),
         (["1st"], "cannot be the name"),
+        (["a.b"], "cannot be the name"),
         ([3], "3 cannot be"),
     ],
 )

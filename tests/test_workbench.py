@@ -254,6 +254,13 @@ def test_after_a_failed_training(sample, weights):
         classifier.fit(sample[0][:48], callbacks=[Stop()])
     with pytest.raises(NotFittedError):
         classifier.predict(sample[1][:2])
+    # Also where it fails before there is a model.
+    classifier.fit(sample[0][:48])
+    with pytest.raises(ValueError, match="class_weight"):
+        classifier.set_params(class_weight={"yak": 2.0}).fit(sample[0][:48])
+    with pytest.raises(NotFittedError):
+        classifier.predict(sample[1][:2])
+    classifier.set_params(class_weight=None)
     np.testing.assert_array_equal(answers(classifier, sample), first)
 
 

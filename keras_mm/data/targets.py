@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Number, Real
 from typing import Any
@@ -27,12 +29,14 @@ class Target:
     Args:
         kind: The head's.
         columns: One column; or for `"multilabel"` and `"regression"` one for each label or target.
+        each: Whether each column is a label of its own.
         classes: Label names in order; `None` takes any label, and encodes nothing.
     """
 
     kind: str
     columns: tuple[str, ...]
     classes: tuple | None = None
+    each: bool = False
 
     @property
     def needs_classes(self) -> bool:
@@ -87,7 +91,13 @@ def _target(name: str, head: Head) -> Target:
         raise ValueError(
             f"The {head.kind} head {name!r} has one column of classes. Received: column={columns}"
         )
-    return Target(head.kind, columns, None if head.classes is None else head.names)
+    if head.kind == "regression" and head.classes is not None and len(columns) != head.num_classes:
+        raise ValueError(
+            f"The {head.num_classes} targets of the head {name!r} have a column each: "
+            f"Head(column=[...]). Received: column={head.column!r}"
+        )
+    known = None if head.classes is None else head.names
+    return Target(head.kind, columns, known, isinstance(head.column, tuple))
 
 
 def with_classes(heads: Mapping[str, Head], table: pd.DataFrame) -> dict[str, Head]:
@@ -107,24 +117,28 @@ def with_classes(heads: Mapping[str, Head], table: pd.DataFrame) -> dict[str, He
     """
     found = {}
     for name, head in heads.items():
-        columns = _target(name, head).columns
-        if head.classes is None and not set(columns) - set(table.columns):
-            head = replace(head, classes=_classes_in(table, head, columns))
+        target = _target(name, head)
+        if head.classes is None and not set(target.columns) - set(table.columns):
+            head = replace(head, classes=_classes_in(table, target))
         found[name] = head
     return found
 
 
-def _classes_in(table: pd.DataFrame, head: Head, columns: Sequence[str]) -> tuple:
-    if len(columns) > 1 or head.kind == "regression":
-        return tuple(columns)
-    if head.kind != "multilabel":
+def _classes_in(table: pd.DataFrame, target: Target) -> tuple:
+    columns = target.columns
+    if target.kind == "regression" or (target.kind == "multilabel" and target.each):
+        return columns
+    if target.kind != "multilabel":
         return tuple(find_classes(table[columns[0]]))
-    cells = [_listed(cell) for cell in table[columns[0]] if not is_missing(cell)]
-    lists = [cell for cell in cells if isinstance(cell, list)]
+    lists = []
+    for cell in table[columns[0]]:
+        if not is_missing(cell):
+            with contextlib.suppress(ValueError):  # which is told, by its row, when it is encoded
+                lists.append(_listed(cell))
     widths = {len(cell) for cell in lists}
-    if lists and len(widths) == 1 and all(_is_bit(value) for cell in lists for value in cell):
+    if len(widths) == 1 and all(_is_bit(value) for cell in lists for value in cell):
         return tuple(range(widths.pop()))  # multi-hot, of labels without names
-    return tuple(find_classes(value for cell in lists for value in cell))
+    return tuple(find_classes(value for cell in lists for value in cell if _is_name(value)))
 
 
 def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
@@ -132,8 +146,7 @@ def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
     if target.kind == "regression":
         return _numbers(table, target)
     if target.kind == "multilabel":
-        several = len(target.columns) > 1
-        return _yes_or_no(table, target) if several else _label_sets(table, target)
+        return _yes_or_no(table, target) if target.each else _label_sets(table, target)
     column = target.columns[0]
     cells = list(table[column])
     labels = None if target.classes is None else encode_labels(cells, target.classes)
@@ -163,39 +176,47 @@ def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
     return Encoded(labels, missing, problems)
 
 
-def _listed(cell: Any) -> list | str:
-    """A cell's labels as a list; a text that is no JSON list, and has no separator, as it is."""
+def _listed(cell: Any) -> list:
+    """A cell's labels as a list.
+
+    Raises:
+        ValueError: for a text in brackets that is no list.
+    """
     if isinstance(cell, np.ndarray):
         cell = cell.tolist()
     if isinstance(cell, list | tuple | set | frozenset):
         return [label_value(value) for value in cell]
     if not isinstance(cell, str):
         return [label_value(cell)]
-    if cell.lstrip().startswith("["):
-        try:
-            found = json.loads(cell)
-        except ValueError:
-            found = None
-        if isinstance(found, list):
-            return found
-    return [name.strip() for name in cell.split(_SEPARATOR)]
+    text = cell.strip()
+    if (text[:1], text[-1:]) not in (("[", "]"), ("{", "}"), ("(", ")")):
+        return [name.strip() for name in text.split(_SEPARATOR)]
+    for read in (json.loads, ast.literal_eval):  # the latter for what pandas writes of lists
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            found = read(text)
+            if isinstance(found, list | tuple | set):
+                return list(found)
+    raise ValueError(
+        f'a list of labels is written as ["red", "old"], or as red|old. Received: {cell!r}'
+    )
 
 
-def _multi_hot(listed: Any, classes: tuple | None) -> np.ndarray:
+def _multi_hot(listed: list, classes: tuple | None) -> np.ndarray:
     """0 or 1 for each class.
 
     Raises:
         ValueError: for what is neither names of the classes nor 0 or 1 for each.
     """
-    if any(isinstance(value, list | dict | type(None)) for value in listed):
+    if not all(map(_is_name, listed)):
         raise ValueError(f"a label must be a name. Received: {listed!r}")
     if classes is None:
         return np.zeros(0)
-    bits = all(_is_bit(value) for value in listed)
+    bits = bool(listed) and all(map(_is_bit, listed))
     if bits and len(listed) == len(classes):
-        return np.asarray(listed, "int8")
+        return np.asarray([int(value) for value in listed], "int8")
     codes = encode_labels(listed, classes)
-    if (codes >= 0).all():
+    # Of two labels, 0 and 1, a list could be either: it is never one of names.
+    if (codes >= 0).all() and not (bits and set(map(str, classes)) <= {"0", "1"}):
         found = np.zeros(len(classes), "int8")
         found[codes] = 1
         return found
@@ -207,8 +228,12 @@ def _multi_hot(listed: Any, classes: tuple | None) -> np.ndarray:
     raise ValueError(_unknown(listed[int(np.argmax(codes < 0))], classes))
 
 
+def _is_name(value: Any) -> bool:
+    return isinstance(value, Hashable) and value is not None
+
+
 def _is_bit(value: Any) -> bool:
-    return isinstance(value, Number) and value in (0, 1)
+    return value in (0, 1) if isinstance(value, Number) else value in ("0", "1")
 
 
 def _yes_or_no(table: pd.DataFrame, target: Target) -> Encoded:

@@ -139,7 +139,7 @@ class _Work:
         Raises:
             EngineError: if the engine cannot run the encoder.
         """
-        starts = range(0, len(rows), _PART)
+        starts = range(0, max(len(rows), 1), _PART)
         self._num_parts = len(starts)
         # Less than a batch is rounded differently: by 1e-7, but in bfloat16 by as much as a
         # thousandth.

@@ -208,7 +208,10 @@ def resolve_pos_weight(
         labels = np.asarray(labels)
         by_name = balanced_class_weight, partial(effective_number_class_weight, beta=beta)
         weigh = by_name[pos_weight == "effective_number"]
-        found = [weigh(column.astype(int), 2) for column in labels.T]
+        found = [
+            weigh(column.astype(int), 2) if (column >= 0).any() else (0.0, 0.0)
+            for column in labels.T
+        ]
         return [float(yes / no) if yes and no else 1.0 for no, yes in found]
     mistakes: list[str] = []
     if isinstance(pos_weight, Mapping):

@@ -12,7 +12,7 @@ from keras_mm.heads import resolve_threshold
 from keras_mm.metrics.classification import areas_under_curves
 from keras_mm.metrics.intervals import wilson_interval
 
-_CANDIDATES = 200  # thresholds that are tried for a metric of the user's own
+_CANDIDATES = 1000  # thresholds that are tried for a metric of the user's own
 
 
 def multilabel_metrics(
@@ -123,7 +123,8 @@ def tune_thresholds(
         labels: 0 or 1, shape `(num_rows, num_labels)`; negative (not known) ones are left out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
         metric: `"f1"`, or a function from a label's 0 or 1, shape `(num_rows,)`, and such answers
-            to a number that is better when higher.
+            to a number that is better when higher. It is tried where a row that has the label
+            follows one that has not, at 1000 places at most.
 
     Returns:
         Floats in [0, 1], shape `(num_labels,)`, halfway between two probabilities that occur. Of
@@ -153,8 +154,14 @@ def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric) -> float:
     values = np.unique(scores)
     candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [(values[-1] + 1) / 2]])
     if callable(metric):
+        # Between two that are labelled alike nothing is best that is not so at an end of them.
+        above = np.isin(values, scores[labels])
+        below = np.isin(values, scores[~labels])
+        turns = np.concatenate([[True], above[1:] & below[:-1], [True]])
+        candidates = candidates[turns]
         if len(candidates) > _CANDIDATES:
-            candidates = np.quantile(candidates, np.linspace(0, 1, _CANDIDATES))
+            places = np.linspace(0, len(candidates) - 1, _CANDIDATES).round().astype(int)
+            candidates = candidates[places]
         results = np.asarray(
             [float(metric(labels.astype(int), (scores >= t).astype(int))) for t in candidates]
         )

@@ -42,7 +42,7 @@ class EpochEvaluation(keras.callbacks.Callback):
     The weighted loss is a mean by the weights' sum, which depends on batching; so it is computed
     once over the logits of all rows, as the metrics are, by the functions that evaluation uses.
     With several heads the names are `val_<head>_loss`, `val_<head>_accuracy`, ..., and `val_loss`
-    is the sum of the heads' losses by their weights.
+    is the sum of the heads' losses by their weights. A head of which no row has labels has none.
 
     Args:
         dataset: A dataset of `(inputs, labels)` batches; of several heads, labels by head.
@@ -66,7 +66,7 @@ class EpochEvaluation(keras.callbacks.Callback):
             y, z = (x[name] if isinstance(x, dict) else x for x in (labels, logits))
             check_finite(z, epoch)
             found = objective.measure(y, z)
-            logs["val_loss"] += found["loss"] * (objective.weight if several else 1)
+            logs["val_loss"] += found.get("loss", 0.0) * (objective.weight if several else 1)
             prefix = f"val_{name}_" if several else "val_"
             for metric, value in found.items():
                 if metric in objective.told or prefix + metric == self.monitor:
@@ -109,7 +109,10 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
             ValueError: if no metric is called as `monitor` says.
         """
         if self.monitor not in logs:
-            raise ValueError(unknown_name("metric in `monitor`:", self.monitor, logs))
+            raise ValueError(
+                unknown_name("metric in `monitor`:", self.monitor, logs)
+                + " A head without labels among the validation rows has no metrics."
+            )
         super().on_epoch_end(epoch, logs)
 
 

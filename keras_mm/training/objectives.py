@@ -40,10 +40,12 @@ class Objective:
     names: Sequence[Any] = ()
 
     def measure(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-        """The loss, and all metrics that are one number; the loss alone if no row is labelled."""
+        """The loss, and all metrics that are one number; nothing if no row is labelled."""
+        if self.head is not None and not _is_labelled(self.head, labels):
+            return {}
         value = self.loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(logits))
         found = {"loss": float(keras.ops.convert_to_numpy(value))}
-        if self.head is None or not _is_labelled(self.head, labels):
+        if self.head is None:
             return found
         metrics = head_metrics(self.head, labels, logits, self.names)
         return found | {name: v for name, v in metrics.items() if isinstance(v, float)}
@@ -91,26 +93,83 @@ def create_objectives(
     found = {}
     for name, head in heads.items():
         known = list(names.get(name) or head.names)
+        mine = labels.get(name)
+        if mine is not None and measured:
+            check_labels(name, head, mine)
         if not isinstance(loss, str):
             found[name] = Objective(loss, 1.0, head if measured else None, known)
             continue
-        called = head.loss or loss
-        if head.kind == "regression" and called not in HEAD_LOSSES["regression"]:
-            called = HEAD_LOSSES["regression"][0]
-        settings: dict[str, Any] = {"gamma": gamma, "tau": tau}
-        if head.kind != "regression":
-            weight = class_weight if head.class_weight is None else head.class_weight
-            adjusted = called == "logit_adjusted"
-            _check_labels(called, weight, labels.get(name))
-            resolve = resolve_pos_weight if head.kind == "multilabel" else resolve_class_weight
-            settings["class_weight"] = resolve(weight, labels.get(name), known, beta=beta)
-            settings["label_smoothing"] = label_smoothing
-            if adjusted and head.kind != "multilabel":
-                settings["class_counts"] = count_labels(labels[name], len(known)).tolist()
-        found[name] = Objective(
-            create_loss(called, kind=head.kind, **settings), head.loss_weight, head, known
-        )
+        wanted, weight = head.loss or loss, head.class_weight
+        if head.kind == "regression" and (len(heads) > 1 or wanted == "cross_entropy"):
+            # Of the trainer's own, what is meant for the heads of classes.
+            losses = HEAD_LOSSES["regression"]
+            wanted = wanted if wanted in losses else losses[0]
+            smoothing = 0.0 if len(heads) > 1 else label_smoothing
+        else:
+            smoothing = label_smoothing
+        if weight is None and not (head.kind == "regression" and len(heads) > 1):
+            weight = class_weight
+        try:
+            made = _create_loss(wanted, head, weight, mine, known, smoothing, gamma, tau, beta)
+        except ValueError as error:
+            if len(heads) == 1:
+                raise
+            raise ValueError(f"The head {name!r}: {error}") from error
+        found[name] = Objective(made, head.loss_weight, head, known)
     return found
+
+
+def _create_loss(
+    name: str, head: Head, weight, labels, names: list, label_smoothing, gamma, tau, beta
+) -> keras.losses.Loss:
+    settings: dict[str, Any] = {"label_smoothing": label_smoothing, "class_weight": weight}
+    if head.kind != "regression":
+        _check_counted(name, weight, labels)
+        resolve = resolve_pos_weight if head.kind == "multilabel" else resolve_class_weight
+        settings["class_weight"] = resolve(weight, labels, names, beta=beta)
+    if name == "logit_adjusted" and head.kind in ("multiclass", "binary"):
+        settings["class_counts"] = count_labels(labels, len(names)).tolist()
+    return create_loss(name, kind=head.kind, gamma=gamma, tau=tau, **settings)
+
+
+def check_labels(name: str, head: Head, labels: Any) -> None:
+    """Refuses arrays that are no labels of a head.
+
+    Args:
+        name: The head's name.
+        head: The head.
+        labels: Integers `(num_rows,)` or `(num_rows, 1)`; for `"multilabel"` 0 or 1
+            `(num_rows, num_labels)`; negative where missing; for `"regression"` floats
+            `(num_rows, num_targets)`, NaN where missing.
+
+    Raises:
+        ValueError: for another shape, or values that are none of these.
+    """
+    labels = np.asarray(labels)
+    width = head.num_classes if head.kind in ("multilabel", "regression") else 1
+    columns = 1 if labels.ndim == 1 else labels.shape[-1]
+    flat = labels.ndim == 1 and head.kind != "multilabel"
+    shape = "(num_rows,)" if width == 1 and head.kind != "multilabel" else f"(num_rows, {width})"
+    if labels.dtype.kind not in "iufb" or not (flat or labels.ndim == 2) or columns != width:
+        raise ValueError(
+            f"The {head.kind} head {name!r} needs labels of numbers, shape {shape}. "
+            f"Received: dtype {labels.dtype}, shape {labels.shape}"
+        )
+    if head.kind == "regression":
+        right, rule = ~np.isinf(labels), "finite numbers, NaN where there is none"
+    elif head.kind == "multilabel":
+        right, rule = (labels < 0) | np.isin(labels, (0, 1)), "0 or 1, or negative where not known"
+    else:
+        last = head.num_classes - 1
+        right = (labels < 0) | np.isin(labels, range(last + 1))
+        rule = (
+            f"whole numbers from 0 to {last}, in the order of the classes, negative where missing"
+        )
+    if not right.all():
+        raise ValueError(
+            f"The labels of the {head.kind} head {name!r} must be {rule}. "
+            f"Received: {labels[~right][0]}"
+        )
 
 
 def _check(heads: Mapping[str, Head], widths: Mapping[str, int], loss, class_weight) -> None:
@@ -132,7 +191,7 @@ def _check(heads: Mapping[str, Head], widths: Mapping[str, int], loss, class_wei
         )
 
 
-def _check_labels(loss: str, class_weight: Any, labels: Any) -> None:
+def _check_counted(loss: str, class_weight: Any, labels: Any) -> None:
     if labels is None and (loss == "logit_adjusted" or isinstance(class_weight, str)):
         raise ValueError(
             f"loss={loss!r} with class_weight={class_weight!r} needs the training labels: train "

@@ -22,7 +22,7 @@ from keras_mm.training.callbacks import (
     MonitoredStopping,
     ProgressBar,
 )
-from keras_mm.training.objectives import Objective, create_objectives
+from keras_mm.training.objectives import Objective, check_labels, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
 # What the kept steps of models were compiled for.
@@ -161,11 +161,13 @@ class Trainer:
         keras.utils.set_random_seed(self.seed)
         dataset = _as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
         objectives = self._objectives(dataset)
+        if validation_data is not None:
+            validation_data = _as_dataset(validation_data, batch_size)
+            self._check_alike(dataset, validation_data, objectives)
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
-            validation = _as_dataset(validation_data, batch_size)
-            callbacks.append(EpochEvaluation(validation, objectives, self.monitor))
+            callbacks.append(EpochEvaluation(validation_data, objectives, self.monitor))
         callbacks += [*self.callbacks, *self._early_stopping(validation_data is not None)]
         callbacks += [ProgressBar()] if self.verbose else []
         self._compile(self._optimizer(len(dataset)), objectives)
@@ -213,17 +215,28 @@ class Trainer:
     def _objectives(self, dataset) -> dict[str, Objective]:
         widths = _num_logits(self.model)
         labels, names = (getattr(dataset, name, None) for name in ("labels", "classes"))
+        heads = getattr(dataset, "heads", None) if self.heads is None else self.heads
         if isinstance(widths, int):
-            name = next(iter(self.heads)) if self.heads else "label"
+            if isinstance(labels, Mapping):
+                raise ValueError(
+                    "A model of one output has one array of labels. Received: labels of "
+                    f"{list(labels)}"
+                )
+            name = next(iter(heads)) if heads else "label"
             widths, labels, names = {name: widths}, {name: labels}, {name: names}
-        elif isinstance(labels, Mapping) and widths.keys() - labels.keys():
-            absent = ", ".join(map(repr, sorted(widths.keys() - labels.keys())))
-            raise ValueError(f"There are no labels of {absent}; fill a head up with -1, or NaN.")
+        elif labels is not None and (
+            not isinstance(labels, Mapping) or labels.keys() != widths.keys()
+        ):
+            given = list(labels) if isinstance(labels, Mapping) else "one array"
+            raise ValueError(
+                f"The model's outputs are {list(widths)}, and so must be the labels: a dict by "
+                f"head. Fill a head up with -1, or NaN, where there are none. Received: {given}"
+            )
         return create_objectives(
-            self.heads,
+            heads,
             widths,
             labels or {},
-            names or {},
+            names if isinstance(names, Mapping) else {},
             loss=self.loss,
             class_weight=self.class_weight,
             label_smoothing=self.label_smoothing,
@@ -231,6 +244,28 @@ class Trainer:
             tau=self.tau,
             beta=self.beta,
         )
+
+    def _check_alike(self, dataset, validation, objectives: Mapping[str, Objective]) -> None:
+        """Refuses validation rows whose labels are others than those that are trained on."""
+        names = [getattr(one, "classes", None) for one in (dataset, validation)]
+        names = [x if x is None or isinstance(x, Mapping) else list(x) for x in names]
+        if all(names) and names[0] != names[1]:
+            raise ValueError(
+                f"The validation rows have other classes, {names[1]}, than the training rows, "
+                f"{names[0]}: give their dataset the training set's `classes`, or `heads`."
+            )
+        labels = getattr(validation, "labels", None)
+        several = isinstance(labels, Mapping)
+        if labels is not None and several != isinstance(getattr(dataset, "labels", None), Mapping):
+            raise ValueError("The labels of the validation rows must be like the training rows'.")
+        if several and labels.keys() != objectives.keys():
+            raise ValueError(
+                f"The validation rows have labels of {list(labels)}, and the heads are "
+                f"{list(objectives)}."
+            )
+        for name, objective in objectives.items():
+            if objective.head is not None and labels is not None:
+                check_labels(name, objective.head, labels[name] if several else labels)
 
     def _early_stopping(self, validated: bool) -> list:
         if not self.early_stopping or (not validated and self.monitor.startswith("val_")):
@@ -292,7 +327,12 @@ def _num_logits(model: keras.Model) -> int | dict[str, int]:
         )
     if isinstance(output, dict):
         return {name: logits.shape[-1] for name, logits in output.items()}
-    return model.output_shape[-1] if output is None else output.shape[-1]
+    try:
+        return model.output_shape[-1] if output is None else output.shape[-1]
+    except AttributeError:
+        raise ValueError(
+            f"The model {model.name!r} does not tell its outputs: make it a functional one."
+        ) from None
 
 
 def _as_dataset(data: Any, batch_size: int, **options: Any):
@@ -301,11 +341,16 @@ def _as_dataset(data: Any, batch_size: int, **options: Any):
     inputs, labels = data
     arrays = inputs if isinstance(inputs, dict) else {"": np.asarray(inputs)}
     if isinstance(labels, Mapping):
-        labels = {name: np.asarray(values) for name, values in labels.items()}
+        labels = {name: _numbers(values) for name, values in labels.items()}
     else:
-        labels = np.asarray(labels)
+        labels = _numbers(labels)
     dataset = RowBatches(arrays, labels=labels, batch_size=batch_size, **options)
     return dataset if isinstance(inputs, dict) else _Bare(dataset)
+
+
+def _numbers(labels: Any) -> np.ndarray:
+    labels = np.asarray(labels)
+    return labels.astype("int32") if labels.dtype == bool else labels
 
 
 class _Bare(keras.utils.PyDataset):

@@ -7,6 +7,7 @@ import pytest
 from keras_mm.data.dataset import MultimodalDataset
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import TableError, check_table, read_rows
+from keras_mm.data.tables import load_table
 from keras_mm.data.targets import as_targets, encode_target, with_classes
 from keras_mm.heads import Head
 from keras_mm.models.multimodal import create_multimodal_model
@@ -40,6 +41,11 @@ def encode(cells, head, column="y"):
         ([1.0, 0.0, 0.0], [1, 0, 0]),
         (np.array([0, 1, 0]), [0, 1, 0]),
         ("[0, 1, 1]", [0, 1, 1]),
+        ("['red', 'blue']", [1, 0, 1]),  # as pandas writes a list into a CSV
+        ("('green',)", [0, 1, 0]),
+        ("{'red'}", [0, 0, 1]),
+        ("1|0|1", [1, 0, 1]),
+        ('["0", "1", "0"]', [0, 1, 0]),
         (None, [-1, -1, -1]),
         ("", [-1, -1, -1]),
         (float("nan"), [-1, -1, -1]),
@@ -66,6 +72,10 @@ def test_a_name_may_hold_a_bracket():
         ([1, 0], "0 or 1 for each of 3 labels. Received: 2"),
         ([1, 0, 2], "unknown label 1"),
         (7, "unknown label 7"),
+        ("[1 0 1]", "written as"),
+        ("{red}", "written as"),
+        ("1|0", "0 or 1 for each of 3 labels. Received: 2"),
+        ([{"a": 1}], "a label must be a name"),
     ],
 )
 def test_bad_lists(cell, words):
@@ -73,6 +83,43 @@ def test_bad_lists(cell, words):
     ((position, column, message),) = found.problems
     assert (position, column) == (1, "y") and words in message
     assert found.labels.tolist() == [[0, 0, 1], [-1, -1, -1]]
+
+
+def test_zeros_and_ones_are_multi_hot_however_they_are_written(tmp_path):
+    """A CSV is all text: what was a list of numbers, or a number, is read as before."""
+    table = pd.DataFrame(
+        {"text": ["a", "b", "c"], "hot": [[1, 0], [0, 1], [1, 1]], "piped": ["1|0", "0|1", "1|1"],
+         "one": [1, 0, 1], "named": [["x", "y"], [], ["y"]]}
+    )  # fmt: skip
+    table.to_csv(tmp_path / "t.csv", index=False)
+    heads = {
+        "hot": Head("multilabel"),
+        "piped": Head("multilabel"),
+        "one": Head("multilabel"),
+        "flag": Head("multilabel", column=["one"]),
+        "named": Head("multilabel"),
+    }
+    for source in (table, tmp_path / "t.csv"):
+        found = with_classes(heads, load_table(source))
+        classes = {name: head.classes for name, head in found.items()}
+        assert classes == {"hot": (0, 1), "piped": (0, 1), "one": (0,), "flag": ("one",),
+                           "named": ("x", "y")}  # fmt: skip
+        labels = read_rows(source, texts="text", labels=found).labels
+        assert labels["hot"].tolist() == labels["piped"].tolist() == [[1, 0], [0, 1], [1, 1]]
+        assert labels["one"].tolist() == labels["flag"].tolist() == [[1], [0], [1]]
+        assert labels["named"].tolist() == [[1, 1], [0, 0], [0, 1]]
+
+
+def test_of_labels_called_0_and_1_no_list_is_guessed_at():
+    table = pd.DataFrame({"text": ["a", "b"], "y": [[0, 1], [1]]})
+    heads = with_classes({"y": Head("multilabel")}, table)
+    (problem,) = check_table(table, texts="text", labels=heads)
+    assert problem.row == 1 and "0 or 1 for each of 2 labels" in problem.message
+
+
+def test_numbers_in_one_column_of_several_targets_are_refused():
+    with pytest.raises(ValueError, match="'size' have a column each"):
+        as_targets({"size": Head("regression", classes=("x", "y"))})
 
 
 def test_labels_in_columns_of_their_own():

@@ -159,6 +159,11 @@ def test_weights_of_yes(given, weights):
     assert found == (weights if weights is None else pytest.approx(weights))
 
 
+def test_a_label_that_no_row_tells_weighs_one():
+    labels = np.array([[1, -1], [0, -1], [0, -1]])
+    assert resolve_pos_weight("balanced", labels, ["a", "b"]) == pytest.approx([2, 1])
+
+
 def test_effective_numbers_of_yes():
     found = resolve_pos_weight("effective_number", LABELS, ["a", "b", "c"], beta=0.5)
     effective = [2 * (1 - 0.5**n) for n in range(6)]

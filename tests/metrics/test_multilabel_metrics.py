@@ -107,6 +107,17 @@ def test_tuned_thresholds_are_the_best_there_are():
     assert recall.shape == (5,) and not np.allclose(recall, tuned)
 
 
+def test_a_function_finds_the_best_threshold_of_a_rare_label():
+    rng = np.random.default_rng(0)
+    labels = (np.arange(5000) < 3).astype(int)[:, None]
+    found = np.where(labels, 9.5e-3 + 1e-4 * labels, rng.random((5000, 1)) * 9.1e-3)
+    found[4000:] = 0.5 * rng.random((1000, 1))  # and many that no threshold keeps out
+    best = tune_thresholds(labels, found)
+    own = tune_thresholds(labels, found, metric=sk.f1_score)
+    scores = [sk.f1_score(labels[:, 0], found[:, 0] >= t) for t in (best[0], own[0])]
+    assert scores[0] == pytest.approx(scores[1])
+
+
 def test_thresholds_of_labels_that_tell_nothing():
     tuned = tune_thresholds([[0, 1], [0, 1]], [[0.2, 0.3], [0.9, 0.1]])
     assert tuned.tolist() == [0.5, 0.5]

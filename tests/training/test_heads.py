@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_mm.data.dataset import RowBatches
 from keras_mm.heads import Head
 from keras_mm.losses import create_loss
 from keras_mm.metrics.heads import head_metrics
@@ -211,8 +212,68 @@ def test_bad_requests(options, words):
         Trainer(model_of(HEADS), **{"heads": HEADS, "verbose": 0, **options}).fit(rows())
 
 
-def test_labels_of_a_head_that_are_not_there():
+def without(y, name):
+    return {other: values for other, values in y.items() if other != name}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda y: without(y, "spam"), r"and so must be the labels.*Received: \['mood', 'topics'"),
+        (lambda y: y | {"other": y["spam"]}, "and so must be the labels"),
+        (lambda y: y["mood"], "and so must be the labels.*one array"),
+        (lambda y: y | {"mood": y["mood"] + 1}, "'mood' must be whole numbers from 0 to 2.*3"),
+        (lambda y: y | {"mood": y["mood"] + 0.5}, "'mood' must be whole numbers"),
+        (lambda y: y | {"mood": y["topics"]}, r"'mood' needs labels.*shape \(num_rows,\)"),
+        (lambda y: y | {"spam": y["spam"].astype(str)}, "'spam' needs labels of numbers"),
+        (lambda y: y | {"topics": y["topics"] * np.nan}, "'topics' must be 0 or 1"),
+        (lambda y: y | {"topics": y["topics"][:, :3]}, r"'topics' needs.*\(num_rows, 4\)"),
+        (lambda y: y | {"stars": y["stars"] / 0.0}, "'stars' must be finite"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_labels_that_do_not_fit(change, words):
     x, y = rows()
-    del y["spam"]
-    with pytest.raises(ValueError, match="no labels of 'spam'"):
-        Trainer(model_of(HEADS), heads=HEADS, verbose=0).fit((x, y))
+    with pytest.raises(ValueError, match=words):
+        Trainer(model_of(HEADS), heads=HEADS, verbose=0).fit((x, change(y)))
+    with pytest.raises(ValueError, match="labels"):
+        Trainer(model_of(HEADS), heads=HEADS, verbose=0).fit((x, y), (x, change(y)))
+
+
+def test_labels_of_one_output():
+    heads, (x, y), _ = one("mood")
+    with pytest.raises(ValueError, match="one array of labels"):
+        Trainer(model_of(heads), heads=heads, verbose=0).fit((x, {"mood": y}))
+    history = Trainer(model_of({"spam": HEADS["spam"]}), epochs=1, verbose=0).fit((x, y > 0))
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_what_validation_cannot_measure_is_not_monitored():
+    x, y = rows()
+    unlabelled = y | {"stars": np.full_like(y["stars"], np.nan)}
+    for monitor in ("val_stars_loss", "val_stars_r2"):
+        trainer = Trainer(model_of(HEADS), heads=HEADS, monitor=monitor, verbose=0)
+        with pytest.raises(ValueError, match="without labels among the validation rows"):
+            trainer.fit((x, y), (x, unlabelled))
+
+
+def test_validation_rows_of_other_classes_are_refused():
+    heads, (x, y), _ = one("mood")
+    training, validation = (RowBatches({"": x}, labels=y) for _ in range(2))
+    training.classes, validation.classes = ["a", "b", "c"], ["a", "c", "d"]
+    with pytest.raises(ValueError, match="other classes"):
+        Trainer(model_of(heads), heads=heads, verbose=0).fit(training, validation)
+
+
+def test_settings_without_effect_are_refused():
+    heads, data, _ = one("stars")
+    for options, words in (
+        ({"loss": "hubber"}, "Did you mean 'huber'"),
+        ({"loss": "focal"}, "regression"),
+        ({"class_weight": "balanced"}, "no classes to weigh"),
+        ({"label_smoothing": 0.1}, "no classes to weigh"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            Trainer(model_of(heads), heads=heads, verbose=0, **options).fit(data)
+    with pytest.raises(ValueError, match="The head 'mood'.*huber"):
+        Trainer(model_of(HEADS), heads=HEADS, loss="huber", verbose=0).fit(rows())
