@@ -99,16 +99,14 @@ def create_objectives(
         if not isinstance(loss, str):
             found[name] = Objective(loss, 1.0, head if measured else None, known)
             continue
-        wanted, weight = head.loss or loss, head.class_weight
-        if head.kind == "regression" and (len(heads) > 1 or wanted == "cross_entropy"):
-            # Of the trainer's own, what is meant for the heads of classes.
-            losses = HEAD_LOSSES["regression"]
-            wanted = wanted if wanted in losses else losses[0]
-            smoothing = 0.0 if len(heads) > 1 else label_smoothing
-        else:
-            smoothing = label_smoothing
-        if weight is None and not (head.kind == "regression" and len(heads) > 1):
-            weight = class_weight
+        wanted, smoothing = head.loss or loss, label_smoothing
+        weight = class_weight if head.class_weight is None else head.class_weight
+        if head.kind == "regression":
+            meant_for_classes = HEAD_LOSSES["multiclass"] if len(heads) > 1 else ("cross_entropy",)
+            if wanted in meant_for_classes:
+                wanted = HEAD_LOSSES["regression"][0]
+            if len(heads) > 1:
+                weight, smoothing = None, 0.0
         try:
             made = _create_loss(wanted, head, weight, mine, known, smoothing, gamma, tau, beta)
         except ValueError as error:

@@ -275,5 +275,10 @@ def test_settings_without_effect_are_refused():
     ):
         with pytest.raises(ValueError, match=words):
             Trainer(model_of(heads), heads=heads, verbose=0, **options).fit(data)
+    numbers = {"stars": Head("regression"), "more": Head("regression")}
+    x, y = rows()
+    y = dict.fromkeys(numbers, y["stars"])
+    with pytest.raises(ValueError, match="The head 'stars'.*Did you mean 'huber'"):
+        Trainer(model_of(numbers), heads=numbers, loss="hubber", verbose=0).fit((x, y))
     with pytest.raises(ValueError, match="The head 'mood'.*huber"):
         Trainer(model_of(HEADS), heads=HEADS, loss="huber", verbose=0).fit(rows())
