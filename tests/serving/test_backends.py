@@ -24,7 +24,7 @@ def train_minilm(table, shared, minilm, **columns):
         **columns,
         vision_weights=str(shared / "weights/mobilenet_v2_0.35_224_notop.weights.h5"),
         text_weights=minilm,
-        epochs=2,
+        epochs=1,
         sequence_length=48,
         engine="keras",
         verbose=0,
@@ -84,7 +84,7 @@ def _real_jobs(folder: Path, minilm: str):
         table = keras_mm.load_table(root / "data" / name)
         table = table[table["label"].notna()]
         stem = Path(name).stem
-        train_minilm(table[:200], root, minilm, **columns).save(folder / stem)
+        train_minilm(table[:96], root, minilm, **columns).save(folder / stem)
         rows = _absolute(table[-100:], root / "data" / Path(name).parent)
         rows.to_csv(folder / f"{stem}.csv", index=False)
         table = str(folder / f"{stem}.csv")
