@@ -92,13 +92,7 @@ class WeightedLoss(WeightedMean):
 
     def _mistakes(self) -> list[str]:
         """What is wrong with the settings, a sentence each."""
-        mistakes = class_weight_mistakes(self.class_weight)
-        if not (is_finite_number(self.label_smoothing) and 0 <= self.label_smoothing < 1):
-            mistakes.append(
-                "`label_smoothing` must be in [0, 1); 0 smooths nothing, 0.1 is usual. "
-                f"Received: label_smoothing={self.label_smoothing!r}"
-            )
-        return mistakes
+        return class_weight_mistakes(self.class_weight) + smoothing_mistakes(self.label_smoothing)
 
     def class_losses(self, log_probabilities: Any) -> Any:
         """The loss each class would have as the label, shape `(batch, num_classes)`."""
@@ -130,6 +124,16 @@ class WeightedLoss(WeightedMean):
             "label_smoothing": self.label_smoothing,
             "name": self.name,
         }
+
+
+def smoothing_mistakes(label_smoothing: Any) -> list[str]:
+    """What is wrong with a share that is spread over all classes, a sentence each."""
+    if is_finite_number(label_smoothing) and 0 <= label_smoothing < 1:
+        return []
+    return [
+        "`label_smoothing` must be in [0, 1); 0 smooths nothing, 0.1 is usual. "
+        f"Received: label_smoothing={label_smoothing!r}"
+    ]
 
 
 def num_classes_of(y_pred: Any) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_mm.losses.base import WeightedMean
-from keras_mm.losses.class_weights import is_finite_number, per_class_mistakes
+from keras_mm.losses.base import WeightedMean, smoothing_mistakes
+from keras_mm.losses.class_weights import per_class_mistakes
 from keras_mm.losses.focal import focal_losses, gamma_mistakes
 
 
@@ -55,13 +55,7 @@ class MultilabelLoss(WeightedMean):
 
     def _mistakes(self) -> list[str]:
         """What is wrong with the settings, a sentence each."""
-        mistakes = pos_weight_mistakes(self.pos_weight)
-        if not (is_finite_number(self.label_smoothing) and 0 <= self.label_smoothing < 1):
-            mistakes.append(
-                "`label_smoothing` must be in [0, 1); 0 smooths nothing, 0.1 is usual. "
-                f"Received: label_smoothing={self.label_smoothing!r}"
-            )
-        return mistakes
+        return pos_weight_mistakes(self.pos_weight) + smoothing_mistakes(self.label_smoothing)
 
     def class_losses(self, log_probabilities: Any) -> Any:
         """The losses that no and yes would have as a label, shape `(batch, num_labels, 2)`."""
