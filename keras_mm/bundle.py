@@ -23,7 +23,7 @@ from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 _SPEC, _WEIGHTS = "model.json", "model.weights.h5"
 
 # Modules whose classes a bundle may name. Everything else needs `custom_objects`.

@@ -14,11 +14,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from tqdm import tqdm
 
+from keras_mm.answers import answer_frame, by_head, names_array, one_or_all, predictions
 from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.bundle import load_bundle, save_bundle
-from keras_mm.columns import class_names, has_pair, with_columns
-from keras_mm.config import Settings, Training, as_training
-from keras_mm.data.labels import label_value
+from keras_mm.columns import find_heads, has_pair, label_columns, label_heads, with_columns
+from keras_mm.config import Settings, Training, as_labels, as_training
 from keras_mm.data.parts import read_parts
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows, read_row_parts, read_rows
@@ -27,9 +27,13 @@ from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store import open_store
-from keras_mm.losses.class_weights import resolve_class_weight
+from keras_mm.heads import Head
+from keras_mm.metrics.heads import head_metrics, head_prior
+from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.models.multimodal import input_names, parts
+from keras_mm.models.scaling import standardize_targets
+from keras_mm.training.objectives import create_objectives
 from keras_mm.training.stages import FineTuning, fit_stages
 from keras_mm.workbench import Workbench
 
@@ -39,6 +43,13 @@ if TYPE_CHECKING:
 
 # Rows that are read, checked and answered at a time.
 _PART = 4096
+# What `score` is, by kind of head.
+_SCORES = {
+    "multiclass": "accuracy",
+    "binary": "accuracy",
+    "multilabel": "subset_accuracy",
+    "regression": "r2",
+}
 
 
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
@@ -53,7 +64,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         images: Image columns, in order. Without `images` and `texts`, columns are guessed by their
             usual names (`image_1`, `text_1`, ...).
         texts: Text columns, one or two.
-        labels: Label column.
+        labels: Label column; a list of them: each a head of its own, or with `head="multilabel"`
+            or `"regression"` each a label (0 or 1) or a target; or a dict of name to
+            `keras_mm.Head`, for heads of several kinds, each with its own column.
         preset: Name of a preset, see `keras_mm.list_presets`.
         fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
             `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer. See
@@ -71,11 +84,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         sequence_length: Tokens of a sequence.
         vision_trainable: Whether the vision backbone is trained.
         text_trainable: Whether the text backbone is trained.
-        head: `"multiclass"` or `"binary"` (two classes, one logit).
+        head: What the label column holds: `"multiclass"`, `"binary"` (two classes, one logit),
+            `"multilabel"` (any number of labels a row: a list, or text as `red|old`) or
+            `"regression"` (a number).
         loss: `"cross_entropy"`, `"focal"`, or `"logit_adjusted"`, which takes the training rows'
-            imbalance out of the answers.
+            imbalance out of the answers; for numbers `"mean_squared_error"` (as the default is
+            read there), `"mean_absolute_error"` or `"huber"`. A head may name its own.
         class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label, or a list in
-            class order.
+            class order; for several labels a row, what the yes of each counts.
         classes: Label names in a fixed order; by default the training labels, sorted.
         modality_dropout: Probability, in [0, 1), with which training hides all images of a row, and
             with which all its texts, but never both; so that neither side is left unlearned.
@@ -100,7 +116,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         training: The rarer knobs: a `keras_mm.Training` or a dict of its fields.
 
     Attributes:
-        classes_: Label names in the order of the probabilities.
+        heads_: What the model answers: `keras_mm.Head` by name, with their classes. A single head
+            of a label column is called `"label"`.
+        classes_: Label names in the order of the probabilities; for numbers the targets' names. Of
+            several heads, as everything that is said of heads, a dict by head.
         model_: The Keras model, from raw inputs to logits.
         history_: Metrics by name, a list over the epochs.
         preprocessor_: What makes the model's inputs from rows.
@@ -124,7 +143,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self,
         images: Sequence[str] = (),
         texts: Sequence[str] = (),
-        labels: str = "label",
+        labels: str | Sequence[str] | Mapping[str, Head] = "label",
         *,
         preset: str = "mobilenet_v2_minilm",
         fusion: Any = None,
@@ -211,7 +230,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             data: A DataFrame, a path, or anything else that `load_table` takes.
-            y: Labels, shape `(num_rows,)`, in place of the label column.
+            y: Labels of the rows, in place of the label column: as its cells are, or an array
+                with a column for each label column.
             validation_data: Rows for early stopping; by default `validation_split` of `data`.
             validation_split: Part of the rows, stratified by label, in [0, 1). 0 validates on
                 nothing.
@@ -228,17 +248,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             TableError: listing every row that cannot be used.
             ValueError: for labels of one class only, or too few rows to split.
         """
-        settings, classes, parts = self._read(
+        settings, heads, parts = self._read(
             data, y, validation_data, validation_split, groups, image_dir, on_error
         )
-        return self._fit(settings, parts["train"], parts.get("val"), classes, callbacks)
+        return self._fit(settings, parts["train"], parts.get("val"), heads, callbacks)
 
     def fit_rows(
         self,
         rows: Rows,
         validation: Rows | None = None,
         *,
-        classes: Sequence,
+        heads: Mapping[str, Head],
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> MultimodalClassifier:
         """Trains anew on rows that are checked already; `fit` for those who split by themselves.
@@ -246,31 +266,49 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Args:
             rows: Training rows, as `keras_mm.data.parts.read_parts` gives them.
             validation: Rows for early stopping.
-            classes: Label names in the order that the rows' labels were encoded by.
+            heads: Heads by name, with the classes that the rows' labels were encoded by, as
+                `keras_mm.columns.find_heads` gives them.
             callbacks: Keras callbacks of your own.
 
         Returns:
             The classifier itself.
         """
-        return self._fit(self._settings().resolved(), rows, validation, classes, callbacks)
+        return self._fit(self._settings().resolved(), rows, validation, heads, callbacks)
 
-    def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> np.ndarray:
-        """Labels as they were given in training, shape `(num_rows,)`.
+    def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
+        """What each row is answered; of several heads a dict of these by head.
+
+        A table is answered some thousand rows at a time; of a CSV file no more is held in memory.
 
         Args:
             data: As in `fit`; also a list of dicts, or one dict for one row.
             image_dir: Folder that image paths are relative to.
-        """
-        found = self.predict_proba(data, image_dir=image_dir)
-        return self.classes_[found.argmax(axis=1)]
 
-    def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> np.ndarray:
-        """Probabilities, shape `(num_rows, num_classes)`, columns in the order of `classes_`.
-
-        A table is answered some thousand rows at a time; of a CSV file no more is held in memory.
+        Returns:
+            Labels as they were given in training, shape `(num_rows,)`; for several labels a row 0
+            or 1 for each, `(num_rows, num_labels)`, columns in the order of `classes_`; numbers in
+            the targets' unit, `(num_rows,)`, of several targets `(num_rows, num_targets)`.
         """
         self._check_fitted()
-        return np.concatenate([found for _, found in self._answers(data, image_dir)])
+        logits = self._all_logits(data, image_dir)
+        return one_or_all({n: predictions(head, logits[n]) for n, head in self.heads_.items()})
+
+    def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
+        """Probabilities, shape `(num_rows, num_classes)`, columns in the order of `classes_`.
+
+        For several labels a row they do not sum to 1. Of several heads a dict of these by head,
+        without the heads of numbers.
+
+        Raises:
+            ValueError: if there are only heads of numbers, which have no probabilities.
+        """
+        self._check_fitted()
+        kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
+        if not kinds:
+            raise ValueError("A regression head has no probabilities; `predict` gives its numbers.")
+        logits = self._all_logits(data, image_dir)
+        found = {name: probabilities(logits[name], kind) for name, kind in kinds.items()}
+        return one_or_all(found) if len(self.heads_) == 1 else found
 
     def predict_frame(
         self, data: Any, *, image_dir: str | os.PathLike | None = None
@@ -278,23 +316,79 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Predictions as a DataFrame with the table's index.
 
         Returns:
-            Columns `prediction` and `probability_<class>` for each class.
+            Columns `prediction` (with several labels a row, a list of them) and
+            `probability_<class>` for each class; of several targets `prediction_<target>`. Of
+            several heads each column begins with the head's name, as `<head>_prediction`.
         """
         self._check_fitted()
-        parts = [self._frame(rows, found) for rows, found in self._answers(data, image_dir)]
+        parts = [
+            answer_frame(self.heads_, logits, rows.numbers)
+            for rows, logits in self._answers(data, image_dir)
+        ]
         return parts[0] if len(parts) == 1 else pd.concat(parts)
 
     def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
-        """Accuracy on rows whose labels stand in the label column, or in `y`."""
+        """How well rows are answered whose labels stand in the label column, or in `y`.
+
+        Returns:
+            Accuracy; for several labels a row the share of rows of which all are right; for numbers
+            the coefficient of determination R². Of several heads the mean.
+        """
         self._check_fitted()
-        table = _with_labels(load_table(data, image_dir=image_dir), y, self._settings_.labels)
+        table = _with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
         rows = self._rows(table, image_dir, labelled=True)
-        return float(np.mean(self._logits_class(rows) == rows.labels))
+        labels, logits = (by_head(self.heads_, x) for x in (rows.labels, self._logits(rows)))
+        scores = [
+            head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
+            for name, head in self.heads_.items()
+        ]
+        return float(np.mean(scores))
+
+    def tune_thresholds(
+        self,
+        data: Any,
+        *,
+        head: str | None = None,
+        metric: Any = "f1",
+        image_dir: str | os.PathLike | None = None,
+    ) -> dict:
+        """Chooses the threshold of each label of a multilabel head, and answers by it henceforth.
+
+        Choose them on validation rows: on the rows that are scored afterwards they would flatter.
+
+        Args:
+            data: Labelled rows.
+            head: The head's name; not needed where there is one multilabel head.
+            metric: What is to be best, as in `keras_mm.metrics.tune_thresholds`.
+            image_dir: Folder that image paths are relative to.
+
+        Returns:
+            Thresholds by label; they are stored with the model.
+
+        Raises:
+            ValueError: if there is no such head.
+        """
+        self._check_fitted()
+        known = [name for name, one in self.heads_.items() if one.kind == "multilabel"]
+        if head is None and len(known) == 1:
+            head = known[0]
+        if head not in known:
+            raise ValueError(
+                f"`head` must be a multilabel head, one of {known}. Received: head={head!r}"
+            )
+        rows = self._rows(data, image_dir, labelled=True)
+        labels, logits = (by_head(self.heads_, x)[head] for x in (rows.labels, self._logits(rows)))
+        found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
+        chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
+        self.heads_ = {**self.heads_, head: chosen}
+        return dict(zip(chosen.names, found.tolist(), strict=True))
 
     def evaluate(
         self, data: Any, *, image_dir: str | os.PathLike | None = None, on_error: str = "raise"
     ) -> Evaluation:
-        """Metrics on labelled rows, beside the majority class, with an interval.
+        """Metrics on labelled rows, beside the answer that sees neither image nor text.
+
+        That is the majority class, each label's share of the training rows, or their mean.
 
         Returns:
             An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
@@ -333,11 +427,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
         settings, fusion = spec["settings"], spec["trunk"]["fusion"]
         training = as_training(settings["training"])
-        classifier = cls(**{**settings, "fusion": fusion, "training": training})
+        labels = as_labels(settings["labels"])
+        classifier = cls(**{**settings, "labels": labels, "fusion": fusion, "training": training})
         classifier._settings_ = Settings(**classifier.get_params(deep=False))
         classifier.model_, classifier.preprocessor_ = model, preprocessor
-        classifier.history_, classifier.train_counts_ = spec["history"], spec["train_counts"]
-        classifier._set_classes(spec["heads"]["label"]["classes"])
+        classifier.history_ = spec["history"]
+        classifier.num_rows_, classifier.priors_ = _known_of_training(spec)
+        classifier.heads_ = {name: Head(**head) for name, head in spec["heads"].items()}
+        if spec["format_version"] == 1:  # there was one head, and its column stood elsewhere
+            classifier.heads_ = {"label": replace(classifier.heads_["label"], column=labels)}
         classifier._own_networks = tuple(
             f"{side}_backbone"
             for side in ("vision", "text")
@@ -356,8 +454,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     ) -> dict:
         """Writes a SavedModel that answers raw images and strings, and proves it.
 
-        The artefact is loaded in a fresh process without keras_mm and compared with this model,
-        row by row; where it differs, nothing is left.
+        Its outputs are `probabilities` and `label`; with several labels a row `label` is a matrix
+        of strings, empty where a label is not given; numbers are `prediction`,
+        `(num_rows, num_targets)`. Of several heads each output begins with the head's name, as
+        `<head>_label`. The artefact is loaded in a fresh process without keras_mm and compared with
+        this model, row by row; where it differs, nothing is left.
 
         Args:
             folder: Where to write; must be vacant.
@@ -408,11 +509,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _read(
         self, data, y, validation_data, validation_split, groups, image_dir, on_error
-    ) -> tuple[Settings, list, dict[str, Rows]]:
-        """Settings with the table's columns, classes and checked rows; the table is let go."""
-        table = _with_labels(load_table(data, image_dir=image_dir), y, self.labels)
-        settings = with_columns(self._settings(), table).resolved()
-        classes = class_names(settings, table)
+    ) -> tuple[Settings, dict[str, Head], dict[str, Rows]]:
+        """Settings with the table's columns, heads and checked rows; the table is let go."""
+        settings, table = self._settings(), load_table(data, image_dir=image_dir)
+        if y is not None:
+            table = _with_labels(table, y, label_columns(label_heads(settings.resolved())))
+        settings = with_columns(settings, table).resolved()
+        heads = find_heads(settings, table)
         tables = {"train": table}
         if validation_data is not None:
             tables["val"] = load_table(validation_data, image_dir=image_dir)
@@ -420,15 +523,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             tables,
             images=settings.images,
             texts=settings.texts,
-            labels=settings.labels,
-            classes=classes,
+            labels=heads,
             val_size=0.0 if validation_data is not None else validation_split,
             groups=groups,
             seed=settings.seed,
             image_dir=image_dir,
             on_error=on_error,
         )
-        return settings, classes, parts
+        return settings, heads, parts
 
     def _rows(self, data, image_dir, on_error="raise", *, labelled=False) -> Rows:
         settings = self._settings_
@@ -436,29 +538,27 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data,
             images=settings.images,
             texts=settings.texts,
-            labels=settings.labels if labelled else None,
-            classes=list(self.classes_),
+            labels=self.heads_ if labelled else None,
             image_dir=image_dir,
             on_error=on_error,
         )
 
-    def _set_classes(self, classes: Sequence) -> None:
-        values = [label_value(value) for value in classes]
-        same = len({isinstance(value, str) for value in values}) == 1
-        self.classes_ = np.array(values) if same else np.array(values, dtype=object)
+    @property
+    def classes_(self) -> Any:
+        """Label names in the order of the probabilities."""
+        return one_or_all({n: names_array(head.names) for n, head in self.heads_.items()})
 
-    def _fit(self, settings, rows: Rows, validation: Rows | None, classes, callbacks):
+    def _fit(self, settings, rows: Rows, validation: Rows | None, heads, callbacks):
         # Its networks may serve again; and a training that fails leaves nothing behind.
         self.__dict__.pop("model_", None)
         self._settings_, training = settings, settings.training
-        self._set_classes(classes)
-        self.skipped_ = rows.skipped
-        weight = resolve_class_weight(
-            settings.class_weight,
-            rows.labels,
-            [label_value(name) for name in self.classes_],
-            beta=training.beta,
-        )
+        self.heads_, self.num_rows_, self.skipped_ = dict(heads), len(rows), rows.skipped
+        labels = by_head(heads, rows.labels)
+        self.priors_ = {n: head_prior(head, labels[n]).tolist() for n, head in heads.items()}
+        objective = {"loss": settings.loss, "class_weight": settings.class_weight}
+        objective |= {name: getattr(training, name) for name in _OBJECTIVE_FIELDS}
+        widths = {name: head.num_logits for name, head in heads.items()}
+        create_objectives(heads, widths, labels, {}, **objective)  # tells what does not fit
         self.preprocessor_ = _preprocessor(settings)
         model, twin = self._bench().model(
             self._model_spec(),
@@ -466,7 +566,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             text_weights=settings.text_weights,
             seed=settings.seed,
         )
-        self.train_counts_ = np.bincount(rows.labels, minlength=len(self.classes_)).tolist()
+        for name, head in heads.items():
+            if head.kind == "regression":
+                for network in (model, twin):
+                    if network is not None:
+                        standardize_targets(network, name, labels[name])
         tuning = FineTuning(
             model,
             training.stages or (),
@@ -486,8 +590,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             tuning,
             source.batches,
             source.forget,
-            loss=settings.loss,
-            class_weight=weight,
+            heads=heads,
+            **objective,
             optimizer=settings.optimizer,
             learning_rate=settings.learning_rate,
             encoder_learning_rate=settings.encoder_learning_rate,
@@ -503,8 +607,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.model_, self._settings_ = model, replace(settings, batch_size=batch_size)
         return self
 
-    def _answers(self, data, image_dir) -> Iterator[tuple[Rows, np.ndarray]]:
-        """Rows and their probabilities, a part of the table after the other."""
+    def _answers(self, data, image_dir) -> Iterator[tuple[Rows, Any]]:
+        """Rows and their logits, a part of the table after the other."""
         settings = self._settings_
         parts = read_row_parts(
             data, _PART, images=settings.images, texts=settings.texts, image_dir=image_dir
@@ -513,8 +617,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             for number, rows in enumerate(parts):
                 # What a part of many has in common with another is looked up, however little.
                 logits = self._logits(rows, few=len(rows) == _PART, progress=number == 0)
-                yield rows, probabilities(logits)
+                yield rows, logits
                 bar.update(len(rows))
+
+    def _all_logits(self, data, image_dir) -> dict[str, np.ndarray]:
+        """The logits of all rows by head."""
+        parts = [by_head(self.heads_, logits) for _, logits in self._answers(data, image_dir)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in self.heads_}
 
     def _features(self, rows: Rows) -> dict:
         """What the encoders give for the rows, of what the trunk reads."""
@@ -536,7 +645,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         *,
         few: bool = False,
         progress: bool = True,
-    ) -> np.ndarray:
+    ) -> Any:
         """Logits of the rows; from `features`, where the encoders have run already."""
         return predict_logits(
             self.model_,
@@ -548,15 +657,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             engine=self.engine,
             few=few,
             progress=progress and bool(self._settings_.verbose),
-        )
-
-    def _logits_class(self, rows: Rows) -> np.ndarray:
-        return probabilities(self._logits(rows)).argmax(axis=1)
-
-    def _frame(self, rows: Rows, found: np.ndarray) -> pd.DataFrame:
-        columns = {f"probability_{name}": found[:, i] for i, name in enumerate(self.classes_)}
-        return pd.DataFrame(
-            {"prediction": self.classes_[found.argmax(axis=1)], **columns}, index=rows.numbers
         )
 
     def _model_spec(self) -> dict:
@@ -589,16 +689,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 "dropout_rate": training.dropout_rate,
                 "modality_dropout": settings.modality_dropout,
             },
-            "heads": {
-                "label": {"kind": settings.head, "classes": [label_value(c) for c in self.classes_]}
-            },
+            "heads": {name: _plain(asdict(head)) for name, head in self.heads_.items()},
         }
 
     def _spec(self) -> dict:
         # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
         settings = asdict(replace(self._settings_, fusion=None))
         if settings["classes"] is not None:
-            settings["classes"] = [label_value(name) for name in self.classes_]
+            settings["classes"] = next(iter(self.heads_.values())).names
         spec = self._model_spec()
         # The preset's wish, where there was no pair, would be an error of the next training.
         settings["compare"] = spec["trunk"]["compare"]
@@ -613,18 +711,19 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             **spec,
             "settings": _plain(settings),
             "history": self.history_,
-            "train_counts": self.train_counts_,
+            "num_rows": self.num_rows_,
+            "priors": self.priors_,
         }
 
 
+_OBJECTIVE_FIELDS = ("label_smoothing", "gamma", "tau", "beta")
 _TRAINER_FIELDS = (
-    "label_smoothing",
-    "gamma",
-    "tau",
-    "beta",
     "weight_decay",
     "warmup",
     "decay",
+    "plateau_factor",
+    "plateau_patience",
+    "momentum",
     "clipnorm",
     "accumulation_steps",
     "layer_decay",
@@ -634,12 +733,27 @@ _TRAINER_FIELDS = (
 )
 
 
-def _with_labels(table: pd.DataFrame, y: Any, labels: str) -> pd.DataFrame:
+def _with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataFrame:
     if y is None:
         return table
     if len(y) != len(table):
         raise ValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
-    return table.assign(**{labels: np.asarray(y)})
+    if len(columns) == 1:
+        return table.assign(**{columns[0]: pd.Series(list(y)).to_numpy()})
+    given = np.asarray(y, dtype=object)
+    if given.ndim != 2 or given.shape[1] != len(columns):
+        raise ValueError(
+            f"`y` must have a column for each of {list(columns)}. Received: shape {given.shape}"
+        )
+    return table.assign(**{column: given[:, i] for i, column in enumerate(columns)})
+
+
+def _known_of_training(spec: Mapping) -> tuple[int, dict[str, list]]:
+    """Training rows, and each head's prior, of a saved model."""
+    counts = spec.get("train_counts")  # as it was written at first
+    if counts is None:
+        return spec["num_rows"], spec["priors"]
+    return sum(counts), {"label": [count / sum(counts) for count in counts]}
 
 
 def _preprocessor(settings: Settings) -> Preprocessor:

@@ -33,10 +33,12 @@ _FLAGS = {
     "--image-dir": "folder that image paths are relative to (default: the table's)",
     "--images": "image columns, with commas between (default: by their usual names)",
     "--texts": "text columns, with commas between (default: by their usual names)",
-    "--labels": "label column",
+    "--labels": "label column, or several with commas between",
+    "--head": "what it holds: multiclass, binary, multilabel or regression",
     "--preset": "see `keras-mm presets`",
     "--fusion": "how the modalities are joined: " + ", ".join(FUSIONS),
-    "--loss": "cross_entropy, focal or logit_adjusted",
+    "--loss": "cross_entropy, focal or logit_adjusted; for numbers mean_squared_error, "
+    "mean_absolute_error or huber",
     "--class-weight": "balanced or effective_number",
     "--vision-weights": "pretrained, random, or a path",
     "--text-weights": "pretrained, random, or a path",
@@ -126,7 +128,7 @@ def _add_check(commands, common) -> None:
         help="list everything that is wrong with a table",
         description="Checks every row of a table: files, texts, labels. Exit 1 if any is bad.",
     )
-    names = ("--data", "--image-dir", "--images", "--texts", "--labels")
+    names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head")
     _add_settings(check, {name: _FLAGS[name] for name in names})
 
 
@@ -223,6 +225,9 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
 
 
 def _flag_value(name: str, text: str) -> Any:
+    if name == "labels":
+        found = [part.strip() for part in text.split(",") if part.strip()]
+        return found if len(found) > 1 else text.strip()
     if name in ("images", "texts"):
         return [part.strip() for part in text.split(",") if part.strip()]
     return _toml_value(text) if name in ("epochs", "seed") else text
@@ -295,7 +300,7 @@ def _export(options: argparse.Namespace) -> int:
     )
     found["summary"] = (
         f"{options.output}: {found['rows']} rows answered the same in a process without keras_mm "
-        f"(largest difference of a probability {found['max_difference']:.1e})"
+        f"(largest difference {found['max_difference']:.1e})"
     )
     return _print(options, found)
 

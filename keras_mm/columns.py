@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
 import pandas as pd
 
-from keras_mm.config import ConfigError, Settings, as_names
+from keras_mm.config import ConfigError, Settings, as_labels, as_names
 from keras_mm.data.columns import missing_columns
-from keras_mm.data.labels import find_classes
+from keras_mm.data.labels import label_value
 from keras_mm.data.tables import guess_columns, table_name
+from keras_mm.data.targets import as_targets, with_classes
+from keras_mm.heads import Head, as_heads
 
 Kind = TypeVar("Kind", bound=Settings)
 
@@ -50,7 +52,11 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
         problems.append(f"`texts` takes one or two columns. Received: {list(texts)}")
     if settings.augmentation and resolved.augmentation.is_on and not images:
         problems.append("`augmentation` changes images, and there is no image column to read")
-    absent = missing_columns(table, [*images, *texts, settings.labels, *also])
+    try:
+        labels = label_columns(label_heads(settings))
+    except ValueError as error:
+        labels, problems = [], [*problems, *str(error).splitlines()]
+    absent = missing_columns(table, [*images, *texts, *labels, *also])
     problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
     if settings.compare and not has_pair(replace(resolved, images=images, texts=texts)):
         problems.append("compare=True needs two images, or two texts with text_pairing='separate'")
@@ -65,18 +71,37 @@ def has_pair(settings: Settings) -> bool:
     return len(settings.images) == 2 or separate
 
 
-def class_names(settings: Settings, table: pd.DataFrame) -> list:
-    """The classes in order: those of the settings, or the distinct labels of `table`, sorted.
+def label_heads(settings: Settings) -> dict[str, Head]:
+    """The heads that `labels` asks for, with the classes that the settings tell.
+
+    One column, or one head of several columns, is the head `"label"`; of several columns of
+    classes each is a head of its own, by the column's name.
 
     Raises:
-        ValueError: if there are fewer than two.
+        ValueError: if a column's name cannot be a head's.
     """
-    if settings.classes is not None:
-        return list(settings.classes)
-    found = find_classes(table[settings.labels])
-    if len(found) < 2:
-        raise ValueError(
-            f"The label column {settings.labels!r} has one class only ({found}); a classifier "
-            "needs rows of at least two."
-        )
-    return found
+    labels = as_labels(settings.labels)
+    if isinstance(labels, dict):
+        return labels
+    if isinstance(labels, tuple) and settings.head in ("multiclass", "binary"):
+        if len(labels) > 1:
+            return as_heads({name: Head(settings.head) for name in labels})
+        labels = labels[0]
+    classes = settings.classes
+    if classes is not None:
+        classes = tuple(label_value(name) for name in classes)
+    return {"label": Head(settings.head, classes, labels)}
+
+
+def label_columns(heads: Mapping[str, Head]) -> list[str]:
+    """The columns that heads are told in."""
+    return [column for target in as_targets(heads).values() for column in target.columns]
+
+
+def find_heads(settings: Settings, table: pd.DataFrame) -> dict[str, Head]:
+    """The heads with their classes: those of the settings, or the labels of `table`, sorted.
+
+    Raises:
+        ValueError: if a column holds one class only, or what cannot be a label.
+    """
+    return with_classes(label_heads(settings), table)

@@ -16,9 +16,10 @@ from keras_mm.augmentation import RULES as AUGMENTATION_RULES
 from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.engines import ENGINES, engine_problem
 from keras_mm.fine_tuning import RATE_RULE, SIDES, as_stages, fill_sides, stages_problems
+from keras_mm.heads import HEAD_KINDS, HEAD_LOSSES, Head, as_heads
 from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
 
-LOSSES = ("cross_entropy", "focal", "logit_adjusted")
+LOSSES = tuple(dict.fromkeys(name for losses in HEAD_LOSSES.values() for name in losses))
 CLASS_WEIGHTS = ("balanced", "effective_number")
 OPTIMIZERS = ("adamw", "adam", "sgd")
 POOLINGS = ("mean", "max", "cls", "pooler")
@@ -43,7 +44,11 @@ class Training:
 
     Args:
         warmup: Part of all steps in which the learning rate rises from 0, in [0, 1). Default 0.1.
-        decay: `"cosine"` (to 0 at the last step) or `"constant"`. Default `"cosine"`.
+        decay: `"cosine"` (to 0 at the last step), `"constant"`, or `"plateau"`: without warm-up,
+            and lowered when `monitor` has not improved for some epochs. Default `"cosine"`.
+        plateau_factor: What `"plateau"` multiplies the rate by, in (0, 1). Default 0.2.
+        plateau_patience: Epochs without improvement before it does, >= 1. Default 3.
+        momentum: Of `optimizer="sgd"`, in [0, 1). Default 0.9.
         weight_decay: AdamW's decoupled weight decay, >= 0. Default 0.004.
         clipnorm: Largest global norm of the gradient, > 0. Default 1.0.
         accumulation_steps: Batches whose gradients are averaged into one step, >= 1. Default 1.
@@ -52,8 +57,9 @@ class Training:
         tau: Strength of the logit adjustment of the logit-adjusted loss, >= 0. Default 1.
         beta: Of `class_weight="effective_number"`, in [0, 1): 0 weighs all rows alike, near 1 it
             is `"balanced"`. Default 0.999.
-        monitor: What early stopping watches: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`.
-            Default `"val_loss"`.
+        monitor: What early stopping watches: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`,
+            another number that `keras_mm.metrics.heads.head_metrics` gives for the head, with
+            several heads as `"val_<head>_accuracy"`. Default `"val_loss"`.
         patience: Epochs without improvement before training stops, >= 1. Default 5.
         num_projection_layers: Residual blocks of each projection head, >= 0. Default 1.
         projection_dims: Width of the projections, >= 1. Default 256.
@@ -78,6 +84,9 @@ class Training:
 
     warmup: float | None = None
     decay: str | None = None
+    plateau_factor: float | None = None
+    plateau_patience: int | None = None
+    momentum: float | None = None
     weight_decay: float | None = None
     clipnorm: float | None = None
     accumulation_steps: int | None = None
@@ -101,6 +110,9 @@ class Training:
 TRAINING_DEFAULTS = Training(
     warmup=0.1,
     decay="cosine",
+    plateau_factor=0.2,
+    plateau_patience=3,
+    momentum=0.9,
     weight_decay=0.004,
     clipnorm=1.0,
     accumulation_steps=1,
@@ -124,7 +136,7 @@ class Settings:
 
     images: Sequence[str] = ()
     texts: Sequence[str] = ()
-    labels: str = "label"
+    labels: Any = "label"
     preset: str = "mobilenet_v2_minilm"
     fusion: Any = None
     compare: bool | None = None
@@ -213,6 +225,34 @@ def as_names(value) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else tuple(value)
 
 
+def as_labels(value: Any) -> str | tuple[str, ...] | dict[str, Head]:
+    """What `labels` holds: a column, several as a tuple, or heads by name.
+
+    Raises:
+        ValueError: listing what is wrong with the heads; see `keras_mm.Head`.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping):
+        return tuple(value)
+    return as_heads({name: _as_head(name, head) for name, head in value.items()})
+
+
+def _as_head(name: str, head: Any) -> Head:
+    if isinstance(head, Head):
+        return head
+    if not isinstance(head, Mapping):
+        raise ValueError(f"the head {name!r} must be a keras_mm.Head or a dict. Received: {head!r}")
+    known = [f.name for f in fields(Head)]
+    mistakes = [unknown_name("setting", str(key), known) for key in head if key not in known]
+    if not mistakes:
+        try:
+            return Head(**head)
+        except ValueError as error:
+            mistakes = str(error).splitlines()
+    raise ValueError("\n".join(f"the head {name!r}: {mistake}" for mistake in mistakes))
+
+
 def as_size(value) -> tuple[int, int]:
     """`(height, width)` from one number or a pair."""
     height, width = (value, value) if isinstance(value, Integral) else value
@@ -228,6 +268,7 @@ def _canonical(settings: Kind) -> Kind:
         elif isinstance(value, PathLike):
             values[name] = os.fspath(value)
     values["images"], values["texts"] = as_names(settings.images), as_names(settings.texts)
+    values["labels"] = as_labels(settings.labels)
     values["classes"] = None if settings.classes is None else tuple(settings.classes)
     values["image_size"] = None if settings.image_size is None else as_size(settings.image_size)
     values["training"] = as_training(settings.training)
@@ -301,7 +342,7 @@ def _size(value) -> bool:
 def _different(value) -> bool:
     if isinstance(value, str) or not hasattr(value, "__len__"):
         return False
-    return 1 < len(value) == len({repr(v) for v in value})
+    return 0 < len(value) == len({repr(v) for v in value})
 
 
 def _is_text(value) -> bool:
@@ -336,7 +377,10 @@ _CHOICES = {"preset": tuple(list_presets()), "fusion": FUSIONS}  # where the nea
 _RULES: dict[str, tuple[str, Callable]] = {
     "images": ("column names", _names),
     "texts": ("at most two column names", lambda v: _names(v) and len(as_names(v)) <= 2),
-    "labels": _COLUMN,
+    "labels": (
+        "a column name, a list of them, or a dict of name to keras_mm.Head",
+        lambda v: isinstance(v, Mapping) or (bool(v) and _names(v)),
+    ),
     "preset": (f"one of {', '.join(map(repr, list_presets()))}", _is_preset),
     "fusion": _FUSION,
     "compare": _TRUTH,
@@ -351,14 +395,14 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "sequence_length": _whole(4),
     "vision_trainable": _TRUTH,
     "text_trainable": _TRUTH,
-    "head": _one_of("multiclass", "binary"),
+    "head": _one_of(*HEAD_KINDS),
     "loss": _one_of(*LOSSES),
     "class_weight": (
         f"{', '.join(map(repr, CLASS_WEIGHTS))}, a dict by label, or a list in class order",
         lambda v: v in CLASS_WEIGHTS if isinstance(v, str) else hasattr(v, "__len__"),
     ),
     "classes": (
-        "a list of at least two label names, all different",
+        "a list of label names, all different",
         _different,
     ),
     "modality_dropout": _part(),
@@ -384,7 +428,10 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "on_error": _one_of("raise", "skip"),
     "output": _PATH,
     "training.warmup": _part(),
-    "training.decay": _one_of("cosine", "constant"),
+    "training.decay": _one_of("cosine", "constant", "plateau"),
+    "training.plateau_factor": ("a number in (0, 1)", lambda v: _number(v) and 0 < v < 1),
+    "training.plateau_patience": _whole(1),
+    "training.momentum": _part(),
     "training.weight_decay": _positive(zero=True),
     "training.clipnorm": _positive(),
     "training.accumulation_steps": _whole(1),
@@ -417,6 +464,7 @@ def find_problems(settings: Settings) -> list[str]:
     for name, table in tables.items():
         problems += _table_problems(name, table)
     problems += _two_splits(values)
+    problems += _head_problems(settings)
     problems += [problem] if (problem := engine_problem(settings.engine)) else []
     if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(settings) + _frozen_lora(settings)
@@ -437,6 +485,58 @@ def _table_problems(name: str, table: Any) -> list[str]:
     if table is None:
         return []
     return [f"`{name}` must be a keras_mm.{kind.__name__} or a dict. Received: {table!r}"]
+
+
+def _head_problems(settings: Settings) -> list[str]:
+    """What is wrong with the heads, and settings that do not suit them."""
+    try:
+        labels, kind = as_labels(settings.labels), settings.head
+    except ValueError as error:
+        return str(error).splitlines()
+    except TypeError:  # told already
+        return []
+    if kind not in HEAD_KINDS:
+        return []
+    one_by_one = isinstance(labels, tuple) and kind in ("multiclass", "binary")
+    several = len(labels) > 1 if isinstance(labels, dict) else one_by_one and len(labels) > 1
+    problems = []
+    if isinstance(labels, dict):
+        kinds = [head.kind for head in labels.values()]
+        for name, default in (("head", "multiclass"), ("classes", None)):
+            if getattr(settings, name) != default:
+                problems.append(
+                    f"`{name}` is for a label column; `labels` names its heads, which "
+                    f"have their own: Head({'kind' if name == 'head' else name}=...)"
+                )
+    else:
+        kinds = [kind]
+        if one_by_one and settings.classes is not None and several:
+            problems.append(
+                "`classes` are those of one head; give each its own: "
+                "labels={name: Head(classes=...)}"
+            )
+        if settings.classes is None or _different(settings.classes):
+            try:
+                classes: Any = settings.classes
+                Head(kind, classes=classes, column=None if one_by_one else labels)
+            except ValueError as error:
+                problems += str(error).splitlines()
+    allowed = {name for one in kinds for name in HEAD_LOSSES[one]}
+    if settings.loss not in allowed and settings.loss in LOSSES[1:]:
+        problems.append(
+            f"`loss` of a {kinds[0]} head must be one of "
+            f"{', '.join(map(repr, HEAD_LOSSES[kinds[0]]))}. "
+            f"Received: {settings.loss!r}"
+        )
+    if settings.class_weight is not None and set(kinds) == {"regression"}:
+        problems.append("`class_weight`: a regression head has no classes to weigh")
+    if several and not isinstance(settings.class_weight, str | None):
+        problems.append(
+            "`class_weight` of several heads must be one of "
+            f"{', '.join(map(repr, CLASS_WEIGHTS))}, or be given to each: "
+            "labels={name: Head(class_weight=...)}"
+        )
+    return problems
 
 
 def _two_splits(values: Mapping) -> list[str]:
@@ -530,12 +630,26 @@ def settings_from(values: Mapping, kind: type[Kind], where: str = "settings") ->
     Raises:
         ConfigError: for unknown names (the nearest is offered) and broken rules.
     """
-    problems = _unknown_keys(values, kind)
+    values, problems = _with_heads(values)
+    problems += _unknown_keys(values, kind)
     settings = kind(**_known(values, kind))
     problems += find_problems(settings)
     if problems:
         raise ConfigError(problems, where)
     return _canonical(settings)
+
+
+def _with_heads(values: Mapping) -> tuple[dict, list[str]]:
+    """The values with the tables `[heads.NAME]` of a TOML file as `labels`."""
+    values = dict(values)
+    if "heads" not in values:
+        return values, []
+    heads = values.pop("heads")
+    if "labels" in values:
+        return values, ["give `labels` or tables [heads.NAME], not both"]
+    if not (isinstance(heads, Mapping) and heads):
+        return values, [f"`heads` must be tables [heads.NAME]. Received: {heads!r}"]
+    return {**values, "labels": heads}, []
 
 
 def read_toml(path: str | PathLike) -> dict:
@@ -558,10 +672,20 @@ def to_toml(settings: Settings) -> str:
 
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
     values["training"] = asdict(as_training(settings.training))
+    if isinstance(settings.labels, Mapping):
+        del values["labels"]
+        values["heads"] = {name: _changed(head) for name, head in settings.labels.items()}
     if settings.augmentation is not None:
         values["augmentation"] = asdict(as_augmentation(settings.augmentation))
     values = _as_toml(values)
     return tomli_w.dumps({name: v for name, v in values.items() if v not in ([], {})})
+
+
+def _changed(head: Head) -> dict:
+    """The kind of a head, and its fields that are not the defaults."""
+    values = {f.name: getattr(head, f.name) for f in fields(Head)}
+    defaults = {f.name: f.default for f in fields(Head)}
+    return {n: v for n, v in values.items() if n == "kind" or v is not defaults[n]}
 
 
 def _as_toml(value: Any) -> Any:

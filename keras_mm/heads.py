@@ -78,6 +78,8 @@ class Head:
             object.__setattr__(self, "classes", tuple(self.classes))
         if isinstance(self.column, list):
             object.__setattr__(self, "column", tuple(self.column))
+        for name in ("threshold", "class_weight"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
         mistakes = [*self._class_mistakes(), *self._setting_mistakes()]
         if mistakes:
             raise ValueError("\n".join(mistakes))
@@ -234,6 +236,12 @@ def _name_mistakes(names: list) -> list[str]:
                 f"The heads {other!r} and {name!r} collide: outputs and files are named after them."
             )
     return mistakes
+
+
+def _plain(value: Any) -> Any:
+    """A list or array as a tuple of Python's numbers, so that equal heads are equal."""
+    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:

@@ -15,13 +15,14 @@ from typing import Any
 import pandas as pd
 
 from keras_mm.bundle import check_vacant, new_folder
-from keras_mm.columns import class_names, with_columns
+from keras_mm.columns import find_heads, label_heads, with_columns
 from keras_mm.config import ConfigError, RunSettings, Settings, to_toml
 from keras_mm.data.labels import is_missing
 from keras_mm.data.parts import read_parts
 from keras_mm.data.rows import Problem, Rows, check_table
 from keras_mm.data.samples import load_sample_data
 from keras_mm.data.tables import load_table, table_name
+from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 
 _log = logging.getLogger("keras_mm")
@@ -61,7 +62,7 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
         classifier.fit_rows(
             run.parts["train"],
             run.parts.get("val"),
-            classes=run.classes,
+            heads=run.heads,
             callbacks=[_epoch_log()],
         )
         evaluation = evaluate_rows(classifier, run.parts["test"], run.sources["test"])
@@ -97,19 +98,18 @@ def check_run(settings: RunSettings) -> list[Problem]:
         table,
         images=settings.images,
         texts=settings.texts,
-        labels=settings.labels,
-        classes=settings.classes,
+        labels=label_heads(settings),
         image_dir=settings.image_dir,
     )
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """Checked rows, and the name of the table they are from, by part; the label names."""
+    """Checked rows, and the name of the table they are from, by part; the heads."""
 
     parts: dict[str, Rows]
     sources: dict[str, str]
-    classes: list
+    heads: dict[str, Head]
 
 
 def _prepared(settings: RunSettings) -> tuple[RunSettings, _Prepared]:
@@ -135,13 +135,12 @@ def _prepared(settings: RunSettings) -> tuple[RunSettings, _Prepared]:
             raise ConfigError(
                 ["there are no test rows: give `test_data`, or a `test_size` above 0"]
             )
-    classes = class_names(settings, tables["train"])
+    heads = find_heads(settings, tables["train"])
     parts = read_parts(
         tables,
         images=settings.images,
         texts=settings.texts,
-        labels=settings.labels,
-        classes=classes,
+        labels=heads,
         val_size=val_size,
         test_size=test_size,
         groups=settings.group_column if val_size or test_size else None,
@@ -150,7 +149,7 @@ def _prepared(settings: RunSettings) -> tuple[RunSettings, _Prepared]:
         on_error=settings.on_error,
     )
     sources = {name: table_name(tables.get(name, table)) for name in parts}
-    return settings, _Prepared(parts, sources, classes)
+    return settings, _Prepared(parts, sources, heads)
 
 
 def _by_column(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:

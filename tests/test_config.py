@@ -19,6 +19,7 @@ from keras_mm.config import (
     to_toml,
 )
 from keras_mm.fine_tuning import Stage, fill_sides
+from keras_mm.heads import Head
 from keras_mm.presets import list_presets
 from keras_mm.zoo import BACKBONES
 
@@ -46,7 +47,8 @@ class Layer(Configured):
 VALUES = {
     "images": ([(), "image", ["a", "b"], ("a",), np.array(["a"])], [None, 1, [1], iter("ab")]),
     "texts": ([(), "text", ["a", "b"]], [None, 1, [None], ["a", "b", "c"]]),
-    "labels": (["label"], [None, 1, ["label"]]),
+    "labels": (["label", ["a", "b"], ("a",), {"a": Head("regression")}, {"a": {"kind": "binary"}}],
+               [None, 1, [], [1]]),
     "preset": (list(list_presets()), [None, *WORD, "Tiny"]),
     "fusion": ([None, "concat", "bilinear", Layer()], [*WORD, Layer, Configured()]),
     "compare": ([None, True, False], [0, 1, "yes"]),
@@ -64,12 +66,12 @@ VALUES = {
     "sequence_length": ([None, 4, 512, np.int64(8)], [v for v in [*WHOLE, 3] if v is not None]),
     "vision_trainable": ([None, True, False], [0, 1, "yes"]),
     "text_trainable": ([None, True, False], [0, 1, "yes"]),
-    "head": (["multiclass", "binary"], [None, *WORD]),
+    "head": (["multiclass", "binary", "multilabel", "regression"], [None, *WORD]),
     "loss": (["cross_entropy", "focal", "logit_adjusted"], [None, *WORD]),
     "class_weight": ([None, "balanced", "effective_number", {"a": 2.0}, [1.0, 2.0], np.ones(2)],
                      [True, 1.5, "even", "effective"]),
     "classes": ([None, ["a", "b"], (1, 2), np.array([0, 1]), [1, "1"]],
-                [3, True, "ab", ["a"], [], ["a", "a"]]),
+                [3, True, "ab", [], ["a", "a"]]),
     "epochs": ([None, 1, np.int32(3)], [v for v in [*WHOLE, 0] if v is not None]),
     "batch_size": ([None, 1, 32], [v for v in [*WHOLE, 0] if v is not None]),
     "learning_rate": ([None, 1e-3, 1, np.float32(0.5)],
@@ -93,7 +95,10 @@ VALUES = {
     "on_error": (["raise", "skip"], [None, *WORD]),
     "output": ([None, "out", Path("out")], [1]),
     "training.warmup": ([None, 0, 0.5], [v for v in PART if v is not None]),
-    "training.decay": ([None, "cosine", "constant"], WORD),
+    "training.decay": ([None, "cosine", "constant", "plateau"], WORD),
+    "training.plateau_factor": ([None, 0.5], [v for v in [*PART, 0] if v is not None]),
+    "training.plateau_patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.momentum": ([None, 0, 0.9], [v for v in PART if v is not None]),
     "training.weight_decay": ([None, 0, 0.5], [v for v in [*NUMBER, -0.1] if v is not None]),
     "training.clipnorm": ([None, 1.0], [v for v in [*NUMBER, 0] if v is not None]),
     "training.accumulation_steps": ([None, 1, 4], [v for v in [*WHOLE, 0] if v is not None]),
@@ -294,6 +299,14 @@ GIVEN = [
     {"data": Path("a") / "b.csv", "learning_rate": 1e-30, "seed": 2**32 - 1, "verbose": False},
     {"augmentation": {"flip": True, "crop": np.float32(0.25)}, "vision_trainable": True},
     {"epochs": np.int64(3), "learning_rate": np.float64(0.1), "preset": "tiny", "test_size": 0.0},
+    {"labels": ["price", "weight"], "head": "regression", "loss": "huber"},
+    {
+        "labels": {
+            "kind": Head(classes=["no", "yes"], class_weight={"no": 1.0, "yes": 2.5}, l2=0.01),
+            "tags": Head("multilabel", ("old", "red"), "all tags", threshold=np.array([0.3, 0.5])),
+            "size": Head("regression", column=["height", "width"], loss_weight=0.5),
+        }
+    },
 ]
 
 
@@ -337,3 +350,47 @@ def test_bad_toml(tmp_path, content, words):
 def test_toml_with_a_byte_order_mark(tmp_path):
     (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfepochs = 3\n")
     assert read_toml(tmp_path / "c.toml") == {"epochs": 3}
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"labels": {"a": {"kindd": "binary"}}}, "the head 'a': no setting 'kindd'"),
+        ({"labels": {"a": {"kind": "binary", "l2": -1}}}, "the head 'a': `l2` must be >= 0"),
+        ({"labels": {"a": 3}}, "the head 'a' must be a keras_mm.Head or a dict"),
+        ({"labels": {"a": Head(), "A": Head()}}, "collide"),
+        ({"labels": {}}, "`heads` must be"),
+        ({"labels": {"a": Head()}, "head": "binary"}, "`head` is for a label column"),
+        ({"labels": {"a": Head()}, "classes": ["x", "y"]}, "`classes` is for a label column"),
+        ({"labels": ["a", "b"], "classes": ["x", "y"]}, "`classes` are those of one head"),
+        ({"labels": ["a", "b"], "class_weight": [1, 2]}, "`class_weight` of several heads"),
+        ({"head": "binary", "classes": ["x", "y", "z"]}, "exactly two classes"),
+        ({"classes": ["x"]}, "at least two classes"),
+        ({"head": "multilabel", "labels": ["a", "b"], "classes": ["x"]}, "1 classes have a"),
+        ({"head": "regression", "loss": "focal"}, "`loss` of a regression head"),
+        ({"loss": "huber"}, "`loss` of a multiclass head"),
+        ({"head": "regression", "class_weight": "balanced"}, "no classes to weigh"),
+    ],
+)
+def test_what_does_not_suit_the_heads(values, words):
+    (problem,) = find_problems(Settings(**values))
+    assert words in problem
+
+
+def test_heads_of_a_toml_file(tmp_path):
+    (tmp_path / "c.toml").write_text(
+        "[heads.tags]\nkind = 'multilabel'\nthreshold = [0.2, 0.4]\n[heads.price]\nkind = 'regression'\n"
+    )
+    values = read_toml(tmp_path / "c.toml")
+    settings = settings_from(values, RunSettings)
+    assert settings.labels == {
+        "tags": Head("multilabel", threshold=(0.2, 0.4)),
+        "price": Head("regression"),
+    }
+    for extra, words in (
+        ({"labels": "label"}, "not both"),
+        ({"heads": {}}, "must be tables"),
+        ({"heads": {"tags": {"knd": 1}}}, "Did you mean 'kind'"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            settings_from({**values, **extra}, RunSettings)

@@ -7,12 +7,14 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from keras_mm.data.rows import Problem, Rows, TableError, check_on_error, examine
 from keras_mm.data.splits import column_values, stratified_split
+from keras_mm.data.strata import labelled_rows, strata
 from keras_mm.data.tables import load_table, table_name
+from keras_mm.data.targets import as_targets
+from keras_mm.heads import Head
 
 
 def read_parts(
@@ -20,8 +22,8 @@ def read_parts(
     *,
     images: Sequence[str] = (),
     texts: Sequence[str] = (),
-    labels: str,
-    classes: Sequence,
+    labels: str | Mapping[str, Head],
+    classes: Sequence | None = None,
     val_size: float = 0.0,
     test_size: float = 0.0,
     groups: Any = None,
@@ -36,8 +38,8 @@ def read_parts(
             `load_table` takes.
         images: Image columns, in order.
         texts: Text columns, in order.
-        labels: Label column.
-        classes: Label names in order.
+        labels: Column of classes, or heads by name, with their classes.
+        classes: Label names in order; required with a column.
         val_size: Share of the training rows drawn for `"val"`, as `stratified_split` does.
         test_size: Share of the training rows drawn for `"test"`.
         groups: Column of the training table, or one value per row of it: rows of one group stay
@@ -68,13 +70,18 @@ def read_parts(
     if found["train"].rows is not None and (val_size or test_size):
         options = {"val_size": val_size, "test_size": test_size, "seed": seed}
         # Rows that are to be mended count where the split is judged.
-        labelled = np.flatnonzero(found["train"].rows.labels >= 0).tolist()
-        rows = labelled if on_error == "raise" else found["train"].good
-        codes = found["train"].rows.labels[rows]
+        encoded = found["train"].rows.labels
+        rows = labelled_rows(encoded).tolist() if on_error == "raise" else found["train"].good
+        targets = as_targets(labels, classes)
+        parts_of_rows = (test_size, val_size * (1 - test_size), (1 - val_size) * (1 - test_size))
+        smallest = min(share for share in parts_of_rows if share > 0)
         try:
-            drawn = _draw(frames["train"], rows, [classes[code] for code in codes], groups, options)
+            alike = strata(targets, encoded, rows, smallest=smallest)
+            drawn = _draw(frames["train"], rows, alike, groups, options)
         except ValueError as error:
-            problems.append(Problem(None, labels, table_name(frames["train"]), str(error)))
+            columns = [column for target in targets.values() for column in target.columns]
+            column = columns[0] if len(columns) == 1 else None
+            problems.append(Problem(None, column, table_name(frames["train"]), str(error)))
     if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
         raise TableError(problems)
     parts = {}

@@ -129,7 +129,13 @@ def _classes_in(table: pd.DataFrame, target: Target) -> tuple:
     if target.kind == "regression" or (target.kind == "multilabel" and target.each):
         return columns
     if target.kind != "multilabel":
-        return tuple(find_classes(table[columns[0]]))
+        found = find_classes(table[columns[0]])
+        if len(found) < 2:
+            raise ValueError(
+                f"The label column {columns[0]!r} has one class only ({found}); a classifier "
+                "needs rows of at least two."
+            )
+        return tuple(found)
     lists = []
     for cell in table[columns[0]]:
         if not is_missing(cell):

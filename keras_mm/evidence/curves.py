@@ -1,17 +1,24 @@
-"""Training curves as a drawing that stands inside an HTML page."""
+"""Training curves, and numbers against numbers, as drawings that stand inside an HTML page."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_mm.metrics.classification import lower_is_better
 
-_PANELS = (("loss", "val_loss"), ("val_accuracy", "val_macro_f1"))
+# What is drawn of each kind of head.
+_METRICS = {
+    "multiclass": ("val_accuracy", "val_macro_f1"),
+    "binary": ("val_accuracy", "val_macro_f1"),
+    "multilabel": ("val_micro_f1", "val_macro_f1"),
+    "regression": ("val_mean_absolute_error",),
+}
+_MOST_DOTS = 1000
 
 
 # Stand-ins that become CSS variables, so that the drawing follows the page's light or dark colours.
@@ -28,15 +35,59 @@ def best_epoch(history: Mapping, monitor: str = "val_loss") -> int | None:
     return int(best) + 1
 
 
-def draw_curves(history: Mapping, monitor: str = "val_loss") -> str:
-    """The training curves as inline SVG, the best epoch marked; empty without history."""
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+def draw_curves(
+    history: Mapping,
+    monitor: str = "val_loss",
+    kinds: Mapping[str, str] | None = None,
+    *,
+    several: bool = False,
+) -> str:
+    """The training curves as inline SVG, the best epoch marked; empty without history.
 
-    panels = [[name for name in names if history.get(name)] for names in _PANELS]
+    Args:
+        history: Metrics by name, a list over the epochs.
+        monitor: The metric whose best epoch is marked.
+        kinds: Kinds of the heads by name.
+        several: Whether metrics are named by head; then each head has a row of its own.
+    """
+    wanted = _panels(kinds or {}, several)
+    panels = [[name for name in names if history.get(name)] for names in wanted]
     panels = [names for names in panels if names]
     if not panels:
         return ""
+    return _drawing(
+        panels, lambda axis, names: _draw(axis, names, history, monitor), "Training curves"
+    )
+
+
+def draw_numbers(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
+    """Answers against labels as inline SVG, a panel for each target.
+
+    Args:
+        pairs: Labels and answers by target, shape `(num_rows,)` each; labels may be NaN.
+    """
+    return _drawing(
+        list(pairs), lambda axis, name: _draw_pairs(axis, name, *pairs[name]), "Answers and labels"
+    )
+
+
+def _panels(kinds: Mapping[str, str], several: bool) -> list[tuple[str, ...]]:
+    """Metrics that are drawn together."""
+    found: list[tuple[str, ...]] = [("loss", "val_loss")]
+    if not several:
+        return [*found, _METRICS[next(iter(kinds.values()), "multiclass")]]
+    for head, kind in kinds.items():
+        metrics = (name.replace("val_", f"val_{head}_", 1) for name in _METRICS[kind])
+        found += [(f"{head}_loss", f"val_{head}_loss"), tuple(metrics)]
+    return found
+
+
+def _drawing(panels: Sequence, draw: Callable[[Any, Any], None], label: str) -> str:
+    """Panels, two in a row, as SVG that stands inside the page."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    columns, rows = min(len(panels), 2), -(-len(panels) // 2)
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     style: Any = {
         "svg.fonttype": "none",
@@ -50,13 +101,15 @@ def draw_curves(history: Mapping, monitor: str = "val_loss") -> str:
     }
     text = io.StringIO()
     with rc_context(style):
-        figure = Figure(figsize=(4.8 * len(panels), 3.1), layout="constrained")
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axis, names in zip(axes, panels, strict=True):
-            _draw(axis, names, history, monitor)
+        figure = Figure(figsize=(4.8 * columns, 3.1 * rows), layout="constrained")
+        axes = figure.subplots(rows, columns, squeeze=False).ravel()
+        for axis, panel in zip(axes, panels, strict=False):
+            draw(axis, panel)
+        for axis in axes[len(panels) :]:
+            axis.set_axis_off()
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(text, format="svg", metadata=nothing)
-    return _inline(text.getvalue(), 480 * len(panels))
+    return _inline(text.getvalue(), 480 * columns, label)
 
 
 def _draw(axis: Any, names: Sequence[str], history: Mapping, monitor: str) -> None:
@@ -78,10 +131,24 @@ def _draw(axis: Any, names: Sequence[str], history: Mapping, monitor: str) -> No
     axis.legend(frameon=False)
 
 
-def _inline(svg: str, width: int) -> str:
+def _draw_pairs(axis: Any, name: str, labels: np.ndarray, answers: np.ndarray) -> None:
+    there = np.flatnonzero(np.isfinite(labels))
+    if len(there) > _MOST_DOTS:
+        there = np.sort(np.random.default_rng(0).choice(there, _MOST_DOTS, replace=False))
+    x, y = labels[there], answers[there]
+    ends = [min(x.min(), y.min()), max(x.max(), y.max())]
+    axis.plot(ends, ends, color=_INK, linestyle="--", linewidth=1)
+    axis.plot(x, y, "o", color=_FIRST, markersize=3, alpha=0.55, markeredgewidth=0)
+    shown = name.replace("$", r"\$")  # no formula
+    axis.set_xlabel(f"{shown}: label")
+    axis.set_ylabel("answer")
+    axis.grid(color=_INK, alpha=0.18, linewidth=0.8)
+
+
+def _inline(svg: str, width: int, label: str) -> str:
     """A stand-alone SVG as a part of the page: no prologue, no metadata, the page's colours."""
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])
     for color, variable in _CSS_COLORS.items():
         svg = svg.replace(color, variable)
-    opening = f'<svg role="img" aria-label="Training curves" style="max-width: {width * 1.1:.0f}px"'
+    opening = f'<svg role="img" aria-label="{label}" style="max-width: {width * 1.1:.0f}px"'
     return svg.replace("<svg", opening, 1)

@@ -1,22 +1,108 @@
-"""Evaluation of a classifier on labelled rows, beside the majority class."""
+"""Evaluation of a classifier on labelled rows, beside the answer that sees no input."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
+from keras_mm.answers import answer_frame, by_head, names_array
 from keras_mm.data.rows import Rows
 from keras_mm.evidence.modalities import evaluate_modalities
-from keras_mm.metrics.classification import classification_metrics, majority_baseline
-from keras_mm.metrics.probabilities import probabilities
+from keras_mm.heads import Head
+from keras_mm.metrics.heads import head_metrics, is_labelled, prior_metrics
 
 if TYPE_CHECKING:
     from keras_mm.classifier import MultimodalClassifier
+
+# The baseline of each kind of head: what it always answers.
+BASELINES = {
+    "multiclass": "majority",
+    "binary": "majority",
+    "multilabel": "frequency",
+    "regression": "mean",
+}
+_TABLES = {"multilabel": "per_label", "regression": "per_target"}
+
+
+@dataclass(frozen=True)
+class HeadEvaluation:
+    """What one head did on the rows that have labels of it.
+
+    Attributes:
+        head: The head, with its classes.
+        metrics: See `keras_mm.metrics.heads.head_metrics`; empty where no row has a label of one
+            head of several.
+        baselines: The same metrics for the answer that sees neither image nor text: `"majority"`,
+            the training rows' most frequent class; `"frequency"`, each label's share of them;
+            `"mean"`, the targets' means.
+        modalities: Scores of the rows that hold images, texts or both, and of the latter with one
+            side hidden; see `keras_mm.evidence.modalities.evaluate_modalities`. Empty for a model
+            of one side.
+    """
+
+    head: Head
+    metrics: dict
+    baselines: dict[str, dict]
+    modalities: dict[str, dict[str, dict]] = field(default_factory=dict)
+
+    @property
+    def baseline(self) -> dict:
+        """Metrics of the baseline of this kind of head."""
+        return self.baselines[BASELINES[self.head.kind]]
+
+    @property
+    def classes(self) -> list:
+        """Label names, or names of targets, in order."""
+        return names_array(self.head.names).tolist()
+
+    def classification_report(self) -> pd.DataFrame:
+        """The scores of each class, label or target as a table.
+
+        Returns:
+            A row for each, in order: `precision recall f1 support`, with several labels a row also
+            `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; of targets their
+            errors and correlations.
+        """
+        scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
+        return pd.DataFrame.from_dict(scores, orient="index")
+
+    def confusion_matrix(self) -> pd.DataFrame:
+        """Rows of the test set by label (down) and answer (across).
+
+        Raises:
+            ValueError: for a head without classes.
+        """
+        if "confusion_matrix" not in self.metrics:
+            raise ValueError(f"A {self.head.kind} head has no confusion matrix.")
+        names = [str(name) for name in self.head.names]
+        matrix = self.metrics["confusion_matrix"]
+        return pd.DataFrame(matrix, index=names, columns=names)
+
+    def __str__(self) -> str:
+        if not self.metrics:
+            return "no row has a label"
+        mine, its = self.metrics, self.baseline
+        if self.head.kind == "regression":
+            return (
+                f"mean absolute error {mine['mean_absolute_error']:.4g} "
+                f"(always the mean {its['mean_absolute_error']:.4g}), R² {mine['r2']:.4f}, "
+                f"{mine['num_rows']} rows"
+            )
+        first, words = "accuracy", "majority class"
+        if self.head.kind == "multilabel":
+            first, words = "subset_accuracy", "labels' frequencies"
+        low, high = mine[f"{first}_interval"]
+        return (
+            f"{first.replace('_', ' ')} {mine[first]:.4f} [{low:.3f}, {high:.3f}] "
+            f"({words} {its[first]:.4f}), "
+            f"macro-F1 {mine['macro_f1']:.4f} ({words} {its['macro_f1']:.4f}), "
+            f"{mine['num_rows']} rows"
+        )
 
 
 @dataclass(frozen=True)
@@ -24,32 +110,50 @@ class Evaluation:
     """What a classifier did on labelled rows.
 
     Attributes:
-        metrics: See `keras_mm.metrics.classification.classification_metrics`.
-        baselines: The same metrics for other answers; `"majority"` always gives the training rows'
-            most frequent class.
-        modalities: Scores of the rows that hold images, texts or both, and of the latter with one
-            side hidden; see `keras_mm.evidence.modalities.evaluate_modalities`. Empty for a model
-            of one side.
-        predictions: A row each: `row`, `label`, `prediction`, and `probability_<class>`.
-        classes: Label names in order.
+        heads: The evaluation of each head by name.
+        predictions: A row each: `row`, and for each head `label`, `prediction` and
+            `probability_<class>`, as `MultimodalClassifier.predict_frame` names them.
         history: Metrics by epoch of the training run.
         about: Facts for the report: source, preset, columns, sizes.
         monitor: The metric of `history` that chose the epoch.
+        several: Whether the model has several heads, so that what is asked for is a dict by head.
     """
 
-    metrics: dict
-    baselines: dict[str, dict]
+    heads: dict[str, HeadEvaluation]
     predictions: pd.DataFrame
-    classes: list
-    modalities: dict[str, dict[str, dict]] = field(default_factory=dict)
     history: dict[str, list] = field(default_factory=dict)
     about: dict[str, Any] = field(default_factory=dict)
     monitor: str = "val_loss"
+    several: bool = False
+
+    @property
+    def metrics(self) -> dict:
+        """The head's metrics; of several heads a dict of them by head."""
+        return self._of_heads({name: head.metrics for name, head in self.heads.items()})
+
+    @property
+    def baselines(self) -> dict:
+        """The head's baselines; of several heads a dict of them by head."""
+        return self._of_heads({name: head.baselines for name, head in self.heads.items()})
+
+    @property
+    def modalities(self) -> dict:
+        """The head's scores by modality; of several heads a dict of them by head."""
+        return self._of_heads({name: head.modalities for name, head in self.heads.items()})
+
+    @property
+    def classes(self) -> Any:
+        """Label names in order; of several heads a dict of them by head."""
+        return self._of_heads({name: head.classes for name, head in self.heads.items()})
+
+    def _of_heads(self, found: dict) -> Any:
+        return found if self.several else next(iter(found.values()))
 
     def to_dict(self) -> dict:
         """`{"test": metrics, "baselines": ..., "modalities": ...}`, JSON-serialisable."""
         found = {"test": self.metrics, "baselines": self.baselines}
-        return {**found, "modalities": self.modalities} if self.modalities else found
+        hidden = any(head.modalities for head in self.heads.values())
+        return {**found, "modalities": self.modalities} if hidden else found
 
     def save(self, path: str | PathLike) -> None:
         """Writes the report as one self-contained HTML file, whole or not at all."""
@@ -62,35 +166,58 @@ class Evaluation:
         temporary.replace(path)
 
     def __str__(self) -> str:
-        low, high = self.metrics["accuracy_interval"]
-        majority = self.baselines["majority"]
-        return (
-            f"accuracy {self.metrics['accuracy']:.4f} [{low:.3f}, {high:.3f}] "
-            f"(majority class {majority['accuracy']:.4f}), "
-            f"macro-F1 {self.metrics['macro_f1']:.4f} (majority class {majority['macro_f1']:.4f}), "
-            f"{self.metrics['num_rows']} rows"
-        )
+        if not self.several:
+            return str(next(iter(self.heads.values())))
+        return "\n".join(f"{name}: {head}" for name, head in self.heads.items())
 
 
-def evaluate_rows(classifier: MultimodalClassifier, rows: Rows, source: str) -> Evaluation:
-    """The evaluation of `classifier` on checked, labelled rows of the table named `source`."""
+def evaluate_rows(
+    classifier: MultimodalClassifier,
+    rows: Rows,
+    source: str,
+    heads: Mapping[str, Head] | None = None,
+) -> Evaluation:
+    """The evaluation of a classifier on checked, labelled rows.
+
+    Args:
+        classifier: A fitted classifier.
+        rows: The rows, with labels of `heads`.
+        source: Name of the rows' table.
+        heads: The heads that are evaluated, by name; by default all.
+    """
+    heads = classifier.heads_ if heads is None else heads
     features = classifier._features(rows)
-    found = probabilities(classifier._logits(rows, features))
-    classes = list(classifier.classes_)
-    frame = classifier._frame(rows, found)
-    frame.insert(0, "label", classifier.classes_[rows.labels])
+    logits = classifier._logits(rows, features)
+    frame = answer_frame(heads, logits, rows.numbers, rows.labels)
     frame.insert(0, "row", frame.index)
-    seen = np.repeat(np.arange(len(classes)), classifier.train_counts_)
+    modalities = evaluate_modalities(classifier, rows, features, logits, heads)
     return Evaluation(
-        metrics=classification_metrics(rows.labels, found, classes),
-        baselines={"majority": majority_baseline(seen, rows.labels, classes)},
+        heads=_by_head(classifier, heads, rows, logits, modalities),
         predictions=frame,
-        classes=[value.item() if isinstance(value, np.generic) else value for value in classes],
-        modalities=evaluate_modalities(classifier, rows, features, found),
         history=classifier.history_,
         about=_about(classifier, rows, source),
         monitor=classifier._settings_.training.monitor,
+        several=len(classifier.heads_) > 1,
     )
+
+
+def _by_head(
+    classifier: MultimodalClassifier,
+    heads: Mapping[str, Head],
+    rows: Rows,
+    logits: Any,
+    modalities: Mapping[str, dict],
+) -> dict[str, HeadEvaluation]:
+    labels, logits = by_head(heads, rows.labels), by_head(heads, logits)
+    found = {}
+    for name, head in heads.items():
+        metrics, baselines = {}, {}
+        if len(heads) == 1 or is_labelled(head, labels[name]):
+            metrics = head_metrics(head, labels[name], logits[name])
+            prior = prior_metrics(head, classifier.priors_[name], labels[name])
+            baselines = {BASELINES[head.kind]: prior}
+        found[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))
+    return found
 
 
 def _about(classifier: MultimodalClassifier, rows: Rows, source: str) -> dict[str, Any]:
@@ -109,6 +236,6 @@ def _about(classifier: MultimodalClassifier, rows: Rows, source: str) -> dict[st
         "class_weight": settings.class_weight,
         "seed": settings.seed,
         "backend": keras.backend.backend(),
-        "training_rows": int(sum(classifier.train_counts_)),
+        "training_rows": classifier.num_rows_,
         "test_rows": len(rows),
     }

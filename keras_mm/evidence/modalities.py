@@ -8,23 +8,39 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keras_mm.answers import by_head
 from keras_mm.data.rows import Rows
-from keras_mm.metrics.classification import classification_metrics
-from keras_mm.metrics.probabilities import probabilities
+from keras_mm.heads import Head
+from keras_mm.metrics.heads import head_metrics, is_labelled, prior_metrics
 
 if TYPE_CHECKING:
     from keras_mm.classifier import MultimodalClassifier
     from keras_mm.features.table import FeatureTable
 
-_SCORES = ("num_rows", "accuracy", "accuracy_interval", "macro_f1")
+_CLASSES = ("num_rows", "accuracy", "accuracy_interval", "macro_f1")
+# What is told by kind of head; the first number that is no count also of the baseline.
+SCORES = {
+    "multiclass": _CLASSES,
+    "binary": _CLASSES,
+    "multilabel": ("num_rows", "subset_accuracy", "subset_accuracy_interval", "macro_f1"),
+    "regression": ("num_rows", "mean_absolute_error", "r2"),
+}
+# What the baseline's first score is called.
+BASELINE_SCORES = {
+    "multiclass": "majority_accuracy",
+    "binary": "majority_accuracy",
+    "multilabel": "baseline_subset_accuracy",
+    "regression": "baseline_mean_absolute_error",
+}
 
 
 def evaluate_modalities(
     classifier: MultimodalClassifier,
     rows: Rows,
     features: Mapping[str, FeatureTable],
-    found: np.ndarray,
-) -> dict[str, dict[str, dict]]:
+    logits: Any,
+    heads: Mapping[str, Head] | None = None,
+) -> dict[str, dict[str, dict[str, dict]]]:
     """Scores by the modalities that rows hold, and of complete rows with one of them hidden.
 
     A row holds images if it has at least one, and texts likewise. The encoders are not run again:
@@ -34,34 +50,49 @@ def evaluate_modalities(
         classifier: A fitted classifier.
         rows: Checked, labelled rows.
         features: What the classifier's encoders give for `rows`.
-        found: Its probabilities for `rows`, shape `(num_rows, num_classes)`.
+        logits: What it answers `rows`, `(num_rows, num_logits)`; of several heads a dict by head.
+        heads: The heads that the rows have labels of; by default all.
 
     Returns:
-        `"held"`: scores of the rows that hold `"image_and_text"`, `"image_only"`, `"text_only"`,
-        for those of the three that have rows. `"hidden"`: scores of the `"image_and_text"` rows,
-        answered without their `"images"` and without their `"texts"`; empty where there are no
-        such rows. Scores are `num_rows`, `accuracy`, `accuracy_interval` (95%), `macro_f1` and
-        `majority_accuracy`, that of the training rows' most frequent class. An empty dict for a
-        model of images alone or of texts alone.
+        By head, `"held"`: scores of the rows that hold `"image_and_text"`, `"image_only"`,
+        `"text_only"`, for those of the three that have rows with labels. `"hidden"`: scores of the
+        `"image_and_text"` rows, answered without their `"images"` and without their `"texts"`;
+        empty where there are no such rows. Scores are `num_rows`, `accuracy`, `accuracy_interval`
+        (95%), `macro_f1` and `majority_accuracy`, that of the training rows' most frequent class;
+        with several labels a row `subset_accuracy` in the place of `accuracy` (and
+        `baseline_subset_accuracy`), and of numbers
+        `mean_absolute_error`, `r2` and `baseline_mean_absolute_error`, the error of always answering
+        the training rows' mean. An empty dict for a model of images alone or of texts alone.
     """
     if not (rows.images and rows.texts):
         return {}
+    heads = classifier.heads_ if heads is None else heads
     masks = classifier.preprocessor_.masks(rows)
     image, text = masks["image_mask"].any(axis=1), masks["text_mask"].any(axis=1)
     held = {"image_and_text": image & text, "image_only": image & ~text, "text_only": text & ~image}
-    scores = {
-        name: _scores(classifier, rows.labels[mask], found[mask])
-        for name, mask in held.items()
-        if mask.any()
-    }
-    hidden, complete = {}, np.flatnonzero(held["image_and_text"]).tolist()
-    if complete:
-        encoded = {name: value.take(complete) for name, value in features.items()}
+    labels, answers = by_head(heads, rows.labels), {"": by_head(heads, logits)}
+    complete = np.flatnonzero(held["image_and_text"])
+    if len(complete):
+        encoded = {name: value.take(complete.tolist()) for name, value in features.items()}
         for side in ("images", "texts"):
-            left = hide(rows.take(complete), side)
-            answers = probabilities(classifier._logits(left, encoded))
-            hidden[side] = _scores(classifier, left.labels, answers)
-    return {"held": scores, "hidden": hidden}
+            left = hide(rows.take(complete.tolist()), side)
+            answers[side] = by_head(heads, classifier._logits(left, encoded))
+    found: dict[str, dict] = {}
+    for name, head in heads.items():
+        score = _Scores(head, classifier.priors_[name])
+        scores = {
+            what: score(labels[name][mask], answers[""][name][mask]) for what, mask in held.items()
+        }
+        hidden = {
+            side: score(labels[name][complete], answered[name])
+            for side, answered in answers.items()
+            if side
+        }
+        found[name] = {
+            "held": {what: one for what, one in scores.items() if one},
+            "hidden": {side: one for side, one in hidden.items() if one},
+        }
+    return found
 
 
 def hide(rows: Rows, side: str) -> Rows:
@@ -75,7 +106,18 @@ def hide(rows: Rows, side: str) -> Rows:
     return replace(rows, **without)
 
 
-def _scores(classifier, labels: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    metrics = classification_metrics(labels, found, list(classifier.classes_))
-    majority = float(np.mean(labels == np.argmax(classifier.train_counts_)))
-    return {name: metrics[name] for name in _SCORES} | {"majority_accuracy": majority}
+class _Scores:
+    """Scores of a head on some rows, and its baseline's."""
+
+    def __init__(self, head: Head, prior: list[float]):
+        self.head, self.prior = head, prior
+
+    def __call__(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+        """The scores; empty where there are too few labels for any."""
+        if not is_labelled(self.head, labels):
+            return {}
+        kind = self.head.kind
+        metrics = head_metrics(self.head, labels, logits)
+        baseline = prior_metrics(self.head, self.prior, labels)
+        found = {name: metrics[name] for name in SCORES[kind]}
+        return found | {BASELINE_SCORES[kind]: baseline[SCORES[kind][1]]}

@@ -9,20 +9,22 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import keras_mm
-from keras_mm.evidence.report import (
+from keras_mm.columns import label_columns
+from keras_mm.evidence.findings import (
     MODALITIES_NOTE,
+    Table,
+    baseline_name,
     compare_metrics,
     compare_modalities,
     find_limits,
     find_verdict,
-    majority_class,
     plain,
     scores_by_class,
 )
 from keras_mm.zoo import BACKBONES
 
 if TYPE_CHECKING:
-    from keras_mm.evidence.evaluate import Evaluation
+    from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
 
 _USE = """\
 Install `keras_mm`, then in this folder:
@@ -54,6 +56,19 @@ _UNTESTED = (
     "differences between groups of people, were not."
 )
 _MOST_CLASSES = 30
+_OF_CLASSES = ("accuracy", "f1", "matthews_correlation")
+_HUB_METRICS = {
+    "multiclass": _OF_CLASSES,
+    "binary": _OF_CLASSES,
+    "multilabel": ("f1",),
+    "regression": ("mae", "mse", "r_squared"),
+}
+_ANSWERS = {
+    "multiclass": "one of {} classes",
+    "binary": "one of {} classes",
+    "multilabel": "any of {} labels",
+    "regression": "{} number(s)",
+}
 _IN_MEMORY = "<table>"  # what a table is called that came from no file
 
 
@@ -71,39 +86,53 @@ def render_model_card(evaluation: Evaluation, settings: Mapping[str, Any]) -> st
         The text of a `README.md` that lies beside the folder `model`.
     """
     facts = {**settings, **evaluation.about}
-    verdict = find_verdict(evaluation)
-    limits = [*map(_text, find_limits(evaluation)), _UNTESTED]
+    limits = [*_limits(evaluation), _UNTESTED]
     sections = {
         "What it is": _what(evaluation, facts),
         "How to use it": _USE,
-        "Data and columns": _data(facts),
+        "Data and columns": _data(evaluation, facts),
         "Training": _training(evaluation, facts),
         "Results": _results(evaluation),
         "Limits": _bullets(limits),
     }
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
     title = "Classifier of images and texts" if _sides(facts) == 2 else "Classifier"
-    return (
-        f"{_front_matter(facts)}\n\n# {title}\n\n"
-        f"**{_text(verdict.headline)}** {_text(verdict.detail)}\n\n{body}\n"
-    )
+    front = _front_matter(evaluation, facts)
+    return f"{front}\n\n# {title}\n\n{_verdicts(evaluation)}\n\n{body}\n"
 
 
-def _front_matter(facts: Mapping) -> str:
+def _verdicts(evaluation: Evaluation) -> str:
+    """A paragraph for each head."""
+    found = []
+    for name, one in evaluation.heads.items():
+        verdict = find_verdict(one)
+        head = f"{_code(name)}: " if evaluation.several else ""
+        found.append(f"{head}**{_text(verdict.headline)}** {_text(verdict.detail)}")
+    return "\n\n".join(found)
+
+
+def _limits(evaluation: Evaluation) -> list[str]:
+    several = evaluation.several
+    return [
+        (f"{_code(name)}: " if several else "") + _text(limit)
+        for name, one in evaluation.heads.items()
+        for limit in find_limits(one, evaluation.about)
+    ]
+
+
+def _front_matter(evaluation: Evaluation, facts: Mapping) -> str:
     tags = ["keras", "keras_mm"]
     tags += ["multimodal"] if _sides(facts) == 2 else []
     tags += ["image-classification"] if facts.get("images") else []
     tags += ["text-classification"] if facts.get("texts") else []
-    metrics = ["accuracy", "f1", "matthews_correlation"]
+    kinds = [one.head.kind for one in evaluation.heads.values()]
+    metrics = list(dict.fromkeys(name for kind in kinds for name in _HUB_METRICS[kind]))
     lines = ["---", "library_name: keras", "tags:", *(f"- {tag}" for tag in tags)]
     return "\n".join([*lines, "metrics:", *(f"- {metric}" for metric in metrics), "---"])
 
 
 def _what(evaluation: Evaluation, facts: Mapping) -> str:
-    classes = [f"“{name}”" for name in evaluation.classes[:_MOST_CLASSES]]
-    more = len(evaluation.classes) - len(classes)
-    names = ", ".join(classes) + (f" and {more} more" if more > 0 else "")
-    lines = [f"Answers one of {len(evaluation.classes)} classes: {_text(names)}."]
+    lines = [_answers(evaluation, name, one) for name, one in evaluation.heads.items()]
     for side in ("vision", "text"):
         name = facts.get(side, facts.get(f"{side}_backbone"))
         if name is not None:
@@ -113,6 +142,15 @@ def _what(evaluation: Evaluation, facts: Mapping) -> str:
     if facts.get("preset"):
         lines.append(f"Preset: {_code(facts['preset'])} of keras_mm {keras_mm.__version__}.")
     return _bullets(lines)
+
+
+def _answers(evaluation: Evaluation, head: str, one: HeadEvaluation) -> str:
+    classes = [f"“{name}”" for name in one.classes[:_MOST_CLASSES]]
+    more = len(one.classes) - len(classes)
+    names = ", ".join(classes) + (f" and {more} more" if more > 0 else "")
+    what = _ANSWERS[one.head.kind].format(len(one.classes))
+    before = f"Head {_code(head)}: answers" if evaluation.several else "Answers"
+    return f"{before} {what}: {_text(names)}."
 
 
 def _encoder(side: str, backbone: Any, facts: Mapping) -> str:
@@ -134,13 +172,15 @@ def _encoder(side: str, backbone: Any, facts: Mapping) -> str:
     return line + "."
 
 
-def _data(facts: Mapping) -> str:
+def _data(evaluation: Evaluation, facts: Mapping) -> str:
     lines = [
         f"{title}: {', '.join(map(_code, _as_list(facts[name])))}"
         for name, title in (("images", "Image columns"), ("texts", "Text columns"))
         if facts.get(name)
     ]
-    lines.append(f"Label column: {_code(facts.get('labels', 'label'))} (not needed to predict)")
+    columns = label_columns({name: one.head for name, one in evaluation.heads.items()})
+    title = "Label column" if len(columns) == 1 else "Label columns"
+    lines.append(f"{title}: {', '.join(map(_code, columns))} (not needed to predict)")
     for name, title in (
         ("data", "Training table"),
         ("validation_data", "Validation table"),
@@ -161,29 +201,28 @@ def _training(evaluation: Evaluation, facts: Mapping) -> str:
 
 
 def _results(evaluation: Evaluation) -> str:
-    rows = [(name, model, majority) for name, model, majority, _ in compare_metrics(evaluation)]
-    text = _table(("Metric", "Model", f"Always “{majority_class(evaluation)}”"), rows)
-    text += "\n\nSquare brackets: 95% Wilson interval. A dash: no row to measure it on.\n\n"
-    columns = ("name", "precision", "recall", "f1", "support")
-    by_class = [[row[column] for column in columns] for row in scores_by_class(evaluation)]
-    text += _table(("Class", "Precision", "Recall", "F1", "Test rows"), by_class)
-    return text + _modalities(evaluation)
+    found = []
+    for name, one in evaluation.heads.items():
+        title = [f"### {_code(name)}"] if evaluation.several else []
+        found += [*title, *(_results_of(one) if one.metrics else ["Not measured."])]
+    return "\n\n".join(found)
 
 
-def _modalities(evaluation: Evaluation) -> str:
-    rows = compare_modalities(evaluation)
-    if not rows:
-        return ""
-    always = f"Always “{majority_class(evaluation)}”"
-    header = ("What the model is given", "Test rows", "Accuracy", always, "Macro-F1")
-    return f"\n\n{_table(header, rows)}\n\n{MODALITIES_NOTE}"
+def _results_of(one: HeadEvaluation) -> list[str]:
+    rows = [(name, model, baseline) for name, model, baseline, _ in compare_metrics(one)]
+    interval = "95% interval" if one.head.kind == "regression" else "95% Wilson interval"
+    found = [
+        _table(Table(("Metric", "Model", baseline_name(one)), rows)),
+        f"Square brackets: {interval}. A dash: no row to measure it on.",
+        _table(scores_by_class(one)),
+    ]
+    modalities = compare_modalities(one)
+    return [*found, _table(modalities), MODALITIES_NOTE] if modalities.rows else found
 
 
-def _table(header: Iterable, rows: Iterable[Iterable]) -> str:
-    header = list(header)
-    lines = [header, *rows]
-    text = ["| " + " | ".join(_text(cell) for cell in line) + " |" for line in lines]
-    return "\n".join([text[0], "|---|" + "---:|" * (len(header) - 1), *text[1:]])
+def _table(table: Table) -> str:
+    text = ["| " + " | ".join(map(_text, line)) + " |" for line in (table.header, *table.rows)]
+    return "\n".join([text[0], "|---|" + "---:|" * (len(table.header) - 1), *text[1:]])
 
 
 def _bullets(lines: Iterable[str]) -> str:

@@ -2,53 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 import keras_mm
-from keras_mm.evidence.curves import best_epoch, draw_curves
+from keras_mm.evidence.curves import best_epoch, draw_curves, draw_numbers
+from keras_mm.evidence.findings import (
+    MODALITIES_NOTE,
+    Table,
+    baseline_name,
+    compare_metrics,
+    compare_modalities,
+    find_limits,
+    find_verdict,
+    percent,
+    plain,
+    scores_by_class,
+)
 from keras_mm.metrics.classification import lower_is_better
-from keras_mm.metrics.intervals import wilson_interval
 
 if TYPE_CHECKING:
-    from keras_mm.evidence.evaluate import Evaluation
+    from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
 
-_FEW_ROWS = 20  # below it a class's recall is known to about 20 points at best
 _MOST_MISTAKES = 20
 _MOST_CONFUSIONS = 15
-_MOST_NAMES = 10
-_HELD = {
-    "image_and_text": "Image and text",
-    "image_only": "Image only",
-    "text_only": "Text only",
-}
-_HIDDEN = {"images": "Image and text, images hidden", "texts": "Image and text, texts hidden"}
-MODALITIES_NOTE = (
-    "Rows by what they hold; then those that hold both, answered once with all their images hidden "
-    "and once with all their texts. The latter show what this model makes of one side, not what a "
-    "model of that side alone could: this one has learned to do without a side only if training "
-    "rows lacked it, or modality dropout hid it."
-)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a model beats the majority class, in plain words.
-
-    Attributes:
-        better: Whether the majority class lies below the interval of the model's accuracy.
-        headline: One short sentence.
-        detail: The figures behind it.
-    """
-
-    better: bool
-    headline: str
-    detail: str
 
 
 def render_report(evaluation: Evaluation) -> str:
@@ -61,201 +42,71 @@ def render_report(evaluation: Evaluation) -> str:
         A whole HTML document. The same evaluation gives the same text.
     """
     source = files("keras_mm.evidence").joinpath("report.html").read_text(encoding="utf-8")
-    # Names of classes and columns come from data: everything is escaped but the drawing.
+    # Names of classes and columns come from data: everything is escaped but the drawings.
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(source)
-    mistakes, num_mistakes = _mistakes(evaluation)
+    heads, history = evaluation.heads, evaluation.history
     return template.render(
         title="Evaluation report",
-        verdict=find_verdict(evaluation),
-        majority=majority_class(evaluation),
-        comparison=compare_metrics(evaluation),
-        classes=scores_by_class(evaluation),
-        modalities=compare_modalities(evaluation),
+        heads=[_section(evaluation, name, one) for name, one in heads.items()],
+        several=evaluation.several,
         modalities_note=MODALITIES_NOTE,
-        matrix=_matrix(evaluation),
-        confusions=_confusions(evaluation),
-        curves=draw_curves(evaluation.history, evaluation.monitor),
-        best_epoch=best_epoch(evaluation.history, evaluation.monitor),
+        curves=draw_curves(
+            history,
+            evaluation.monitor,
+            {name: one.head.kind for name, one in heads.items()},
+            several=evaluation.several,
+        ),
+        best_epoch=best_epoch(history, evaluation.monitor),
         best_name=_best_name(evaluation.monitor),
-        num_epochs=max((len(values) for values in evaluation.history.values()), default=0),
-        mistakes=mistakes,
-        num_mistakes=num_mistakes,
-        num_rows=evaluation.metrics["num_rows"],
-        limits=find_limits(evaluation),
+        num_epochs=max((len(values) for values in history.values()), default=0),
         about={name.replace("_", " "): plain(value) for name, value in evaluation.about.items()},
         version=keras_mm.__version__,
     )
 
 
-def find_verdict(evaluation: Evaluation) -> Verdict:
-    """Compares the accuracy, by its interval, with always giving the training rows' majority."""
-    metrics, baseline = evaluation.metrics, evaluation.baselines["majority"]
-    low, high = metrics["accuracy_interval"]
-    majority, answer = baseline["accuracy"], f"always answering “{majority_class(evaluation)}”"
-    better = majority < low
-    detail = (
-        f"Accuracy {_accuracy(metrics)} on {_rows(metrics['num_rows'])}, against "
-        f"{percent(majority)} for {answer}, the most frequent class of the training rows."
-    )
-    if not better:
-        detail += (
-            " That lies above the interval: the model is worse."
-            if majority > high
-            else " That lies inside the interval: the difference may be chance."
-        )
-        detail += (
-            " Balanced accuracy, which counts every class alike, is "
-            f"{percent(metrics['balanced_accuracy'])} against "
-            f"{percent(baseline['balanced_accuracy'])}."
-        )
-    detail += _stronger_constant(evaluation)
-    return Verdict(better, f"{'Better' if better else 'No better'} than {answer}.", detail)
+def _section(evaluation: Evaluation, name: str, one: HeadEvaluation) -> dict[str, Any]:
+    """What the template shows of a head."""
+    found: dict[str, Any] = {
+        "name": name,
+        "kind": one.head.kind,
+        "verdict": find_verdict(one),
+        "limits": find_limits(one, evaluation.about),
+        "measured": bool(one.metrics),
+    }
+    if not one.metrics:
+        return found
+    frame = _of_head(evaluation, name)
+    mistakes, num_mistakes = _mistakes(one, frame)
+    matrix = _matrix(one) if "confusion_matrix" in one.metrics else []
+    return found | {
+        "baseline": baseline_name(one),
+        "comparison": compare_metrics(one),
+        "classes": scores_by_class(one),
+        "modalities": compare_modalities(one),
+        "matrix": matrix,
+        "confusions": _confusions(matrix),
+        "numbers": _numbers(one, frame),
+        "mistakes": mistakes,
+        "num_mistakes": num_mistakes,
+        "num_rows": one.metrics["num_rows"],
+    }
 
 
-def _stronger_constant(evaluation: Evaluation) -> str:
-    """A sentence where another constant answer does as well: test rows unlike training rows."""
-    support = np.sum(evaluation.metrics["confusion_matrix"], axis=1)
-    first, share = evaluation.classes[int(support.argmax())], float(support.max() / support.sum())
-    majority = evaluation.baselines["majority"]["accuracy"]
-    if share <= majority or share < evaluation.metrics["accuracy_interval"][0]:
-        return ""
-    return (
-        f" Always answering “{first}”, the most frequent class of these test rows, would be "
-        f"right on {percent(share)}."
-    )
+def _of_head(evaluation: Evaluation, name: str) -> pd.DataFrame:
+    """The predictions of one head, their columns named as if it were the only one."""
+    frame = evaluation.predictions
+    if not evaluation.several:
+        return frame
+    prefix = f"{name}_"
+    own = {column: column.removeprefix(prefix) for column in frame if column.startswith(prefix)}
+    return frame[["row", *own]].rename(columns=own)
 
 
-def compare_metrics(evaluation: Evaluation) -> list[tuple[str, str, str, str]]:
-    """Rows of a table: metric, model, majority class, which way is better."""
-    model, majority = evaluation.metrics, evaluation.baselines["majority"]
-    names = (
-        ("macro_f1", "Macro-F1", "higher"),
-        ("balanced_accuracy", "Balanced accuracy", "higher"),
-        ("log_loss", "Log loss (nats)", "lower"),
-        ("mcc", "Matthews correlation (MCC)", "higher"),
-        ("auroc", "Area under the ROC curve", "higher"),
-        ("auprc", f"Average precision for “{evaluation.classes[-1]}”", "higher"),
-    )
-    rows = [("Accuracy", _accuracy(model), percent(majority["accuracy"]), "higher")]
-    rows += [
-        (text, f"{model[n]:.3f}", f"{majority[n]:.3f}", way) for n, text, way in names if n in model
-    ]
-    return rows
-
-
-def scores_by_class(evaluation: Evaluation) -> list[dict]:
-    """Scores of each class, as text: what has no row to be measured on is a dash, not 0."""
-    matrix = np.asarray(evaluation.metrics["confusion_matrix"])
-    answered, found = matrix.sum(axis=0), []
-    for i, name in enumerate(evaluation.classes):
-        scores = evaluation.metrics["per_class"][str(name)]
-        support, correct = scores["support"], int(matrix[i, i])
-        low, high = wilson_interval(correct, support) if support else (0.0, 1.0)
-        found.append(
-            {
-                "name": name,
-                "precision": f"{scores['precision']:.3f}" if answered[i] else "–",
-                "recall": f"{scores['recall']:.3f}" if support else "–",
-                "interval": f"[{low:.2f}, {high:.2f}]" if support else "",
-                "f1": f"{scores['f1']:.3f}" if support + answered[i] else "–",
-                "support": support,
-            }
-        )
-    return found
-
-
-def compare_modalities(evaluation: Evaluation) -> list[tuple[str, int, str, str, str]]:
-    """Rows of a table: what is there, test rows, accuracy, the majority class's, macro-F1."""
-    found = evaluation.modalities
-    return [
-        (
-            name,
-            scores["num_rows"],
-            _accuracy(scores),
-            percent(scores["majority_accuracy"]),
-            f"{scores['macro_f1']:.3f}",
-        )
-        for part, names in (("held", _HELD), ("hidden", _HIDDEN))
-        for key, name in names.items()
-        if (scores := found.get(part, {}).get(key))
-    ]
-
-
-def find_limits(evaluation: Evaluation) -> list[str]:
-    """What the figures do not show, a sentence each."""
-    metrics, about = evaluation.metrics, evaluation.about
-    low, high = metrics["accuracy_interval"]
-    simpler = (
-        "a model of the images alone, or of the texts alone,"
-        if about.get("images") and about.get("texts")
-        else "a simpler model"
-    )
-    return [
-        f"From {_rows(metrics['num_rows'])} the accuracy is only known to lie between "
-        f"{percent(low)} and {percent(high)} (95% interval).",
-        f"The majority class is the only baseline: whether {simpler} would do as well was not "
-        "measured.",
-        *_limits_of_classes(evaluation),
-    ]
-
-
-def _limits_of_classes(evaluation: Evaluation) -> list[str]:
-    support = np.sum(evaluation.metrics["confusion_matrix"], axis=1).tolist()
-    named, limits = list(zip(evaluation.classes, support, strict=True)), []
-    few = [f"“{name}” ({count})" for name, count in named if 0 < count < _FEW_ROWS]
-    if few:
-        limits.append(
-            f"Fewer than {_FEW_ROWS} test rows have the label {_some(few)}: the figures of such "
-            "a class are rough."
-        )
-    none = [f"“{name}”" for name, count in named if count == 0]
-    if none:
-        limits.append(f"No test row has the label {_some(none)}: nothing is known about it.")
-    return limits
-
-
-def majority_class(evaluation: Evaluation) -> Any:
-    """The class that the majority baseline always answers."""
-    matrix = np.asarray(evaluation.baselines["majority"]["confusion_matrix"])
-    return evaluation.classes[int(matrix.sum(axis=0).argmax())]
-
-
-def percent(share: float) -> str:
-    """A share with one decimal; only a whole is 100.0%, only nothing is 0.0%."""
-    text = f"{share:.1%}"
-    if text == "100.0%" and share < 1:
-        return ">99.9%"
-    return "<0.1%" if text == "0.0%" and share > 0 else text
-
-
-def plain(value: Any) -> str:
-    """A fact or setting as a reader wants it."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {plain(item)}" for name, item in value.items()) or "none"
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(plain(item) for item in value) or "none"
-    return "none" if value is None else str(getattr(value, "name", value))
-
-
-def _accuracy(metrics: Mapping) -> str:
-    low, high = metrics["accuracy_interval"]
-    return f"{percent(metrics['accuracy'])} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _rows(count: int) -> str:
-    return f"{count} test row{'' if count == 1 else 's'}"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-
-
-def _matrix(evaluation: Evaluation) -> list[dict]:
+def _matrix(one: HeadEvaluation) -> list[dict]:
     rows = []
-    for i, counts in enumerate(evaluation.metrics["confusion_matrix"]):
+    for i, counts in enumerate(one.metrics["confusion_matrix"]):
         total = max(sum(counts), 1)
         cells = [
             {
@@ -264,19 +115,19 @@ def _matrix(evaluation: Evaluation) -> list[dict]:
                 "opacity": f"{0.12 + 0.84 * count / total:.2f}",
                 "strong": count / total > 0.7,
                 "kind": "hit" if i == j else "miss",
-                "answer": evaluation.classes[j],
+                "answer": one.classes[j],
             }
             for j, count in enumerate(counts)
         ]
-        rows.append({"name": evaluation.classes[i], "cells": cells})
+        rows.append({"name": one.classes[i], "cells": cells})
     return rows
 
 
-def _confusions(evaluation: Evaluation) -> list[dict]:
+def _confusions(matrix: list[dict]) -> list[dict]:
     """The most frequent confusions, for matrices too large to print their figures."""
     misses = [
         {"label": row["name"], **cell}
-        for row in _matrix(evaluation)
+        for row in matrix
         for cell in row["cells"]
         if cell["kind"] == "miss" and cell["count"]
     ]
@@ -290,13 +141,70 @@ def _best_name(monitor: str) -> str:
     return f"{'lowest' if lowest else 'highest'} {name}"
 
 
-def _mistakes(evaluation: Evaluation) -> tuple[list[dict], int]:
-    """The most confident mistakes, and how many there are in all."""
-    frame = evaluation.predictions
-    columns = [f"probability_{name}" for name in evaluation.classes]
-    frame = frame[["row", "label", "prediction"]].assign(
-        probability=frame[columns].to_numpy(dtype="float64").max(axis=1)
-    )
-    wrong = frame[(frame["label"] != frame["prediction"]).to_numpy(dtype=bool)]
-    worst = wrong.sort_values("probability", ascending=False, kind="stable")[:_MOST_MISTAKES]
-    return worst.to_dict("records"), len(wrong)
+def _numbers(one: HeadEvaluation, frame: pd.DataFrame) -> str:
+    """A drawing of a regression head's answers against the labels; empty for other heads."""
+    if one.head.kind != "regression":
+        return ""
+    ends = _ends(one)
+    pairs = {
+        str(name): (frame[f"label{end}"].to_numpy(), frame[f"prediction{end}"].to_numpy())
+        for name, end in zip(one.classes, ends, strict=True)
+    }
+    return draw_numbers(pairs)
+
+
+def _ends(one: HeadEvaluation) -> list[str]:
+    """What a regression head's columns end with, one for each target."""
+    return [""] if len(one.classes) == 1 else [f"_{name}" for name in one.classes]
+
+
+def _mistakes(one: HeadEvaluation, frame: pd.DataFrame) -> tuple[Table, int]:
+    """The most confident mistakes, or largest errors; and how many mistakes there are in all."""
+    if one.head.kind == "regression":
+        return _errors(one, frame), one.metrics["num_rows"]
+    found = frame[[f"probability_{name}" for name in one.classes]].to_numpy("float64")
+    if one.head.kind == "multilabel":
+        given = [None if cells is None else set(cells) for cells in frame["label"]]
+        answered = [set(cells) for cells in frame["prediction"]]
+        wrong = np.array(
+            [
+                [
+                    labels is not None and ((name in labels) != (name in answers))
+                    for name in one.classes
+                ]
+                for labels, answers in zip(given, answered, strict=True)
+            ]
+        ).reshape(found.shape)
+        # How sure it was of what it got wrong: of a label that it gave, or of one that it did not.
+        sure = np.where([[name in a for name in one.classes] for a in answered], found, 1 - found)
+        rows, sure = wrong.any(axis=1), np.where(wrong, sure, 0).max(axis=1)
+    else:
+        known = frame["label"].notna().to_numpy()
+        rows = known & (frame["label"] != frame["prediction"]).to_numpy(dtype=bool)
+        sure = found.max(axis=1)
+    frame = frame[["row", "label", "prediction"]].assign(sure=sure)[rows]
+    worst = frame.sort_values("sure", ascending=False, kind="stable")[:_MOST_MISTAKES]
+    lines = [
+        [row.row, plain(row.label), plain(row.prediction), f"{row.sure:.3f}"]
+        for row in worst.itertuples()
+    ]
+    return Table(("Row", "Label", "Answer", "Probability"), lines), len(frame)
+
+
+def _errors(one: HeadEvaluation, frame: pd.DataFrame) -> Table:
+    """The rows that are answered furthest from their numbers, in standard deviations of these."""
+    rows = []
+    for name, end in zip(one.classes, _ends(one), strict=True):
+        label, answer = frame[f"label{end}"], frame[f"prediction{end}"]
+        errors = (answer - label).abs()
+        unit = label.std() or 1.0
+        for place in np.argsort(-errors.fillna(-1).to_numpy(), kind="stable")[:_MOST_MISTAKES]:
+            if np.isfinite(errors.iloc[place]):
+                values = [frame["row"].iloc[place], name, label.iloc[place], answer.iloc[place]]
+                rows.append((errors.iloc[place] / unit, [*values, errors.iloc[place]]))
+    worst = sorted(rows, key=lambda pair: -pair[0])[:_MOST_MISTAKES]
+    header, skip = ("Row", "Target", "Label", "Answer", "Error"), len(one.classes) == 1
+    lines = [[row[0], row[1], *(f"{value:.4g}" for value in row[2:])] for _, row in worst]
+    if skip:
+        header, lines = header[:1] + header[2:], [line[:1] + line[2:] for line in lines]
+    return Table(header, lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +33,7 @@ def predict_logits(
     engine: str = "auto",
     few: bool = False,
     progress: bool = True,
-) -> np.ndarray:
+) -> Any:
     """Logits of rows: the encoders, then the trunk. The one way to predict.
 
     A row by itself goes through the whole model at once, where Keras runs it in float32, with no
@@ -52,11 +53,12 @@ def predict_logits(
         progress: As in `encode_rows`.
 
     Returns:
-        float32 `(num_rows, num_logits)`.
+        float32 `(num_rows, num_logits)`; of several heads a dict of them by head.
     """
     encoders, trunk = parts(model)
     if len(rows) == 1 and features is None and _is_plain(encoders, engine, store):
-        return np.asarray(predict_batch(model, _shortened(preprocessor(rows), model)))
+        outputs = predict_batch(model, _shortened(preprocessor(rows), model))
+        return keras.tree.map_structure(np.asarray, outputs)
     names = input_names(trunk)
     size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
     found = []
@@ -77,7 +79,7 @@ def predict_logits(
         inputs = {**known, **preprocessor.without_images(part, names)}
         inputs = {name: inputs[name] for name in names}
         found.append(_in_batches(trunk, inputs, len(part), batch_size))
-    return np.concatenate(found)
+    return _joined(found)
 
 
 def _is_plain(encoders: Mapping, engine: str, store: FeatureStore | None) -> bool:
@@ -107,11 +109,16 @@ def _rows_at_once(encoders: Mapping[str, keras.Model], names: Sequence[str], num
     return max(TOGETHER, math.ceil(num_rows / max(shares, 1)))
 
 
-def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int) -> np.ndarray:
+def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int) -> Any:
     """Outputs for arrays, every batch filled up to the same size."""
     batch_size = 1 if num_rows == 1 else batch_size
-    found = [
-        np.asarray(predict_batch(model, {name: x[take] for name, x in inputs.items()}))[:count]
-        for take, count in full_batches(np.arange(num_rows), batch_size)
-    ]
-    return np.concatenate(found)
+    found = []
+    for take, count in full_batches(np.arange(num_rows), batch_size):
+        outputs = predict_batch(model, {name: x[take] for name, x in inputs.items()})
+        found.append(keras.tree.map_structure(lambda x, n=count: np.asarray(x)[:n], outputs))
+    return _joined(found)
+
+
+def _joined(parts: Sequence) -> Any:
+    """Arrays, or dicts of arrays, one after the other."""
+    return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)

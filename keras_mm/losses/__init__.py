@@ -63,6 +63,7 @@ def create_loss(
     gamma: float = 2.0,
     class_counts: Sequence[float] | None = None,
     tau: float = 1.0,
+    scale: Sequence[float] | None = None,
 ) -> WeightedMean:
     """A loss by name, for logits and the labels of a kind of head.
 
@@ -84,6 +85,7 @@ def create_loss(
         class_counts: Training rows of each class, shape `(num_classes,)`; the logit-adjusted loss
             needs them, and no other reads them.
         tau: Strength of the logit adjustment, >= 0; only the logit-adjusted loss reads it.
+        scale: Of `regression` heads, what errors are divided by, shape `(num_targets,)`.
 
     Returns:
         A `keras.losses.Loss`, ready for `model.compile`.
@@ -113,7 +115,8 @@ def create_loss(
                 "A regression head has no classes to weigh or to smooth. Received: "
                 f"class_weight={class_weight!r}, label_smoothing={label_smoothing!r}"
             )
-        return losses[name]()
+        scaled: dict[str, Any] = {"scale": scale}
+        return losses[name](**scaled)
     weights = "pos_weight" if kind == "multilabel" else "class_weight"
     settings: dict[str, Any] = {weights: class_weight, "label_smoothing": label_smoothing}
     if name == "focal":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_mm.losses.base import WeightedMean
@@ -17,6 +19,9 @@ class RegressionLoss(WeightedMean):
     A subclass gives only `error_losses`.
 
     Args:
+        scale: What errors are divided by, one number > 0 for each target, shape `(num_targets,)`:
+            with the targets' standard deviations the loss is that of standardised targets. `None`
+            leaves them in the targets' unit.
         name: Name in logs; the class's by default.
 
     Call arguments:
@@ -32,6 +37,10 @@ class RegressionLoss(WeightedMean):
         ValueError: when called with shapes that do not fit.
     """
 
+    def __init__(self, scale: Sequence[float] | None = None, name: str | None = None):
+        self.scale = None if scale is None else _checked_scale(scale)
+        super().__init__(name)
+
     def error_losses(self, errors: Any) -> Any:
         """Losses of differences, shape for shape."""
         raise NotImplementedError
@@ -42,12 +51,19 @@ class RegressionLoss(WeightedMean):
         targets = _targets(y_true, predictions)
         # Not the loss but its input is chosen: a gradient through NaN is NaN, times 0 as well.
         there = ops.logical_not(ops.isnan(targets))
-        return self.error_losses(ops.where(there, predictions - targets, 0.0))
+        errors = ops.where(there, predictions - targets, 0.0)
+        if self.scale is not None:
+            errors = errors / ops.convert_to_tensor(self.scale, "float32")
+        return self.error_losses(errors)
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
         """1 for each target that is there, shape `(batch, num_targets)`."""
         targets = _targets(y_true, ops.convert_to_tensor(y_pred))
         return ops.cast(ops.logical_not(ops.isnan(targets)), "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "scale": self.scale}
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -55,6 +71,7 @@ class SquaredError(RegressionLoss):
     """Mean squared error of the targets that are there.
 
     Args:
+        scale: See `RegressionLoss`.
         name: Name in logs.
 
     Example:
@@ -62,8 +79,8 @@ class SquaredError(RegressionLoss):
         4.0
     """
 
-    def __init__(self, name="mean_squared_error"):
-        super().__init__(name)
+    def __init__(self, scale=None, name="mean_squared_error"):
+        super().__init__(scale, name)
 
     def error_losses(self, errors: Any) -> Any:
         """`e^2`."""
@@ -75,6 +92,7 @@ class AbsoluteError(RegressionLoss):
     """Mean absolute error of the targets that are there: the median is what it asks for.
 
     Args:
+        scale: See `RegressionLoss`.
         name: Name in logs.
 
     Example:
@@ -82,8 +100,8 @@ class AbsoluteError(RegressionLoss):
         1.5
     """
 
-    def __init__(self, name="mean_absolute_error"):
-        super().__init__(name)
+    def __init__(self, scale=None, name="mean_absolute_error"):
+        super().__init__(scale, name)
 
     def error_losses(self, errors: Any) -> Any:
         """`|e|`."""
@@ -97,8 +115,9 @@ class HuberLoss(RegressionLoss):
     `e^2 / 2` for `|e| <= delta`, else `delta (|e| - delta / 2)`.
 
     Args:
-        delta: Where the one ends and the other begins, > 0, in the unit of the targets; the
-            estimator's are standardised.
+        delta: Where the one ends and the other begins, > 0, in the unit of the targets, or of
+            `scale`.
+        scale: See `RegressionLoss`.
         name: Name in logs.
 
     Raises:
@@ -112,11 +131,11 @@ class HuberLoss(RegressionLoss):
         Huber 1964, Ann. Math. Statist. 35, 73-101.
     """
 
-    def __init__(self, delta=1.0, name="huber"):
+    def __init__(self, delta=1.0, scale=None, name="huber"):
         if not (is_finite_number(delta) and delta > 0):
             raise ValueError(f"`delta` must be a finite number > 0. Received: delta={delta!r}")
         self.delta = float(delta)
-        super().__init__(name)
+        super().__init__(scale, name)
 
     def error_losses(self, errors: Any) -> Any:
         """`e^2 / 2`, or `delta (|e| - delta / 2)`."""
@@ -140,3 +159,12 @@ def _targets(y_true: Any, predictions: Any) -> Any:
             f"Received: shapes {tuple(shapes[0])} and {tuple(shapes[1])}"
         )
     return targets
+
+
+def _checked_scale(scale: Any) -> list[float]:
+    found = np.asarray(scale, "float64")
+    if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found > 0)).all():
+        raise ValueError(
+            f"`scale` must be a finite number > 0 for each target. Received: scale={scale!r}"
+        )
+    return found.tolist()

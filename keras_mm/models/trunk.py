@@ -12,6 +12,7 @@ from keras import layers
 from keras_mm.heads import Head
 from keras_mm.models.comparison import PairComparison
 from keras_mm.models.fusion import MMBT
+from keras_mm.models.heads import create_logits
 from keras_mm.models.missing import MissingModality, ModalityDropout
 from keras_mm.models.projection import TokenProjection, project_embeddings
 
@@ -87,17 +88,9 @@ def create_trunk(
                 f"the fusion {getattr(fusion, 'name', None)!r} must give one vector a row, "
                 f"(batch, width). Received: shape {fused.shape}"
             )
-        logits = {name: _logits(name, head, fused) for name, head in heads.items()}
+        logits = {name: create_logits(name, head, fused) for name, head in heads.items()}
     outputs = logits if len(logits) > 1 else next(iter(logits.values()))
     return keras.Model(inputs, outputs, name="trunk")
-
-
-def _logits(name: str, head: Head, fused: Any) -> Any:
-    """A head: dropout where it is asked for, and a linear layer."""
-    if head.dropout_rate:
-        fused = layers.Dropout(head.dropout_rate, name=f"{name}_dropout")(fused)
-    penalty = keras.regularizers.L2(head.l2) if head.l2 else None
-    return layers.Dense(head.num_logits, kernel_regularizer=penalty, name=f"{name}_logits")(fused)
 
 
 def needs_tokens(fusion: Any) -> bool:

@@ -3,7 +3,7 @@
     python -I check_saved_model.py FOLDER REQUEST.json ANSWER.json
 
 The request holds rows of base64 images and texts by input name, and batch sizes; the answer holds,
-for each batch size, the probabilities and labels of all rows.
+for each batch size, all answers to all rows by name.
 """
 
 from __future__ import annotations
@@ -33,14 +33,18 @@ def main(folder: str, request: str, answer: str) -> None:
 
 def _answer(tf, serve, columns: dict, size: int) -> dict:
     num_rows = len(next(iter(columns.values())))
-    found: dict = {"probabilities": [], "label": []}
+    found: dict = {}
     for start in range(0, num_rows, size):
         batch = {n: tf.constant(cells[start : start + size]) for n, cells in columns.items()}
-        out = serve(**batch)
-        found["probabilities"] += out["probabilities"].numpy().tolist()
-        labels = out["label"].numpy().tolist()
-        found["label"] += [v.decode() if isinstance(v, bytes) else v for v in labels]
+        for name, values in serve(**batch).items():
+            found.setdefault(name, []).extend(_text(values.numpy().tolist()))
     return found
+
+
+def _text(value):
+    if isinstance(value, list):
+        return [_text(one) for one in value]
+    return value.decode() if isinstance(value, bytes) else value
 
 
 if __name__ == "__main__":

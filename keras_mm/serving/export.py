@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_mm.answers import by_head, label_cells, predictions
 from keras_mm.bundle import check_vacant, new_folder
 from keras_mm.child import ChildError, run, run_on_tensorflow
 from keras_mm.data.image_files import read_file
 from keras_mm.data.images import open_image
 from keras_mm.data.labels import label_value
 from keras_mm.data.rows import Rows, read_rows
+from keras_mm.heads import Head
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.presets import unknown_name
 
@@ -49,7 +51,7 @@ def export_classifier(
         raise ValueError(unknown_name("format", format, FORMATS))
     check_vacant(folder)
     rows = _drawn_rows(classifier) if data is None else classifier._rows(data, image_dir)
-    expected = probabilities(classifier._logits(rows))
+    expected = by_head(classifier.heads_, classifier._logits(rows))
     with tempfile.TemporaryDirectory() as scratch, new_folder(folder) as target:
         bundle = Path(scratch, "bundle")
         classifier.save(bundle)
@@ -99,20 +101,20 @@ def _image_bytes(cell: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _compare(answers: list[dict], expected: np.ndarray, classifier, num_rows: int) -> dict:
-    classes = [str(label_value(value)) for value in classifier.classes_]
-    names = [classes[i] for i in expected.argmax(axis=1)]
-    found = [np.asarray(answer["probabilities"]) for answer in answers]
-    difference = max(float(np.abs(p - expected).max()) for p in found)
-    wrong = {
-        row
-        for answer in answers
-        for row, (mine, its) in enumerate(zip(names, answer["label"], strict=True))
-        if mine != str(label_value(its))
-    }
-    if difference > TOLERANCE or wrong:
+def _compare(answers: list[dict], expected: dict, classifier, num_rows: int) -> dict:
+    heads = classifier.heads_
+    difference, wrong = 0.0, set()
+    for name, head in heads.items():
+        prefix = f"{name}_" if len(heads) > 1 else ""
+        for answer in answers:
+            found = {
+                key: answer.get(prefix + key) for key in ("probabilities", "prediction", "label")
+            }
+            farthest, rows = _difference(head, expected[name], found)
+            difference, wrong = max(difference, farthest), wrong | rows
+    if not difference <= TOLERANCE or wrong:
         raise ExportError(
-            f"The SavedModel's answers are not the model's: probabilities differ by up to "
+            f"The SavedModel's answers are not the model's: they differ by up to "
             f"{difference:.2g} (allowed: {TOLERANCE:g}), labels on {len(wrong)} of {num_rows} rows "
             f"({sorted(wrong)[:5]}). Nothing was kept."
         )
@@ -124,6 +126,26 @@ def _compare(answers: list[dict], expected: np.ndarray, classifier, num_rows: in
         "labels_equal": True,
         "backend": keras.backend.backend(),
     }
+
+
+def _difference(head: Head, logits: np.ndarray, found: dict) -> tuple[float, set[int]]:
+    """How far a head's answers are from what they should be, and rows whose labels are others.
+
+    Of numbers the difference is in standard deviations of the answers.
+    """
+    if head.kind == "regression":
+        numbers = np.asarray(logits, "float64")
+        unit = np.maximum(numbers.std(axis=0), 1e-6 * np.maximum(np.abs(numbers).max(axis=0), 1))
+        return float(np.abs((np.asarray(found["prediction"]) - numbers) / unit).max()), set()
+    mine = probabilities(logits, head.kind)
+    if head.kind == "multilabel":
+        labels = [[str(n) for n in cell] for cell in label_cells(head, predictions(head, logits))]
+        its = [[name for name in names if name] for names in found["label"]]
+    else:
+        labels = [str(label) for label in predictions(head, logits)]
+        its = [str(label_value(label)) for label in found["label"]]
+    rows = {row for row, (a, b) in enumerate(zip(labels, its, strict=True)) if a != b}
+    return float(np.abs(np.asarray(found["probabilities"]) - mine).max()), rows
 
 
 def _drawn_rows(classifier) -> Rows:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_mm.bundle import load_bundle
 from keras_mm.data.image_graph import decode_images
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.heads import Head, resolve_threshold
 
 
 def write_saved_model(
@@ -20,24 +21,24 @@ def write_saved_model(
 ) -> None:
     """Writes `folder` from what `MultimodalClassifier.save` wrote to `bundle`."""
     model, preprocessor, spec = load_bundle(bundle, custom_objects=custom_objects)
-    classes = spec["heads"]["label"]["classes"]
+    heads = {name: Head(**head) for name, head in spec["heads"].items()}
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
     if preprocessor.tokenizer is not None:
         module.tokenizer_ = preprocessor.tokenizer.resources
     signatures = {
-        "serving_default": _raw_signature(model, preprocessor, classes),
-        "encoded": _encoded_signature(model, classes),
+        "serving_default": _raw_signature(model, preprocessor, heads),
+        "encoded": _encoded_signature(model, heads),
     }
     tf.saved_model.save(module, folder, signatures=signatures)
 
 
-def _raw_signature(model: keras.Model, preprocessor: Preprocessor, classes: list):
+def _raw_signature(model: keras.Model, preprocessor: Preprocessor, heads: Mapping[str, Head]):
     """From encoded images and strings, by the table's roles; an empty string is missing."""
     names = (*preprocessor.image_names, *preprocessor.text_names)
 
     specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
-    return _signature(lambda raw: _answer(model, raw_inputs(raw, preprocessor), classes), specs)
+    return _signature(lambda raw: _answer(model, raw_inputs(raw, preprocessor), heads), specs)
 
 
 def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> dict:
@@ -62,10 +63,10 @@ def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> dict:
     return inputs
 
 
-def _encoded_signature(model: keras.Model, classes: list):
+def _encoded_signature(model: keras.Model, heads: Mapping[str, Head]):
     """From the model's own inputs, as tensors."""
     specs = {t.name: tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs}
-    return _signature(lambda inputs: _answer(model, inputs, classes), specs)
+    return _signature(lambda inputs: _answer(model, inputs, heads), specs)
 
 
 def _signature(answer, specs: dict):
@@ -79,11 +80,29 @@ def _signature(answer, specs: dict):
     return signature.get_concrete_function(**specs)
 
 
-def _answer(model: keras.Model, inputs: dict, classes: list) -> dict:
-    logits = tf.cast(model(inputs, training=False), tf.float32)
-    if logits.shape[-1] == 1:
+def _answer(model: keras.Model, inputs: dict, heads: Mapping[str, Head]) -> dict:
+    """The answers by name; of several heads each begins with the head's."""
+    answers, outputs = {}, model(inputs, training=False)
+    for name, head in heads.items():
+        several = len(heads) > 1
+        logits = tf.cast(outputs[name] if several else outputs, tf.float32)
+        for what, value in _answers_of(head, logits).items():
+            answers[f"{name}_{what}" if several else what] = value
+    return answers
+
+
+def _answers_of(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    if head.kind == "regression":
+        return {"prediction": logits}
+    if head.kind == "multilabel":
+        found = tf.sigmoid(logits)
+        thresholds = tf.constant(resolve_threshold(head.threshold, head.names), tf.float32)
+        names = tf.constant([str(name) for name in head.names])
+        label = tf.where(found >= thresholds, names[tf.newaxis], "")
+        return {"probabilities": found, "label": label}
+    if head.kind == "binary":
         logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
-    label = tf.gather(_class_names(classes), tf.argmax(logits, axis=-1))
+    label = tf.gather(_class_names(list(head.names)), tf.argmax(logits, axis=-1))
     return {"probabilities": tf.nn.softmax(logits), "label": label}
 
 

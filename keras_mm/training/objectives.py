@@ -12,7 +12,7 @@ import numpy as np
 from keras_mm.heads import HEAD_LOSSES, Head
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import count_labels, resolve_class_weight, resolve_pos_weight
-from keras_mm.metrics.heads import head_metrics
+from keras_mm.metrics.heads import head_metrics, is_labelled
 
 # What is told of each epoch; other metrics where they are monitored.
 _TOLD = {
@@ -41,7 +41,7 @@ class Objective:
 
     def measure(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """The loss, and all metrics that are one number; nothing if no row is labelled."""
-        if self.head is not None and not _is_labelled(self.head, labels):
+        if self.head is not None and not is_labelled(self.head, labels):
             return {}
         value = self.loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(logits))
         found = {"loss": float(keras.ops.convert_to_numpy(value))}
@@ -68,6 +68,7 @@ def create_objectives(
     gamma: float = 2.0,
     tau: float = 1.0,
     beta: float = 0.999,
+    scales: Mapping[str, Any] | None = None,
 ) -> dict[str, Objective]:
     """The objective of each output of a model.
 
@@ -82,6 +83,7 @@ def create_objectives(
         gamma: As `Trainer`.
         tau: As `Trainer`.
         beta: As `Trainer`.
+        scales: By regression head, what its errors are divided by.
 
     Raises:
         ValueError: if heads and outputs do not fit, or a setting does not suit a head.
@@ -108,7 +110,10 @@ def create_objectives(
             if len(heads) > 1:
                 weight, smoothing = None, 0.0
         try:
-            made = _create_loss(wanted, head, weight, mine, known, smoothing, gamma, tau, beta)
+            scale = (scales or {}).get(name)
+            made = _create_loss(
+                wanted, head, weight, mine, known, smoothing, gamma, tau, beta, scale
+            )
         except ValueError as error:
             if len(heads) == 1:
                 raise
@@ -118,10 +123,12 @@ def create_objectives(
 
 
 def _create_loss(
-    name: str, head: Head, weight, labels, names: list, label_smoothing, gamma, tau, beta
+    name: str, head: Head, weight, labels, names: list, label_smoothing, gamma, tau, beta, scale
 ) -> keras.losses.Loss:
     settings: dict[str, Any] = {"label_smoothing": label_smoothing, "class_weight": weight}
-    if head.kind != "regression":
+    if head.kind == "regression":
+        settings["scale"] = scale
+    else:
         _check_counted(name, weight, labels)
         resolve = resolve_pos_weight if head.kind == "multilabel" else resolve_class_weight
         settings["class_weight"] = resolve(weight, labels, names, beta=beta)
@@ -196,11 +203,3 @@ def _check_counted(loss: str, class_weight: Any, labels: Any) -> None:
             "on a MultimodalDataset or arrays, or give the weights as a list and a loss that "
             "keras_mm.create_loss made."
         )
-
-
-def _is_labelled(head: Head, labels: np.ndarray) -> bool:
-    """Whether there are labels enough to measure: of each target one, or of some row all."""
-    labels = np.asarray(labels)
-    if head.kind == "regression":
-        return bool((~np.isnan(labels.reshape(len(labels), -1))).any(axis=0).all())
-    return bool((labels.reshape(len(labels), -1) >= 0).all(axis=1).any())

@@ -9,6 +9,7 @@ import keras
 
 from keras_mm.presets import unknown_name
 
+DECAYS = ("cosine", "constant", "plateau")
 _CLASSES = {
     "adamw": keras.optimizers.AdamW,
     "adam": keras.optimizers.Adam,
@@ -25,6 +26,7 @@ def create_optimizer(
     clipnorm: float | None = None,
     accumulation_steps: int = 1,
     ema_momentum: float | None = None,
+    momentum: float = 0.9,
 ) -> keras.optimizers.Optimizer:
     """An optimizer in which some variables learn at a multiple of the learning rate.
 
@@ -36,6 +38,7 @@ def create_optimizer(
         clipnorm: Largest global norm of the gradients.
         accumulation_steps: Batches averaged into one step.
         ema_momentum: Keeps a moving average of the weights with this momentum a step, in [0, 1).
+        momentum: Of `"sgd"`, in [0, 1).
 
     Raises:
         ValueError: for an unknown name.
@@ -43,7 +46,8 @@ def create_optimizer(
     if name not in _CLASSES:
         raise ValueError(unknown_name("optimizer", name, _CLASSES))
     kind = _with_rates(_CLASSES[name]) if rates else _CLASSES[name]
-    options: dict[str, Any] = {"weight_decay": weight_decay} if name == "adamw" else {}
+    own = {"adamw": {"weight_decay": weight_decay}, "sgd": {"momentum": momentum}}
+    options: dict[str, Any] = own.get(name, {})
     if accumulation_steps > 1:
         options["gradient_accumulation_steps"] = accumulation_steps
     if ema_momentum is not None:
@@ -97,17 +101,21 @@ def create_schedule(
 ) -> Any:
     """Learning rate over the steps of a run: a linear rise, then a cosine to 0, or level.
 
+    For `"plateau"` it is a number, which a callback lowers.
+
     Args:
         learning_rate: The peak.
         total_steps: Steps of the whole run.
         warmup: Part of the steps in which the rate rises from 0, in [0, 1).
-        decay: `"cosine"` or `"constant"`.
+        decay: `"cosine"`, `"constant"` or `"plateau"`, which has no rise.
 
     Raises:
         ValueError: for an unknown `decay`.
     """
-    if decay not in ("cosine", "constant"):
-        raise ValueError(unknown_name("decay", decay, ("cosine", "constant")))
+    if decay not in DECAYS:
+        raise ValueError(unknown_name("decay", decay, DECAYS))
+    if decay == "plateau":
+        return learning_rate
     warmup_steps = int(total_steps * warmup)
     if decay == "constant" and not warmup_steps:
         return learning_rate

@@ -15,6 +15,7 @@ from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import backbone_blocks
 from keras_mm.models.multimodal import backbones
+from keras_mm.models.scaling import target_scales
 from keras_mm.training.callbacks import (
     AveragedWeights,
     DivergenceCheck,
@@ -64,9 +65,14 @@ class Trainer:
             next below, in (0, 1]; the top block has the encoder's rate. 1 is one rate for all.
         weight_decay: AdamW's decoupled weight decay, >= 0.
         warmup: Part of all steps in which the rate rises from 0, in [0, 1).
-        decay: `"cosine"` or `"constant"`.
+        decay: `"cosine"` (to 0 at the last step), `"constant"`, or `"plateau"`: without warm-up,
+            and multiplied by `plateau_factor` when `monitor` has not improved for
+            `plateau_patience` epochs (needs validation data), down to 1e-8.
         clipnorm: Largest global norm of the gradient; `None` does not clip.
         accumulation_steps: Batches whose gradients are averaged into one step.
+        momentum: Of `optimizer="sgd"`, in [0, 1).
+        plateau_factor: See `decay`; in (0, 1).
+        plateau_patience: See `decay`; >= 1.
         ema_momentum: Evaluates, and ends with, a moving average of the weights over the steps,
             with this momentum, in [0, 1); `None` takes the weights as they are.
         epochs: Most epochs, >= 1.
@@ -115,6 +121,9 @@ class Trainer:
         decay: str = "cosine",
         clipnorm: float | None = None,
         accumulation_steps: int = 1,
+        momentum: float = 0.9,
+        plateau_factor: float = 0.2,
+        plateau_patience: int = 3,
         ema_momentum: float | None = None,
         epochs: int = 20,
         early_stopping: bool = True,
@@ -136,6 +145,8 @@ class Trainer:
         self.encoder_learning_rate, self.weight_decay = encoder_learning_rate, weight_decay
         self.warmup, self.decay, self.clipnorm = warmup, decay, clipnorm
         self.accumulation_steps, self.ema_momentum = accumulation_steps, ema_momentum
+        self.momentum, self.plateau_factor = momentum, plateau_factor
+        self.plateau_patience = plateau_patience
         self.layer_decay, self.epochs = layer_decay, epochs
         self.early_stopping, self.monitor, self.patience = early_stopping, monitor, patience
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
@@ -168,7 +179,8 @@ class Trainer:
         callbacks += [] if self.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
             callbacks.append(EpochEvaluation(validation_data, objectives, self.monitor))
-        callbacks += [*self.callbacks, *self._early_stopping(validation_data is not None)]
+        callbacks += [*self.callbacks, *self._plateaus(validation_data is not None)]
+        callbacks += self._early_stopping(validation_data is not None)
         callbacks += [ProgressBar()] if self.verbose else []
         self._compile(self._optimizer(len(dataset)), objectives)
         if isinstance(dataset, RowBatches):
@@ -243,6 +255,7 @@ class Trainer:
             gamma=self.gamma,
             tau=self.tau,
             beta=self.beta,
+            scales=target_scales(self.model),
         )
 
     def _check_alike(self, dataset, validation, objectives: Mapping[str, Objective]) -> None:
@@ -279,6 +292,19 @@ class Trainer:
             )
         ]
 
+    def _plateaus(self, validated: bool) -> list:
+        if self.decay != "plateau" or (not validated and self.monitor.startswith("val_")):
+            return []
+        return [
+            keras.callbacks.ReduceLROnPlateau(
+                self.monitor,
+                factor=self.plateau_factor,
+                patience=self.plateau_patience,
+                mode="min" if lower_is_better(self.monitor) else "max",
+                min_lr=1e-8,
+            )
+        ]
+
     def _optimizer(self, steps_per_epoch: int):
         if not isinstance(self.optimizer, str):
             if self.ema_momentum is not None and not self.optimizer.use_ema:
@@ -297,6 +323,7 @@ class Trainer:
             clipnorm=self.clipnorm,
             accumulation_steps=self.accumulation_steps,
             ema_momentum=self.ema_momentum,
+            momentum=self.momentum,
         )
 
     def _rates(self) -> list[tuple[Any, float]]:

@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from keras_mm.evidence.evaluate import Evaluation
+from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
 from keras_mm.evidence.model_card import render_model_card
+from keras_mm.heads import Head
 from keras_mm.metrics import classification_metrics, majority_baseline
 
 ABOUT = {
@@ -22,7 +23,6 @@ ABOUT = {
 }
 SETTINGS = {
     "data": "/somebody/secret/train.csv",
-    "labels": "kind",
     "vision_weights": "pretrained",
     "vision_trainable": False,
     "text_weights": "/somebody/secret/model.h5",
@@ -33,19 +33,23 @@ SETTINGS = {
 
 
 def card_of(
-    num_wrong=1, classes=("no", "yes", "never"), about=ABOUT, settings=SETTINGS, modalities=None
-):
+    num_wrong=1, classes=("no", "yes", "never"), about=ABOUT, settings=SETTINGS, modalities=None,
+    column="kind",
+):  # fmt: skip
     """31 rows, 13 of them of the second class; the first `num_wrong` are answered wrong."""
     labels = np.repeat([0, 1], [18, 13])
     answers = labels.copy()
     answers[:num_wrong] = 1 - answers[:num_wrong]
     found = np.eye(len(classes))[answers]
+    one = HeadEvaluation(
+        Head(classes=tuple(classes), column=column),
+        classification_metrics(labels, found, classes),
+        {"majority": majority_baseline(labels, labels, classes)},
+        modalities or {},
+    )
     evaluation = Evaluation(
-        metrics=classification_metrics(labels, found, classes),
-        baselines={"majority": majority_baseline(labels, labels, classes)},
+        heads={"label": one},
         predictions=pd.DataFrame(),
-        classes=list(classes),
-        modalities=modalities or {},
         history={"loss": [1.0, 0.5]},
         about=about,
     )
@@ -110,7 +114,7 @@ def test_a_backbone_in_a_folder_keeps_its_last_part_and_a_handle_its_all():
 def test_results_stand_beside_the_majority_class():
     card = card_of()
     assert "| Accuracy | 96.8% [83.8, 99.4] | 58.1% |" in card
-    assert "| yes | 0.929 | 1.000 | 0.963 | 13 |" in card
+    assert "| yes | 0.929 | 1.000 [0.77, 1.00] | 0.963 | 13 |" in card
     assert "| never | – | – | – | 0 |" in card
 
 
@@ -150,5 +154,5 @@ def test_names_cannot_break_the_markdown():
 
 
 def test_works_with_nothing_but_metrics():
-    card = card_of(about={}, settings={})
+    card = card_of(about={}, settings={}, column="label")
     assert front_matter(card)["tags"] == ["keras", "keras_mm"] and "`label`" in card

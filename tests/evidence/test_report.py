@@ -7,14 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_mm.evidence.evaluate import Evaluation
-from keras_mm.evidence.report import (
+from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
+from keras_mm.evidence.findings import (
     compare_metrics,
     find_limits,
     find_verdict,
     percent,
-    render_report,
 )
+from keras_mm.evidence.report import render_report
+from keras_mm.heads import Head
 from keras_mm.metrics import classification_metrics, majority_baseline
 
 HISTORY = {
@@ -46,11 +47,14 @@ def evaluation_of(labels, answers, classes, train=None, sure=0.9, **facts):
     found[np.arange(len(labels)), answers] = sure
     names = np.array(classes, dtype=object)
     columns = {f"probability_{name}": found[:, i] for i, name in enumerate(classes)}
+    one = HeadEvaluation(
+        Head(classes=tuple(classes)),
+        classification_metrics(labels, found, classes),
+        {"majority": majority_baseline(labels if train is None else train, labels, classes)},
+        facts.pop("modalities", {}),
+    )
     return Evaluation(
-        metrics=classification_metrics(labels, found, classes),
-        baselines={
-            "majority": majority_baseline(labels if train is None else train, labels, classes)
-        },
+        heads={"label": one},
         predictions=pd.DataFrame(
             {
                 "row": np.arange(len(labels)) + 1000,
@@ -59,9 +63,12 @@ def evaluation_of(labels, answers, classes, train=None, sure=0.9, **facts):
                 **columns,
             }
         ),
-        classes=list(classes),
         **facts,
     )
+
+
+def head_of(evaluation):
+    return evaluation.heads["label"]
 
 
 def with_mistakes(num_rows, num_wrong, classes=("no", "yes"), share=0.7, **facts):
@@ -153,7 +160,7 @@ def test_names_are_escaped_and_shown():
 )
 def test_verdict_says_whether_the_majority_class_is_beaten(num_wrong, better, words):
     evaluation = with_mistakes(200, num_wrong)
-    verdict = find_verdict(evaluation)
+    verdict = find_verdict(head_of(evaluation))
     start = "Better" if better else "No better"
     assert verdict.better is better and words in verdict.detail
     assert verdict.headline == f"{start} than always answering “no”."
@@ -163,12 +170,14 @@ def test_verdict_says_whether_the_majority_class_is_beaten(num_wrong, better, wo
 
 def test_verdict_is_about_the_training_rows_majority_and_warns_of_another_one():
     labels = np.repeat([0, 1], [10, 90])
-    verdict = find_verdict(evaluation_of(labels, np.ones(100, int), ["a", "b"], train=[0, 0, 1]))
+    verdict = find_verdict(
+        head_of(evaluation_of(labels, np.ones(100, int), ["a", "b"], train=[0, 0, 1]))
+    )
     assert verdict.headline == "Better than always answering “a”."
     assert (
         "“b”, the most frequent class of these test rows, would be right on 90.0%" in verdict.detail
     )
-    plain = find_verdict(evaluation_of(labels, labels, ["a", "b"], train=[0, 0, 1]))
+    plain = find_verdict(head_of(evaluation_of(labels, labels, ["a", "b"], train=[0, 0, 1])))
     assert "these test rows" not in plain.detail
 
 
@@ -179,7 +188,7 @@ def test_figures_are_those_of_the_metrics():
     interval = f"[{100 * low:.1f}, {100 * high:.1f}]"
     assert page.cells("Accuracy")[:2] == [f"97.0% {interval}", "70.3%"]
     for (name, model, majority, _), key in zip(
-        compare_metrics(evaluation)[1:],
+        compare_metrics(head_of(evaluation))[1:],
         ("macro_f1", "balanced_accuracy", "log_loss", "mcc"),
         strict=True,
     ):
@@ -188,7 +197,7 @@ def test_figures_are_those_of_the_metrics():
     scores = evaluation.metrics["per_class"]["yes"]
     precision, recall, f1, support = page.cells("yes")
     assert precision == f"{scores['precision']:.3f}" and recall.startswith(
-        f"{scores['recall']:.3f}["
+        f"{scores['recall']:.3f} ["
     )
     assert f1 == f"{scores['f1']:.3f}" and support == str(scores["support"])
 
@@ -245,7 +254,7 @@ def test_a_class_without_rows_has_dashes_and_is_told():
     evaluation = CASES["absent_class"]()
     page = Page(render_report(evaluation))
     assert page.cells("never") == ["–", "–", "–", "0"]
-    limits = " ".join(find_limits(evaluation))
+    limits = " ".join(find_limits(head_of(evaluation), {}))
     assert "No test row has the label “never”" in limits
     assert "“a” (2), “b” (1): the figures of such a class are rough" in limits
 

@@ -1,0 +1,125 @@
+"""Heads on the fused features: made, added to a model that is there, widened, taken by themselves.
+
+What is built on an existing model shares all its other layers, so that nothing else changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from keras_mm.heads import Head
+from keras_mm.models.scaling import TargetScaling, scaling_name
+
+
+def create_logits(name: str, head: Head, fused: Any) -> Any:
+    """A head: dropout where it is asked for, a linear layer, and the unit of its targets.
+
+    Args:
+        name: The head's name.
+        head: The head, with its classes.
+        fused: Symbolic fused features, shape `(batch, width)`.
+
+    Returns:
+        Symbolic logits `(batch, num_logits)`.
+    """
+    own = {"dtype": "float32"}
+    if head.dropout_rate:
+        fused = layers.Dropout(head.dropout_rate, name=f"{name}_dropout", **own)(fused)
+    penalty = keras.regularizers.L2(head.l2) if head.l2 else None
+    dense = layers.Dense(head.num_logits, kernel_regularizer=penalty, name=f"{name}_logits", **own)
+    if head.kind != "regression":
+        return dense(fused)
+    return TargetScaling(name=scaling_name(name), **own)(dense(fused))
+
+
+def head_layers(trunk: keras.Model, name: str) -> list[keras.layers.Layer]:
+    """The layers of a head, from the fused features on."""
+    names = (f"{name}_dropout", f"{name}_logits", scaling_name(name))
+    known = {layer.name: layer for layer in trunk.layers}
+    return [known[wanted] for wanted in names if wanted in known]
+
+
+def fused_features(trunk: keras.Model, name: str) -> Any:
+    """The symbolic tensor that head `name` reads, shape `(batch, width)`."""
+    return head_layers(trunk, name)[0].input
+
+
+def with_heads(
+    trunk: keras.Model, heads: Mapping[str, Head], present: Sequence[str]
+) -> keras.Model:
+    """A trunk with more heads, or other ones in the place of those that it has.
+
+    Args:
+        trunk: A trunk of `create_trunk`.
+        heads: The heads that are made, by name.
+        present: Names of the trunk's heads, in order.
+
+    Returns:
+        A trunk of the same inputs that shares all layers but those of `heads`. Its outputs are a
+        dict by head, of one head the logits.
+    """
+    outputs = trunk.output if isinstance(trunk.output, Mapping) else {present[0]: trunk.output}
+    fused = fused_features(trunk, present[0])
+    outputs = {**outputs, **{n: create_logits(n, head, fused) for n, head in heads.items()}}
+    found = outputs if len(outputs) > 1 else next(iter(outputs.values()))
+    return keras.Model(trunk.input, found, name="trunk")
+
+
+def widened(trunk: keras.Model, heads: Mapping[str, Head], names: Sequence[str]) -> keras.Model:
+    """A trunk of which some heads have more classes, behind those that they had.
+
+    Args:
+        trunk: A trunk of `create_trunk`.
+        heads: The wider heads by name, all of which the trunk has.
+        names: Names of the trunk's heads, in order.
+
+    Returns:
+        A trunk whose heads answer the classes that they had as before; the logits of the others
+        begin at random, as those of a new head.
+    """
+    found = with_heads(trunk, heads, names)
+    for name in heads:
+        before, after = (model.get_layer(f"{name}_logits") for model in (trunk, found))
+        for old, new in zip(before.weights, after.weights, strict=True):
+            value = np.array(keras.ops.convert_to_numpy(new))
+            value[..., : old.shape[-1]] = keras.ops.convert_to_numpy(old)
+            new.assign(value)
+    return found
+
+
+def body_of(trunk: keras.Model, name: str) -> keras.Model:
+    """The trunk without its heads: from its inputs to the fused features that head `name` reads."""
+    return keras.Model(trunk.input, fused_features(trunk, name), name="trunk")
+
+
+def heads_alone(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
+    """Some heads of a trunk as a model from fused features, which shares their layers.
+
+    Args:
+        trunk: A trunk of `create_trunk`.
+        names: The heads' names.
+
+    Returns:
+        A model of one input, `fused` `(batch, width)`, to logits; of several heads a dict of them.
+    """
+    fused = keras.Input(fused_features(trunk, names[0]).shape[1:], name="fused")
+    outputs = {}
+    for name in names:
+        x = fused
+        for layer in head_layers(trunk, name):
+            x = layer(x)
+        outputs[name] = x
+    found = outputs if len(outputs) > 1 else outputs[names[0]]
+    return keras.Model({"fused": fused}, found, name="heads")
+
+
+def only(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
+    """A trunk of some of a trunk's heads, which shares its layers."""
+    outputs = {name: trunk.output[name] for name in names}
+    found = outputs if len(outputs) > 1 else outputs[names[0]]
+    return keras.Model(trunk.input, found, name="trunk")

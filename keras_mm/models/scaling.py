@@ -1,0 +1,96 @@
+"""Targets in their own unit, from a head that learns standardised ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+_SUFFIX = "_scaling"
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class TargetScaling(layers.Layer):
+    """`mean + scale * x`: what a regression head gives, in the unit of its targets.
+
+    The head before it learns standardised targets; `standardize_targets` says what they are. Until
+    then it changes nothing.
+
+    Call arguments:
+        x: Floats, shape `(batch, num_targets)`.
+
+    Returns:
+        Floats of that shape.
+
+    Example:
+        >>> layer = TargetScaling()
+        >>> layer(np.ones((2, 1), "float32")).shape
+        (2, 1)
+    """
+
+    def build(self, input_shape):
+        """Makes the weights, which are not trained."""
+        width = (input_shape[-1],)
+        self.mean = self.add_weight(width, "zeros", name="mean", trainable=False)
+        self.scale = self.add_weight(width, "ones", name="scale", trainable=False)
+
+    def call(self, x):
+        """The answers in the targets' unit."""
+        return x * self.scale + self.mean
+
+
+def scaling_name(head: str) -> str:
+    """The name of a regression head's scaling layer."""
+    return head + _SUFFIX
+
+
+def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
+    """Makes a regression head learn targets of mean 0 and standard deviation 1.
+
+    Args:
+        model: A model of `create_multimodal_model`.
+        head: Name of the regression head.
+        targets: Training targets in their own unit, shape `(num_rows, num_targets)`; NaN where
+            there is none. Targets that are all alike are only shifted.
+
+    Raises:
+        ValueError: if the model has no such regression head.
+
+    Example:
+        >>> from keras_mm import Head, create_multimodal_model, create_vision_encoder
+        >>> vision = create_vision_encoder("tiny_cnn", weights="random", image_size=(32, 32))
+        >>> model = create_multimodal_model(vision, None, {"price": Head("regression")})
+        >>> standardize_targets(model, "price", [[10.0], [30.0]])
+        >>> target_scales(model)["price"].tolist()
+        [10.0]
+    """
+    layer = _scaling_layers(model).get(head)
+    if layer is None:
+        raise ValueError(f"The model has no regression head {head!r}.")
+    targets = np.asarray(targets, "float64")
+    there = ~np.isnan(targets)
+    count = np.maximum(there.sum(axis=0), 1)
+    mean = np.where(there, targets, 0).sum(axis=0) / count
+    deviation = np.sqrt((np.where(there, targets - mean, 0) ** 2).sum(axis=0) / count)
+    layer.mean.assign(mean.astype("float32"))
+    layer.scale.assign(np.where(deviation > 0, deviation, 1).astype("float32"))
+
+
+def target_scales(model: keras.Model) -> dict[str, np.ndarray]:
+    """By regression head, the standard deviations that its targets were standardised by."""
+    return {
+        head: np.asarray(keras.ops.convert_to_numpy(layer.scale))
+        for head, layer in _scaling_layers(model).items()
+    }
+
+
+def _scaling_layers(model: keras.Model) -> dict[str, TargetScaling]:
+    found = {}
+    for layer in getattr(model, "layers", ()):
+        if isinstance(layer, keras.Model):
+            found.update(_scaling_layers(layer))
+        elif isinstance(layer, TargetScaling):
+            found[layer.name.removesuffix(_SUFFIX)] = layer
+    return found
