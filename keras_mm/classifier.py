@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,27 +15,23 @@ from sklearn.exceptions import NotFittedError
 from tqdm import tqdm
 
 from keras_mm.answers import answer_frame, by_head, names_array, one_or_all, predictions
-from keras_mm.augmentation import Augmentation, as_augmentation
+from keras_mm.augmentation import Augmentation
 from keras_mm.bundle import load_bundle, save_bundle
-from keras_mm.columns import find_heads, has_pair, label_columns, label_heads, with_columns
+from keras_mm.columns import label_columns
 from keras_mm.config import Settings, Training, as_labels, as_training
-from keras_mm.data.parts import read_parts
-from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows, read_row_parts, read_rows
 from keras_mm.data.tables import load_table, table_name
-from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store import open_store
-from keras_mm.heads import Head
+from keras_mm.fitting import Fitting, objective_options, plain_values, widths, with_labels
+from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.heads import head_metrics, head_prior
 from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.models.multimodal import input_names, parts
-from keras_mm.models.scaling import standardize_targets
+from keras_mm.presets import unknown_name
 from keras_mm.training.objectives import create_objectives
-from keras_mm.training.stages import FineTuning, fit_stages
-from keras_mm.workbench import Workbench
 
 if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import Evaluation
@@ -52,7 +48,7 @@ _SCORES = {
 }
 
 
-class MultimodalClassifier(ClassifierMixin, BaseEstimator):
+class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
     """Classifies rows of image(s) and text(s).
 
     A scikit-learn estimator over Keras 3: the encoders, fusion and training come from a preset, and
@@ -112,6 +108,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             that are not tiny; not in float32 under TensorFlow), else Keras.
         precision: `"float32"`, or `"bfloat16"` for the encoders.
         seed: Seed of weights, order and dropout. One seed gives one result on one backend.
+        warm_start: Whether `fit` goes on with the model that there is, on new rows, rather than
+            begin anew: with its weights, and its classes, to which new rows may add others. What
+            the model is built of must be as it was.
         verbose: 0 is silent, 1 shows progress on stderr.
         training: The rarer knobs: a `keras_mm.Training` or a dict of its fields.
 
@@ -134,10 +133,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         >>> classifier.fit(train[:90]).predict(test[:2]).shape
         (2,)
     """
-
-    # Backbones of the user's own that a loaded classifier cannot begin anew with.
-    _own_networks: tuple[str, ...] = ()
-    _workbench: Workbench | None = None
 
     def __init__(
         self,
@@ -175,6 +170,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         engine: str = "auto",
         precision: str = "float32",
         seed: int = 0,
+        warm_start: bool = False,
         verbose: int = 1,
         training: Training | Mapping | None = None,
     ):
@@ -211,6 +207,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.engine = engine
         self.precision = precision
         self.seed = seed
+        self.warm_start = warm_start
         self.verbose = verbose
         self.training = training
 
@@ -335,8 +332,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             the coefficient of determination R². Of several heads the mean.
         """
         self._check_fitted()
-        table = _with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
-        rows = self._rows(table, image_dir, labelled=True)
+        table = with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
+        rows = self._rows(table, image_dir, heads=self.heads_)
         labels, logits = (by_head(self.heads_, x) for x in (rows.labels, self._logits(rows)))
         scores = [
             head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
@@ -376,7 +373,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"`head` must be a multilabel head, one of {known}. Received: head={head!r}"
             )
-        rows = self._rows(data, image_dir, labelled=True)
+        rows = self._rows(data, image_dir, heads=self.heads_)
         labels, logits = (by_head(self.heads_, x)[head] for x in (rows.labels, self._logits(rows)))
         found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
         chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
@@ -384,11 +381,22 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return dict(zip(chosen.names, found.tolist(), strict=True))
 
     def evaluate(
-        self, data: Any, *, image_dir: str | os.PathLike | None = None, on_error: str = "raise"
+        self,
+        data: Any,
+        *,
+        heads: str | Sequence[str] | None = None,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
     ) -> Evaluation:
         """Metrics on labelled rows, beside the answer that sees neither image nor text.
 
         That is the majority class, each label's share of the training rows, or their mean.
+
+        Args:
+            data: Rows with the label columns of the heads.
+            heads: Names of the heads that are evaluated; by default all.
+            image_dir: Folder that image paths are relative to.
+            on_error: As in `fit`.
 
         Returns:
             An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
@@ -398,8 +406,96 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
         self._check_fitted()
         table = load_table(data, image_dir=image_dir)
-        rows = self._rows(table, image_dir, on_error, labelled=True)
-        return evaluate_rows(self, rows, table_name(table))
+        names = [heads] if isinstance(heads, str) else list(heads or self.heads_)
+        for name in names:
+            if name not in self.heads_:
+                raise ValueError(unknown_name("head", name, self.heads_))
+        chosen = {name: self.heads_[name] for name in names}
+        rows = self._rows(table, image_dir, on_error, heads=chosen)
+        return evaluate_rows(self, rows, table_name(table), chosen)
+
+    def add_head(self, name: str, head: Head) -> MultimodalClassifier:
+        """Adds a head to the trained model; `fit_head` trains it, and from then on it answers.
+
+        Args:
+            name: The head's name; letters, digits, `_` and `-`.
+            head: What it answers; its classes may be left to the rows that it is trained on.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: if there is such a head already, or the name cannot be a head's.
+        """
+        self._check_fitted()
+        if name in self.heads_:
+            raise ValueError(f"The model has a head {name!r} already; `fit_head` trains it anew.")
+        as_heads({**self.heads_, **self._added, name: head})
+        self._added = {**self._added, name: head}
+        return self
+
+    def fit_head(
+        self,
+        names: str | Sequence[str],
+        data: Any,
+        y: Any = None,
+        *,
+        freeze: bool = True,
+        validation_data: Any = None,
+        validation_split: float = 0.1,
+        groups: Any = None,
+        image_dir: str | os.PathLike | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        on_error: str = "raise",
+    ) -> MultimodalClassifier:
+        """Trains heads of the trained model anew, on rows of their own.
+
+        All before the heads, encoders, projections and fusion, is run once over the rows and stays
+        as it is, so that the other heads answer as before, to the bit. How heads are trained
+        (epochs, learning rate, optimizer, early stopping, ...) are the classifier's parameters; see
+        `set_params`.
+
+        Args:
+            names: A head, or several that are trained together, of the model or of `add_head`.
+            data: Rows with the columns of these heads; see `fit`.
+            y: Labels of the rows, in place of the label column; see `fit`.
+            freeze: Whether only these heads are trained. Without it all that `fit` trains is
+                trained on, and the other heads' answers change.
+            validation_data: As in `fit`.
+            validation_split: As in `fit`.
+            groups: As in `fit`.
+            image_dir: As in `fit`.
+            callbacks: As in `fit`.
+            on_error: As in `fit`.
+
+        Returns:
+            The classifier itself. A training of heads alone that fails leaves it as it was.
+
+        Raises:
+            ValueError: if there is no such head.
+            TableError: listing every row that cannot be used.
+
+        Warns:
+            UserWarning: without `freeze`, if there are other heads.
+        """
+        self._check_fitted()
+        names = [names] if isinstance(names, str) else list(names)
+        known = {**self.heads_, **self._added}
+        for name in names:
+            if name not in known:
+                raise ValueError(f"{unknown_name('head', name, known)} See `add_head`.")
+        settings, heads, parts = self._read(
+            data, y, validation_data, validation_split, groups, image_dir, on_error,
+            heads={name: known[name] for name in names},
+        )  # fmt: skip
+        labels = by_head(heads, parts["train"].labels)
+        create_objectives(heads, widths(heads), labels, {}, **objective_options(settings))
+        train = self._train_heads if freeze else self._train_through
+        train(settings, heads, parts["train"], parts.get("val"), callbacks)
+        priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
+        self.priors_ = {**self.priors_, **priors}
+        self._added = {name: head for name, head in self._added.items() if name not in heads}
+        return self
 
     def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
         """Writes the model as a folder: JSON, weights, vocabulary. Whole, or not at all.
@@ -435,7 +531,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         classifier.num_rows_, classifier.priors_ = _known_of_training(spec)
         classifier.heads_ = {name: Head(**head) for name, head in spec["heads"].items()}
         if spec["format_version"] == 1:  # there was one head, and its column stood elsewhere
-            classifier.heads_ = {"label": replace(classifier.heads_["label"], column=labels)}
+            classifier.heads_ = {
+                "label": replace(classifier.heads_["label"], column=settings["labels"])
+            }
         classifier._own_networks = tuple(
             f"{side}_backbone"
             for side in ("vision", "text")
@@ -487,58 +585,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         clone._workbench, clone._own_networks = self._bench(), self._own_networks
         return clone
 
-    def _bench(self) -> Workbench:
-        """What this classifier and its clones make their models with, one after the other."""
-        if self._workbench is None:
-            self._workbench = Workbench()
-        return self._workbench
-
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
             raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
 
-    def _settings(self) -> Settings:
-        for name in self._own_networks:
-            if getattr(self, name) is None:
-                raise ValueError(
-                    f"this classifier was trained with a keras.Model of your own as `{name}`, and "
-                    "a saved model holds it as it was trained. To train anew, give it again: "
-                    f"set_params({name}=...)."
-                )
-        return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
-
-    def _read(
-        self, data, y, validation_data, validation_split, groups, image_dir, on_error
-    ) -> tuple[Settings, dict[str, Head], dict[str, Rows]]:
-        """Settings with the table's columns, heads and checked rows; the table is let go."""
-        settings, table = self._settings(), load_table(data, image_dir=image_dir)
-        if y is not None:
-            table = _with_labels(table, y, label_columns(label_heads(settings.resolved())))
-        settings = with_columns(settings, table).resolved()
-        heads = find_heads(settings, table)
-        tables = {"train": table}
-        if validation_data is not None:
-            tables["val"] = load_table(validation_data, image_dir=image_dir)
-        parts = read_parts(
-            tables,
-            images=settings.images,
-            texts=settings.texts,
-            labels=heads,
-            val_size=0.0 if validation_data is not None else validation_split,
-            groups=groups,
-            seed=settings.seed,
-            image_dir=image_dir,
-            on_error=on_error,
-        )
-        return settings, heads, parts
-
-    def _rows(self, data, image_dir, on_error="raise", *, labelled=False) -> Rows:
+    def _rows(self, data, image_dir, on_error="raise", *, heads=None) -> Rows:
         settings = self._settings_
         return read_rows(
             data,
             images=settings.images,
             texts=settings.texts,
-            labels=self.heads_ if labelled else None,
+            labels=heads,
             image_dir=image_dir,
             on_error=on_error,
         )
@@ -547,65 +604,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def classes_(self) -> Any:
         """Label names in the order of the probabilities."""
         return one_or_all({n: names_array(head.names) for n, head in self.heads_.items()})
-
-    def _fit(self, settings, rows: Rows, validation: Rows | None, heads, callbacks):
-        # Its networks may serve again; and a training that fails leaves nothing behind.
-        self.__dict__.pop("model_", None)
-        self._settings_, training = settings, settings.training
-        self.heads_, self.num_rows_, self.skipped_ = dict(heads), len(rows), rows.skipped
-        labels = by_head(heads, rows.labels)
-        self.priors_ = {n: head_prior(head, labels[n]).tolist() for n, head in heads.items()}
-        objective = {"loss": settings.loss, "class_weight": settings.class_weight}
-        objective |= {name: getattr(training, name) for name in _OBJECTIVE_FIELDS}
-        widths = {name: head.num_logits for name, head in heads.items()}
-        create_objectives(heads, widths, labels, {}, **objective)  # tells what does not fit
-        self.preprocessor_ = _preprocessor(settings)
-        model, twin = self._bench().model(
-            self._model_spec(),
-            vision_weights=settings.vision_weights,
-            text_weights=settings.text_weights,
-            seed=settings.seed,
-        )
-        for name, head in heads.items():
-            if head.kind == "regression":
-                for network in (model, twin):
-                    if network is not None:
-                        standardize_targets(network, name, labels[name])
-        tuning = FineTuning(
-            model,
-            training.stages or (),
-            lora_rank=training.lora_rank,
-            lora_alpha=training.lora_alpha,
-            twin=None if callbacks else twin,  # which callbacks would get to see
-        )
-        source = FeatureBatches(
-            model,
-            self.preprocessor_,
-            (rows, validation),
-            store=open_store(settings.cache),
-            engine=settings.engine,
-            progress=bool(settings.verbose),
-        )
-        self.history_, batch_size = fit_stages(
-            tuning,
-            source.batches,
-            source.forget,
-            heads=heads,
-            **objective,
-            optimizer=settings.optimizer,
-            learning_rate=settings.learning_rate,
-            encoder_learning_rate=settings.encoder_learning_rate,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            auto_find_batch_size=training.auto_find_batch_size,
-            early_stopping=settings.early_stopping,
-            callbacks=callbacks,
-            seed=settings.seed,
-            verbose=settings.verbose,
-            **{name: getattr(training, name) for name in _TRAINER_FIELDS},
-        )
-        self.model_, self._settings_ = model, replace(settings, batch_size=batch_size)
-        return self
 
     def _answers(self, data, image_dir) -> Iterator[tuple[Rows, Any]]:
         """Rows and their logits, a part of the table after the other."""
@@ -659,39 +657,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             progress=progress and bool(self._settings_.verbose),
         )
 
-    def _model_spec(self) -> dict:
-        settings = self._settings_
-        vision = settings.images and {
-            "backbone": settings.vision_backbone,
-            "image_size": list(settings.image_size),
-            "num_images": len(settings.images),
-            "pooling": settings.vision_pooling or "mean",
-            "trainable": settings.trains("vision"),
-            "augmentation": asdict(as_augmentation(settings.augmentation)),
-        }
-        text = settings.texts and {
-            "backbone": settings.text_backbone,
-            "sequence_length": settings.sequence_length,
-            "text_pairing": settings.text_pairing if len(settings.texts) > 1 else "packed",
-            "pooling": settings.text_pooling,
-            "trainable": settings.trains("text"),
-        }
-        training = settings.training
-        return {
-            "precision": settings.precision,
-            "vision_encoder": vision or None,
-            "text_encoder": text or None,
-            "trunk": {
-                "fusion": settings.fusion,
-                "compare": settings.compare and has_pair(settings),
-                "num_projection_layers": training.num_projection_layers,
-                "projection_dims": training.projection_dims,
-                "dropout_rate": training.dropout_rate,
-                "modality_dropout": settings.modality_dropout,
-            },
-            "heads": {name: _plain(asdict(head)) for name, head in self.heads_.items()},
-        }
-
     def _spec(self) -> dict:
         # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
         settings = asdict(replace(self._settings_, fusion=None))
@@ -709,43 +674,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 settings[f"{side}_backbone"] = None
         return {
             **spec,
-            "settings": _plain(settings),
+            "settings": plain_values(settings),
             "history": self.history_,
             "num_rows": self.num_rows_,
             "priors": self.priors_,
         }
-
-
-_OBJECTIVE_FIELDS = ("label_smoothing", "gamma", "tau", "beta")
-_TRAINER_FIELDS = (
-    "weight_decay",
-    "warmup",
-    "decay",
-    "plateau_factor",
-    "plateau_patience",
-    "momentum",
-    "clipnorm",
-    "accumulation_steps",
-    "layer_decay",
-    "ema_momentum",
-    "monitor",
-    "patience",
-)
-
-
-def _with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataFrame:
-    if y is None:
-        return table
-    if len(y) != len(table):
-        raise ValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
-    if len(columns) == 1:
-        return table.assign(**{columns[0]: pd.Series(list(y)).to_numpy()})
-    given = np.asarray(y, dtype=object)
-    if given.ndim != 2 or given.shape[1] != len(columns):
-        raise ValueError(
-            f"`y` must have a column for each of {list(columns)}. Received: shape {given.shape}"
-        )
-    return table.assign(**{column: given[:, i] for i, column in enumerate(columns)})
 
 
 def _known_of_training(spec: Mapping) -> tuple[int, dict[str, list]]:
@@ -754,28 +687,3 @@ def _known_of_training(spec: Mapping) -> tuple[int, dict[str, list]]:
     if counts is None:
         return spec["num_rows"], spec["priors"]
     return sum(counts), {"label": [count / sum(counts) for count in counts]}
-
-
-def _preprocessor(settings: Settings) -> Preprocessor:
-    weights = settings.text_weights
-    local = str(weights) not in ("pretrained", "random")
-    folder = weights if local and os.path.isdir(str(weights)) else os.path.dirname(str(weights))
-    return Preprocessor(
-        image_size=settings.image_size if settings.images else None,
-        num_images=len(settings.images),
-        tokenizer=(folder if local else settings.text_backbone) if settings.texts else None,
-        sequence_length=settings.sequence_length,
-        num_texts=len(settings.texts),
-        text_pairing=settings.text_pairing,
-    )
-
-
-def _plain(value: Any) -> Any:
-    """JSON-serialisable copies of NumPy values and mappings."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [_plain(v) for v in value]
-    if isinstance(value, os.PathLike):
-        return str(value)
-    return value.item() if isinstance(value, np.generic) else value

@@ -167,6 +167,7 @@ class Settings:
     engine: str = "auto"
     precision: str = "float32"
     seed: int = 0
+    warm_start: bool = False
     verbose: int = 1
     training: Any = None
 
@@ -416,6 +417,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "engine": _one_of(*ENGINES),
     "precision": _one_of("float32", "bfloat16"),
     "seed": ("an integer in [0, 2**32)", lambda v: _integer(v) and 0 <= v < 2**32),
+    "warm_start": _TRUTH,
     "verbose": ("0 or 1", lambda v: isinstance(v, bool | int) and v in (0, 1)),
     "data": _PATH,
     "validation_data": _PATH,
@@ -522,7 +524,7 @@ def _head_problems(settings: Settings) -> list[str]:
             except ValueError as error:
                 problems += str(error).splitlines()
     allowed = {name for one in kinds for name in HEAD_LOSSES[one]}
-    if settings.loss not in allowed and settings.loss in LOSSES[1:]:
+    if settings.loss in LOSSES[1:] and settings.loss not in allowed:
         problems.append(
             f"`loss` of a {kinds[0]} head must be one of "
             f"{', '.join(map(repr, HEAD_LOSSES[kinds[0]]))}. "

@@ -83,6 +83,7 @@ VALUES = {
     "early_stopping": ([True, False], [None, 0, "yes"]),
     "precision": (["float32", "bfloat16"], [None, *WORD, "float16"]),
     "seed": ([0, 2**32 - 1, np.int64(5)], [*WHOLE, 2**32, 10**400]),
+    "warm_start": ([True, False], [None, 0, "yes"]),
     "verbose": ([0, 1, True, False], [None, 2, -1, "1", [1]]),
     "data": ([None, "a.csv", Path("a.csv")], [True, 1, ["a.csv"]]),
     "validation_data": ([None, "a.csv"], [1]),
@@ -220,7 +221,8 @@ def test_all_problems_at_once_with_the_nearest_names():
         "Unknown setting 'same_colour'. Did you mean 'augmentation.same_colour'?",
         "Unknown preset 'tinny'. Did you mean 'tiny'?",
         "Unknown fusion 'billinear'. Did you mean 'bilinear'?",
-        "`loss` must be one of 'cross_entropy', 'focal', 'logit_adjusted'. Received: 'focl'",
+        "`loss` must be one of 'cross_entropy', 'focal', 'logit_adjusted', 'mean_squared_error', "
+        "'mean_absolute_error', 'huber'. Received: 'focl'",
         "`epochs` must be an integer >= 1. Received: True",
         "Unknown setting 'training.gama'. Did you mean 'training.gamma'?",
         "`training.clipnorm` must be a number > 0. Received: 0",
@@ -355,7 +357,7 @@ def test_toml_with_a_byte_order_mark(tmp_path):
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"labels": {"a": {"kindd": "binary"}}}, "the head 'a': no setting 'kindd'"),
+        ({"labels": {"a": {"kindd": "binary"}}}, "the head 'a': Unknown setting 'kindd'"),
         ({"labels": {"a": {"kind": "binary", "l2": -1}}}, "the head 'a': `l2` must be >= 0"),
         ({"labels": {"a": 3}}, "the head 'a' must be a keras_mm.Head or a dict"),
         ({"labels": {"a": Head(), "A": Head()}}, "collide"),
@@ -379,7 +381,8 @@ def test_what_does_not_suit_the_heads(values, words):
 
 def test_heads_of_a_toml_file(tmp_path):
     (tmp_path / "c.toml").write_text(
-        "[heads.tags]\nkind = 'multilabel'\nthreshold = [0.2, 0.4]\n[heads.price]\nkind = 'regression'\n"
+        "[heads.tags]\nkind = 'multilabel'\nthreshold = [0.2, 0.4]\n"
+        "[heads.price]\nkind = 'regression'\n"
     )
     values = read_toml(tmp_path / "c.toml")
     settings = settings_from(values, RunSettings)

@@ -56,8 +56,8 @@ def strata(
 
 
 def _known(labels: np.ndarray) -> np.ndarray:
-    there = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
-    return there.reshape(len(labels), -1).any(axis=1)
+    there: Any = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    return np.any(there.reshape(len(labels), -1), axis=1)
 
 
 def _codes(kind: str, labels: np.ndarray) -> list[np.ndarray]:

@@ -215,17 +215,8 @@ def _scores_by_label(one: HeadEvaluation) -> Table:
         auroc = f"{scores['auroc']:.3f}" if "auroc" in scores else "–"
         found = _class_scores(scores, scores["tp"], answered)
         rows.append([name, *found, str(answered), f"{scores['threshold']:.2f}", auroc])
-    header = (
-        "Label",
-        "Precision",
-        "Recall",
-        "F1",
-        "Test rows",
-        "Answered",
-        "Threshold",
-        "ROC area",
-    )
-    return Table(header, rows)
+    more = ("Answered", "Threshold", "ROC area")
+    return Table(("Label", "Precision", "Recall", "F1", "Test rows", *more), rows)
 
 
 def _scores_by_target(one: HeadEvaluation) -> Table:
@@ -267,8 +258,8 @@ def compare_modalities(one: HeadEvaluation) -> Table:
                     else (_share(scores, first), percent(its))
                 )
                 rows.append([name, str(scores["num_rows"]), *shown, f"{scores[last]:.3f}"])
-    names = (_SCORE_NAMES[first], baseline_name(one) if one.metrics else "", _SCORE_NAMES[last])
-    return Table(("What the model is given", "Test rows", *names), rows)
+    scored = (_SCORE_NAMES[first], baseline_name(one) if one.metrics else "", _SCORE_NAMES[last])
+    return Table(("What the model is given", "Test rows", *scored), rows)
 
 
 def find_limits(one: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:

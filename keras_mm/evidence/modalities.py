@@ -60,8 +60,8 @@ def evaluate_modalities(
         empty where there are no such rows. Scores are `num_rows`, `accuracy`, `accuracy_interval`
         (95%), `macro_f1` and `majority_accuracy`, that of the training rows' most frequent class;
         with several labels a row `subset_accuracy` in the place of `accuracy` (and
-        `baseline_subset_accuracy`), and of numbers
-        `mean_absolute_error`, `r2` and `baseline_mean_absolute_error`, the error of always answering
+        `baseline_subset_accuracy`), and of numbers `mean_absolute_error`, `r2` and
+        `baseline_mean_absolute_error`, the error of always answering
         the training rows' mean. An empty dict for a model of images alone or of texts alone.
     """
     if not (rows.images and rows.texts):

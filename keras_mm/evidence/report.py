@@ -164,19 +164,12 @@ def _mistakes(one: HeadEvaluation, frame: pd.DataFrame) -> tuple[Table, int]:
         return _errors(one, frame), one.metrics["num_rows"]
     found = frame[[f"probability_{name}" for name in one.classes]].to_numpy("float64")
     if one.head.kind == "multilabel":
-        given = [None if cells is None else set(cells) for cells in frame["label"]]
-        answered = [set(cells) for cells in frame["prediction"]]
-        wrong = np.array(
-            [
-                [
-                    labels is not None and ((name in labels) != (name in answers))
-                    for name in one.classes
-                ]
-                for labels, answers in zip(given, answered, strict=True)
-            ]
-        ).reshape(found.shape)
+        names = one.classes
+        gives = np.array([[name in cells for name in names] for cells in frame["prediction"]])
+        has = np.array([[name in (cells or ()) for name in names] for cells in frame["label"]])
+        wrong = (gives != has) & frame["label"].notna().to_numpy()[:, None]
         # How sure it was of what it got wrong: of a label that it gave, or of one that it did not.
-        sure = np.where([[name in a for name in one.classes] for a in answered], found, 1 - found)
+        sure = np.where(gives, found, 1 - found)
         rows, sure = wrong.any(axis=1), np.where(wrong, sure, 0).max(axis=1)
     else:
         known = frame["label"].notna().to_numpy()
@@ -203,8 +196,7 @@ def _errors(one: HeadEvaluation, frame: pd.DataFrame) -> Table:
                 values = [frame["row"].iloc[place], name, label.iloc[place], answer.iloc[place]]
                 rows.append((errors.iloc[place] / unit, [*values, errors.iloc[place]]))
     worst = sorted(rows, key=lambda pair: -pair[0])[:_MOST_MISTAKES]
-    header, skip = ("Row", "Target", "Label", "Answer", "Error"), len(one.classes) == 1
     lines = [[row[0], row[1], *(f"{value:.4g}" for value in row[2:])] for _, row in worst]
-    if skip:
-        header, lines = header[:1] + header[2:], [line[:1] + line[2:] for line in lines]
-    return Table(header, lines)
+    if len(one.classes) > 1:
+        return Table(("Row", "Target", "Label", "Answer", "Error"), lines)
+    return Table(("Row", "Label", "Answer", "Error"), [line[:1] + line[2:] for line in lines])

@@ -102,14 +102,12 @@ def _image_bytes(cell: Any) -> bytes:
 
 
 def _compare(answers: list[dict], expected: dict, classifier, num_rows: int) -> dict:
-    heads = classifier.heads_
-    difference, wrong = 0.0, set()
+    heads, kinds = classifier.heads_, ("probabilities", "prediction", "label")
+    difference, wrong = 0.0, set[int]()
     for name, head in heads.items():
         prefix = f"{name}_" if len(heads) > 1 else ""
         for answer in answers:
-            found = {
-                key: answer.get(prefix + key) for key in ("probabilities", "prediction", "label")
-            }
+            found = {key: answer.get(prefix + key) for key in kinds}
             farthest, rows = _difference(head, expected[name], found)
             difference, wrong = max(difference, farthest), wrong | rows
     if not difference <= TOLERANCE or wrong:
@@ -138,6 +136,8 @@ def _difference(head: Head, logits: np.ndarray, found: dict) -> tuple[float, set
         unit = np.maximum(numbers.std(axis=0), 1e-6 * np.maximum(np.abs(numbers).max(axis=0), 1))
         return float(np.abs((np.asarray(found["prediction"]) - numbers) / unit).max()), set()
     mine = probabilities(logits, head.kind)
+    labels: list
+    its: list
     if head.kind == "multilabel":
         labels = [[str(n) for n in cell] for cell in label_cells(head, predictions(head, logits))]
         its = [[name for name in names if name] for names in found["label"]]

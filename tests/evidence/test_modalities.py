@@ -85,7 +85,7 @@ def test_subsets_without_rows_are_left_out(fitted, table):
 
 
 def test_a_model_of_one_side_has_none(fitted, table):
-    rows = fitted._rows(table, None, labelled=True)
+    rows = fitted._rows(table, None, heads=fitted.heads_)
     for side in ("images", "texts"):
         assert evaluate_modalities(fitted, replace(rows, **{side: ()}), {}, None) == {}
 

@@ -1,0 +1,441 @@
+"""How an estimator is trained: from settings and a table to a model, and to more heads of it."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from keras_mm.answers import by_head
+from keras_mm.augmentation import as_augmentation
+from keras_mm.columns import find_heads, has_pair, label_columns, label_heads, with_columns
+from keras_mm.config import ConfigError, Settings
+from keras_mm.data.columns import missing_columns
+from keras_mm.data.dataset import RowBatches
+from keras_mm.data.parts import read_parts
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.rows import Rows
+from keras_mm.data.tables import load_table, table_name
+from keras_mm.data.targets import with_classes
+from keras_mm.features.batches import FeatureBatches
+from keras_mm.features.prediction import predict_logits
+from keras_mm.features.store import open_store
+from keras_mm.heads import Head
+from keras_mm.metrics.heads import head_prior
+from keras_mm.models.heads import body_of, heads_alone, only, widened, with_heads
+from keras_mm.models.multimodal import join, parts
+from keras_mm.models.scaling import standardize_targets
+from keras_mm.training.objectives import create_objectives
+from keras_mm.training.stages import FineTuning, fit_stages
+from keras_mm.training.trainer import Trainer
+from keras_mm.workbench import Workbench
+
+
+class Fitting:
+    """What an estimator of `Settings` does to be trained.
+
+    A class that is built on it has the settings as parameters.
+
+    Attributes:
+        model_: The Keras model; only there where a training has come to its end.
+        heads_: Heads by name, with their classes.
+        priors_: What each head would answer without seeing anything, by name.
+        preprocessor_: What makes the model's inputs.
+        history_: Metrics by name, a list over the epochs.
+        num_rows_: Training rows.
+        skipped_: Problems of the training rows that were left out.
+    """
+
+    model_: keras.Model
+    priors_: dict[str, list[float]]
+    preprocessor_: Preprocessor
+    history_: dict[str, list]
+    num_rows_: int
+    _settings_: Settings
+    # Backbones of the user's own that a loaded classifier cannot begin anew with.
+    _own_networks: tuple[str, ...] = ()
+    _workbench: Workbench | None = None
+    heads_: dict[str, Head]
+    # Heads that are not trained yet, and so no part of the model.
+    _added: Mapping[str, Head] = MappingProxyType({})
+
+    def _bench(self) -> Workbench:
+        """What this classifier and its clones make their models with, one after the other."""
+        if self._workbench is None:
+            self._workbench = Workbench()
+        return self._workbench
+
+    def _settings(self) -> Settings:
+        going_on = self.warm_start and hasattr(self, "model_")  # type: ignore[attr-defined]
+        for name in self._own_networks:
+            if getattr(self, name) is None and not going_on:
+                raise ValueError(
+                    f"this classifier was trained with a keras.Model of your own as `{name}`, and "
+                    "a saved model holds it as it was trained. To train anew, give it again: "
+                    f"set_params({name}=...)."
+                )
+        return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+
+    def _read(
+        self, data, y, validation_data, validation_split, groups, image_dir, on_error, heads=None
+    ) -> tuple[Settings, dict[str, Head], dict[str, Rows]]:
+        """Settings with the table's columns, heads and checked rows; the table is let go."""
+        settings, table = self._settings(), load_table(data, image_dir=image_dir)
+        if y is not None:
+            columns = label_columns(label_heads(settings.resolved()) if heads is None else heads)
+            table = with_labels(table, y, columns)
+        if heads is None:
+            settings = with_columns(settings, table).resolved()
+            heads = find_heads(settings, table)
+            if settings.warm_start and hasattr(self, "model_"):
+                old = self.heads_
+                heads = {name: _with_old(head, old.get(name)) for name, head in heads.items()}
+        else:
+            used = self._settings_
+            settings = replace(settings, images=used.images, texts=used.texts).resolved()
+            absent = missing_columns(table, [*used.images, *used.texts, *label_columns(heads)])
+            if absent:
+                raise ConfigError([f"{table_name(table)}: {sentence}" for sentence in absent])
+            heads = with_classes(heads, table)
+        tables = {"train": table}
+        if validation_data is not None:
+            tables["val"] = load_table(validation_data, image_dir=image_dir)
+        parts = read_parts(
+            tables,
+            images=settings.images,
+            texts=settings.texts,
+            labels=heads,
+            val_size=0.0 if validation_data is not None else validation_split,
+            groups=groups,
+            seed=settings.seed,
+            image_dir=image_dir,
+            on_error=on_error,
+        )
+        return settings, heads, parts
+
+    def _fit(self, settings, rows: Rows, validation: Rows | None, heads, callbacks):
+        warm = settings.warm_start and hasattr(self, "model_")
+        before = dict(self.__dict__)
+        former = self._model_spec() if warm else {}
+        # Its networks may serve again; and a training that fails leaves nothing behind.
+        self.__dict__.pop("model_", None)
+        self._settings_, self.heads_ = settings, dict(heads)
+        self.num_rows_, self.skipped_ = len(rows), rows.skipped
+        labels = by_head(heads, rows.labels)
+        self.priors_ = {n: head_prior(head, labels[n]).tolist() for n, head in heads.items()}
+        model = twin = None
+        try:
+            create_objectives(heads, widths(heads), labels, {}, **objective_options(settings))
+            if warm:
+                model = self._continued(before, former)
+        except ValueError:
+            if warm:  # nothing was trained yet
+                self.__dict__.update(before)
+            raise
+        del before  # which would hold the last model
+        if model is None:
+            self.preprocessor_ = _preprocessor(settings)
+            model, twin = self._bench().model(
+                self._model_spec(),
+                vision_weights=settings.vision_weights,
+                text_weights=settings.text_weights,
+                seed=settings.seed,
+            )
+            for network in (model, twin):
+                if network is not None:
+                    _standardize(network, heads, labels)
+        self.history_, self._settings_ = self._train(
+            model, twin, settings, heads, rows, validation, callbacks
+        )
+        self.model_, self._added = model, {}
+        return self
+
+    def _continued(self, before: Mapping, former: Mapping) -> keras.Model:
+        """The model to be trained on: with the classes of `heads_`, where it had fewer.
+
+        Args:
+            before: The estimator's attributes as they were.
+            former: What `_model_spec` gave.
+
+        Raises:
+            ValueError: if the settings ask for another model than there is.
+        """
+        mine, old, new = self._model_spec(), before["heads_"], self.heads_
+        changed = [name for name in former if name != "heads" and former[name] != mine[name]]
+        if list(old) != list(new) or any(_layers(old[n]) != _layers(new[n]) for n in old):
+            changed.append("heads")
+        if changed:
+            raise ValueError(
+                "warm_start=True goes on with the model that there is, and the settings ask for "
+                f"another one ({', '.join(changed)}). Set them back, or warm_start=False."
+            )
+        keras.utils.set_random_seed(self._settings_.seed)
+        model, wider = before["model_"], {}
+        for name, head in new.items():
+            if head.num_logits > old[name].num_logits:
+                wider[name] = head
+        if not wider:
+            return model
+        encoders, trunk = parts(model)
+        return join(encoders, widened(trunk, wider, list(old)))
+
+    def _train(
+        self, model, twin, settings, heads, rows, validation, callbacks
+    ) -> tuple[dict[str, list], Settings]:
+        """Trains a model's outputs, `heads`; its history, and the settings with the batch size."""
+        training = settings.training
+        tuning = FineTuning(
+            model,
+            training.stages or (),
+            lora_rank=training.lora_rank,
+            lora_alpha=training.lora_alpha,
+            twin=None if callbacks else twin,  # which callbacks would get to see
+        )
+        source = FeatureBatches(
+            model,
+            self.preprocessor_,
+            (rows, validation),
+            store=open_store(settings.cache),
+            engine=settings.engine,
+            progress=bool(settings.verbose),
+        )
+        history, batch_size = fit_stages(
+            tuning,
+            source.batches,
+            source.forget,
+            heads=heads,
+            encoder_learning_rate=settings.encoder_learning_rate,
+            layer_decay=training.layer_decay,
+            batch_size=settings.batch_size,
+            auto_find_batch_size=training.auto_find_batch_size,
+            callbacks=callbacks,
+            **objective_options(settings),
+            **_trainer_options(settings),
+        )
+        return history, replace(settings, batch_size=batch_size)
+
+    def _train_heads(self, settings, heads, rows, validation, callbacks) -> None:
+        """Trains new heads on what the model before them gives, and puts them in."""
+        encoders, trunk = parts(self.model_)
+        keras.utils.set_random_seed(settings.seed)
+        grown = with_heads(trunk, heads, list(self.heads_))
+        _standardize(grown, heads, by_head(heads, rows.labels))
+        shuffled: dict[str, Any] = {"shuffle": True, "seed": settings.seed}
+        body = join(encoders, body_of(grown, next(iter(heads))))
+        batches = [
+            None if part is None else RowBatches(
+                {"fused": self._run(body, part)},
+                labels=part.labels,
+                batch_size=settings.batch_size,
+                **options,
+            )
+            for part, options in ((rows, shuffled), (validation, {}))
+        ]  # fmt: skip
+        trainer = Trainer(
+            heads_alone(grown, list(heads)),
+            heads=heads,
+            callbacks=callbacks,
+            **objective_options(settings),
+            **_trainer_options(settings),
+        )
+        self._put_in(join(encoders, grown), heads, trainer.fit(*batches))
+
+    def _run(self, model: keras.Model, rows: Rows) -> Any:
+        """Outputs of a model of this one's encoders for rows."""
+        return predict_logits(
+            model,
+            rows,
+            self.preprocessor_,
+            batch_size=self._settings_.batch_size,
+            store=open_store(self._settings_.cache),
+            engine=self._settings_.engine,
+            progress=bool(self._settings_.verbose),
+        )
+
+    def _train_through(self, settings, heads, rows, validation, callbacks) -> None:
+        """Trains new heads and all before them that `fit` trains."""
+        if set(self.heads_) - set(heads):
+            warnings.warn(
+                "The fusion, and what else is trained, is shared: the answers of the other heads "
+                f"({', '.join(sorted(set(self.heads_) - set(heads)))}) change.",
+                stacklevel=3,
+            )
+        encoders, trunk = parts(self.model_)
+        keras.utils.set_random_seed(settings.seed)
+        grown = with_heads(trunk, heads, list(self.heads_))
+        _standardize(grown, heads, by_head(heads, rows.labels))
+        del self.model_  # a training that fails leaves nothing behind
+        own = join(encoders, only(grown, list(heads)))
+        history, _ = self._train(own, None, settings, heads, rows, validation, callbacks)
+        self._put_in(join(encoders, grown), heads, history)
+
+    def _put_in(self, model, heads, history) -> None:
+        """Takes over a model with trained heads, and adds their history by head to that of all."""
+        if len(self.heads_) == 1:
+            self.history_ = _of_head(self.history_, next(iter(self.heads_)))
+        several = len(self.heads_) > 1 or set(heads) != set(self.heads_)
+        if several:
+            own = _of_head(history, next(iter(heads))) if len(heads) == 1 else history
+            history = {**self.history_, **{n: v for n, v in own.items() if n not in _TOTALS}}
+        self.model_, self.history_ = model, history
+        self.heads_ = {**self.heads_, **heads}
+
+    def _model_spec(self) -> dict:
+        settings = self._settings_
+        vision = settings.images and {
+            "backbone": settings.vision_backbone,
+            "image_size": list(settings.image_size),
+            "num_images": len(settings.images),
+            "pooling": settings.vision_pooling or "mean",
+            "trainable": settings.trains("vision"),
+            "augmentation": asdict(as_augmentation(settings.augmentation)),
+        }
+        text = settings.texts and {
+            "backbone": settings.text_backbone,
+            "sequence_length": settings.sequence_length,
+            "text_pairing": settings.text_pairing if len(settings.texts) > 1 else "packed",
+            "pooling": settings.text_pooling,
+            "trainable": settings.trains("text"),
+        }
+        training = settings.training
+        return {
+            "precision": settings.precision,
+            "vision_encoder": vision or None,
+            "text_encoder": text or None,
+            "trunk": {
+                "fusion": settings.fusion,
+                "compare": settings.compare and has_pair(settings),
+                "num_projection_layers": training.num_projection_layers,
+                "projection_dims": training.projection_dims,
+                "dropout_rate": training.dropout_rate,
+                "modality_dropout": settings.modality_dropout,
+            },
+            "heads": {name: plain_values(asdict(head)) for name, head in self.heads_.items()},
+        }
+
+
+_OBJECTIVE_FIELDS = ("label_smoothing", "gamma", "tau", "beta")
+_TRAINER_FIELDS = (
+    "weight_decay",
+    "warmup",
+    "decay",
+    "plateau_factor",
+    "plateau_patience",
+    "momentum",
+    "clipnorm",
+    "accumulation_steps",
+    "ema_momentum",
+    "monitor",
+    "patience",
+)
+_TOTALS = ("loss", "val_loss")  # of all heads together
+
+
+def objective_options(settings: Settings) -> dict[str, Any]:
+    """Keywords of `Trainer` that say what is minimised."""
+    rarer = {name: getattr(settings.training, name) for name in _OBJECTIVE_FIELDS}
+    return {"loss": settings.loss, "class_weight": settings.class_weight, **rarer}
+
+
+def _trainer_options(settings: Settings) -> dict[str, Any]:
+    """Keywords of `Trainer` that say how."""
+    return {
+        "optimizer": settings.optimizer,
+        "learning_rate": settings.learning_rate,
+        "epochs": settings.epochs,
+        "early_stopping": settings.early_stopping,
+        "seed": settings.seed,
+        "verbose": settings.verbose,
+        **{name: getattr(settings.training, name) for name in _TRAINER_FIELDS},
+    }
+
+
+def widths(heads: Mapping[str, Head]) -> dict[str, int]:
+    """Number of logits by head."""
+    return {name: head.num_logits for name, head in heads.items()}
+
+
+def _layers(head: Head) -> tuple:
+    """What a head's layers are made of, but for its classes."""
+    return head.kind, head.dropout_rate, head.l2
+
+
+def _with_old(head: Head, old: Head | None) -> Head:
+    """The head with the classes that it had first, in their order, and new ones behind them.
+
+    Raises:
+        ValueError: if it is of another kind, or a binary head would get a third class.
+    """
+    if old is None or old.kind != head.kind or head.kind == "regression":
+        return head
+    new = [name for name in head.names if name not in old.names]
+    return replace(head, classes=(*old.names, *new))
+
+
+def _standardize(model: keras.Model, heads: Mapping[str, Head], labels: Mapping) -> None:
+    """Makes regression heads learn standardised targets."""
+    for name, head in heads.items():
+        if head.kind == "regression":
+            standardize_targets(model, name, labels[name])
+
+
+def _of_head(history: Mapping[str, list], name: str) -> dict[str, list]:
+    """The history of a head by itself, with its metrics named as among several."""
+    named = {}
+    for metric, values in history.items():
+        prefix = "val_" if metric.startswith("val_") else ""
+        named[f"{prefix}{name}_{metric.removeprefix('val_')}"] = values
+    totals = {metric: history[metric] for metric in _TOTALS if metric in history}
+    return {**totals, **named}
+
+
+def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataFrame:
+    """The table with the labels `y` in its label columns; without `y`, as it is.
+
+    Raises:
+        ValueError: if `y` has other rows, or other columns.
+    """
+    if y is None:
+        return table
+    if len(y) != len(table):
+        raise ValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
+    if len(columns) == 1:
+        return table.assign(**{columns[0]: pd.Series(list(y)).to_numpy()})
+    given = np.asarray(y, dtype=object)
+    if given.ndim != 2 or given.shape[1] != len(columns):
+        raise ValueError(
+            f"`y` must have a column for each of {list(columns)}. Received: shape {given.shape}"
+        )
+    return table.assign(**{column: given[:, i] for i, column in enumerate(columns)})
+
+
+def _preprocessor(settings: Settings) -> Preprocessor:
+    weights = settings.text_weights
+    local = str(weights) not in ("pretrained", "random")
+    folder = weights if local and os.path.isdir(str(weights)) else os.path.dirname(str(weights))
+    return Preprocessor(
+        image_size=settings.image_size if settings.images else None,
+        num_images=len(settings.images),
+        tokenizer=(folder if local else settings.text_backbone) if settings.texts else None,
+        sequence_length=settings.sequence_length,
+        num_texts=len(settings.texts),
+        text_pairing=settings.text_pairing,
+    )
+
+
+def plain_values(value: Any) -> Any:
+    """JSON-serialisable copies of NumPy values and mappings."""
+    if isinstance(value, Mapping):
+        return {str(k): plain_values(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain_values(v) for v in value]
+    if isinstance(value, os.PathLike):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) else value
