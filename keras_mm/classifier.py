@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 # Rows that are read, checked and answered at a time.
-_PART = 4096
+_PART = 2048
 # What `score` is, by kind of head.
 _SCORES = {
     "multiclass": "accuracy",

@@ -186,7 +186,7 @@ def compare_metrics(one: HeadEvaluation) -> list[tuple[str, str, str, str]]:
         if name in model:
             words = text.format(last=one.classes[-1])
             # As the labels' own, of the means' unit; all others are numbers without one.
-            show = _number if name == "root_mean_squared_error" else "{:.3f}".format
+            show = _number if name == "root_mean_squared_error" else "{:z.3f}".format
             rows.append((words, show(model[name]), show(baseline[name]), way))
     return rows
 
@@ -225,7 +225,7 @@ def _scores_by_target(one: HeadEvaluation) -> Table:
         low, high = map(_number, scores["mean_absolute_error_interval"])
         mean = one.baseline["per_target"][name]["mean_absolute_error"]
         error = f"{_number(scores['mean_absolute_error'])} [{low}, {high}]"
-        rows.append([name, error, _number(mean), f"{scores['r2']:.3f}", str(scores["num_rows"])])
+        rows.append([name, error, _number(mean), f"{scores['r2']:z.3f}", str(scores["num_rows"])])
     header = ("Target", "Mean absolute error", "Always the mean", "R²", "Test rows")
     return Table(header, rows)
 
@@ -257,7 +257,7 @@ def compare_modalities(one: HeadEvaluation) -> Table:
                     if kind == "regression"
                     else (_share(scores, first), percent(its))
                 )
-                rows.append([name, str(scores["num_rows"]), *shown, f"{scores[last]:.3f}"])
+                rows.append([name, str(scores["num_rows"]), *shown, f"{scores[last]:z.3f}"])
     scored = (_SCORE_NAMES[first], baseline_name(one) if one.metrics else "", _SCORE_NAMES[last])
     return Table(("What the model is given", "Test rows", *scored), rows)
 
