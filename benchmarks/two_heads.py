@@ -47,10 +47,11 @@ def main() -> None:
             )
     for name in options.heads:
         counts = table[name].value_counts()
+        majority = counts.max() / counts.sum()
         mean, single = np.mean(together[name]), np.mean(alone[name])
         print(
-            f"{name}: together {mean:.4f}, alone {single:.4f} ({100 * (mean - single):+.1f} points); "
-            f"majority class {counts.max() / counts.sum():.4f}"
+            f"{name}: together {mean:.4f}, alone {single:.4f} "
+            f"({100 * (mean - single):+.1f} points); majority class {majority:.4f}"
         )
     if options.output:
         with open(options.output, "w") as file:
