@@ -16,6 +16,7 @@ _PUBLIC = {
     "MultimodalClassifier": "classifier",
     "MultimodalDataset": "data.dataset",
     "Preprocessor": "data.preprocessor",
+    "SlidingWindow": "sliding",
     "Stage": "fine_tuning",
     "TableError": "data.rows",
     "Trainer": "training.trainer",
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from keras_mm.models.vision_encoder import create_vision_encoder as create_vision_encoder
     from keras_mm.presets import get_preset as get_preset
     from keras_mm.presets import list_presets as list_presets
+    from keras_mm.sliding import SlidingWindow as SlidingWindow
     from keras_mm.training.trainer import Trainer as Trainer
 
 

@@ -29,8 +29,10 @@ from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.heads import head_metrics, head_prior
 from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
+from keras_mm.metrics.windows import join_windows
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.presets import unknown_name
+from keras_mm.sliding import SlidingWindow
 from keras_mm.training.objectives import create_objectives
 
 if TYPE_CHECKING:
@@ -93,6 +95,9 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             with which all its texts, but never both; so that neither side is left unlearned.
         augmentation: How training changes the images at random: a `keras_mm.Augmentation` or a
             dict of its fields. Needs `vision_trainable=True`.
+        sliding_window: How texts are read that are longer than `sequence_length`: `True`, a
+            `keras_mm.SlidingWindow` or a dict of its fields reads them in windows, whose answers
+            are joined to one a row; by default what does not fit is cut off.
         epochs: Most epochs.
         batch_size: Rows of a batch.
         learning_rate: Peak learning rate of the trunk.
@@ -160,6 +165,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         classes: Sequence | None = None,
         modality_dropout: float | None = None,
         augmentation: Augmentation | Mapping | None = None,
+        sliding_window: SlidingWindow | Mapping | bool | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -197,6 +203,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         self.classes = classes
         self.modality_dropout = modality_dropout
         self.augmentation = augmentation
+        self.sliding_window = sliding_window
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -624,7 +631,9 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         return {name: np.concatenate([part[name] for part in parts]) for name in self.heads_}
 
     def _features(self, rows: Rows) -> dict:
-        """What the encoders give for the rows, of what the trunk reads."""
+        """What the encoders give for the rows, of what the trunk reads; nothing for windows."""
+        if self.preprocessor_.sliding_window is not None:
+            return {}
         encoders, trunk = parts(self.model_)
         return encode_rows(
             encoders,
@@ -645,17 +654,34 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         progress: bool = True,
     ) -> Any:
         """Logits of the rows; from `features`, where the encoders have run already."""
-        return predict_logits(
+        rows, owners = self.preprocessor_.windows(rows)
+        logits = predict_logits(
             self.model_,
             rows,
             self.preprocessor_,
-            features=features,
+            features=features or None,
             batch_size=self._settings_.batch_size,
             store=open_store(self.cache),
             engine=self.engine,
             few=few,
             progress=progress and bool(self._settings_.verbose),
         )
+        return logits if owners is None else self._joined(logits, owners)
+
+    def _joined(self, logits: Any, owners: np.ndarray) -> Any:
+        """Logits of rows from those of their windows."""
+        window, found = self.preprocessor_.sliding_window, {}
+        for name, own in by_head(self.heads_, logits).items():
+            head, tie = self.heads_[name], window.tie_value
+            names = [str(value) for value in head.names]
+            found[name] = join_windows(
+                own,
+                owners,
+                head.kind,
+                vote=window.vote,
+                tie=None if tie is None or str(tie) not in names else names.index(str(tie)),
+            )
+        return found if isinstance(logits, Mapping) else next(iter(found.values()))
 
     def _spec(self) -> dict:
         # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from keras_mm.data.labels import label_value
 from keras_mm.data.tables import guess_columns, table_name
 from keras_mm.data.targets import as_targets, with_classes
 from keras_mm.heads import Head, as_heads
+from keras_mm.sliding import as_sliding_window
 
 Kind = TypeVar("Kind", bound=Settings)
 
@@ -58,11 +59,28 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
         labels, problems = [], [*problems, *str(error).splitlines()]
     absent = missing_columns(table, [*images, *texts, *labels, *also])
     problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
+    problems += _window_problems(settings, texts)
     if settings.compare and not has_pair(replace(resolved, images=images, texts=texts)):
         problems.append("compare=True needs two images, or two texts with text_pairing='separate'")
     if problems:
         raise ConfigError(problems)
     return replace(settings, images=images, texts=texts)
+
+
+def _window_problems(settings: Settings, texts: Sequence[str]) -> list[str]:
+    window = as_sliding_window(settings.sliding_window)
+    if window is None:
+        return []
+    if not texts:
+        return ["`sliding_window` cuts texts, and there is no text column to read"]
+    if window.text is None and len(texts) > 1:
+        return [
+            f"`sliding_window` needs the text that slides, one of {list(texts)}: "
+            f"sliding_window={{'text': {texts[-1]!r}}}"
+        ]
+    if window.text is not None and window.text not in texts:
+        return [f"`sliding_window.text` must be one of {list(texts)}. Received: {window.text!r}"]
+    return []
 
 
 def has_pair(settings: Settings) -> bool:

@@ -18,6 +18,8 @@ from keras_mm.engines import ENGINES, engine_problem
 from keras_mm.fine_tuning import RATE_RULE, SIDES, as_stages, fill_sides, stages_problems
 from keras_mm.heads import HEAD_KINDS, HEAD_LOSSES, Head, as_heads
 from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
+from keras_mm.sliding import RULES as SLIDING_RULES
+from keras_mm.sliding import SlidingWindow, as_sliding_window
 
 LOSSES = tuple(dict.fromkeys(name for losses in HEAD_LOSSES.values() for name in losses))
 CLASS_WEIGHTS = ("balanced", "effective_number")
@@ -157,6 +159,7 @@ class Settings:
     classes: Sequence | None = None
     modality_dropout: float | None = None
     augmentation: Any = None
+    sliding_window: Any = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -275,6 +278,7 @@ def _canonical(settings: Kind) -> Kind:
     values["training"] = as_training(settings.training)
     if settings.augmentation is not None:
         values["augmentation"] = as_augmentation(settings.augmentation)
+    values["sliding_window"] = as_sliding_window(settings.sliding_window)
     return replace(settings, **values)
 
 
@@ -453,9 +457,14 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.ema_momentum": _part(),
     "training.auto_find_batch_size": _TRUTH,
     **{f"augmentation.{name}": rule for name, rule in AUGMENTATION_RULES.items()},
+    **{f"sliding_window.{name}": rule for name, rule in SLIDING_RULES.items()},
 }
 # Settings that are tables of their own; in TOML a `[table]`.
-_TABLES: dict[str, type] = {"training": Training, "augmentation": Augmentation}
+_TABLES: dict[str, type] = {
+    "training": Training,
+    "augmentation": Augmentation,
+    "sliding_window": SlidingWindow,
+}
 
 
 def find_problems(settings: Settings) -> list[str]:
@@ -475,6 +484,8 @@ def find_problems(settings: Settings) -> list[str]:
 
 def _table_problems(name: str, table: Any) -> list[str]:
     kind, prefix = _TABLES[name], f"{name}."
+    if kind is SlidingWindow and isinstance(table, bool):
+        return []
     if isinstance(table, kind):
         table = vars(table)
     if isinstance(table, Mapping):
@@ -679,6 +690,8 @@ def to_toml(settings: Settings) -> str:
         values["heads"] = {name: _changed(head) for name, head in settings.labels.items()}
     if settings.augmentation is not None:
         values["augmentation"] = asdict(as_augmentation(settings.augmentation))
+    window = as_sliding_window(settings.sliding_window)
+    values["sliding_window"] = None if window is None else asdict(window)
     values = _as_toml(values)
     return tomli_w.dumps({name: v for name, v in values.items() if v not in ([], {})})
 

@@ -32,6 +32,7 @@ from keras_mm.metrics.heads import head_prior
 from keras_mm.models.heads import body_of, heads_alone, only, widened, with_heads
 from keras_mm.models.multimodal import join, parts
 from keras_mm.models.scaling import standardize_targets
+from keras_mm.sliding import SlidingWindow, as_sliding_window
 from keras_mm.training.objectives import create_objectives
 from keras_mm.training.stages import FineTuning, fit_stages
 from keras_mm.training.trainer import Trainer
@@ -133,6 +134,7 @@ class Fitting:
         model = twin = None
         try:
             create_objectives(heads, widths(heads), labels, {}, **objective_options(settings))
+            _check_tie(settings, heads)
             if warm:
                 model = self._continued(before, former)
         except ValueError:
@@ -227,16 +229,21 @@ class Fitting:
         keras.utils.set_random_seed(settings.seed)
         grown = with_heads(trunk, heads, list(self.heads_))
         _standardize(grown, heads, by_head(heads, rows.labels))
+        cut = [
+            (None, None) if part is None else self.preprocessor_.windows(part)
+            for part in (rows, validation)
+        ]
         shuffled: dict[str, Any] = {"shuffle": True, "seed": settings.seed}
         body = join(encoders, body_of(grown, next(iter(heads))))
         batches = [
             None if part is None else RowBatches(
                 {"fused": self._run(body, part)},
                 labels=part.labels,
+                owners=owners,
                 batch_size=settings.batch_size,
                 **options,
             )
-            for part, options in ((rows, shuffled), (validation, {}))
+            for (part, owners), options in zip(cut, (shuffled, {}), strict=True)
         ]  # fmt: skip
         trainer = Trainer(
             heads_alone(grown, list(heads)),
@@ -427,7 +434,26 @@ def _preprocessor(settings: Settings) -> Preprocessor:
         sequence_length=settings.sequence_length,
         num_texts=len(settings.texts),
         text_pairing=settings.text_pairing,
+        sliding_window=_window(settings),
     )
+
+
+def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
+    window = as_sliding_window(settings.sliding_window)
+    known = {str(name) for head in heads.values() for name in head.names}
+    if window is not None and window.tie_value is not None and str(window.tie_value) not in known:
+        raise ValueError(
+            f"`sliding_window.tie_value` must be one of {sorted(known)}. "
+            f"Received: tie_value={window.tie_value!r}"
+        )
+
+
+def _window(settings: Settings) -> SlidingWindow | None:
+    """The sliding window with its text by the table's role in the place of its column."""
+    window = as_sliding_window(settings.sliding_window)
+    if window is None or window.text is None:
+        return window
+    return replace(window, text=f"text_{list(settings.texts).index(window.text) + 1}")
 
 
 def plain_values(value: Any) -> Any:

@@ -21,6 +21,7 @@ from keras_mm.config import (
 from keras_mm.fine_tuning import Stage, fill_sides
 from keras_mm.heads import Head
 from keras_mm.presets import list_presets
+from keras_mm.sliding import SlidingWindow
 from keras_mm.zoo import BACKBONES
 
 NUMBER = [True, "1", None, float("nan"), float("inf"), [1]]
@@ -121,6 +122,11 @@ VALUES = {
     "training.ema_momentum": ([None, 0, 0.99], [v for v in PART if v is not None]),
     "training.auto_find_batch_size": ([None, True, False], [0, 1, "yes"]),
     "modality_dropout": ([None, 0, 0.5], [v for v in PART if v is not None]),
+    "sliding_window.text": ([None, "text_2"], [1, ""]),
+    "sliding_window.stride": ([0.5, 1.0, 1, 7, np.float32(0.5), np.int64(3)],
+                              [None, True, 0, 0.0, -1, 1.5, "1"]),
+    "sliding_window.vote": (["mean", "majority"], [None, "max", 1]),
+    "sliding_window.tie_value": ([None, "yes", 1, 0.5], [[1], {}]),
     "augmentation.flip": ([True, False], [None, 0, "yes"]),
     "augmentation.crop": ([0, 0.5, np.float32(0.5)], PART),
     "augmentation.rotation": ([0, 15, 180.0], [*NUMBER, -1, 180.5]),
@@ -143,7 +149,11 @@ def with_value(name, value):
 def test_every_setting_has_a_rule_and_a_case():
     from dataclasses import fields
 
-    tables = {"training": Training, "augmentation": Augmentation}
+    tables = {
+        "training": Training,
+        "augmentation": Augmentation,
+        "sliding_window": SlidingWindow,
+    }
     names = {f.name for f in fields(RunSettings)} - tables.keys()
     inside = {f"{name}.{f.name}" for name, kind in tables.items() for f in fields(kind)}
     assert names | inside == VALUES.keys() == _RULES.keys()
@@ -302,6 +312,8 @@ GIVEN = [
     {"augmentation": {"flip": True, "crop": np.float32(0.25)}, "vision_trainable": True},
     {"epochs": np.int64(3), "learning_rate": np.float64(0.1), "preset": "tiny", "test_size": 0.0},
     {"labels": ["price", "weight"], "head": "regression", "loss": "huber"},
+    {"sliding_window": True},
+    {"sliding_window": {"text": "b", "stride": 10, "vote": "majority", "tie_value": 1}},
     {
         "labels": {
             "kind": Head(classes=["no", "yes"], class_weight={"no": 1.0, "yes": 2.5}, l2=0.01),

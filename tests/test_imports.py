@@ -14,7 +14,7 @@ PACKAGE = Path(keras_mm.__file__).parent
 # Each room and the rooms it may import from.
 LEAVES = {
     "zoo", "presets", "augmentation", "fine_tuning", "heads", "pretrained", "config", "child",
-    "engines",
+    "engines", "sliding",
 }  # fmt: skip
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
@@ -28,8 +28,9 @@ ALLOWED = {
     "child": set(),
     "engines": set(),
     "fine_tuning": {"presets"},
-    "config": {"presets", "augmentation", "fine_tuning", "engines", "heads"},
-    "data": {"zoo", "presets", "pretrained", "heads"},
+    "sliding": {"presets"},
+    "config": {"presets", "augmentation", "fine_tuning", "engines", "heads", "sliding"},
+    "data": {"zoo", "presets", "pretrained", "heads", "sliding"},
     "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets", "heads"},
@@ -37,7 +38,7 @@ ALLOWED = {
     "training": {"presets", "fine_tuning", "heads"} | MIDDLE,
     "bundle": {"__init__", "presets", "heads"} | MIDDLE | WORK,
     "workbench": {"bundle", "features", "models"},
-    "columns": {"config", "data", "heads"},
+    "columns": {"config", "data", "heads", "sliding"},
     "answers": {"data", "metrics", "heads"},
     "fitting": {"workbench", "columns", "answers"} | LEAVES | MIDDLE | WORK,
     "classifier": {"bundle", "workbench", "columns", "answers", "fitting"} | LEAVES | MIDDLE | WORK,

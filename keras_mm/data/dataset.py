@@ -36,6 +36,8 @@ class RowBatches(keras.utils.PyDataset):
         arrays: Model inputs by name, first axis the rows: arrays, or what is read like them.
         images: Image cells by input name, decoded to `image_size` when a batch is made.
         labels: Encoded labels, first axis the rows; a dict of them by head; or `None`.
+        owners: Where rows are windows of longer ones: the row that each is of, in order, int
+            `(num_rows,)`. The windows of a row then weigh together what another row weighs.
         image_size: `(height, width)` of the decoded images.
         batch_size: Rows of a batch; the last one may be smaller.
         shuffle: Whether to permute the rows in each epoch.
@@ -50,6 +52,7 @@ class RowBatches(keras.utils.PyDataset):
         *,
         images: dict[str, Sequence] | None = None,
         labels: np.ndarray | dict[str, np.ndarray] | None = None,
+        owners: np.ndarray | None = None,
         image_size: tuple[int, int] | None = None,
         batch_size: int = 32,
         shuffle: bool = False,
@@ -60,6 +63,8 @@ class RowBatches(keras.utils.PyDataset):
         # the next, so that rows come twice or not at all.
         super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
+        self.owners = owners
+        self._weights = None if owners is None else (1 / np.bincount(owners))[owners]
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         if batch_size < 1:
@@ -92,7 +97,7 @@ class RowBatches(keras.utils.PyDataset):
         return known[1]
 
     def __getitem__(self, index: int) -> Any:
-        """Batch `index` of the epoch: inputs, or `(inputs, labels)`."""
+        """Batch `index` of the epoch: inputs, `(inputs, labels)`, or with weights of windows."""
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         if self._pool is None:
@@ -120,9 +125,21 @@ class RowBatches(keras.utils.PyDataset):
         inputs = {name: array[rows] for name, array in self.arrays.items()}
         for name, cells in self.images.items():
             inputs[name] = np.stack([self._image(cells[row]) for row in rows]).astype("float32")
-        if isinstance(self.labels, dict):
-            return inputs, {name: labels[rows] for name, labels in self.labels.items()}
-        return inputs if self.labels is None else (inputs, self.labels[rows])
+        if self.labels is None:
+            return inputs
+        labels = _at(self.labels, rows)
+        if self._weights is None:
+            return inputs, labels
+        weights = self._weights[rows].astype("float32")
+        several = isinstance(labels, dict)
+        return inputs, labels, dict.fromkeys(labels, weights) if several else weights
+
+    @property
+    def row_labels(self) -> Any:
+        """The labels of the rows, once for all windows of a row."""
+        if self.owners is None:
+            return self.labels
+        return _at(self.labels, np.unique(self.owners, return_index=True)[1])
 
     def on_epoch_end(self) -> None:
         """Moves to the next epoch's permutation."""
@@ -138,6 +155,12 @@ class RowBatches(keras.utils.PyDataset):
             if self._keep_decoded:
                 self._decoded[key] = image
         return image
+
+
+def _at(labels: Any, rows: Any) -> Any:
+    if isinstance(labels, dict):
+        return {name: array[rows] for name, array in labels.items()}
+    return None if labels is None else labels[rows]
 
 
 class MultimodalDataset(RowBatches):

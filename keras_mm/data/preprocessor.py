@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from os import PathLike
 from typing import Any
 
@@ -12,7 +13,9 @@ from keras_mm.data.images import image_key, load_image
 from keras_mm.data.rows import Rows
 from keras_mm.data.threads import in_threads
 from keras_mm.data.tokens import Tokenizer
+from keras_mm.data.windows import cut_windows, parts_of
 from keras_mm.presets import get_preset
+from keras_mm.sliding import as_sliding_window
 
 
 class Preprocessor:
@@ -26,6 +29,8 @@ class Preprocessor:
         sequence_length: Tokens of a sequence, padding included.
         num_texts: Texts of a row: 0, 1 or 2.
         text_pairing: `"packed"` (two texts in one sequence) or `"separate"`.
+        sliding_window: How texts are cut that are longer than a sequence; `None` cuts them off. A
+            `keras_mm.SlidingWindow`, its `text` `"text_1"` or `"text_2"` where there are two.
 
     Raises:
         ValueError: for a side that is only half described; several mistakes are told together.
@@ -45,6 +50,7 @@ class Preprocessor:
         sequence_length: int | None = None,
         num_texts: int = 0,
         text_pairing: str = "packed",
+        sliding_window: Any = None,
     ):
         problems = []
         if not num_images and not num_texts:
@@ -77,6 +83,9 @@ class Preprocessor:
         if self.tokenizer is not None:
             self.tokenizer.check(num_texts, sequence_length, text_pairing)
         self.sequence_length, self.text_pairing = sequence_length, text_pairing
+        self.sliding_window = as_sliding_window(sliding_window)
+        if self.sliding_window is not None:
+            self._sliding_slot = self._slot_of(self.sliding_window.text)
 
     @classmethod
     def from_preset(cls, name: str, *, num_images: int = 2, num_texts: int = 2) -> Preprocessor:
@@ -93,6 +102,33 @@ class Preprocessor:
             sequence_length=preset.sequence_length,
             num_texts=num_texts if preset.text_backbone else 0,
             text_pairing=preset.text_pairing,
+        )
+
+    def _slot_of(self, text: str | None) -> int:
+        if text is None and self.num_texts == 1:
+            return 0
+        if text not in self.text_names:
+            raise ValueError(
+                f"`sliding_window.text` must be one of {self.text_names}. Received: text={text!r}"
+            )
+        return self.text_names.index(text)
+
+    def windows(self, rows: Rows) -> tuple[Rows, np.ndarray | None]:
+        """The rows with a row for each window of their long texts, and the row that each is of.
+
+        Returns:
+            The same rows, and `None`, without a sliding window; else rows, and positions in the
+            given ones, int `(num_windows,)`, in order.
+        """
+        if self.sliding_window is None or self.tokenizer is None or not len(rows):
+            return rows, None
+        return cut_windows(
+            rows,
+            self.sliding_window,
+            self._sliding_slot,
+            self.tokenizer,
+            self.sequence_length,
+            self.text_pairing,
         )
 
     @property
@@ -132,7 +168,11 @@ class Preprocessor:
         inputs = self.masks(rows)
         if self.num_texts:
             texts = [["" if text is None else text for text in column] for column in rows.texts]
-            inputs.update(self.tokenizer.pack(texts, self.sequence_length, self.text_pairing))
+            parts = None
+            if self.sliding_window is not None:
+                parts = {slot: parts_of(column) for slot, column in enumerate(texts)}
+            packed = self.tokenizer.pack(texts, self.sequence_length, self.text_pairing, parts)
+            inputs.update(packed)
         return inputs
 
     def without_images(self, rows: Rows, names: Collection[str]) -> dict[str, np.ndarray]:
@@ -171,6 +211,7 @@ class Preprocessor:
             "sequence_length": self.sequence_length,
             "num_texts": self.num_texts,
             "text_pairing": self.text_pairing,
+            "sliding_window": None if self.sliding_window is None else asdict(self.sliding_window),
         }
 
     @classmethod

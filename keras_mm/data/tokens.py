@@ -144,20 +144,28 @@ class Tokenizer:
                 f"The family {self.family.name!r} reads one text at a time. Use "
                 "text_pairing='separate' for two. Received: text_pairing='packed'"
             )
-        specials = self._num_special(2 if pair else 1)
+        specials = self.num_special(2 if pair else 1)
         if sequence_length <= specials:
             raise ValueError(
                 f"`sequence_length` must be > {specials}, the special tokens of a sequence. "
                 f"Received: {sequence_length!r}"
             )
 
-    def graph(self, texts: Sequence, sequence_length: int, text_pairing: str = "packed") -> dict:
+    def graph(
+        self,
+        texts: Sequence,
+        sequence_length: int,
+        text_pairing: str = "packed",
+        parts: Sequence | None = None,
+    ) -> dict:
         """TensorFlow tensors of the packed texts; runs inside a `tf.function`.
 
         Args:
             texts: One string tensor per text column, each of shape `(batch,)`.
             sequence_length: Tokens a sequence holds, padding included.
             text_pairing: `"packed"` or `"separate"`.
+            parts: For each column `None`, or three int64 tensors `(batch,)`: positions of texts in
+                the column, and of each the first token that is read, and how many.
 
         Returns:
             `token_ids`, `segment_ids` (int32; 0 in families without segments) and `padding_mask`
@@ -167,6 +175,9 @@ class Tokenizer:
 
         self.check(len(texts), sequence_length, text_pairing)
         tokens = [self._cut(text) for text in texts]
+        for i, part in enumerate(parts or ()):
+            if part is not None:
+                tokens[i] = _part_of(tf.gather(tokens[i], part[0]), *part[1:])
         if text_pairing == "packed" or len(tokens) == 1:
             return self._pack(tokens, sequence_length)
         packed = [self._pack([token], sequence_length) for token in tokens]
@@ -177,38 +188,77 @@ class Tokenizer:
         texts: Sequence[Sequence[str]],
         sequence_length: int,
         text_pairing: str = "packed",
+        parts: Mapping[int, Mapping[str, np.ndarray]] | None = None,
     ) -> dict[str, np.ndarray]:
-        """The same as `graph`, from lists of strings to NumPy arrays, a few thousand at a time."""
+        """The same as `graph`, from lists of strings to NumPy arrays, a few thousand at a time.
+
+        Args:
+            texts: A list of texts for each column.
+            sequence_length: As in `graph`.
+            text_pairing: As in `graph`.
+            parts: By column, from 0, the `starts` and `counts` of the tokens that are read of each
+                text, int64 `(batch,)`. A text that stands there several times is cut once.
+        """
         import tensorflow as tf
 
-        chunks = []
+        chunks, key = [], (len(texts), sequence_length, text_pairing, tuple(parts or ()))
         with tf.device("CPU"):
             for start in range(0, max(len(texts[0]), 1), _CHUNK):
-                columns = [tf.constant(c[start : start + _CHUNK], tf.string) for c in texts]
+                columns = [list(column[start : start + _CHUNK]) for column in texts]
+                bounds = []
+                for i, part in (parts or {}).items():
+                    columns[i], where = _distinct(columns[i])
+                    one = [part[name][start : start + _CHUNK] for name in ("starts", "counts")]
+                    bounds.append([tf.constant(x, tf.int64) for x in (where, *one)])
+                tensors = [tf.constant(column, tf.string) for column in columns]
                 try:
-                    chunk = self._function(len(texts), sequence_length, text_pairing)(columns)
+                    chunk = self._function(*key)(tensors, bounds)
                 except tf.errors.NotFoundError:
                     # Seeding TensorFlow drops its cached kernels, and SentencePiece's model with
                     # the kernel that owns it.
                     del self.layer, self._cut
                     self._functions.clear()
-                    chunk = self._function(len(texts), sequence_length, text_pairing)(columns)
+                    chunk = self._function(*key)(tensors, bounds)
                 chunks.append(chunk)
         return {
             name: np.concatenate([chunk[name].numpy() for chunk in chunks]) for name in chunks[0]
         }
 
-    def _function(self, num_texts: int, sequence_length: int, text_pairing: str) -> Any:
-        """`graph` for so many texts, traced once."""
+    def count(self, texts: Sequence[str]) -> np.ndarray:
+        """Tokens of each text, none of them special, int64 `(len(texts),)`.
+
+        Example:
+            >>> Tokenizer([*SPECIAL_TOKENS, "a", "b"]).count(["a b a", ""]).tolist()
+            [3, 0]
+        """
         import tensorflow as tf
 
-        key = (num_texts, sequence_length, text_pairing)
+        distinct, where = _distinct(texts)
+        counts = [np.zeros(0, "int64")]
+        with tf.device("CPU"):
+            for start in range(0, len(distinct), _CHUNK):
+                tokens = self._cut(tf.constant(distinct[start : start + _CHUNK], tf.string))
+                counts.append(tokens.row_lengths().numpy())
+        return np.concatenate(counts)[where]
+
+    def _function(
+        self, num_texts: int, sequence_length: int, text_pairing: str, parts: tuple[int, ...]
+    ) -> Any:
+        """`graph` for so many texts, of which some are read in parts, traced once."""
+        import tensorflow as tf
+
+        key = (num_texts, sequence_length, text_pairing, parts)
         if key not in self._functions:
-            function = tf.function(
-                lambda columns: self.graph(columns, sequence_length, text_pairing), autograph=False
-            )
-            signature = [tf.TensorSpec([None], tf.string)] * num_texts
-            self._functions[key] = function.get_concrete_function(signature)
+
+            def pack(columns, bounds):
+                found = dict(zip(parts, bounds, strict=True))
+                each = [found.get(i) for i in range(num_texts)]
+                return self.graph(columns, sequence_length, text_pairing, each)
+
+            function = tf.function(pack, autograph=False)
+            text, number = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64))
+            signature = [text] * num_texts, [[number] * 3] * len(parts)
+            self._functions[key] = function.get_concrete_function(*signature)
         return self._functions[key]
 
     @cached_property
@@ -316,7 +366,7 @@ class Tokenizer:
         ids, segments = packer(tuple(tokens))
         lengths = tf.add_n([token.row_lengths() for token in tokens])
         # Not by the padding's id, which may be that of a token: "!" in CLIP.
-        mask = tf.sequence_mask(lengths + self._num_special(len(tokens)), sequence_length)
+        mask = tf.sequence_mask(lengths + self.num_special(len(tokens)), sequence_length)
         segments = tf.cast(segments, "int32")
         return {
             "token_ids": tf.cast(ids, "int32"),
@@ -324,9 +374,27 @@ class Tokenizer:
             "padding_mask": mask,
         }
 
-    def _num_special(self, num_texts: int) -> int:
+    def num_special(self, num_texts: int) -> int:
+        """Special tokens around one text, or around and between two packed ones."""
         between = (num_texts - 1) * len(self.family.separator or ())
         return len(self.family.start) + between + len(self.family.end)
+
+
+def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
+    """The distinct texts in the order of their first places, and the place of each in them."""
+    known: dict[str, int] = {}
+    where = [known.setdefault(str(text), len(known)) for text in texts]
+    return list(known), np.asarray(where, "int64")
+
+
+def _part_of(tokens: Any, starts: Any, counts: Any) -> Any:
+    """Some tokens of each row of a ragged tensor, those that are there."""
+    import tensorflow as tf
+
+    lengths = tf.cast(tokens.row_lengths(), tf.int64)
+    starts = tf.minimum(starts, lengths)
+    wanted = tf.ragged.range(starts, tf.minimum(starts + counts, lengths))
+    return tf.gather(tokens, wanted, batch_dims=1)
 
 
 @lru_cache(maxsize=8)

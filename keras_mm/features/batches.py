@@ -40,7 +40,9 @@ class FeatureBatches:
         engine: str = "auto",
         progress: bool = True,
     ):
-        self.model, self.preprocessor, self.tables = model, preprocessor, tuple(tables)
+        self.model, self.preprocessor = model, preprocessor
+        cut = [(None, None) if rows is None else preprocessor.windows(rows) for rows in tables]
+        self.tables, self._owners = zip(*cut, strict=True)
         self.store, self.engine, self.progress = store, engine, progress
         self._features: list[dict[str, FeatureTable]] = [{} for _ in tables]
 
@@ -80,6 +82,7 @@ class FeatureBatches:
             self.preprocessor,
             names=names,
             features={name: known[name] for name in names if name in known},
+            owners=self._owners[place],
             batch_size=batch_size,
             **options,
         )

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from keras_mm.metrics.windows import join_windows
 from keras_mm.presets import unknown_name
 from keras_mm.training.objectives import Objective
 
@@ -60,11 +61,16 @@ class EpochEvaluation(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluates, before any callback that comes after."""
         labels, logits = collect(self.model, self.dataset)
+        owners = getattr(self.dataset, "owners", None)
+        if owners is not None:
+            labels = self.dataset.row_labels
         logs["val_loss"] = 0.0
         several = len(self.objectives) > 1
         for name, objective in self.objectives.items():
             y, z = (x[name] if isinstance(x, dict) else x for x in (labels, logits))
             check_finite(z, epoch)
+            if owners is not None:  # a row's answer is its windows' mean
+                z = join_windows(z, owners, objective.kind)
             found = objective.measure(y, z)
             logs["val_loss"] += found.get("loss", 0.0) * (objective.weight if several else 1)
             prefix = f"val_{name}_" if several else "val_"

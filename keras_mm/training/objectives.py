@@ -51,6 +51,11 @@ class Objective:
         return found | {name: v for name, v in metrics.items() if isinstance(v, float)}
 
     @property
+    def kind(self) -> str:
+        """The head's kind."""
+        return "multiclass" if self.head is None else self.head.kind
+
+    @property
     def told(self) -> tuple[str, ...]:
         """Metrics that are told of each epoch."""
         return ("loss",) if self.head is None else ("loss", *_TOLD[self.head.kind])

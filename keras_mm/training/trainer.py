@@ -227,6 +227,7 @@ class Trainer:
     def _objectives(self, dataset) -> dict[str, Objective]:
         widths = _num_logits(self.model)
         labels, names = (getattr(dataset, name, None) for name in ("labels", "classes"))
+        labels = getattr(dataset, "row_labels", labels)
         heads = getattr(dataset, "heads", None) if self.heads is None else self.heads
         if isinstance(widths, int):
             if isinstance(labels, Mapping):

@@ -1,0 +1,95 @@
+"""Rows whose long texts are cut into windows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from keras_mm.data.rows import Rows
+from keras_mm.data.tokens import Tokenizer
+from keras_mm.sliding import SlidingWindow
+
+
+class TextWindow(str):
+    """A text of which only some tokens are read.
+
+    Attributes:
+        start: The first of them.
+        size: How many.
+    """
+
+    start: int
+    size: int
+
+
+def cut_windows(
+    rows: Rows,
+    window: SlidingWindow,
+    slot: int,
+    tokenizer: Tokenizer,
+    sequence_length: int,
+    text_pairing: str,
+) -> tuple[Rows, np.ndarray]:
+    """Rows with a row for each window, in order, and the row that each is of.
+
+    Args:
+        rows: Checked rows.
+        window: How texts are cut.
+        slot: The text that slides, from 0.
+        tokenizer: What counts its tokens.
+        sequence_length: Tokens of a sequence.
+        text_pairing: `"packed"` or `"separate"`.
+
+    Returns:
+        Rows whose cells of that text are `TextWindow`s where they are parts of a longer one; and
+        positions in `rows`, int `(num_windows,)`.
+    """
+    columns = [["" if text is None else text for text in column] for column in rows.texts]
+    lengths = [tokenizer.count(column) for column in columns]
+    specials = tokenizer.num_special(1)
+    capacity, others = np.full(len(rows), sequence_length - specials), None
+    if len(columns) > 1 and text_pairing == "packed":
+        capacity[:] = sequence_length - tokenizer.num_special(2)
+        half = capacity // 2
+        others = _cut_off(rows.texts[1 - slot], lengths[1 - slot], half)
+        capacity -= np.minimum(lengths[1 - slot], half)
+    owners: list[int] = []
+    cells: list[Any] = []
+    for row, (text, count, fits) in enumerate(
+        zip(rows.texts[slot], lengths[slot].tolist(), capacity.tolist(), strict=True)
+    ):
+        bounds = window.bounds(count, capacity=fits, length=fits + specials)
+        cells += [text] if len(bounds) == 1 else [_part(text, *bound) for bound in bounds]
+        owners += [row] * len(bounds)
+    if others is not None:
+        rows = replace(rows, texts=(others, rows.texts[1]) if slot else (rows.texts[0], others))
+    found = rows.take(owners)
+    texts = tuple(cells if i == slot else column for i, column in enumerate(found.texts))
+    return replace(found, texts=texts), np.asarray(owners)
+
+
+def _cut_off(texts: list, lengths: np.ndarray, most: np.ndarray) -> list:
+    """The texts, of those that are longer than `most` only the beginning."""
+    counts = zip(texts, lengths.tolist(), most.tolist(), strict=True)
+    return [_part(text, 0, size) if count > size else text for text, count, size in counts]
+
+
+def _part(text: str, start: int, size: int) -> TextWindow:
+    part = TextWindow(text)
+    part.start, part.size = start, size
+    return part
+
+
+def parts_of(texts: list[str]) -> dict[str, np.ndarray]:
+    """What `Tokenizer.pack` takes as `parts`: where the windows among texts begin, and their size.
+
+    Args:
+        texts: Texts, some of them `TextWindow`s.
+    """
+    windows = [text if isinstance(text, TextWindow) else None for text in texts]
+    return {
+        "starts": np.asarray([0 if w is None else w.start for w in windows], "int64"),
+        "counts": np.asarray([2**31 if w is None else w.size for w in windows], "int64"),
+    }

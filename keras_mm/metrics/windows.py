@@ -1,0 +1,82 @@
+"""From the answers to the windows of a row to the row's own, in NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_mm.metrics.probabilities import probabilities
+
+_SMALLEST = 1e-12  # of a probability, so that its logarithm is a number
+
+
+def join_windows(
+    logits: np.ndarray, owners: np.ndarray, kind: str, *, vote: str = "mean", tie: int | None = None
+) -> np.ndarray:
+    """Logits of rows from those of their windows.
+
+    Args:
+        logits: `(num_windows, num_logits)`.
+        owners: The row of each window, in order, `(num_windows,)`.
+        kind: The head's.
+        vote: `"mean"` of the probabilities, or of numbers; or for classes `"majority"`: then the
+            logits are those of the windows' shares.
+        tie: The class that is answered where the first two have as many windows; `None` is that of
+            them which is more probable on average.
+
+    Returns:
+        float32 `(num_rows, num_logits)`. A row of one window has its logits.
+
+    Example:
+        >>> logits = np.array([[4.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> join_windows(logits, np.array([0, 0, 0]), "multiclass", vote="majority").argmax(axis=1)
+        array([1])
+    """
+    counts = np.bincount(owners)
+    single = counts[owners] == 1
+    found = np.zeros((len(counts), logits.shape[1]), "float32")
+    found[owners[single]] = logits[single]
+    rows = np.flatnonzero(counts > 1)
+    if not len(rows):
+        return found
+    several = ~single
+    places = np.searchsorted(rows, owners[several])
+    answers = np.asarray(logits[several], "float64")
+    if kind != "regression":
+        answers = probabilities(answers, kind)
+    mean = _mean(answers, places, len(rows))
+    if kind == "regression":
+        found[rows] = mean
+        return found
+    if vote == "majority" and kind != "multilabel":
+        mean = _shares(answers, mean, places, tie)
+    mean = np.clip(mean, _SMALLEST, 1 - _SMALLEST)
+    found[rows] = np.log(mean) - np.log1p(-mean) if kind == "multilabel" else _logits(mean, kind)
+    return found
+
+
+def _mean(values: np.ndarray, places: np.ndarray, num_rows: int) -> np.ndarray:
+    sums = np.zeros((num_rows, values.shape[1]))
+    np.add.at(sums, places, values)
+    return sums / np.bincount(places)[:, None]
+
+
+def _shares(found: np.ndarray, mean: np.ndarray, places: np.ndarray, tie: int | None) -> np.ndarray:
+    """The windows' shares of each class, the answered one a little larger than its equals."""
+    votes = np.eye(found.shape[1])[found.argmax(axis=1)]
+    shares = _mean(votes, places, len(mean))
+    first = shares.max(axis=1, keepdims=True)
+    tied = np.isclose(shares, first)
+    winner = np.where(tied, mean, -1).argmax(axis=1)
+    if tie is not None:
+        winner = np.where(tied.sum(axis=1) > 1, tie, winner)
+    # A `tie` may be a class that no window has answered.
+    chosen = np.eye(found.shape[1], dtype=bool)[winner]
+    raised = np.where(chosen, np.maximum(shares, first) + 1e-4, shares)
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _logits(found: np.ndarray, kind: str) -> Any:
+    logarithms = np.log(found)
+    return logarithms[:, 1:] - logarithms[:, :1] if kind == "binary" else logarithms
