@@ -64,7 +64,8 @@ class Training:
             several heads as `"val_<head>_accuracy"`. Default `"val_loss"`.
         patience: Epochs without improvement before training stops, >= 1. Default 5.
         num_projection_layers: Residual blocks of each projection head, >= 0. Default 1.
-        projection_dims: Width of the projections, >= 1. Default 256.
+        projection_dims: Width of the projections, >= 1; 0 for none, of one side or with
+            `"concat"`. Default 256.
         dropout_rate: Dropout in the projections, in [0, 1). Default 0.1.
         stages: Stages of fine-tuning, one after the other: a list of `keras_mm.Stage` or dicts of
             its fields. They take the place of `vision_trainable` and `text_trainable`. Each has its
@@ -448,7 +449,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.monitor": _is(str, "a metric's name, as 'val_loss'"),
     "training.patience": _whole(1),
     "training.num_projection_layers": _whole(0),
-    "training.projection_dims": _whole(1),
+    "training.projection_dims": _whole(0),
     "training.dropout_rate": _part(),
     "training.stages": ("a list of stages", lambda v: True),  # `stages_problems` says more
     "training.layer_decay": ("a number in (0, 1]", lambda v: _number(v) and 0 < v <= 1),

@@ -159,6 +159,21 @@ _PRESETS = (
         text_pooling="cls",
         compare=True,
     ),
+    Preset(
+        "minilm_heads",
+        "Text only: linear heads on all-MiniLM-L6-v2, frozen; for many heads, added over time.",
+        None,
+        "all_minilm_l6_v2",
+        training={"projection_dims": 0, "decay": "plateau"},
+    ),
+    Preset(
+        "bge_m3_heads",
+        "Text only, 100 languages: linear heads on bge-m3's first token, frozen; for many heads.",
+        None,
+        "bge_m3",
+        text_pooling="cls",
+        training={"projection_dims": 0, "decay": "plateau"},
+    ),
 )
 
 _BY_NAME = {preset.name: preset for preset in _PRESETS}

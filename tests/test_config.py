@@ -111,7 +111,7 @@ VALUES = {
     "training.monitor": ([None, "val_loss", "val_macro_f1"], [True, 1]),
     "training.patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
     "training.num_projection_layers": ([None, 0, 2], [v for v in WHOLE if v is not None]),
-    "training.projection_dims": ([None, 1, 7], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.projection_dims": ([None, 0, 1, 7], [v for v in WHOLE if v is not None]),
     "training.dropout_rate": ([None, 0, 0.5], [v for v in PART if v is not None]),
     "training.stages": ([None, [], [Stage()], ({"blocks": 1}, {"blocks": "all", "epochs": 2})],
                         [True, 1, "all", {"blocks": 1}]),

@@ -201,3 +201,28 @@ def test_warm_start_with_another_model_is_refused(trained, tables):
             trained.fit(tables[0][:50])
         np.testing.assert_array_equal(logits_of(trained, tables[1]), before)
         trained.set_params(**names)
+
+
+def test_linear_heads_on_a_real_encoder(tables, minilm):
+    model = MultimodalClassifier(
+        texts=["text_2"], labels="way", preset="minilm_heads", text_weights=minilm, epochs=40,
+        sequence_length=16, optimizer="sgd", learning_rate=0.5, verbose=0,
+    )  # fmt: skip
+    model.fit(tables[0])
+    names = [layer.name for layer in model.model_.get_layer("trunk").layers]
+    assert [name for name in names if "dense" in name or "norm" in name] == []
+    assert model.score(tables[1]) > 0.95
+    head = Head("multiclass", column="label", dropout_rate=0.25, l2=1e-4)
+    before = model.predict_proba(tables[1])
+    model.add_head("kind", head).fit_head("kind", tables[0])
+    np.testing.assert_array_equal(model.predict_proba(tables[1])["label"], before)
+
+
+@pytest.mark.parametrize("fusion", ["bilinear", "gated", "cross_attention", "bottleneck", "mmbt"])
+def test_no_projection_for_fusions_that_need_one(tables, fusion):
+    model = MultimodalClassifier(
+        **{**TEXTS, "images": ["image_1"], "texts": ["text_1"]}, fusion=fusion, epochs=1,
+        training={"projection_dims": 0},
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="projection_dims=0 is for one side"):
+        model.fit(tables[0][:40], validation_split=0.0)

@@ -11,7 +11,7 @@ from keras import layers
 
 from keras_mm.heads import Head
 from keras_mm.models.comparison import PairComparison
-from keras_mm.models.fusion import MMBT
+from keras_mm.models.fusion import MMBT, Concat
 from keras_mm.models.heads import create_logits
 from keras_mm.models.missing import MissingModality, ModalityDropout
 from keras_mm.models.projection import TokenProjection, project_embeddings
@@ -41,7 +41,7 @@ def create_trunk(
         compare: Whether sides with two slots are compared rather than concatenated.
         num_masks: Width of each side's mask; `None` takes any.
         num_projection_layers: See `project_embeddings`.
-        projection_dims: See `project_embeddings`.
+        projection_dims: See `project_embeddings`; 0 leaves the encoders' vectors as they are.
         dropout_rate: See `project_embeddings`.
         modality_dropout: See `ModalityDropout`; nothing is dropped where there is one side only.
 
@@ -53,8 +53,10 @@ def create_trunk(
 
     Raises:
         ValueError: if two sides have no fusion, or the fusion reads tokens and an encoder gives
-            vectors only, or it gives no vectors.
+            vectors only, or it gives no vectors, or needs projections and there are none.
     """
+    if projection_dims == 0 and len(features) > 1 and not isinstance(fusion, Concat):
+        raise ValueError("projection_dims=0 is for one side, or for fusion='concat'.")
     if fusion is None and len(features) > 1:
         raise ValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
     with dtype_policy("float32"):
@@ -72,12 +74,12 @@ def create_trunk(
             slots = outputs["pooled_output"].shape[1]
             x = MissingModality(slots, name=f"missing_{side}")({**read, "mask": mask})
             if "pooled_output" in x:
-                x["pooled_output"] = project_embeddings(
-                    _join_slots(x["pooled_output"], compare, side),
-                    num_projection_layers,
-                    projection_dims,
-                    dropout_rate,
-                )
+                joined = _join_slots(x["pooled_output"], compare, side)
+                if projection_dims:
+                    joined = project_embeddings(
+                        joined, num_projection_layers, projection_dims, dropout_rate
+                    )
+                x["pooled_output"] = joined
             if "sequence_output" in x and not isinstance(fusion, MMBT):
                 project = TokenProjection(projection_dims, slots, name=f"{side}_tokens")
                 x["sequence_output"] = project(x["sequence_output"])
