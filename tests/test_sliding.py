@@ -10,7 +10,6 @@ from keras_mm.data.rows import read_rows
 from keras_mm.data.tokens import SPECIAL_TOKENS, Tokenizer
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.windows import join_windows
-from keras_mm.serving.export import ExportError
 
 WORDS = [f"w{i}" for i in range(60)]
 TOKENIZER = Tokenizer([*SPECIAL_TOKENS, *WORDS])
@@ -201,8 +200,74 @@ def test_all_heads_pairs_and_images(table, options, tmp_path):
     one = model.predict_frame(rows[3:4])
     for column in (c for c in found if found[c].dtype.kind == "f"):
         np.testing.assert_allclose(one[column], found[column][3:4], atol=1e-4)
-    with pytest.raises(ExportError, match="does not cut texts"):
-        model.export(tmp_path / "out")
+
+
+@pytest.mark.parametrize("pairing", ["packed", "separate"])
+@pytest.mark.parametrize("stride", [0.3, 0.8, 1.0, 1, 3, 50])
+@pytest.mark.parametrize("slot", [None, 0, 1])
+def test_the_graph_cuts_as_python_does(pairing, stride, slot):
+    import tensorflow as tf
+
+    from keras_mm.serving.window_graph import window_parts
+
+    rng = np.random.default_rng(0)
+    num_texts = 1 if slot is None else 2
+    texts = [[text(*range(n)) for n in rng.integers(0, 40, 30)] for _ in range(num_texts)]
+    table = pd.DataFrame({f"text_{i + 1}": column for i, column in enumerate(texts)})
+    table["text_1"] = table["text_1"].replace("", "w1")
+    preprocessor = Preprocessor(
+        tokenizer=TOKENIZER, sequence_length=12, num_texts=num_texts, text_pairing=pairing,
+        sliding_window=SlidingWindow(text=None if slot is None else f"text_{slot + 1}",
+                                     stride=stride),
+    )  # fmt: skip
+    rows = read_rows(table, texts=list(table))
+    cut, owners = preprocessor.windows(rows)
+    expected = preprocessor.masks_and_tokens(cut)
+    columns = [tf.constant(table[name].tolist()) for name in table]
+    parts, its = window_parts(columns, preprocessor)
+    np.testing.assert_array_equal(its.numpy(), owners)
+    found = preprocessor.tokenizer.graph(columns, 12, pairing, parts)
+    for name, values in found.items():
+        np.testing.assert_array_equal(values.numpy(), expected[name])
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel", "regression"])
+@pytest.mark.parametrize(("vote", "tie"), [("mean", None), ("majority", None), ("majority", 1)])
+def test_the_graph_joins_as_python_does(kind, vote, tie):
+    import tensorflow as tf
+
+    from keras_mm.serving.window_graph import joined_logits
+
+    rng = np.random.default_rng(0)
+    names = ("a", "b") if kind == "binary" else ("a", "b", "c")
+    head = Head(kind, names, column=None if kind != "regression" else names)
+    owners = np.repeat(np.arange(40), rng.integers(1, 6, 40))
+    logits = rng.normal(size=(len(owners), head.num_logits)).astype("float32")
+    expected = join_windows(logits, owners, kind, vote=vote, tie=tie)
+    window = SlidingWindow(vote=vote, tie_value=None if tie is None else names[tie])
+    found = joined_logits(tf.constant(logits), tf.constant(owners), head, window).numpy()
+    if kind != "regression":
+        expected, found = probabilities(expected, kind), probabilities(found, kind)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sliding_window": {"vote": "majority", "stride": 3}},
+        {
+            "labels": {
+                "ways": Head("multilabel"), "size": Head("regression"), "way": Head("binary"),
+            },
+            "texts": ["text_1", "text_2"], "images": ["image_1"],
+            "sliding_window": {"text": "text_2", "vote": "majority"},
+        },
+    ],
+)  # fmt: skip
+def test_the_export_cuts_and_joins_as_the_model_does(table, options, tmp_path, once):
+    model = model_of(**options).fit(table[:80])
+    found = model.export(tmp_path / "out", data=table[80:120])
+    assert found["rows"] == 40 and found["max_difference"] < 1e-5
 
 
 def test_a_row_s_answer_is_its_windows_mean(table):

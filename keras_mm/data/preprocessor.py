@@ -85,7 +85,7 @@ class Preprocessor:
         self.sequence_length, self.text_pairing = sequence_length, text_pairing
         self.sliding_window = as_sliding_window(sliding_window)
         if self.sliding_window is not None:
-            self._sliding_slot = self._slot_of(self.sliding_window.text)
+            self.sliding_slot = self._slot_of(self.sliding_window.text)
 
     @classmethod
     def from_preset(cls, name: str, *, num_images: int = 2, num_texts: int = 2) -> Preprocessor:
@@ -125,7 +125,7 @@ class Preprocessor:
         return cut_windows(
             rows,
             self.sliding_window,
-            self._sliding_slot,
+            self.sliding_slot,
             self.tokenizer,
             self.sequence_length,
             self.text_pairing,

@@ -237,9 +237,13 @@ class Tokenizer:
         counts = [np.zeros(0, "int64")]
         with tf.device("CPU"):
             for start in range(0, len(distinct), _CHUNK):
-                tokens = self._cut(tf.constant(distinct[start : start + _CHUNK], tf.string))
-                counts.append(tokens.row_lengths().numpy())
+                chunk = tf.constant(distinct[start : start + _CHUNK], tf.string)
+                counts.append(self.count_graph(chunk).numpy())
         return np.concatenate(counts)[where]
+
+    def count_graph(self, texts: Any) -> Any:
+        """The same as `count`, of a string tensor; also runs inside a `tf.function`."""
+        return self._cut(texts).row_lengths()
 
     def _function(
         self, num_texts: int, sequence_length: int, text_pairing: str, parts: tuple[int, ...]

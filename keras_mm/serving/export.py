@@ -49,11 +49,6 @@ def export_classifier(
     """Writes the artefact and compares its answers with the classifier's; see its `export`."""
     if format not in FORMATS:
         raise ValueError(unknown_name("format", format, FORMATS))
-    if classifier.preprocessor_.sliding_window is not None:
-        raise ExportError(
-            "A SavedModel does not cut texts into windows. Serve a model of long texts with "
-            "keras_mm, or train one without `sliding_window`."
-        )
     check_vacant(folder)
     rows = _drawn_rows(classifier) if data is None else classifier._rows(data, image_dir)
     expected = by_head(classifier.heads_, classifier._logits(rows))

@@ -14,6 +14,8 @@ from keras_mm.bundle import load_bundle
 from keras_mm.data.image_graph import decode_images
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.heads import Head, resolve_threshold
+from keras_mm.serving.window_graph import at_rows, joined_logits, window_parts
+from keras_mm.sliding import SlidingWindow
 
 
 def write_saved_model(
@@ -38,12 +40,21 @@ def _raw_signature(model: keras.Model, preprocessor: Preprocessor, heads: Mappin
     names = (*preprocessor.image_names, *preprocessor.text_names)
 
     specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
-    return _signature(lambda raw: _answer(model, raw_inputs(raw, preprocessor), heads), specs)
+
+    def answer(raw):
+        inputs, owners = raw_inputs(raw, preprocessor)
+        return _answer(model, inputs, heads, owners, preprocessor.sliding_window)
+
+    return _signature(answer, specs)
 
 
-def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> dict:
-    """The model's inputs from encoded images and strings, as tensors, in a graph."""
-    inputs = {}
+def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict, Any]:
+    """The model's inputs from encoded images and strings, as tensors, in a graph.
+
+    Returns:
+        The inputs; of long texts those of all windows, with the row of each, else `None`.
+    """
+    inputs, owners = {}, None
     if preprocessor.num_images:
         found = [
             decode_images(raw[name], preprocessor.image_size) for name in preprocessor.image_names
@@ -53,14 +64,17 @@ def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> dict:
         )
         inputs["image_mask"] = tf.stack([mask for _, mask in found], axis=1)
     if preprocessor.num_texts:
-        texts = [raw[name] for name in preprocessor.text_names]
+        texts, parts = [raw[name] for name in preprocessor.text_names], None
+        inputs["text_mask"] = tf.stack([text != "" for text in texts], axis=1)
+        if preprocessor.sliding_window is not None:
+            parts, owners = window_parts(texts, preprocessor)
+            inputs = at_rows(inputs, owners)
         inputs.update(
             preprocessor.tokenizer.graph(
-                texts, preprocessor.sequence_length, preprocessor.text_pairing
+                texts, preprocessor.sequence_length, preprocessor.text_pairing, parts
             )
         )
-        inputs["text_mask"] = tf.stack([text != "" for text in texts], axis=1)
-    return inputs
+    return inputs, owners
 
 
 def _encoded_signature(model: keras.Model, heads: Mapping[str, Head]):
@@ -80,12 +94,20 @@ def _signature(answer, specs: dict):
     return signature.get_concrete_function(**specs)
 
 
-def _answer(model: keras.Model, inputs: dict, heads: Mapping[str, Head]) -> dict:
+def _answer(
+    model: keras.Model,
+    inputs: dict,
+    heads: Mapping[str, Head],
+    owners: Any = None,
+    window: SlidingWindow | None = None,
+) -> dict:
     """The answers by name; of several heads each begins with the head's."""
     answers, outputs = {}, model(inputs, training=False)
     for name, head in heads.items():
         several = len(heads) > 1
         logits = tf.cast(outputs[name] if several else outputs, tf.float32)
+        if owners is not None:
+            logits = joined_logits(logits, owners, head, window)
         for what, value in _answers_of(head, logits).items():
             answers[f"{name}_{what}" if several else what] = value
     return answers
