@@ -24,9 +24,17 @@ from keras_mm.data.tables import load_table, table_name
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store import open_store
-from keras_mm.fitting import Fitting, objective_options, plain_values, widths, with_labels
+from keras_mm.fitting import (
+    Fitting,
+    check_labelled,
+    objective_options,
+    plain_values,
+    suited,
+    widths,
+    with_labels,
+)
 from keras_mm.heads import Head, as_heads
-from keras_mm.metrics.heads import head_metrics, head_prior
+from keras_mm.metrics.heads import head_metrics, head_prior, is_labelled
 from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.windows import join_windows
@@ -336,7 +344,8 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
 
         Returns:
             Accuracy; for several labels a row the share of rows of which all are right; for numbers
-            the coefficient of determination R². Of several heads the mean.
+            the coefficient of determination R². Of several heads the mean, of those that some row
+            has a label of.
         """
         self._check_fitted()
         table = with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
@@ -345,6 +354,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         scores = [
             head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
             for name, head in self.heads_.items()
+            if len(self.heads_) == 1 or is_labelled(head, labels[name])
         ]
         return float(np.mean(scores))
 
@@ -361,7 +371,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         Choose them on validation rows: on the rows that are scored afterwards they would flatter.
 
         Args:
-            data: Labelled rows.
+            data: Rows with the head's label column.
             head: The head's name; not needed where there is one multilabel head.
             metric: What is to be best, as in `keras_mm.metrics.tune_thresholds`.
             image_dir: Folder that image paths are relative to.
@@ -380,8 +390,10 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"`head` must be a multilabel head, one of {known}. Received: head={head!r}"
             )
-        rows = self._rows(data, image_dir, heads=self.heads_)
-        labels, logits = (by_head(self.heads_, x)[head] for x in (rows.labels, self._logits(rows)))
+        own = {head: self.heads_[head]}
+        rows = self._rows(data, image_dir, heads=own)
+        labels, logits = by_head(own, rows.labels)[head], self._logits(rows)
+        logits = by_head(self.heads_, logits)[head]
         found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
         chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
         self.heads_ = {**self.heads_, head: chosen}
@@ -413,10 +425,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
 
         self._check_fitted()
         table = load_table(data, image_dir=image_dir)
-        names = [heads] if isinstance(heads, str) else list(heads or self.heads_)
-        for name in names:
-            if name not in self.heads_:
-                raise ValueError(unknown_name("head", name, self.heads_))
+        names = self._named(list(self.heads_) if heads is None else heads, self.heads_)
         chosen = {name: self.heads_[name] for name in names}
         rows = self._rows(table, image_dir, on_error, heads=chosen)
         return evaluate_rows(self, rows, table_name(table), chosen)
@@ -460,7 +469,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         All before the heads, encoders, projections and fusion, is run once over the rows and stays
         as it is, so that the other heads answer as before, to the bit. How heads are trained
         (epochs, learning rate, optimizer, early stopping, ...) are the classifier's parameters; see
-        `set_params`.
+        `set_params`. Thresholds stay as they are.
 
         Args:
             names: A head, or several that are trained together, of the model or of `add_head`.
@@ -486,19 +495,19 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             UserWarning: without `freeze`, if there are other heads.
         """
         self._check_fitted()
-        names = [names] if isinstance(names, str) else list(names)
         known = {**self.heads_, **self._added}
-        for name in names:
-            if name not in known:
-                raise ValueError(f"{unknown_name('head', name, known)} See `add_head`.")
+        names = self._named(names, known)
         settings, heads, parts = self._read(
             data, y, validation_data, validation_split, groups, image_dir, on_error,
             heads={name: known[name] for name in names},
         )  # fmt: skip
         labels = by_head(heads, parts["train"].labels)
-        create_objectives(heads, widths(heads), labels, {}, **objective_options(settings))
+        check_labelled(heads, labels)
+        settings, trained_as = suited(settings, heads)
+        create_objectives(trained_as, widths(heads), labels, {}, **objective_options(settings))
         train = self._train_heads if freeze else self._train_through
-        train(settings, heads, parts["train"], parts.get("val"), callbacks)
+        train(settings, trained_as, parts["train"], parts.get("val"), callbacks)
+        self.heads_ = {**self.heads_, **heads}
         priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
         self.priors_ = {**self.priors_, **priors}
         self._added = {name: head for name, head in self._added.items() if name not in heads}
@@ -583,6 +592,21 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         return export_classifier(self, folder, format=format, data=data, image_dir=image_dir)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _named(self, names: str | Sequence[str], known: Mapping[str, Head]) -> list[str]:
+        """Names of heads as a list.
+
+        Raises:
+            ValueError: if there is none, or one is not known.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        if not names:
+            raise ValueError(f"Name at least one head of {list(known)}.")
+        for name in names:
+            if name not in known:
+                later = " `fit_head` has not trained it yet." if name in self._added else ""
+                raise ValueError(unknown_name("head", name, known) + later)
+        return names
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "model_")

@@ -33,11 +33,22 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
     resolved = settings.resolved()
     images, texts = as_names(settings.images), as_names(settings.texts)
     sides = {"images": resolved.vision_backbone, "texts": resolved.text_backbone}
-    problems = []
+    problems: list[str] = []
+    try:
+        labels = label_columns(label_heads(settings))
+    except ValueError as error:
+        labels, problems = [], str(error).splitlines()
     if not images and not texts:
-        images, texts = guess_columns(table)
+        images, texts = (
+            tuple(name for name in names if name not in labels) for names in guess_columns(table)
+        )
         images = () if resolved.vision_backbone is None else images
         texts = () if resolved.text_backbone is None else texts
+    problems += [
+        f"the column {name!r} cannot be read and be the label at once"
+        for name in (*images, *texts)
+        if name in labels
+    ]
     for (name, backbone), columns in zip(sides.items(), (images, texts), strict=True):
         if columns and backbone is None:
             problems.append(
@@ -53,10 +64,6 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
         problems.append(f"`texts` takes one or two columns. Received: {list(texts)}")
     if settings.augmentation and resolved.augmentation.is_on and not images:
         problems.append("`augmentation` changes images, and there is no image column to read")
-    try:
-        labels = label_columns(label_heads(settings))
-    except ValueError as error:
-        labels, problems = [], [*problems, *str(error).splitlines()]
     absent = missing_columns(table, [*images, *texts, *labels, *also])
     problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
     problems += _window_problems(settings, texts)

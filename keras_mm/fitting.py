@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -27,8 +28,8 @@ from keras_mm.data.targets import with_classes
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store import open_store
-from keras_mm.heads import Head
-from keras_mm.metrics.heads import head_prior
+from keras_mm.heads import HEAD_LOSSES, Head, resolve_threshold
+from keras_mm.metrics.heads import head_prior, is_labelled
 from keras_mm.models.heads import body_of, heads_alone, only, widened, with_heads
 from keras_mm.models.multimodal import join, parts
 from keras_mm.models.scaling import standardize_targets
@@ -135,6 +136,7 @@ class Fitting:
         try:
             create_objectives(heads, widths(heads), labels, {}, **objective_options(settings))
             _check_tie(settings, heads)
+            check_labelled(heads, labels)
             if warm:
                 model = self._continued(before, former)
         except ValueError:
@@ -169,9 +171,11 @@ class Fitting:
         Raises:
             ValueError: if the settings ask for another model than there is.
         """
-        mine, old, new = self._model_spec(), before["heads_"], self.heads_
-        changed = [name for name in former if name != "heads" and former[name] != mine[name]]
-        if list(old) != list(new) or any(_layers(old[n]) != _layers(new[n]) for n in old):
+        old, new = before["heads_"], self.heads_
+        changed = _changed(former, self._model_spec())
+        if list(old) != list(new):
+            changed.append(f"heads {list(new)} in the place of {list(old)}; see `labels`")
+        elif any(_layers(old[n]) != _layers(new[n]) for n in old):
             changed.append("heads")
         if changed:
             raise ValueError(
@@ -274,12 +278,18 @@ class Fitting:
                 f"({', '.join(sorted(set(self.heads_) - set(heads)))}) change.",
                 stacklevel=3,
             )
+        changed = _changed(self._model_spec(), self._model_spec(settings))
+        if changed:
+            raise ValueError(
+                "freeze=False trains the model that there is, and the settings ask for another one "
+                f"({', '.join(changed)}). Set them back."
+            )
         encoders, trunk = parts(self.model_)
         keras.utils.set_random_seed(settings.seed)
         grown = with_heads(trunk, heads, list(self.heads_))
         _standardize(grown, heads, by_head(heads, rows.labels))
-        del self.model_  # a training that fails leaves nothing behind
         own = join(encoders, only(grown, list(heads)))
+        del self.model_  # a training that fails leaves nothing behind
         history, _ = self._train(own, None, settings, heads, rows, validation, callbacks)
         self._put_in(join(encoders, grown), heads, history)
 
@@ -294,8 +304,8 @@ class Fitting:
         self.model_, self.history_ = model, history
         self.heads_ = {**self.heads_, **heads}
 
-    def _model_spec(self) -> dict:
-        settings = self._settings_
+    def _model_spec(self, settings: Settings | None = None) -> dict:
+        settings = self._settings_ if settings is None else settings
         vision = settings.images and {
             "backbone": settings.vision_backbone,
             "image_size": list(settings.image_size),
@@ -369,6 +379,45 @@ def widths(heads: Mapping[str, Head]) -> dict[str, int]:
     return {name: head.num_logits for name, head in heads.items()}
 
 
+def suited(settings: Settings, heads: Mapping[str, Head]) -> tuple[Settings, dict[str, Head]]:
+    """Settings and heads for training these heads alone: what is meant for others is left out.
+
+    Args:
+        settings: The estimator's.
+        heads: Those of its heads that are trained, with their classes.
+
+    Returns:
+        Settings whose loss, class weights, smoothing and monitored metric suit the heads; and heads
+        with losses of their own where the settings' is of another kind.
+    """
+    named = {}
+    for name, head in heads.items():
+        losses = HEAD_LOSSES[head.kind]
+        loss = head.loss or (settings.loss if settings.loss in losses else losses[0])
+        named[name] = replace(head, loss=loss)
+    training, weight = settings.training, settings.class_weight
+    own = label_heads(settings)
+    if not (isinstance(weight, str) or set(heads) <= set(own)):
+        weight = None  # given class by class, for other classes
+    kinds = {head.kind for head in heads.values()}
+    if kinds == {"regression"}:
+        weight, training = None, replace(training, label_smoothing=0.0)
+    monitor = training.monitor
+    if monitor != "val_loss" and len(heads) == 1:
+        name = next(iter(heads))
+        if monitor.startswith(f"val_{name}_"):
+            monitor = monitor.replace(f"val_{name}_", "val_", 1)
+        elif kinds != {head.kind for head in own.values()} or len(own) > 1:
+            monitor = "val_loss"  # it is another head's
+    training = replace(training, monitor=monitor)
+    return replace(settings, class_weight=weight, training=training), named
+
+
+def _changed(former: Mapping, spec: Mapping) -> list[str]:
+    """Parts of a model's spec that differ, but for the heads."""
+    return [name for name in former if name != "heads" and former[name] != spec[name]]
+
+
 def _layers(head: Head) -> tuple:
     """What a head's layers are made of, but for its classes."""
     return head.kind, head.dropout_rate, head.l2
@@ -382,8 +431,18 @@ def _with_old(head: Head, old: Head | None) -> Head:
     """
     if old is None or old.kind != head.kind or head.kind == "regression":
         return head
-    new = [name for name in head.names if name not in old.names]
-    return replace(head, classes=(*old.names, *new))
+    # What a file spells as text is the label that it was; bits for each are no names.
+    known = {str(name) for name in old.names}
+    bits = head.kind == "multilabel" and head.names == tuple(range(old.num_classes))
+    new = [] if bits else [name for name in head.names if str(name) not in known]
+    classes = (*old.names, *new)
+    if head.kind != "multilabel" or (
+        isinstance(head.threshold, Real) and isinstance(old.threshold, Real)
+    ):
+        return replace(head, classes=classes)
+    before = resolve_threshold(old.threshold, old.names).tolist()
+    most = float(head.threshold) if isinstance(head.threshold, Real) else 0.5
+    return replace(head, classes=classes, threshold=(*before, *[most] * len(new)))
 
 
 def _standardize(model: keras.Model, heads: Mapping[str, Head], labels: Mapping) -> None:
@@ -413,8 +472,18 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
         return table
     if len(y) != len(table):
         raise ValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
+    if isinstance(y, pd.DataFrame):
+        if set(columns) <= set(y.columns):
+            y = y[list(columns)]
+        elif len(columns) > 1:
+            raise ValueError(
+                f"`y` must have the columns {list(columns)}. Received: {list(y.columns)}"
+            )
+        y = y.to_numpy(object)
     if len(columns) == 1:
-        return table.assign(**{columns[0]: pd.Series(list(y)).to_numpy()})
+        if np.ndim(y) == 2 and np.shape(y)[1] == 1 and isinstance(y, np.ndarray):
+            y = y[:, 0]
+        return table.assign(**{columns[0]: pd.Series(list(y), dtype=object).to_numpy()})
     given = np.asarray(y, dtype=object)
     if given.ndim != 2 or given.shape[1] != len(columns):
         raise ValueError(
@@ -436,6 +505,16 @@ def _preprocessor(settings: Settings) -> Preprocessor:
         text_pairing=settings.text_pairing,
         sliding_window=_window(settings),
     )
+
+
+def check_labelled(heads: Mapping[str, Head], labels: Mapping) -> None:
+    """Raises ValueError for a head of which no training row has a label."""
+    for name, head in heads.items():
+        if not is_labelled(head, labels[name]):
+            raise ValueError(
+                f"No training row has a label of the head {name!r}: give rows that have one, or "
+                "leave the head out."
+            )
 
 
 def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:

@@ -202,7 +202,8 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
 
     Raises:
         ValueError: if it is none of these, the dict is empty, or a name cannot be one: it is not
-            made of letters, digits, `_` and `-`, or is another's but for upper and lower case.
+            made of letters, digits, `_` and `-`, begins with `val_`, or is another's but for upper
+            and lower case.
     """
     if isinstance(heads, bool):
         raise ValueError(f"`heads` must be an int, a Head or a dict. Received: heads={heads}")
@@ -227,6 +228,11 @@ def _name_mistakes(names: list) -> list[str]:
         "'_' and '-'. The column may have any name: Head(column=...)."
         for name in names
         if not (isinstance(name, str) and _NAME.fullmatch(name))
+    ]
+    mistakes += [
+        f"{name!r} cannot be the name of a head: metrics of validation rows begin so."
+        for name in names
+        if str(name).casefold() == "val" or str(name).casefold().startswith("val_")
     ]
     seen: dict[str, Any] = {}
     for name in names:

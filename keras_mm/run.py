@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from keras_mm.bundle import check_vacant, new_folder
-from keras_mm.columns import find_heads, label_heads, with_columns
+from keras_mm.columns import find_heads, has_pair, label_heads, with_columns
 from keras_mm.config import ConfigError, RunSettings, Settings, to_toml
 from keras_mm.data.labels import is_missing
 from keras_mm.data.parts import read_parts
@@ -168,6 +168,8 @@ def _by_column(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
 
 def _resolved(settings: RunSettings) -> RunSettings:
     resolved = settings.estimator().resolved()
+    # The preset's wish, where there is no pair, would be an error of the next run.
+    resolved = replace(resolved, compare=resolved.compare and has_pair(resolved))
     return replace(settings, **_keywords(resolved))
 
 

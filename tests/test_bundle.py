@@ -35,7 +35,7 @@ def test_a_bundle_is_json_weights_and_vocabulary(folder):
         "vocabulary.txt",
     ]
     spec = json.loads((folder / "model.json").read_text())
-    assert spec["format_version"] == 1 and spec["heads"]["label"]["classes"][0] == "Contradictory"
+    assert spec["format_version"] == 2 and spec["heads"]["label"]["classes"][0] == "Contradictory"
 
 
 def test_loaded_in_a_fresh_process_it_gives_the_same_bits(fitted, folder, sample, tmp_path):

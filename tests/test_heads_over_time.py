@@ -226,3 +226,51 @@ def test_no_projection_for_fusions_that_need_one(tables, fusion):
     )  # fmt: skip
     with pytest.raises(ValueError, match="projection_dims=0 is for one side"):
         model.fit(tables[0][:40], validation_split=0.0)
+
+
+def test_the_only_head_trained_with_all_before_it(base, tables, tmp_path):
+    base.save(tmp_path / "model")
+    model = MultimodalClassifier.load(tmp_path / "model").set_params(epochs=1)
+    model.fit_head("label", tables[0][:60], freeze=False)
+    assert model.predict(tables[1]).shape == (80,)
+    model.set_params(text_trainable=True)
+    with pytest.raises(ValueError, match=r"another one \(text_encoder\)"):
+        model.fit_head("label", tables[0][:60], freeze=False)
+
+
+def test_settings_of_other_heads_are_not_a_new_head_s(trained, tables):
+    """Weights, losses and a metric that are the first head's alone."""
+    trained.set_params(
+        class_weight=[1.0, 1.0, 50.0], loss="logit_adjusted", epochs=1,
+        training={"monitor": "val_accuracy", "label_smoothing": 0.1},
+    )  # fmt: skip
+    plain = copy.copy(trained).set_params(class_weight=None)
+    found = []
+    for model in (trained, plain):
+        model.add_head("way", Head()).add_head("size", Head("regression", column="length"))
+        model.fit_head("way", tables[0]).fit_head("size", tables[0])
+        found.append(model.predict_proba(tables[1])["way"])
+        assert model.heads_["size"].loss is None
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [True, False, True]])
+def test_warm_start_knows_labels_that_a_file_spells(tables, labels):
+    table = tables[0][:90].assign(label=labels * 30)
+    model = MultimodalClassifier(text_trainable=False, epochs=1, warm_start=True, **TEXTS)
+    classes = model.fit(table).classes_.tolist()
+    model.fit(table.assign(label=table["label"].map(str)))
+    assert model.classes_.tolist() == classes == sorted(set(labels))
+
+
+def test_warm_start_knows_bits_and_keeps_thresholds(tables):
+    table = tables[0][:80].assign(label=[["a", "b"], ["b"], ["c"], ["a", "c"]] * 20)
+    model = MultimodalClassifier(
+        text_trainable=False, epochs=1, head="multilabel", warm_start=True, **TEXTS
+    ).fit(table)
+    tuned = list(model.tune_thresholds(table).values())
+    model.fit(table.assign(label=[[1, 1, 0], [0, 1, 0], [0, 0, 1], [1, 0, 1]] * 20))
+    assert model.classes_.tolist() == ["a", "b", "c"] and model.priors_["label"] == [0.5] * 3
+    assert list(model.heads_["label"].threshold) == tuned
+    model.fit(table.assign(label=[["a"], ["d"]] * 40))
+    assert model.heads_["label"].threshold == (*tuned, 0.5)

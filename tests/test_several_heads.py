@@ -293,3 +293,94 @@ def test_the_command_line_trains_several_heads(tables, tmp_path, capsys):
 
 def test_the_sample_s_own_columns_are_unchanged():
     assert "moved" not in keras_mm.load_sample_data()[0]
+
+
+FROZEN = {"preset": "tiny", "text_trainable": False, "epochs": 1, "verbose": 0, **TEXTS}
+
+
+def test_labels_of_which_each_row_has_some_are_validated(tables):
+    """Not one row knows both labels, and yet there is a loss to stop by."""
+    table = tables[0][61:181].reset_index(drop=True)
+    odd = np.arange(120) % 2 == 1
+    up = [float("up" in words) for words in table["words"]]
+    table = table.assign(a=np.where(odd, np.nan, up), b=np.where(odd, up, np.nan))
+    settings = {**FROZEN, "labels": ["a", "b"], "head": "multilabel", "epochs": 3}
+    model = MultimodalClassifier(**settings).fit(table)
+    assert min(model.history_["val_loss"]) > 0.1 and len(model.history_["val_loss"]) == 3
+    found = model.evaluate(table).metrics
+    assert found["num_rows"] == 120 and "lrap" not in found
+    assert found["per_label"]["a"]["support"] == sum(np.array(up)[~odd])
+    assert model.score(table) == found["subset_accuracy"]
+
+
+def test_a_target_that_no_test_row_has(tables):
+    model = MultimodalClassifier(labels=["length", "tenths"], head="regression", **FROZEN)
+    model.fit(tables[0][61:181])
+    found = model.evaluate(tables[1].assign(tenths=None))
+    assert list(found.metrics["per_target"]) == ["length"]
+
+
+def test_labels_by_y_are_taken_by_name(tables):
+    table = tables[0][61:181]
+    model = MultimodalClassifier(labels=["label", "moved"], **FROZEN)
+    model.fit(table.drop(columns=["label", "moved"]), y=table[["moved", "label"]])
+    assert model.classes_["moved"].tolist() == ["no", "yes"]
+    with pytest.raises(ValueError, match="must have the columns"):
+        model.fit(table, y=table[["moved", "length"]])
+    one = MultimodalClassifier(labels="moved", **FROZEN)
+    for y in (table[["moved"]], table[["moved"]].to_numpy(), table["moved"].tolist()):
+        one.fit(table.drop(columns="moved"), y=y)
+        assert one.classes_.tolist() == ["no", "yes"]
+    large = MultimodalClassifier(labels="id", **FROZEN)
+    large.fit(table, y=[2**53 + i % 2 for i in range(120)])
+    assert large.classes_.tolist() == [2**53, 2**53 + 1]
+
+
+def test_a_label_is_never_read_as_a_text(tables):
+    table = tables[0][61:181].drop(columns=["image_1", "image_2"])
+    settings = {**FROZEN, "texts": (), "labels": "text_2", "head": "multiclass"}
+    model = MultimodalClassifier(**settings).fit(table, validation_split=0.0)
+    assert model._settings_.texts == ("text_1",)
+    with pytest.raises(ConfigError, match="cannot be read and be the label"):
+        MultimodalClassifier(**{**settings, "texts": ["text_2"]}).fit(table)
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_refused(tables):
+    table = tables[0][61:181].assign(seconds=1.7e9 + np.arange(120))
+    model = MultimodalClassifier(labels="seconds", head="regression", **FROZEN)
+    with pytest.raises(ValueError, match="too far from 0"):
+        model.fit(table)
+    model.fit(table.assign(seconds=table["seconds"] * 1e4))
+    assert model.evaluate(table).predictions["label"].nunique() == 120
+
+
+def test_a_head_without_labels_is_refused(tables):
+    heads = {"kind": Head(column="label"), "x": Head(classes=("a", "b"))}
+    model = MultimodalClassifier(labels=heads, **FROZEN)
+    with pytest.raises(ValueError, match="No training row has a label of the head 'x'"):
+        model.fit(tables[0][61:181].assign(x=None))
+
+
+def test_integers_that_a_file_spells_as_floats(tables):
+    table = tables[0][61:181].assign(three=np.arange(120) % 3)
+    model = MultimodalClassifier(labels="three", **FROZEN).fit(table)
+    assert model.score(table.assign(three=table["three"].map("{}.0".format))) == model.score(table)
+
+
+def test_a_head_is_scored_and_tuned_by_its_own_column(several, tables):
+    before, rows = several.heads_, tables[0][100:][["text_1", "text_2", "words"]]
+    try:
+        assert set(several.tune_thresholds(rows)) == set(WORDS)
+    finally:
+        several.heads_ = before
+    assert 0 <= several.score(tables[1].astype({"words": object}).assign(words=None)) <= 1
+    with pytest.raises(ValueError, match="at least one head"):
+        several.evaluate(rows, heads=[])
+
+
+@pytest.mark.parametrize("name", ["val", "val_x", "Val"])
+def test_names_of_validation_metrics_are_no_heads(name):
+    from keras_mm.heads import as_heads
+
+    with pytest.raises(ValueError, match="validation rows begin so"):
+        as_heads({name: Head()})

@@ -70,6 +70,8 @@ def encode_labels(cells: Iterable, classes: Sequence) -> np.ndarray:
     positions = {value: i for i, value in enumerate(values)}
     for i, value in enumerate(values):
         positions.setdefault(str(value), i)
+        if isinstance(value, int) and not isinstance(value, bool):
+            positions.setdefault(f"{value}.0", i)  # as pandas writes it beside empty cells
     return np.asarray([_position(cell, positions) for cell in cells], "int32")
 
 

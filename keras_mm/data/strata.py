@@ -1,4 +1,4 @@
-"""What rows are drawn by, so that every part has its share of each label, whatever the heads."""
+"""What rows are drawn by, so that parts have their shares of the labels, whatever the heads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def strata(
 
     Of one head of classes it is the class. Else rows are told apart by one head after the other, as
     long as every stratum keeps a row for every part: by class; several labels by the row's rarest;
-    numbers by fifths of their range; and by having no label.
+    numbers by fifths of the rows; and by having no label. Labels that are too rare for that are
+    drawn together.
 
     Args:
         targets: What the heads are, by name.

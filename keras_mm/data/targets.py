@@ -50,7 +50,7 @@ class Encoded:
 
     Attributes:
         labels: int32 `(num_rows,)`, -1 where missing; for `"multilabel"` int8
-            `(num_rows, num_labels)`, -1 where missing; for `"regression"` float32
+            `(num_rows, num_labels)`, -1 where missing; for `"regression"` float64
             `(num_rows, num_targets)`, NaN where missing. `None` where the classes are not known.
         missing: Positions of rows without a label.
         problems: Position, column, and what is wrong there.
@@ -262,7 +262,7 @@ def _yes_or_no(table: pd.DataFrame, target: Target) -> Encoded:
 
 
 def _numbers(table: pd.DataFrame, target: Target) -> Encoded:
-    found = np.full((len(table), len(target.columns)), np.nan, "float32")
+    found = np.full((len(table), len(target.columns)), np.nan, "float64")
     problems = []
     for place, column in enumerate(target.columns):
         for position, cell in enumerate(table[column]):

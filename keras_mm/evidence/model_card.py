@@ -33,7 +33,7 @@ Install `keras_mm`, then in this folder:
 import keras_mm
 
 classifier = keras_mm.MultimodalClassifier.load("model")
-classifier.predict("rows.csv")  # a label for each row
+classifier.predict("rows.csv")  # an answer for each row; of several heads by head
 classifier.predict_frame("rows.csv")  # and a probability for each class
 ```
 
@@ -196,6 +196,11 @@ def _data(evaluation: Evaluation, facts: Mapping) -> str:
 
 def _training(evaluation: Evaluation, facts: Mapping) -> str:
     lines = [f"{title}: {_text(plain(facts[name]))}" for name, title in _TRAINING if name in facts]
+    for name, one in evaluation.heads.items():
+        for field, title in (("loss", "loss"), ("class_weight", "class weights")):
+            if getattr(one.head, field) is not None:
+                value = _text(plain(getattr(one.head, field)))
+                lines.append(f"{title.capitalize()} of {_code(name)}: {value}")
     epochs = max((len(values) for values in evaluation.history.values()), default=0)
     return _bullets([*lines, f"Epochs: {epochs}"] if epochs else lines)
 

@@ -42,7 +42,7 @@ def head_metrics(
 
 
 def is_labelled(head: Head, labels: Any) -> bool:
-    """Whether there are labels enough to measure: of each target one, or of some row all.
+    """Whether there is any label to measure by.
 
     Args:
         head: What the labels are of.
@@ -53,12 +53,7 @@ def is_labelled(head: Head, labels: Any) -> bool:
         False
     """
     labels = np.asarray(labels)
-    if not len(labels):
-        return False
-    columns = labels.reshape(len(labels), -1)
-    if head.kind == "regression":
-        return bool((~np.isnan(columns)).any(axis=0).all())
-    return bool((columns >= 0).all(axis=1).any())
+    return bool((~np.isnan(labels) if head.kind == "regression" else labels >= 0).any())
 
 
 def head_prior(head: Head, labels: Any) -> np.ndarray:

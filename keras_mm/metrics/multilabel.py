@@ -26,8 +26,7 @@ def multilabel_metrics(
     have and some have not, and are left out where there is none.
 
     Args:
-        labels: 0 or 1, shape `(num_rows, num_labels)`; rows with a negative (not known) one are
-            left out.
+        labels: 0 or 1, shape `(num_rows, num_labels)`; negative ones are not known, and left out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
         classes: Label names in the order of the columns.
         threshold: As `keras_mm.heads.resolve_threshold` takes it.
@@ -36,11 +35,12 @@ def multilabel_metrics(
         `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
         samples_f1 lrap log_loss`, where they are defined `auroc auprc`, and `per_label` (name to
         `precision recall f1 support threshold tp fp fn tn` and `auroc auprc`). `subset_accuracy` is
-        the share of rows of which all labels are right, its interval Wilson's at 95%; `lrap` the
-        label ranking average precision; `log_loss` the mean over all labels, in nats.
+        the share of rows of which all known labels are right, its interval Wilson's at 95%; `lrap`
+        the label ranking average precision of the rows whose labels are all known, left out where
+        there are none; `log_loss` the mean over all labels, in nats.
 
     Raises:
-        ValueError: if shapes or ranges do not fit, or no row has labels.
+        ValueError: if shapes or ranges do not fit, or no label is known.
 
     Example:
         >>> labels, found = [[1, 0, 0], [0, 0, 1]], [[0.75, 0.5, 1], [1, 0.2, 0.1]]
@@ -49,18 +49,21 @@ def multilabel_metrics(
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
     _check(labels, probabilities, len(classes))
-    known = (labels >= 0).all(axis=1)
-    if not known.any():
-        raise ValueError("`labels` holds no row whose labels are all known.")
-    labels, probabilities = labels[known].astype(int), probabilities[known]
+    some = (labels >= 0).any(axis=1)
+    if not some.any():
+        raise ValueError("`labels` holds no label that is known.")
+    labels, probabilities = labels[some].astype(int), probabilities[some]
+    known = labels >= 0
+    whole = known.all(axis=1)
     thresholds = resolve_threshold(threshold, classes)
     answers = probabilities >= thresholds
-    counts = _Counts(labels == 1, answers)
-    right = int((answers == labels).all(axis=1).sum())
+    counts = _Counts(labels == 1, answers, known)
+    wrong = (answers != (labels == 1)) & known
+    right = int((~wrong).all(axis=1).sum())
     per_label = {
         str(name): {
             **{key: value.item() for key, value in values.items()},
-            **areas_under_curves(labels[:, i], probabilities[:, i]),
+            **_areas(labels[known[:, i], i], probabilities[known[:, i], i]),
         }
         for i, name in enumerate(classes)
         for values in [counts.of_label(i, thresholds)]
@@ -70,10 +73,10 @@ def multilabel_metrics(
         "num_rows": len(labels),
         "subset_accuracy": right / len(labels),
         "subset_accuracy_interval": list(wilson_interval(right, len(labels))),
-        "hamming_loss": float((answers != labels).mean()),
+        "hamming_loss": float(wrong.sum() / known.sum()),
         **counts.averages(),
-        "lrap": float(label_ranking_average_precision_score(labels, probabilities)),
-        "log_loss": _log_loss(labels, probabilities),
+        **({"lrap": _lrap(labels[whole], probabilities[whole])} if whole.any() else {}),
+        "log_loss": _log_loss(labels[known], probabilities[known]),
         **{
             name: float(np.mean([found[name] for found in ranked]))
             for name in ("auroc", "auprc")
@@ -175,12 +178,20 @@ def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric) -> float:
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-class _Counts:
-    """What was right and wrong, by label and by row."""
+def _lrap(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    return float(label_ranking_average_precision_score(labels, probabilities))
 
-    def __init__(self, labels: np.ndarray, answers: np.ndarray):
-        self.tp, self.fp = labels & answers, ~labels & answers
-        self.fn, self.tn = labels & ~answers, ~labels & ~answers
+
+def _areas(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    return areas_under_curves(labels, scores) if len(labels) else {}
+
+
+class _Counts:
+    """What was right and wrong of the known labels, by label and by row."""
+
+    def __init__(self, labels: np.ndarray, answers: np.ndarray, known: np.ndarray):
+        self.tp, self.fp = labels & answers & known, ~labels & answers & known
+        self.fn, self.tn = labels & ~answers & known, ~labels & ~answers & known
 
     def of_label(self, i: int, thresholds: np.ndarray) -> dict[str, Any]:
         tp, fp, fn, tn = (part[:, i].sum() for part in (self.tp, self.fp, self.fn, self.tn))

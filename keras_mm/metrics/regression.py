@@ -27,12 +27,12 @@ def regression_metrics(targets: Any, predictions: Any, names: Sequence[Any]) -> 
 
     Returns:
         `num_rows` (with any target), `mean_absolute_error root_mean_squared_error r2 pearson
-        spearman`, means over the targets, and `per_target`: by name the same and
+        spearman`, means over the targets that some row has, and `per_target`: by name the same and
         `mean_absolute_error_interval`, the mean's at 95% (normal approximation: one number for a
         single row). With one target that stands beside the means too.
 
     Raises:
-        ValueError: if the shapes do not fit, a prediction is not finite, or a target has no rows.
+        ValueError: if the shapes do not fit, a prediction is not finite, or there is no target.
 
     Example:
         >>> regression_metrics([[1.0], [3.0]], [[1.0], [2.0]], ["stars"])["mean_absolute_error"]
@@ -47,12 +47,12 @@ def regression_metrics(targets: Any, predictions: Any, names: Sequence[Any]) -> 
     if not np.isfinite(predictions).all():
         raise ValueError("`predictions` must be finite numbers.")
     there = ~np.isnan(targets)
-    empty = [str(name) for name, column in zip(names, there.T, strict=True) if not column.any()]
-    if empty:
-        raise ValueError(f"`targets` has no number for {', '.join(empty)}.")
+    if not there.any():
+        raise ValueError("`targets` holds no number.")
     per_target = {
         str(name): _scores(targets[rows, i], predictions[rows, i])
         for i, (name, rows) in enumerate(zip(names, there.T, strict=True))
+        if rows.any()
     }
     found: dict[str, Any] = {"num_rows": int(there.any(axis=1).sum())}
     for score in _SCORES:

@@ -120,6 +120,8 @@ def heads_alone(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
 
 def only(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
     """A trunk of some of a trunk's heads, which shares its layers."""
+    if not isinstance(trunk.output, Mapping):
+        return trunk
     outputs = {name: trunk.output[name] for name in names}
     found = outputs if len(outputs) > 1 else outputs[names[0]]
     return keras.Model(trunk.input, found, name="trunk")

@@ -26,8 +26,8 @@ class TargetScaling(layers.Layer):
 
     Example:
         >>> layer = TargetScaling()
-        >>> layer(np.ones((2, 1), "float32")).shape
-        (2, 1)
+        >>> float(layer(np.full((1, 1), 3.0, "float32"))[0, 0])
+        3.0
     """
 
     def build(self, input_shape):
@@ -56,7 +56,8 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
             there is none. Targets that are all alike are only shifted.
 
     Raises:
-        ValueError: if the model has no such regression head.
+        ValueError: if the model has no such regression head, or targets differ from each other by
+            so little of their size that the answers, float32, could not.
 
     Example:
         >>> from keras_mm import Head, create_multimodal_model, create_vision_encoder
@@ -74,6 +75,14 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
     count = np.maximum(there.sum(axis=0), 1)
     mean = np.where(there, targets, 0).sum(axis=0) / count
     deviation = np.sqrt((np.where(there, targets - mean, 0) ** 2).sum(axis=0) / count)
+    coarse = np.spacing(np.abs(mean).astype("float32")) > 0.01 * deviation
+    if (coarse & (deviation > 0)).any():
+        place = int((coarse & (deviation > 0)).argmax())
+        raise ValueError(
+            f"The targets of the head {head!r} are too far from 0 for what they differ by: their "
+            f"mean is {mean[place]:.6g}, their standard deviation {deviation[place]:.3g}. Subtract "
+            "a constant from them."
+        )
     layer.mean.assign(mean.astype("float32"))
     layer.scale.assign(np.where(deviation > 0, deviation, 1).astype("float32"))
 

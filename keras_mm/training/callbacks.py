@@ -64,7 +64,7 @@ class EpochEvaluation(keras.callbacks.Callback):
         owners = getattr(self.dataset, "owners", None)
         if owners is not None:
             labels = self.dataset.row_labels
-        logs["val_loss"] = 0.0
+        total = None
         several = len(self.objectives) > 1
         for name, objective in self.objectives.items():
             y, z = (x[name] if isinstance(x, dict) else x for x in (labels, logits))
@@ -72,11 +72,14 @@ class EpochEvaluation(keras.callbacks.Callback):
             if owners is not None:  # a row's answer is its windows' mean
                 z = join_windows(z, owners, objective.kind)
             found = objective.measure(y, z)
-            logs["val_loss"] += found.get("loss", 0.0) * (objective.weight if several else 1)
+            if "loss" in found:
+                total = (total or 0.0) + found["loss"] * (objective.weight if several else 1)
             prefix = f"val_{name}_" if several else "val_"
             for metric, value in found.items():
                 if metric in objective.told or prefix + metric == self.monitor:
                     logs[prefix + metric] = value
+        if total is not None:
+            logs["val_loss"] = total
 
 
 class AveragedWeights(keras.callbacks.Callback):

@@ -40,7 +40,7 @@ class Objective:
     names: Sequence[Any] = ()
 
     def measure(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-        """The loss, and all metrics that are one number; nothing if no row is labelled."""
+        """The loss, and all metrics that are one number; nothing if nothing is labelled."""
         if self.head is not None and not is_labelled(self.head, labels):
             return {}
         value = self.loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(logits))

@@ -168,7 +168,7 @@ def test_classes_are_found():
         "flags": ("x", "y"),
         "absent": None,
     }
-    with pytest.raises(ValueError, match="at least two classes"):
+    with pytest.raises(ValueError, match="one class only"):
         with_classes({"mood": Head()}, table[:1])
 
 
