@@ -481,7 +481,7 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
             )
         y = y.to_numpy(object)
     if len(columns) == 1:
-        if np.ndim(y) == 2 and np.shape(y)[1] == 1 and isinstance(y, np.ndarray):
+        if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         return table.assign(**{columns[0]: pd.Series(list(y), dtype=object).to_numpy()})
     given = np.asarray(y, dtype=object)

@@ -31,6 +31,7 @@ BACKEND_FREE = (
     "tests/evidence/test_report.py",
     "tests/features/test_store.py",
     "tests/metrics/",
+    "tests/test_answers.py",
     "tests/test_augmentation.py",
     "tests/test_config.py",
     "tests/test_heads.py",
@@ -38,7 +39,21 @@ BACKEND_FREE = (
     *(
         f"tests/data/test_{name}.py"
         for name in ("entailment", "image_graph", "images", "labels", "plots", "rows", "samples",
-                     "splits", "tables", "threads")
+                     "splits", "strata", "tables", "targets", "threads")
+    ),
+    *(
+        f"tests/test_several_heads.py::test_{name}"
+        for name in ("bad_heads", "integers", "labels_by_y", "names_of", "numbers_that", "one_head",
+                     "scikit", "several_columns", "a_label_is", "a_head_is_scored",
+                     "a_target_that", "the_command_line", "the_labels")
+    ),
+    *(
+        f"tests/test_heads_over_time.py::test_{name}"
+        for name in ("no_projection", "settings_of", "warm_start_knows", "warm_start_with", "what")
+    ),
+    *(
+        f"tests/test_sliding.py::test_{name}"
+        for name in ("bad_windows", "of_", "the_graph", "the_mean", "votes", "what", "windows_of")
     ),
 )  # fmt: skip
 

@@ -102,7 +102,7 @@ def test_a_head_may_be_trained_with_all_before_it(base, tables, tmp_path):
     assert np.abs(logits_of(trained, tables[1]) - before).max() > 1e-4
     assert trained.predict(tables[1])["way"].shape == (80,)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", UserWarning)
         trained.fit_head(["label", "way"], tables[0], freeze=False)
 
 

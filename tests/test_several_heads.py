@@ -253,7 +253,7 @@ def test_scikit_learn_s_cross_validation(tables):
         ({"labels": ["label", "noway"]}, "no column 'noway'"),
         ({"labels": {"x": Head(column="label", class_weight={"Implise": 2.0})}}, "Implise"),
         ({"labels": "label", "class_weight": [1.0, 2.0]}, "3"),
-        ({"labels": "text_1", "head": "regression"}, "must be a finite number"),
+        ({"labels": "id_1", "head": "regression"}, "must be a finite number"),
     ],
 )
 def test_bad_heads_are_told_before_any_work(tables, change, words):
@@ -350,7 +350,8 @@ def test_numbers_that_float32_cannot_tell_apart_are_refused(tables):
     model = MultimodalClassifier(labels="seconds", head="regression", **FROZEN)
     with pytest.raises(ValueError, match="too far from 0"):
         model.fit(table)
-    model.fit(table.assign(seconds=table["seconds"] * 1e4))
+    table = table.assign(seconds=table["seconds"] - 1.7e9)
+    model.fit(table)
     assert model.evaluate(table).predictions["label"].nunique() == 120
 
 

@@ -254,7 +254,6 @@ def test_the_graph_joins_as_python_does(kind, vote, tie):
 @pytest.mark.parametrize(
     "options",
     [
-        {"sliding_window": {"vote": "majority", "stride": 3}},
         {
             "labels": {
                 "ways": Head("multilabel"), "size": Head("regression"), "way": Head("binary"),

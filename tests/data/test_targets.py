@@ -134,7 +134,7 @@ def test_labels_in_columns_of_their_own():
 @pytest.mark.parametrize("cell", ["2.5", 2.5, np.float32(2.5), " 2.5 "])
 def test_numbers(cell):
     found = encode([cell, None, -3], Head("regression"))
-    assert found.labels.dtype == "float32" and found.missing == [1]
+    assert found.labels.dtype == "float64" and found.missing == [1]
     np.testing.assert_array_equal(found.labels, [[2.5], [np.nan], [-3]])
 
 

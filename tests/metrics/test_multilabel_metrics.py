@@ -127,11 +127,30 @@ def test_thresholds_of_labels_that_tell_nothing():
 def test_rows_with_unknown_labels_are_left_out():
     labels, found = random_rows(23, 5)
     some = labels.copy()
-    some[[2, 7], [0, 4]] = -1
+    some[[2, 7]] = -1
     left = np.delete(np.arange(23), [2, 7])
     assert multilabel_metrics(some, found, NAMES) == multilabel_metrics(
         labels[left], found[left], NAMES
     )
+
+
+def test_labels_that_are_not_known_are_left_out_one_by_one():
+    """Each label's figures are those of its own rows; only a row's ranking needs them all."""
+    labels, found = random_rows(23, 5)
+    some = labels.copy()
+    some[[2, 7, 7], [0, 4, 0]] = -1
+    got = multilabel_metrics(some, found, NAMES)
+    for i, name in enumerate(NAMES):
+        rows = some[:, i] >= 0
+        alone = multilabel_metrics(labels[rows, i : i + 1], found[rows, i : i + 1], [name])
+        assert got["per_label"][name] == alone["per_label"][name]
+    assert got["num_rows"] == 23
+    whole = (some >= 0).all(axis=1)
+    assert got["lrap"] == multilabel_metrics(labels[whole], found[whole], NAMES)["lrap"]
+    wrong = ((found >= 0.5) != (labels == 1)) & (some >= 0)
+    assert got["hamming_loss"] == wrong.sum() / (some >= 0).sum()
+    assert got["subset_accuracy"] == (~wrong.any(axis=1)).mean()
+    assert "lrap" not in multilabel_metrics([[1, -1]], [[0.7, 0.5]], ["a", "b"])
 
 
 def test_frequencies_are_the_answer_to_beat():
@@ -150,7 +169,7 @@ def test_frequencies_are_the_answer_to_beat():
         ([[0, 1]], [[0.5]], "2 in all"),
         ([[0, 2]], [[0.5, 0.5]], "multi-hot"),
         ([[0, 1]], [[0.5, 1.5]], "sigmoid"),
-        ([[-1, 1]], [[0.5, 0.5]], "no row"),
+        ([[-1, -1]], [[0.5, 0.5]], "no label"),
         ([0, 1], [0.5, 0.5], "one column per label"),
     ],
 )
