@@ -16,6 +16,10 @@ from keras_mm.presets import unknown_name
 from keras_mm.training.objectives import Objective
 
 
+_MOST_VALUES = 8  # in an epoch's line
+_TOTALS = ("loss", "val_loss")
+
+
 class DivergenceCheck(keras.callbacks.Callback):
     """Ends a run whose loss is no number any more.
 
@@ -160,6 +164,9 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Closes the bar and prints the results."""
         self._bar.close()
-        values = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        logs = logs or {}
+        if len(logs) > _MOST_VALUES:  # of several heads: they stand in the history
+            logs = {n: v for n, v in logs.items() if n in _TOTALS or not n.endswith("_loss")}
+        values = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         seconds = time.monotonic() - self._began
         print(f"{self._epoch}  {values}  ({seconds:.0f} s)", file=sys.stderr)
