@@ -15,7 +15,6 @@ from keras_mm.metrics.windows import join_windows
 from keras_mm.presets import unknown_name
 from keras_mm.training.objectives import Objective
 
-
 _MOST_VALUES = 8  # in an epoch's line
 _TOTALS = ("loss", "val_loss")
 
