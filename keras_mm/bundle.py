@@ -101,7 +101,9 @@ def save_bundle(
     with new_folder(folder, overwrite=overwrite) as temporary:
         text = json.dumps(stored, indent=2, ensure_ascii=False)
         (temporary / _SPEC).write_text(text + "\n", encoding="utf-8")
-        model.save_weights(temporary / _WEIGHTS)
+        # Of the same layers, and without the optimizer that a trained model carries.
+        bare = type(model)(model.input, model.output, name=model.name)
+        bare.save_weights(temporary / _WEIGHTS)
         if preprocessor.tokenizer is not None:
             preprocessor.tokenizer.save(temporary)
 

@@ -106,10 +106,10 @@ def test_an_empty_folder_that_has_to_stay_is_filled(fitted, tmp_path, monkeypatc
 
 
 def test_nothing_is_left_when_writing_fails(fitted, tmp_path, monkeypatch):
-    def broken(path):
+    def broken(self, path):
         raise OSError("disk full")
 
-    monkeypatch.setattr(fitted.model_, "save_weights", broken)
+    monkeypatch.setattr(keras.Model, "save_weights", broken)
     with pytest.raises(OSError, match="disk full"):
         fitted.save(tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
@@ -193,3 +193,40 @@ def test_nothing_in_a_bundle_is_executed(own, tmp_path):
     with pytest.raises(ValueError, match="not allowed.*Lambda.*system"):
         load_bundle(folder, custom_objects={"Doubled": Doubled})
     assert not marker.exists()
+
+
+def test_the_optimizer_is_not_saved(fitted, folder):
+    import h5py
+
+    assert fitted.model_.trainable_variables
+    with h5py.File(folder / "model.weights.h5") as file:
+        names = []
+        file.visit(names.append)
+        size = sum(file[name].size for name in names if isinstance(file[name], h5py.Dataset))
+    assert not [name for name in names if "optimizer" in name]
+    assert size == sum(np.prod(weight.shape) for weight in fitted.model_.weights)
+
+
+BUNDLES = sorted((Path(__file__).parent / "bundles").glob("*.zip"))
+
+
+@pytest.mark.parametrize("archive", BUNDLES, ids=lambda path: path.stem)
+def test_models_of_earlier_formats_answer_as_they_did(archive, tmp_path):
+    """What was saved before, and what it answered when it was."""
+    shutil.unpack_archive(archive, tmp_path)
+    asked = json.loads((tmp_path / "answers.json").read_text())
+    model = keras_mm.MultimodalClassifier.load(tmp_path / "model")
+    expected = np.array(asked["probabilities"])
+    np.testing.assert_allclose(model.predict_proba(asked["texts"]), expected, atol=1e-5)
+    assert model.predict(asked["texts"]).tolist() == [
+        model.classes_[i] for i in expected.argmax(axis=1)
+    ]
+    rows = [{**row, "label": x} for row, x in zip(asked["texts"], asked["labels"], strict=True)]
+    found = model.evaluate(rows)
+    assert found.metrics["num_rows"] == len(rows) and found.about["training_rows"] > 0
+    assert 0 < found.baselines["majority"]["accuracy"] <= 1
+    model.save(tmp_path / "again")
+    again = keras_mm.MultimodalClassifier.load(tmp_path / "again")
+    np.testing.assert_array_equal(
+        again.predict_proba(asked["texts"]), model.predict_proba(asked["texts"])
+    )
