@@ -157,6 +157,8 @@ def _add_uses(commands, common) -> None:
         needed = name != "export"
         command.add_argument("--data", required=needed, help="table of rows")
         command.add_argument("--image-dir", help=_FLAGS["--image-dir"])
+        if name == "evaluate":
+            command.add_argument("--heads", help="heads to evaluate, with commas (default: all)")
         if name == "export":
             command.add_argument("--format", default="tf_saved_model", help="tf_saved_model")
             command.add_argument("--output", required=True, help="folder to write")
@@ -269,7 +271,8 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    report = _load(options).evaluate(options.data, image_dir=options.image_dir)
+    heads = None if options.heads is None else _flag_value("texts", options.heads)
+    report = _load(options).evaluate(options.data, heads=heads, image_dir=options.image_dir)
     if options.output:
         report.save(options.output)
     return _print(options, {**report.to_dict(), "summary": str(report)})

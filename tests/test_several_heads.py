@@ -287,6 +287,11 @@ def test_the_command_line_trains_several_heads(tables, tmp_path, capsys):
     again = ["evaluate", "--model", run, "--data", tmp_path / "test.csv", "--json"]
     assert cli.main([str(a) for a in again]) == 0
     assert json.loads(capsys.readouterr().out)["test"] == metrics["test"]
+    one = tables[1][["text_1", "text_2", "words"]]
+    one.to_csv(tmp_path / "one.csv", index=False)
+    again[4] = tmp_path / "one.csv"
+    assert cli.main([*map(str, again), "--heads", "words"]) == 0
+    assert json.loads(capsys.readouterr().out)["test"] == {"words": metrics["test"]["words"]}
     frame = pd.read_csv(run / "predictions.csv")
     assert {"kind_label", "words_prediction", "size_prediction_length"} <= set(frame)
 

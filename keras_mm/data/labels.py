@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from numbers import Number
+from numbers import Number, Real
 from typing import Any
 
 import numpy as np
@@ -45,13 +45,14 @@ def find_classes(cells: Iterable) -> list:
     values = set()
     for cell in cells:
         value = label_value(cell)
-        if not isinstance(value, Hashable):
+        if isinstance(value, Hashable) and is_missing(value):
+            continue
+        if not isinstance(value, str | Real):
             raise ValueError(
                 f"a label must be a string, a number or a bool. Received: {value!r} "
                 f"({type(value).__name__})"
             )
-        if not is_missing(value):
-            values.add(value)
+        values.add(value)
     return sorted(values, key=_sort_key)
 
 

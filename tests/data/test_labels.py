@@ -1,5 +1,7 @@
 """Labels: the same values out as in, whatever held them."""
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,7 +63,7 @@ def test_classes_are_sorted_numbers_first():
     assert find_classes([None, np.nan]) == []
 
 
-@pytest.mark.parametrize("cell", [["a"], {"a": 1}, np.zeros(2), {1}])
+@pytest.mark.parametrize("cell", [["a"], {"a": 1}, np.zeros(2), {1}, date(2026, 1, 1), b"a"])
 def test_what_cannot_be_a_label_is_named(cell):
     with pytest.raises(ValueError, match="a label must be a string"):
         find_classes(["a", cell])
