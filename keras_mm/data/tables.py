@@ -1,4 +1,4 @@
-"""Reading tables: CSV, Parquet, JSON lines, DataFrames, dicts; ids stay strings, "NA" a text."""
+"""Reading tables: CSV, Parquet, JSON, DataFrames, dicts; ids stay strings, "NA" is a text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _READERS = {
     ".ndjson": "json_lines",
 }
 
-_IMAGE_COLUMN = re.compile(r"(image|img|picture|photo)(_?\d+)?(_path)?$", re.IGNORECASE)
+_IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_MOST_NAMED = 20  # broken files of a folder
+_IMAGE_COLUMN = re.compile(r"(images?|img|picture|photo)(_?\d+)?(_path)?$", re.IGNORECASE)
 _TEXT_COLUMN = re.compile(
     r"(text|sentence|caption|question|premise|hypothesis)(_?([\da-z]|\d+))?$", re.IGNORECASE
 )
@@ -37,13 +39,15 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
 
     Args:
         source: A path (`.csv`, `.tsv`, `.parquet`, `.jsonl`), a DataFrame, a list of dicts, or
-            one dict (a table of one row).
+            one dict (a table of one row). Or a folder with a `.json` file for each row, an object
+            of its cells; without an image in it, the image file beside it of the same name, in the
+            column `image`.
         image_dir: Folder that image paths are relative to; by default the table file's folder, or
             the working directory for tables that come from no file.
 
     Returns:
-        A DataFrame; `attrs["keras_mm"]` holds its `source` and `image_dir`. The index is the row
-        number that error messages name, counted from 0 for files.
+        A DataFrame; `attrs["keras_mm"]` holds its `source` and `image_dir`. The index is what error
+        messages name: the row number, counted from 0 for files; for a folder the file's name.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -109,7 +113,7 @@ def table_parts(
 
 
 def _origin(path: Path) -> dict[str, Any]:
-    return {"source": str(path), "image_dir": str(path.parent)}
+    return {"source": str(path), "image_dir": str(path if path.is_dir() else path.parent)}
 
 
 def _with_image_dir(origin: dict[str, Any], image_dir: str | PathLike | None) -> dict[str, Any]:
@@ -150,10 +154,12 @@ def _read_file(path: Path) -> pd.DataFrame:
     kind = _READERS.get(path.suffix.lower())
     if not path.exists():
         raise FileNotFoundError(f"No such table: {str(path)!r}. Check the path.")
-    if kind is None or path.is_dir():
+    if path.is_dir():
+        return read_folder(path)
+    if kind is None:
         raise ValueError(
             f"Cannot tell what kind of table {str(path)!r} is. Give a file that ends in one of "
-            f"{', '.join(_READERS)}."
+            f"{', '.join(_READERS)}, or a folder of .json files."
         )
     with _reading(path):
         return {"csv": _read_csv, "parquet": pd.read_parquet, "json_lines": _read_json_lines}[kind](
@@ -216,6 +222,59 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
             raise ValueError(f"line {number} must be a JSON object. Received: {line[:60]}")
         rows.append(row)
     return _from_dicts(rows)
+
+
+def read_folder(
+    folder: str | PathLike, files: Sequence[str] | None = None, *, images: str | None = None
+) -> pd.DataFrame:
+    """A table of a folder with a JSON file for each row.
+
+    Args:
+        folder: The folder.
+        files: Names of the files, in the rows' order; by default all `.json` files, sorted.
+        images: The key of the image's path; by default a usual name of an image column. Where a
+            file has none, it is the image file of the same stem.
+
+    Returns:
+        A DataFrame whose index are the files' names; images of the same stem are in the column
+        `images`, by default `image`.
+
+    Raises:
+        ValueError: naming every file that is not there, is no JSON, or no object; or if there is no
+            file at all.
+    """
+    folder = Path(folder)
+    names = sorted(path.name for path in folder.glob("*.json")) if files is None else list(files)
+    if not names:
+        raise ValueError(f"The folder {str(folder)!r} holds no .json file.")
+    beside: dict[str, str] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _IMAGE_SUFFIXES:
+            beside.setdefault(path.stem, path.name)
+    rows, problems = [], []
+    for name in names:
+        try:
+            row = json.loads((folder / name).read_text(encoding="utf-8-sig"))
+            if not isinstance(row, dict):
+                raise ValueError(f"it must hold an object. Received: {type(row).__name__}")
+        except (OSError, ValueError, RecursionError) as error:
+            problems.append(f"{name}: {getattr(error, 'strerror', None) or error}")
+            continue
+        known = [images] if images else [key for key in row if _IMAGE_COLUMN.fullmatch(key)]
+        stem = Path(name).stem
+        if stem in beside and not any(row.get(key) for key in known):
+            row = {**row, (known or ["image"])[0]: beside[stem]}
+        rows.append(row)
+    if problems:
+        more = len(problems) - _MOST_NAMED
+        shown = problems[:_MOST_NAMED] + ([f"... and {more} more"] if more > 0 else [])
+        count = "1 file" if len(problems) == 1 else f"{len(problems)} files"
+        raise ValueError(
+            f"Cannot read {count} of the folder {str(folder)!r}:\n  - " + "\n  - ".join(shown)
+        )
+    table = _from_dicts(rows)
+    table.index = pd.Index(names)
+    return table
 
 
 def guess_columns(table: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:

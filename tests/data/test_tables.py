@@ -1,12 +1,15 @@
 """Tables from every source: nothing is guessed at, and a bad file says which and where."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from keras_mm.data.labels import is_missing
-from keras_mm.data.tables import guess_columns, load_table, table_name, table_parts
+from keras_mm.data.rows import check_table
+from keras_mm.data.tables import guess_columns, load_table, read_folder, table_name, table_parts
 
 
 @pytest.fixture
@@ -178,8 +181,51 @@ def test_other_encodings_are_refused_with_the_mend(write, name, encoding):
         load_table(write(name, '{"text": "é"}\n', encoding))
 
 
+@pytest.fixture
+def folder(tmp_path):
+    for name, cells in (
+        ("b", {"text": "NA", "label": ["x", "y"]}),
+        ("a", {"text": "one", "images": "other.png", "label": 1}),
+        ("c", {"text": None, "images": ""}),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps(cells), encoding="utf-8-sig")
+        Image.new("RGB", (4, 4)).save(tmp_path / f"{name}.png")
+    Image.new("RGB", (4, 4)).save(tmp_path / "other.png")
+    return tmp_path
+
+
+def test_a_folder_of_json_files_and_images(folder):
+    table = load_table(folder)
+    assert list(table.index) == ["a.json", "b.json", "c.json"]
+    assert table["text"].tolist() == ["one", "NA", None]
+    assert table["label"].tolist() == [1, ["x", "y"], None]
+    # The image that is named, else the one of the same name beside it.
+    assert table["images"].tolist() == ["other.png", None, "c.png"]
+    assert table["image"].tolist() == [None, "b.png", None]
+    assert table.attrs["keras_mm"]["image_dir"] == str(folder)
+    one = read_folder(folder, ["c.json", "b.json"], images="images")
+    assert one["images"].tolist() == ["c.png", "b.png"] and list(one.index) == ["c.json", "b.json"]
+
+
+def test_rows_of_a_folder_are_told_by_their_file(folder):
+    (folder / "b.png").write_bytes(b"no image")
+    (problem,) = check_table(folder, images=["images", "image"], texts=["text"])
+    assert problem.row == "b.json" and problem.column == "image"
+
+
+def test_all_broken_files_of_a_folder_are_named(folder):
+    (folder / "a.json").write_text("{")
+    (folder / "d.json").write_text("[1]")
+    with pytest.raises(ValueError, match="2 files") as error:
+        load_table(folder)
+    assert "a.json: Expecting" in str(error.value)
+    assert "d.json: it must hold an object. Received: list" in str(error.value)
+    with pytest.raises(ValueError, match="e.json: No such file"):
+        read_folder(folder, ["b.json", "e.json"])
+
+
 def test_a_folder_and_a_missing_image_dir(tmp_path):
-    with pytest.raises(ValueError, match="Give a file"):
+    with pytest.raises(ValueError, match="holds no .json file"):
         load_table(tmp_path)
     with pytest.raises(NotADirectoryError, match="image_dir='nowhere'"):
         load_table({"a": 1}, image_dir="nowhere")
