@@ -46,8 +46,9 @@ class Training:
 
     Args:
         warmup: Part of all steps in which the learning rate rises from 0, in [0, 1). Default 0.1.
-        decay: `"cosine"` (to 0 at the last step), `"constant"`, or `"plateau"`: without warm-up,
-            and lowered when `monitor` has not improved for some epochs. Default `"cosine"`.
+        decay: `"cosine"` or `"linear"` (to 0 at the last step), `"constant"`, or `"plateau"`:
+            without warm-up, and lowered when `monitor` has not improved for some epochs. Default
+            `"cosine"`.
         plateau_factor: What `"plateau"` multiplies the rate by, in (0, 1). Default 0.2.
         plateau_patience: Epochs without improvement before it does, >= 1. Default 3.
         momentum: Of `optimizer="sgd"`, in [0, 1). Default 0.9.
@@ -435,7 +436,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "on_error": _one_of("raise", "skip"),
     "output": _PATH,
     "training.warmup": _part(),
-    "training.decay": _one_of("cosine", "constant", "plateau"),
+    "training.decay": _one_of("cosine", "linear", "constant", "plateau"),
     "training.plateau_factor": ("a number in (0, 1)", lambda v: _number(v) and 0 < v < 1),
     "training.plateau_patience": _whole(1),
     "training.momentum": _part(),

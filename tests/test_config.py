@@ -97,7 +97,7 @@ VALUES = {
     "on_error": (["raise", "skip"], [None, *WORD]),
     "output": ([None, "out", Path("out")], [1]),
     "training.warmup": ([None, 0, 0.5], [v for v in PART if v is not None]),
-    "training.decay": ([None, "cosine", "constant", "plateau"], WORD),
+    "training.decay": ([None, "cosine", "linear", "constant", "plateau"], WORD),
     "training.plateau_factor": ([None, 0.5], [v for v in [*PART, 0] if v is not None]),
     "training.plateau_patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
     "training.momentum": ([None, 0, 0.9], [v for v in PART if v is not None]),

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_mm.presets import unknown_name
 
-DECAYS = ("cosine", "constant", "plateau")
+DECAYS = ("cosine", "linear", "constant", "plateau")
 _CLASSES = {
     "adamw": keras.optimizers.AdamW,
     "adam": keras.optimizers.Adam,
@@ -99,7 +100,7 @@ def _with_rates(base: type) -> type:
 def create_schedule(
     learning_rate: float, total_steps: int, *, warmup: float = 0.1, decay: str = "cosine"
 ) -> Any:
-    """Learning rate over the steps of a run: a linear rise, then a cosine to 0, or level.
+    """Learning rate over the steps of a run: a linear rise, then a cosine or a line to 0, or level.
 
     For `"plateau"` it is a number, which a callback lowers.
 
@@ -107,7 +108,7 @@ def create_schedule(
         learning_rate: The peak.
         total_steps: Steps of the whole run.
         warmup: Part of the steps in which the rate rises from 0, in [0, 1).
-        decay: `"cosine"`, `"constant"` or `"plateau"`, which has no rise.
+        decay: `"cosine"`, `"linear"`, `"constant"` or `"plateau"`, which has no rise.
 
     Raises:
         ValueError: for an unknown `decay`.
@@ -119,6 +120,8 @@ def create_schedule(
     warmup_steps = int(total_steps * warmup)
     if decay == "constant" and not warmup_steps:
         return learning_rate
+    if decay == "linear":
+        return LinearDecay(learning_rate, total_steps, warmup_steps)
     # With alpha=1 the cosine is level.
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else learning_rate,
@@ -127,3 +130,40 @@ def create_schedule(
         warmup_target=learning_rate if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise from 0 to the peak, then a line to 0 at the last step.
+
+    Args:
+        learning_rate: The peak, > 0.
+        total_steps: Steps of the whole run, >= 1.
+        warmup_steps: Steps of the rise, >= 0.
+
+    Example:
+        >>> schedule = LinearDecay(0.5, total_steps=10, warmup_steps=2)
+        >>> [round(float(schedule(step)), 4) for step in (0, 1, 2, 6, 10)]
+        [0.0, 0.25, 0.5, 0.25, 0.0]
+    """
+
+    def __init__(self, learning_rate: float, total_steps: int, warmup_steps: int = 0):
+        self.learning_rate = float(learning_rate)
+        self.total_steps, self.warmup_steps = int(total_steps), int(warmup_steps)
+
+    def __call__(self, step: Any) -> Any:
+        """The rate at a step, counted from 0."""
+        step = ops.cast(step, "float32")
+        left = (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1)
+        share = ops.clip(left, 0.0, 1.0)
+        if self.warmup_steps:
+            share = ops.minimum(share, step / self.warmup_steps)
+        return self.learning_rate * share
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            "learning_rate": self.learning_rate,
+            "total_steps": self.total_steps,
+            "warmup_steps": self.warmup_steps,
+        }

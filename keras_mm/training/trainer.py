@@ -65,8 +65,8 @@ class Trainer:
             next below, in (0, 1]; the top block has the encoder's rate. 1 is one rate for all.
         weight_decay: AdamW's decoupled weight decay, >= 0.
         warmup: Part of all steps in which the rate rises from 0, in [0, 1).
-        decay: `"cosine"` (to 0 at the last step), `"constant"`, or `"plateau"`: without warm-up,
-            and multiplied by `plateau_factor` when `monitor` has not improved for
+        decay: `"cosine"` or `"linear"` (to 0 at the last step), `"constant"`, or `"plateau"`:
+            without warm-up, and multiplied by `plateau_factor` when `monitor` has not improved for
             `plateau_patience` epochs (needs validation data), down to 1e-8.
         clipnorm: Largest global norm of the gradient; `None` does not clip.
         accumulation_steps: Batches whose gradients are averaged into one step.

@@ -240,6 +240,11 @@ def test_schedule_rises_and_decays():
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 5, 10, 55, 100)]
     assert rates[0] == 0 and rates[1] == pytest.approx(0.15) and rates[2] == pytest.approx(0.3)
     assert rates[3] == pytest.approx(0.15) and rates[4] == pytest.approx(0, abs=1e-6)
+    line = create_schedule(0.3, 100, warmup=0.1, decay="linear")
+    rates = [float(keras.ops.convert_to_numpy(line(step))) for step in (0, 5, 10, 55, 100, 130)]
+    np.testing.assert_allclose(rates, [0, 0.15, 0.3, 0.15, 0, 0], atol=1e-7)
+    again = type(line).from_config(line.get_config())
+    assert float(keras.ops.convert_to_numpy(again(37))) == pytest.approx(0.21)
     level = create_schedule(0.3, 100, warmup=0.1, decay="constant")
     assert float(keras.ops.convert_to_numpy(level(77))) == pytest.approx(0.3)
     assert create_schedule(0.3, 100, warmup=0, decay="constant") == 0.3
