@@ -23,7 +23,7 @@ from keras_mm.data.rows import Rows, read_row_parts, read_rows
 from keras_mm.data.tables import load_table, table_name
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.prediction import predict_logits
-from keras_mm.features.store import open_store
+from keras_mm.features.store import FeatureStore, open_store
 from keras_mm.fitting import (
     Fitting,
     check_labelled,
@@ -642,10 +642,12 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         parts = read_row_parts(
             data, _PART, images=settings.images, texts=settings.texts, image_dir=image_dir
         )
+        store = open_store(self.cache)
         with tqdm(desc="predicting", unit="row", delay=2, disable=not settings.verbose) as bar:
             for number, rows in enumerate(parts):
                 # What a part of many has in common with another is looked up, however little.
-                logits = self._logits(rows, few=len(rows) == _PART, progress=number == 0)
+                few = len(rows) == _PART
+                logits = self._logits(rows, store=store, few=few, progress=number == 0)
                 yield rows, logits
                 bar.update(len(rows))
 
@@ -674,6 +676,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         rows: Rows,
         features: Mapping[str, Any] | None = None,
         *,
+        store: FeatureStore | None = None,
         few: bool = False,
         progress: bool = True,
     ) -> Any:
@@ -685,7 +688,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             self.preprocessor_,
             features=features or None,
             batch_size=self._settings_.batch_size,
-            store=open_store(self.cache),
+            store=store or open_store(self.cache),
             engine=self.engine,
             few=few,
             progress=progress and bool(self._settings_.verbose),

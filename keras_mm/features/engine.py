@@ -338,7 +338,7 @@ class _Writer:
 
     def _write(self) -> None:
         for name, shelf in self._shelves.items():
-            absent = shelf.missing(self._keys)
+            absent = shelf.unplaced(self._keys)
             new = [number for number, key in enumerate(self._keys) if key in absent]
             if new:
                 values = np.concatenate(self._values[name])

@@ -154,7 +154,7 @@ class Shelf:
         self.folder: Path | None = None if store is None else store.shelves / name
         self.used: set[Path] = set()
         self._about = dict(about or {})
-        self._blocks = list(_blocks(self.folder))
+        self._blocks = [] if store is None else list(_blocks(self.folder, store.known))
         # Of the keys that were asked for, or put here.
         self._places: dict[bytes, list[tuple[Block, int]]] = {}
 
@@ -167,11 +167,16 @@ class Shelf:
         """Those of the keys that are not there, or only in damaged files, which are removed."""
         keys = set(keys)
         sought = keys - self._places.keys()
-        for block in self._blocks:
-            self._take(block, sought)
+        heads = _heads(sought)
+        for block in self._blocks if sought else ():
+            self._take(block, sought, heads)
         for key in keys:
             while key in self._places and not self._is_sound(self._places[key][0][0]):
                 self._drop(self._places[key][0][0])
+        return {key for key in keys if key not in self._places}
+
+    def unplaced(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Those of the keys, of which `missing` was asked, that still are not there."""
         return {key for key in keys if key not in self._places}
 
     def find(self, keys: Sequence[bytes]) -> list[tuple[Block, int]]:
@@ -191,13 +196,13 @@ class Shelf:
             except OSError as error:
                 _give_up([self], f"cannot be written ({error.strerror or error})")
         self._blocks.append(block)
-        self._take(block, set(keys))
+        sought = set(keys)
+        if sought:
+            self._take(block, sought, _heads(sought))
 
-    def _take(self, block: Block, sought: Collection[bytes]) -> None:
-        if not sought:
-            return
-        heads = np.frombuffer(b"".join(sought), _HEAD)[:: KEY_BYTES // 8]
-        for position in np.flatnonzero(np.isin(block.heads, heads)).tolist():
+    def _take(self, block: Block, sought: Collection[bytes], heads: np.ndarray) -> None:
+        places = np.minimum(np.searchsorted(heads, block.heads), len(heads) - 1)
+        for position in np.flatnonzero(heads[places] == block.heads).tolist():
             key = block.index[position * KEY_BYTES : (position + 1) * KEY_BYTES]
             if key in sought:
                 self._places.setdefault(key, []).append((block, position))
@@ -270,6 +275,8 @@ class FeatureStore:
         self.folder = Path(os.path.abspath(os.path.expanduser(folder)))
         self.shelves = self.folder / "features"
         self.max_bytes = cache_limit() if max_bytes is None else max_bytes
+        # Blocks by file, so that who asks for a shelf again and again reads each only once.
+        self.known: dict[Path, Block] = {}
 
     def info(self) -> dict[str, Any]:
         """What is there.
@@ -394,11 +401,18 @@ def _give_up(shelves: Sequence[Shelf], reason: str) -> None:
         shelf.folder = shelf.store = None
 
 
-def _blocks(folder: Path | None) -> Iterator[Block]:
+def _heads(keys: Iterable[bytes]) -> np.ndarray:
+    """The first half of each key, as a number, sorted."""
+    return np.sort(np.frombuffer(b"".join(keys), _HEAD)[:: KEY_BYTES // 8])
+
+
+def _blocks(folder: Path, known: dict[Path, Block]) -> Iterator[Block]:
     """The blocks of a shelf; those that are plainly damaged are removed."""
-    for path in _named(folder, _BLOCK) if folder is not None else ():
+    for path in _named(folder, _BLOCK):
         try:
-            yield _read(path)
+            if path not in known:
+                known[path] = _read(path)
+            yield known[path]
         except ValueError as error:
             _remove_damaged(path, error)
         except OSError as error:  # gone, somebody else's, too many open files

@@ -72,6 +72,24 @@ def test_a_block_is_written_once(store, monkeypatch):
     assert len(written) == len(blocks(store, "encoder")) == 1
 
 
+def test_a_store_reads_each_file_once(store, monkeypatch):
+    """As a large table does, part after part."""
+    for number in range(3):
+        Shelf(FeatureStore(store.folder), name("encoder")).put(
+            keys(10 * number, 10 * number + 10), values(10 * number, 10 * number + 10)
+        )
+    read, files = module._read, []
+    monkeypatch.setattr(module, "_read", lambda path: files.append(path) or read(path))
+    for _ in range(4):
+        shelf = Shelf(store, name("encoder"))
+        assert shelf.missing(keys(5, 35)) == set(keys(30, 35)) == shelf.unplaced(keys(5, 35))
+        found = [block.values[place] for block, place in shelf.find(keys(5, 25))]
+        np.testing.assert_array_equal(found, values(5, 25))
+    assert len(files) == 3
+    FeatureStore(store.folder).clear()
+    assert len(Shelf(store, name("encoder")).missing(keys(0, 30))) == 30
+
+
 def test_without_a_store_nothing_is_written(tmp_path):
     shelf = Shelf()
     shelf.put(keys(0, 5), values(0, 5))
