@@ -45,15 +45,19 @@ BACKEND_FREE = (
         f"tests/test_several_heads.py::test_{name}"
         for name in ("bad_heads", "integers", "labels_by_y", "names_of", "numbers_that", "one_head",
                      "scikit", "several_columns", "a_label_is", "a_head_is_scored",
-                     "a_target_that", "the_command_line", "the_labels")
+                     "a_target_that", "an_evaluation", "labels_of_which", "rows_may_lack",
+                     "the_command_line", "the_labels", "thresholds")
     ),
     *(
         f"tests/test_heads_over_time.py::test_{name}"
-        for name in ("no_projection", "settings_of", "warm_start_knows", "warm_start_with", "what")
+        for name in ("a_failed", "a_head_may", "fit_begins", "linear_heads", "momentum",
+                     "no_projection", "settings_of", "the_only_head", "warm_start_knows",
+                     "warm_start_with", "what")
     ),
     *(
         f"tests/test_sliding.py::test_{name}"
-        for name in ("bad_windows", "of_", "the_graph", "the_mean", "votes", "what", "windows_of")
+        for name in ("a_head_is", "bad_windows", "of_", "the_graph", "the_mean", "votes", "what",
+                     "windows_of", "windows_see")
     ),
 )  # fmt: skip
 
