@@ -51,12 +51,12 @@ BACKEND_FREE = (
     *(
         f"tests/test_heads_over_time.py::test_{name}"
         for name in ("a_failed", "a_head_may", "fit_begins", "linear_heads", "momentum",
-                     "no_projection", "settings_of", "the_only_head", "warm_start_knows",
-                     "warm_start_with", "what")
+                     "no_projection", "settings_of", "the_only_head", "warm_start", "what")
     ),
     *(
         f"tests/test_sliding.py::test_{name}"
-        for name in ("a_head_is", "bad_windows", "of_", "the_graph", "the_mean", "votes", "what",
+        for name in ("a_head_is", "all_heads_pairs_and_images[options0",
+                     "all_heads_pairs_and_images[options1", "bad_windows", "of_", "the_graph", "the_mean", "votes", "what",
                      "windows_of", "windows_see")
     ),
 )  # fmt: skip
@@ -72,6 +72,7 @@ FAMILIES = (
     "tests/models/test_text_families.py",
     "tests/models/test_vision_families.py",
     "tests/test_feature_cache.py::test_stages",
+    "tests/test_fusions.py::test_saved_and_loaded",
     "tests/test_feature_cache.py::test_the_run_log",
     "tests/test_workbench.py::test_random",
     "tests/test_workbench.py::test_settings",

@@ -318,11 +318,13 @@ def test_labels_of_which_each_row_has_some_are_validated(tables):
     assert model.score(table) == found["subset_accuracy"]
 
 
-def test_a_target_that_no_test_row_has(tables):
+def test_a_target_that_no_test_row_has(tables, tmp_path):
     model = MultimodalClassifier(labels=["length", "tenths"], head="regression", **FROZEN)
     model.fit(tables[0][61:181])
     found = model.evaluate(tables[1].assign(tenths=None))
     assert list(found.metrics["per_target"]) == ["length"]
+    found.save(tmp_path / "report.html")
+    assert "length: label" in (tmp_path / "report.html").read_text()
 
 
 def test_labels_by_y_are_taken_by_name(tables):

@@ -149,6 +149,7 @@ def _numbers(one: HeadEvaluation, frame: pd.DataFrame) -> str:
     pairs = {
         str(name): (frame[f"label{end}"].to_numpy(), frame[f"prediction{end}"].to_numpy())
         for name, end in zip(one.classes, ends, strict=True)
+        if str(name) in one.metrics["per_target"]
     }
     return draw_numbers(pairs)
 
