@@ -56,8 +56,8 @@ BACKEND_FREE = (
     *(
         f"tests/test_sliding.py::test_{name}"
         for name in ("a_head_is", "all_heads_pairs_and_images[options0",
-                     "all_heads_pairs_and_images[options1", "bad_windows", "of_", "the_graph", "the_mean", "votes", "what",
-                     "windows_of", "windows_see")
+                     "all_heads_pairs_and_images[options1", "bad_windows", "of_", "the_graph",
+                     "the_mean", "votes", "what", "windows_of", "windows_see")
     ),
 )  # fmt: skip
 
