@@ -22,8 +22,7 @@ from keras_mm.config import Settings, Training, as_labels, as_training
 from keras_mm.data.rows import Rows, read_row_parts, read_rows
 from keras_mm.data.tables import load_table, table_name
 from keras_mm.features.engine import encode_rows
-from keras_mm.features.prediction import predict_logits
-from keras_mm.features.store import FeatureStore, open_store
+from keras_mm.features.store import open_store
 from keras_mm.fitting import (
     Fitting,
     check_labelled,
@@ -238,7 +237,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_error: str = "raise",
     ) -> MultimodalClassifier:
-        """Trains anew on a table of rows.
+        """Trains on a table of rows: anew, or with `warm_start` from where the last training ended.
 
         Args:
             data: A DataFrame, a path, or anything else that `load_table` takes.
@@ -671,28 +670,10 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             progress=bool(self._settings_.verbose),
         )
 
-    def _logits(
-        self,
-        rows: Rows,
-        features: Mapping[str, Any] | None = None,
-        *,
-        store: FeatureStore | None = None,
-        few: bool = False,
-        progress: bool = True,
-    ) -> Any:
-        """Logits of the rows; from `features`, where the encoders have run already."""
+    def _logits(self, rows: Rows, features: Mapping[str, Any] | None = None, **options: Any) -> Any:
+        """Logits of the rows, their windows joined; `features` and options as in `_run`."""
         rows, owners = self.preprocessor_.windows(rows)
-        logits = predict_logits(
-            self.model_,
-            rows,
-            self.preprocessor_,
-            features=features or None,
-            batch_size=self._settings_.batch_size,
-            store=store or open_store(self.cache),
-            engine=self.engine,
-            few=few,
-            progress=progress and bool(self._settings_.verbose),
-        )
+        logits = self._run(self.model_, rows, features=features, **options)
         return logits if owners is None else self._joined(logits, owners)
 
     def _joined(self, logits: Any, owners: np.ndarray) -> Any:

@@ -228,11 +228,15 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
 
 def _flag_value(name: str, text: str) -> Any:
     if name == "labels":
-        found = [part.strip() for part in text.split(",") if part.strip()]
+        found = _names(text)
         return found if len(found) > 1 else text.strip()
     if name in ("images", "texts"):
-        return [part.strip() for part in text.split(",") if part.strip()]
+        return _names(text)
     return _toml_value(text) if name in ("epochs", "seed") else text
+
+
+def _names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _toml_value(text: str) -> Any:
@@ -271,7 +275,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    heads = None if options.heads is None else _flag_value("texts", options.heads)
+    heads = None if options.heads is None else _names(options.heads)
     report = _load(options).evaluate(options.data, heads=heads, image_dir=options.image_dir)
     if options.output:
         report.save(options.output)

@@ -537,7 +537,8 @@ def _head_problems(settings: Settings) -> list[str]:
             except ValueError as error:
                 problems += str(error).splitlines()
     allowed = {name for one in kinds for name in HEAD_LOSSES[one]}
-    if settings.loss in LOSSES[1:] and settings.loss not in allowed:
+    # The default is read by each kind as its own.
+    if settings.loss in LOSSES and settings.loss not in allowed | {Settings.loss}:
         problems.append(
             f"`loss` of a {kinds[0]} head must be one of "
             f"{', '.join(map(repr, HEAD_LOSSES[kinds[0]]))}. "

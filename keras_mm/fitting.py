@@ -27,7 +27,7 @@ from keras_mm.data.tables import load_table, table_name
 from keras_mm.data.targets import with_classes
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.prediction import predict_logits
-from keras_mm.features.store import open_store
+from keras_mm.features.store import FeatureStore, open_store
 from keras_mm.heads import HEAD_LOSSES, Head, resolve_threshold
 from keras_mm.metrics.heads import head_prior, is_labelled
 from keras_mm.models.heads import body_of, heads_alone, only, widened, with_heads
@@ -258,16 +258,27 @@ class Fitting:
         )
         self._put_in(join(encoders, grown), heads, trainer.fit(*batches))
 
-    def _run(self, model: keras.Model, rows: Rows) -> Any:
-        """Outputs of a model of this one's encoders for rows."""
+    def _run(
+        self,
+        model: keras.Model,
+        rows: Rows,
+        *,
+        features: Mapping[str, Any] | None = None,
+        store: FeatureStore | None = None,
+        few: bool = False,
+        progress: bool = True,
+    ) -> Any:
+        """Outputs of a model on this one's encoders; from `features`, where these have run."""
         return predict_logits(
             model,
             rows,
             self.preprocessor_,
+            features=features or None,
             batch_size=self._settings_.batch_size,
-            store=open_store(self._settings_.cache),
-            engine=self._settings_.engine,
-            progress=bool(self._settings_.verbose),
+            store=store or open_store(self.cache),  # type: ignore[attr-defined]
+            engine=self.engine,  # type: ignore[attr-defined]
+            few=few,
+            progress=progress and bool(self._settings_.verbose),
         )
 
     def _train_through(self, settings, heads, rows, validation, callbacks) -> None:

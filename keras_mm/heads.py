@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from math import isfinite
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 # The losses of each kind of head, its default first.
 HEAD_LOSSES = {
@@ -70,9 +71,7 @@ class Head:
     def __post_init__(self):
         if self.kind not in HEAD_KINDS:
             raise ValueError(f"`kind` must be one of {HEAD_KINDS}. Received: kind={self.kind!r}")
-        if isinstance(self.classes, np.integer):
-            object.__setattr__(self, "classes", int(self.classes))
-        if isinstance(self.classes, np.ndarray):
+        if hasattr(self.classes, "tolist"):  # NumPy's
             object.__setattr__(self, "classes", self.classes.tolist())
         if isinstance(self.classes, Sequence) and not isinstance(self.classes, str):
             object.__setattr__(self, "classes", tuple(self.classes))
@@ -157,7 +156,8 @@ class Head:
                 if self.classes is not None:
                     resolve_threshold(self.threshold, self.names)
                 elif not isinstance(self.threshold, Mapping):
-                    resolve_threshold(self.threshold, range(np.size(self.threshold)))
+                    many = self.threshold if isinstance(self.threshold, Sequence) else (0,)
+                    resolve_threshold(self.threshold, range(len(many)))
             except ValueError as error:
                 mistakes.append(str(error))
         if self.kind != "multilabel" and not (
@@ -246,7 +246,7 @@ def _name_mistakes(names: list) -> list[str]:
 
 def _plain(value: Any) -> Any:
     """A list or array as a tuple of Python's numbers, so that equal heads are equal."""
-    value = value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+    value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -265,9 +265,12 @@ def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
         ValueError: if there are not as many as labels, a name is unknown, or one is not in [0, 1].
 
     Example:
+        >>> import numpy as np
         >>> (np.array([0.3, 0.8, 0.6]) >= resolve_threshold([0.25, 0.9, 0.6], "abc")).tolist()
         [True, False, True]
     """
+    import numpy as np  # not needed to read settings
+
     received = f"Received: threshold={threshold!r}"
     if isinstance(threshold, Mapping):
         names = [str(name) for name in classes]

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-
 from keras_mm.presets import unknown_name
 
 VOTES = ("mean", "majority")
@@ -25,7 +23,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "text": ("a text column", lambda v: v is None or (isinstance(v, str) and bool(v))),
     "stride": ("a part in (0, 1], as 0.8, or a whole number of tokens >= 1", _is_stride),
     "vote": (f"one of {', '.join(map(repr, VOTES))}", lambda v: v in VOTES),
-    "tie_value": ("a label", lambda v: v is None or isinstance(v, str | Real | np.generic)),
+    "tie_value": ("a label", lambda v: v is None or isinstance(v, str | Real)),
 }
 
 
@@ -66,7 +64,7 @@ class SlidingWindow:
     def __post_init__(self):
         for name, (words, test) in RULES.items():
             value = getattr(self, name)
-            if isinstance(value, np.generic):
+            if hasattr(value, "item"):  # NumPy's
                 object.__setattr__(self, name, value.item())
             if not test(value):
                 raise ValueError(f"`{name}` must be {words}. Received: {name}={value!r}")

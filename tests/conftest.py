@@ -39,7 +39,7 @@ BACKEND_FREE = (
     *(
         f"tests/data/test_{name}.py"
         for name in ("entailment", "image_graph", "images", "labels", "plots", "rows", "samples",
-                     "splits", "strata", "tables", "targets", "threads")
+                     "splits", "strata", "tables", "threads")
     ),
     *(
         f"tests/test_several_heads.py::test_{name}"
@@ -72,7 +72,6 @@ FAMILIES = (
     "tests/models/test_text_families.py",
     "tests/models/test_vision_families.py",
     "tests/test_feature_cache.py::test_stages",
-    "tests/test_fusions.py::test_saved_and_loaded",
     "tests/test_feature_cache.py::test_the_run_log",
     "tests/test_workbench.py::test_random",
     "tests/test_workbench.py::test_settings",
