@@ -105,12 +105,15 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         sliding_window: How texts are read that are longer than `sequence_length`: `True`, a
             `keras_mm.SlidingWindow` or a dict of its fields reads them in windows, whose answers
             are joined to one a row; by default what does not fit is cut off.
+        special_tokens: Texts such as `"<url>"` that become one token each, wherever they stand,
+            instead of being cut up; with an embedding of their own that is learned. Needs
+            `text_trainable=True`.
         epochs: Most epochs.
         batch_size: Rows of a batch.
         learning_rate: Peak learning rate of the trunk.
         encoder_learning_rate: Peak learning rate of trainable encoders; or a dict by side,
             `"vision"` and `"text"`, where a side left out has the preset's.
-        optimizer: `"adamw"`, `"adam"` or `"sgd"`.
+        optimizer: `"adamw"`, `"adam"`, `"sgd"` or `"adafactor"`.
         early_stopping: Whether to stop when validation no longer improves; the best weights are
             put back.
         cache: Whether what frozen encoders give is kept on disk, for other trainings and
@@ -173,6 +176,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         modality_dropout: float | None = None,
         augmentation: Augmentation | Mapping | None = None,
         sliding_window: SlidingWindow | Mapping | bool | None = None,
+        special_tokens: Sequence[str] | None = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -211,6 +215,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         self.modality_dropout = modality_dropout
         self.augmentation = augmentation
         self.sliding_window = sliding_window
+        self.special_tokens = special_tokens
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -680,15 +685,9 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         """Logits of rows from those of their windows."""
         window, found = self.preprocessor_.sliding_window, {}
         for name, own in by_head(self.heads_, logits).items():
-            head, tie = self.heads_[name], window.tie_value
-            names = [str(value) for value in head.names]
-            found[name] = join_windows(
-                own,
-                owners,
-                head.kind,
-                vote=window.vote,
-                tie=None if tie is None or str(tie) not in names else names.index(str(tie)),
-            )
+            head = self.heads_[name]
+            tie = window.tie_index(head.names)
+            found[name] = join_windows(own, owners, head.kind, vote=window.vote, tie=tie)
         return found if isinstance(logits, Mapping) else next(iter(found.values()))
 
     def _spec(self) -> dict:

@@ -23,7 +23,7 @@ from keras_mm.sliding import SlidingWindow, as_sliding_window
 
 LOSSES = tuple(dict.fromkeys(name for losses in HEAD_LOSSES.values() for name in losses))
 CLASS_WEIGHTS = ("balanced", "effective_number")
-OPTIMIZERS = ("adamw", "adam", "sgd")
+OPTIMIZERS = ("adamw", "adam", "sgd", "adafactor")
 POOLINGS = ("mean", "max", "cls", "pooler")
 
 
@@ -46,12 +46,17 @@ class Training:
 
     Args:
         warmup: Part of all steps in which the learning rate rises from 0, in [0, 1). Default 0.1.
-        decay: `"cosine"` or `"linear"` (to 0 at the last step), `"constant"`, or `"plateau"`:
-            without warm-up, and lowered when `monitor` has not improved for some epochs. Default
-            `"cosine"`.
+        decay: `"cosine"`, `"linear"` or `"polynomial"` (to 0 at the last step), `"constant"`, or
+            `"plateau"`: without warm-up, and lowered when `monitor` has not improved for some
+            epochs. Default `"cosine"`.
+        decay_power: The power of `"polynomial"`, > 0. Default 1.
         plateau_factor: What `"plateau"` multiplies the rate by, in (0, 1). Default 0.2.
         plateau_patience: Epochs without improvement before it does, >= 1. Default 3.
         momentum: Of `optimizer="sgd"`, in [0, 1). Default 0.9.
+        adam_betas: Decay of the two moments of `"adamw"` and `"adam"`, in [0, 1). Default
+            (0.9, 0.999).
+        adam_epsilon: What keeps the denominator of `"adamw"` and `"adam"` from 0, > 0. Default
+            1e-7.
         weight_decay: AdamW's decoupled weight decay, >= 0. Default 0.004.
         clipnorm: Largest global norm of the gradient, > 0. Default 1.0.
         accumulation_steps: Batches whose gradients are averaged into one step, >= 1. Default 1.
@@ -88,9 +93,12 @@ class Training:
 
     warmup: float | None = None
     decay: str | None = None
+    decay_power: float | None = None
     plateau_factor: float | None = None
     plateau_patience: int | None = None
     momentum: float | None = None
+    adam_betas: Sequence[float] | None = None
+    adam_epsilon: float | None = None
     weight_decay: float | None = None
     clipnorm: float | None = None
     accumulation_steps: int | None = None
@@ -114,9 +122,12 @@ class Training:
 TRAINING_DEFAULTS = Training(
     warmup=0.1,
     decay="cosine",
+    decay_power=1.0,
     plateau_factor=0.2,
     plateau_patience=3,
     momentum=0.9,
+    adam_betas=(0.9, 0.999),
+    adam_epsilon=1e-7,
     weight_decay=0.004,
     clipnorm=1.0,
     accumulation_steps=1,
@@ -162,6 +173,7 @@ class Settings:
     modality_dropout: float | None = None
     augmentation: Any = None
     sliding_window: Any = None
+    special_tokens: Sequence[str] | None = None
     epochs: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
@@ -275,7 +287,8 @@ def _canonical(settings: Kind) -> Kind:
             values[name] = os.fspath(value)
     values["images"], values["texts"] = as_names(settings.images), as_names(settings.texts)
     values["labels"] = as_labels(settings.labels)
-    values["classes"] = None if settings.classes is None else tuple(settings.classes)
+    for name in ("classes", "special_tokens"):
+        values[name] = None if values[name] is None else tuple(values[name])
     values["image_size"] = None if settings.image_size is None else as_size(settings.image_size)
     values["training"] = as_training(settings.training)
     if settings.augmentation is not None:
@@ -346,6 +359,16 @@ def _size(value) -> bool:
     return _integer(value) and value > 0
 
 
+def _betas(value) -> bool:
+    return isinstance(value, Sequence) and len(value) == 2 and all(map(_part()[1], value))
+
+
+def _special(value) -> bool:
+    if not (_names(value) and not isinstance(value, str)):
+        return False
+    return all(value) and (not value or _different(value))
+
+
 def _different(value) -> bool:
     if isinstance(value, str) or not hasattr(value, "__len__"):
         return False
@@ -412,6 +435,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
         "a list of label names, all different",
         _different,
     ),
+    "special_tokens": ("a list of texts, all different, none of them empty", _special),
     "modality_dropout": _part(),
     "epochs": _whole(1),
     "batch_size": _whole(1),
@@ -436,10 +460,13 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "on_error": _one_of("raise", "skip"),
     "output": _PATH,
     "training.warmup": _part(),
-    "training.decay": _one_of("cosine", "linear", "constant", "plateau"),
+    "training.decay": _one_of("cosine", "linear", "polynomial", "constant", "plateau"),
+    "training.decay_power": _positive(),
     "training.plateau_factor": ("a number in (0, 1)", lambda v: _number(v) and 0 < v < 1),
     "training.plateau_patience": _whole(1),
     "training.momentum": _part(),
+    "training.adam_betas": ("two numbers in [0, 1)", _betas),
+    "training.adam_epsilon": _positive(),
     "training.weight_decay": _positive(zero=True),
     "training.clipnorm": _positive(),
     "training.accumulation_steps": _whole(1),
@@ -481,6 +508,7 @@ def find_problems(settings: Settings) -> list[str]:
     problems += [problem] if (problem := engine_problem(settings.engine)) else []
     if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(settings) + _frozen_lora(settings)
+        problems += _frozen_tokens(settings)
     return problems
 
 
@@ -592,6 +620,16 @@ def _frozen_lora(settings: Settings) -> list[str]:
     return [
         "`training.lora_rank` needs an encoder that is trained: text_trainable=True, "
         "vision_trainable=True, or stages."
+    ]
+
+
+def _frozen_tokens(settings: Settings) -> list[str]:
+    """The problem with tokens that begin with nothing and never learn."""
+    if not settings.special_tokens or _trains(settings, "text") is not False:
+        return []
+    return [
+        "`special_tokens` have no embedding yet, and need a text encoder that is trained: "
+        "text_trainable=True, or stages."
     ]
 
 

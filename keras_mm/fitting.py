@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, fields, replace
 from numbers import Real
 from types import MappingProxyType
@@ -25,6 +26,7 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
 from keras_mm.data.tables import load_table, table_name
 from keras_mm.data.targets import with_classes
+from keras_mm.data.tokens import Tokenizer
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store import FeatureStore, open_store
@@ -34,6 +36,7 @@ from keras_mm.models.heads import body_of, heads_alone, only, widened, with_head
 from keras_mm.models.multimodal import join, parts
 from keras_mm.models.scaling import standardize_targets
 from keras_mm.sliding import SlidingWindow, as_sliding_window
+from keras_mm.training.callbacks import TrainingObserver
 from keras_mm.training.objectives import create_objectives
 from keras_mm.training.stages import FineTuning, fit_stages
 from keras_mm.training.trainer import Trainer
@@ -173,6 +176,8 @@ class Fitting:
         """
         old, new = before["heads_"], self.heads_
         changed = _changed(former, self._model_spec())
+        if before["_settings_"].special_tokens != self._settings_.special_tokens:
+            changed.append("special_tokens")
         if list(old) != list(new):
             changed.append(f"heads {list(new)} in the place of {list(old)}; see `labels`")
         elif any(_layers(old[n]) != _layers(new[n]) for n in old):
@@ -204,6 +209,9 @@ class Fitting:
             lora_alpha=training.lora_alpha,
             twin=None if callbacks else twin,  # which callbacks would get to see
         )
+        for observer in callbacks:
+            if isinstance(observer, TrainingObserver):
+                observer.classifier = self._as_it_is(model)
         source = FeatureBatches(
             model,
             self.preprocessor_,
@@ -227,6 +235,12 @@ class Fitting:
         )
         return history, replace(settings, batch_size=batch_size)
 
+    def _as_it_is(self, model: keras.Model) -> Fitting:
+        """A classifier of its own with a model that is still being trained."""
+        found = copy(self)
+        found.model_, found.history_, found._added = model, {}, {}
+        return found
+
     def _train_heads(self, settings, heads, rows, validation, callbacks) -> None:
         """Trains new heads on what the model before them gives, and puts them in."""
         encoders, trunk = parts(self.model_)
@@ -244,6 +258,7 @@ class Fitting:
                 {"fused": self._run(body, part)},
                 labels=part.labels,
                 owners=owners,
+                window=self.preprocessor_.sliding_window,
                 batch_size=settings.batch_size,
                 **options,
             )
@@ -332,6 +347,8 @@ class Fitting:
             "pooling": settings.text_pooling,
             "trainable": settings.trains("text"),
         }
+        if text and settings.special_tokens:
+            text["vocabulary_size"] = self.preprocessor_.tokenizer.vocabulary_size
         training = settings.training
         return {
             "precision": settings.precision,
@@ -357,6 +374,9 @@ _TRAINER_FIELDS = (
     "plateau_factor",
     "plateau_patience",
     "momentum",
+    "adam_betas",
+    "adam_epsilon",
+    "decay_power",
     "clipnorm",
     "accumulation_steps",
     "ema_momentum",
@@ -507,10 +527,15 @@ def _preprocessor(settings: Settings) -> Preprocessor:
     weights = settings.text_weights
     local = str(weights) not in ("pretrained", "random")
     folder = weights if local and os.path.isdir(str(weights)) else os.path.dirname(str(weights))
+    tokenizer = None
+    if settings.texts:
+        tokenizer = Tokenizer.load(folder if local else settings.text_backbone)
+        if settings.special_tokens:
+            tokenizer = tokenizer.with_special_tokens(settings.special_tokens)
     return Preprocessor(
         image_size=settings.image_size if settings.images else None,
         num_images=len(settings.images),
-        tokenizer=(folder if local else settings.text_backbone) if settings.texts else None,
+        tokenizer=tokenizer,
         sequence_length=settings.sequence_length,
         num_texts=len(settings.texts),
         text_pairing=settings.text_pairing,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from keras_mm.presets import unknown_name
 
 VOTES = ("mean", "majority")
+WEIGHS = ("row", "window")
 
 
 def _is_stride(value: Any) -> bool:
@@ -23,6 +24,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "text": ("a text column", lambda v: v is None or (isinstance(v, str) and bool(v))),
     "stride": ("a part in (0, 1], as 0.8, or a whole number of tokens >= 1", _is_stride),
     "vote": (f"one of {', '.join(map(repr, VOTES))}", lambda v: v in VOTES),
+    "weigh_by": (f"one of {', '.join(map(repr, WEIGHS))}", lambda v: v in WEIGHS),
     "tie_value": ("a label", lambda v: v is None or isinstance(v, str | Real)),
 }
 
@@ -31,8 +33,8 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
 class SlidingWindow:
     """Windows over texts that are longer than a sequence, each read and answered by itself.
 
-    A text of no more tokens than fit is one window. In training each window has its row's label,
-    and the windows of a row count together what another row counts. Answers are one a row.
+    A text of no more tokens than fit is one window. In training each window has its row's label.
+    Answers are one a row.
 
     Args:
         text: The text column that slides, where a row has two; the other is in every window, cut to
@@ -44,6 +46,8 @@ class SlidingWindow:
             and numbers, of which a row has several, are always averaged.
         tie_value: The label that a row gets where the first two of a majority have as many windows;
             by default that of them which is more probable on average.
+        weigh_by: What counts alike in training: each `"row"`, so that the windows of a long text
+            count together what a short one counts, or each `"window"`.
 
     Raises:
         ValueError: for a value that is not allowed.
@@ -60,6 +64,7 @@ class SlidingWindow:
     stride: float = 0.8
     vote: str = "mean"
     tie_value: Any = None
+    weigh_by: str = "row"
 
     def __post_init__(self):
         for name, (words, test) in RULES.items():
@@ -83,6 +88,16 @@ class SlidingWindow:
         step = int(length * self.stride) if isinstance(self.stride, float) else self.stride
         starts = range(0, num_tokens, max(1, min(step, capacity)))
         return [(start, min(capacity, num_tokens - start)) for start in starts]
+
+    def tie_index(self, names: Iterable[Any]) -> int | None:
+        """The place of `tie_value` among a head's label names; `None` where it is not there.
+
+        Example:
+            >>> SlidingWindow(tie_value=1).tie_index(("0", "1"))
+            1
+        """
+        known = [str(name) for name in names]
+        return known.index(str(self.tie_value)) if str(self.tie_value) in known else None
 
 
 def as_sliding_window(value: SlidingWindow | Mapping | bool | None) -> SlidingWindow | None:

@@ -20,6 +20,7 @@ from keras_mm.data.rows import Rows, read_rows
 from keras_mm.data.tables import load_table
 from keras_mm.data.targets import with_classes
 from keras_mm.heads import Head, as_heads
+from keras_mm.sliding import SlidingWindow
 
 _DECODED_LIMIT = 512 * 2**20
 
@@ -37,7 +38,8 @@ class RowBatches(keras.utils.PyDataset):
         images: Image cells by input name, decoded to `image_size` when a batch is made.
         labels: Encoded labels, first axis the rows; a dict of them by head; or `None`.
         owners: Where rows are windows of longer ones: the row that each is of, in order, int
-            `(num_rows,)`. The windows of a row then weigh together what another row weighs.
+            `(num_rows,)`.
+        window: How they were cut; it says what each weighs.
         image_size: `(height, width)` of the decoded images.
         batch_size: Rows of a batch; the last one may be smaller.
         shuffle: Whether to permute the rows in each epoch.
@@ -53,6 +55,7 @@ class RowBatches(keras.utils.PyDataset):
         images: dict[str, Sequence] | None = None,
         labels: np.ndarray | dict[str, np.ndarray] | None = None,
         owners: np.ndarray | None = None,
+        window: SlidingWindow | None = None,
         image_size: tuple[int, int] | None = None,
         batch_size: int = 32,
         shuffle: bool = False,
@@ -63,8 +66,9 @@ class RowBatches(keras.utils.PyDataset):
         # the next, so that rows come twice or not at all.
         super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
-        self.owners = owners
-        self._weights = None if owners is None else (1 / np.bincount(owners))[owners]
+        self.owners, self.window = owners, window or SlidingWindow()
+        by_row = owners is not None and self.window.weigh_by == "row"
+        self._weights = (1 / np.bincount(owners))[owners] if by_row else None
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         if batch_size < 1:
@@ -275,4 +279,5 @@ def _row_inputs(rows, preprocessor, names, features) -> dict:
         "images": {name: images[name] for name in names if name in images},
         "labels": rows.labels,
         "image_size": preprocessor.image_size,
+        "window": preprocessor.sliding_window,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from os import PathLike
@@ -36,6 +37,9 @@ class Tokenizer:
         lowercase: Whether texts are lower-cased; by default as the family's vocabularies are.
         strip_accents: Whether accents are removed; by default as `lowercase` where the family's
             lower-case vocabularies know no accents ("naïve" would be unknown).
+        special_tokens: Texts of the user's own, as `"<url>"`, that become one token each wherever
+            they stand, in upper and lower case as written. Those that are not in the vocabulary get
+            the ids behind it.
 
     Raises:
         ValueError: for an unknown family, or if a special token is not in the vocabulary.
@@ -54,6 +58,7 @@ class Tokenizer:
         merges: Sequence[str] = (),
         lowercase: bool | None = None,
         strip_accents: bool | None = None,
+        special_tokens: Sequence[str] = (),
     ):
         if family not in TOKEN_FAMILIES:
             raise ValueError(unknown_name("tokenizer family", family, TOKEN_FAMILIES))
@@ -70,6 +75,12 @@ class Tokenizer:
                 f"{list(self.family.special_tokens)}."
             )
         self._special = {token: ids[token] for token in self.family.special_tokens}
+        self.special_tokens = tuple(special_tokens)
+        self.vocabulary_size = max(ids.values()) + 1
+        self._own_ids = []
+        for token in self.special_tokens:
+            self._own_ids.append(ids.get(token, self.vocabulary_size))
+            self.vocabulary_size += token not in ids
         self._functions: dict = {}
 
     @classmethod
@@ -101,6 +112,7 @@ class Tokenizer:
     def from_config(cls, config: Mapping[str, Any], folder: str | PathLike) -> Tokenizer:
         """The tokenizer that `get_config` and `save` described."""
         options = {"family": "bert", **config}
+        options["special_tokens"] = tuple(options.get("special_tokens", ()))
         found = read_files(Path(folder), options["family"], {})
         return cls._kept(found.tokens, **{**found.options, **options})
 
@@ -113,7 +125,13 @@ class Tokenizer:
             vocabulary = tuple(vocabulary.items() if kind is dict else vocabulary)
         parts = (kind, vocabulary, tuple(merges))
         options = _tokenizer(*parts, tuple(sorted(options.items()))).get_config()
+        options["special_tokens"] = tuple(options["special_tokens"])
         return _tokenizer(*parts, tuple(sorted(options.items())))
+
+    def with_special_tokens(self, special_tokens: Sequence[str]) -> Tokenizer:
+        """The same tokenizer with other special tokens of the user's own."""
+        options = {**self.get_config(), "special_tokens": tuple(special_tokens)}
+        return self._kept(self.vocabulary, merges=self.merges, **options)
 
     def get_config(self) -> dict:
         """The options without the vocabulary, JSON-serialisable."""
@@ -121,6 +139,7 @@ class Tokenizer:
             "family": self.family.name,
             "lowercase": self.lowercase,
             "strip_accents": self.strip_accents,
+            "special_tokens": list(self.special_tokens),
         }
 
     def save(self, folder: str | PathLike) -> None:
@@ -319,7 +338,26 @@ class Tokenizer:
         )
 
     def _ids(self, text: Any) -> Any:
-        """Ragged ids of a string tensor, none of them special."""
+        """Ragged ids of a string tensor, none of them special but the user's own."""
+        import tensorflow as tf
+
+        if not self.special_tokens:
+            return self._plain_ids(text)
+        longest_first = sorted(self.special_tokens, key=len, reverse=True)
+        # Not re.escape: an escaped space is an error here.
+        pattern = "|".join(re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", t) for t in longest_first)
+        # NUL is in no token.
+        marked = tf.strings.regex_replace(text, f"({pattern})", "\0\\1\0")
+        pieces = tf.strings.split(marked, "\0")
+        found = pieces.flat_values[:, None] == tf.constant(self.special_tokens)
+        special = tf.reduce_any(found, axis=1)
+        plain = self._plain_ids(tf.where(special, "", pieces.flat_values))
+        own = tf.gather(tf.constant(self._own_ids, plain.dtype), tf.argmax(found, axis=1))
+        own = tf.ragged.boolean_mask(own[:, None], special[:, None])
+        return pieces.with_flat_values(tf.concat([plain, own], axis=1)).merge_dims(1, 2)
+
+    def _plain_ids(self, text: Any) -> Any:
+        """Ragged ids of texts without special tokens."""
         import tensorflow as tf
 
         tokens = self.layer(text if self.family.name == "bert" else self._normalised(text))

@@ -11,6 +11,7 @@ from keras_mm.data.dataset import RowBatches, rows_in_batches
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
 from keras_mm.features.engine import encode_rows
+from keras_mm.features.items import shortened
 from keras_mm.features.store import FeatureStore
 from keras_mm.features.table import FeatureTable
 from keras_mm.models.multimodal import input_names, parts
@@ -77,7 +78,7 @@ class FeatureBatches:
             engine=self.engine,
             progress=self.progress,
         )
-        return rows_in_batches(
+        batches = rows_in_batches(
             rows,
             self.preprocessor,
             names=names,
@@ -86,3 +87,6 @@ class FeatureBatches:
             batch_size=batch_size,
             **options,
         )
+        # Padding changes no answer, and costs as much time as tokens.
+        batches.arrays = shortened(batches.arrays, trained)
+        return batches

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import keras
 import numpy as np
@@ -120,3 +121,18 @@ def bucket_of(padding_mask: np.ndarray, model: keras.Model) -> np.ndarray:
         return np.full(len(padding_mask), full)
     buckets = np.asarray([size for size in _BUCKETS if size < full] + [full])
     return buckets[np.searchsorted(buckets, padding_mask.sum(axis=-1))]
+
+
+def shortened(inputs: Mapping[str, np.ndarray], model: keras.Model) -> dict[str, Any]:
+    """Inputs of a model with no more tokens than the bucket of the longest text has.
+
+    Args:
+        inputs: The model's inputs by name, first axis the rows.
+        model: What reads them.
+    """
+    if "padding_mask" not in inputs:
+        return dict(inputs)
+    mask = inputs["padding_mask"]
+    longest = np.any(mask.reshape(-1, mask.shape[-1]), axis=0, keepdims=True)
+    length = int(bucket_of(longest, model).max())
+    return {**inputs, **{name: inputs[name][..., :length] for name in TOKENS if name in inputs}}

@@ -12,7 +12,7 @@ import numpy as np
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
 from keras_mm.features.engine import TOGETHER, encode_rows, wanted
-from keras_mm.features.items import LONGEST, TOKENS, bucket_of
+from keras_mm.features.items import LONGEST, shortened
 from keras_mm.features.networks import choose_engine, full_batches, precision_of, predict_batch
 from keras_mm.features.store import FeatureStore
 from keras_mm.features.table import FeatureTable
@@ -57,7 +57,7 @@ def predict_logits(
     """
     encoders, trunk = parts(model)
     if len(rows) == 1 and features is None and _is_plain(encoders, engine, store):
-        outputs = predict_batch(model, _shortened(preprocessor(rows), model))
+        outputs = predict_batch(model, shortened(preprocessor(rows), model))
         return keras.tree.map_structure(np.asarray, outputs)
     names = input_names(trunk)
     size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
@@ -88,14 +88,6 @@ def _is_plain(encoders: Mapping, engine: str, store: FeatureStore | None) -> boo
         choose_engine(encoder, engine, store) == "keras" and precision_of(encoder) == "float32"
         for encoder in encoders.values()
     )
-
-
-def _shortened(inputs: dict[str, np.ndarray], model: keras.Model) -> dict[str, np.ndarray]:
-    """A row's inputs, their tokens cut down to the bucket of its longest text."""
-    if "padding_mask" not in inputs:
-        return inputs
-    length = int(bucket_of(inputs["padding_mask"], model).max())
-    return {**inputs, **{name: inputs[name][..., :length] for name in TOKENS}}
 
 
 def _rows_at_once(encoders: Mapping[str, keras.Model], names: Sequence[str], num_rows: int) -> int:

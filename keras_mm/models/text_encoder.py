@@ -11,6 +11,7 @@ from keras import ops
 from keras_mm.models.backbones import text_backbone
 from keras_mm.models.encoder import Encoder, pool
 from keras_mm.models.slots import JoinSlots, SlotsToRows
+from keras_mm.models.towers import with_vocabulary
 from keras_mm.zoo import BACKBONES
 
 _NUM_SEPARATE = 2
@@ -24,6 +25,7 @@ def create_text_encoder(
     text_pairing: str = "packed",
     pooling: str | None = None,
     trainable: bool = False,
+    vocabulary_size: int | None = None,
 ) -> Encoder:
     """Builds the model from token ids to one vector per sequence, plus their tokens.
 
@@ -41,6 +43,8 @@ def create_text_encoder(
         pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"` (BERT, ALBERT, ELECTRA, CLIP, SigLIP);
             `None` is what the weights were made for (`"pooler"` for BERT).
         trainable: Whether the backbone is trained.
+        vocabulary_size: Tokens that must have an embedding; those beyond the backbone's own get a
+            random one.
 
     Returns:
         A model from `token_ids`, `segment_ids`, `padding_mask`, `(batch, L)` or `(batch, 2, L)`,
@@ -62,6 +66,8 @@ def create_text_encoder(
             f"`text_pairing` must be 'packed' or 'separate'. Received: {text_pairing!r}"
         )
     network = text_backbone(backbone, weights)
+    if vocabulary_size is not None:
+        network = with_vocabulary(network, vocabulary_size)
     network.trainable = trainable
     length = _length(network, sequence_length)
     slots = _NUM_SEPARATE if text_pairing == "separate" else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 
@@ -86,6 +87,35 @@ def text_tower(network: keras.Model, name: str) -> keras.Model:
     if not {"token_ids", "padding_mask"} <= names:
         raise ValueError(f"{name!r} is no text backbone: its inputs are {sorted(names)}.")
     return network
+
+
+def with_vocabulary(network: keras.Model, vocabulary_size: int) -> keras.Model:
+    """A text network with an embedding for at least so many tokens; new ones are random.
+
+    Args:
+        network: A text network of KerasHub.
+        vocabulary_size: Tokens, >= 1.
+
+    Raises:
+        ValueError: if it is a network of another kind.
+    """
+    embedding = getattr(network, "token_embedding", None)
+    before = getattr(network, "vocabulary_size", None)
+    if embedding is None or before is None:
+        raise ValueError(
+            f"The text encoder {network.name!r} takes no further tokens; `special_tokens` need a "
+            "text network of KerasHub, as BERT or RoBERTa."
+        )
+    if before >= vocabulary_size:
+        return network
+    config = {**network.get_config(), "vocabulary_size": vocabulary_size}
+    wider = type(network).from_config(config)
+    for mine, its in zip(wider.weights, network.weights, strict=True):
+        value = np.array(ops.convert_to_numpy(its))
+        if its is embedding.embeddings:
+            value = np.concatenate([value, ops.convert_to_numpy(mine)[before:]])
+        mine.assign(value)
+    return wider
 
 
 def freeze_positions(model: keras.Model) -> None:

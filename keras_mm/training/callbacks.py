@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -40,6 +41,21 @@ def check_finite(values, epoch: int) -> None:
         )
 
 
+@dataclass(frozen=True)
+class ValidationResult:
+    """What an evaluation in training found.
+
+    Attributes:
+        logs: Metrics by name, as in the history.
+        labels: Encoded labels by head, a row each.
+        logits: Logits by head, of the same rows.
+    """
+
+    logs: dict[str, float]
+    labels: dict[str, np.ndarray]
+    logits: dict[str, np.ndarray]
+
+
 class EpochEvaluation(keras.callbacks.Callback):
     """Adds `val_loss` and the validation metrics of each head to each epoch's logs.
 
@@ -57,32 +73,61 @@ class EpochEvaluation(keras.callbacks.Callback):
         FloatingPointError: at an epoch's end, if logits are not finite.
     """
 
+    last: ValidationResult
+
     def __init__(self, dataset, objectives: Mapping[str, Objective], monitor: str = ""):
         super().__init__()
         self.dataset, self.objectives, self.monitor = dataset, objectives, monitor
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluates, before any callback that comes after."""
+        logs |= self.evaluate(epoch).logs
+
+    def evaluate(self, epoch: int = 0) -> ValidationResult:
+        """Evaluates the model as it is, also in the midst of an epoch.
+
+        Raises:
+            FloatingPointError: if logits are not finite.
+        """
         labels, logits = collect(self.model, self.dataset)
-        owners = getattr(self.dataset, "owners", None)
+        owners, window = (getattr(self.dataset, name, None) for name in ("owners", "window"))
         if owners is not None:
             labels = self.dataset.row_labels
+        result = ValidationResult({}, {}, {})
         total = None
         several = len(self.objectives) > 1
         for name, objective in self.objectives.items():
             y, z = (x[name] if isinstance(x, dict) else x for x in (labels, logits))
             check_finite(z, epoch)
-            if owners is not None:  # a row's answer is its windows' mean
-                z = join_windows(z, owners, objective.kind)
+            if owners is not None:
+                tie = window.tie_index(objective.names)
+                z = join_windows(z, owners, objective.kind, vote=window.vote, tie=tie)
+            result.labels[name], result.logits[name] = y, z
             found = objective.measure(y, z)
             if "loss" in found:
                 total = (total or 0.0) + found["loss"] * (objective.weight if several else 1)
             prefix = f"val_{name}_" if several else "val_"
             for metric, value in found.items():
                 if metric in objective.told or prefix + metric == self.monitor:
-                    logs[prefix + metric] = value
+                    result.logs[prefix + metric] = value
         if total is not None:
-            logs["val_loss"] = total
+            result.logs["val_loss"] = total
+        self.last = result
+        return result
+
+
+class TrainingObserver(keras.callbacks.Callback):
+    """A callback that may evaluate and save what is being trained, whenever it likes.
+
+    Attributes:
+        evaluation: What evaluates the validation rows; it has done so when `on_epoch_end` is
+            called, see its `last`. `None` without such rows.
+        classifier: The classifier that is being trained, with the model as it is now: it answers
+            and can be saved. `None` where there is none.
+    """
+
+    evaluation: EpochEvaluation | None = None
+    classifier: Any = None
 
 
 class AveragedWeights(keras.callbacks.Callback):

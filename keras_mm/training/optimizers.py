@@ -10,11 +10,12 @@ from keras import ops
 
 from keras_mm.presets import unknown_name
 
-DECAYS = ("cosine", "linear", "constant", "plateau")
+DECAYS = ("cosine", "linear", "polynomial", "constant", "plateau")
 _CLASSES = {
     "adamw": keras.optimizers.AdamW,
     "adam": keras.optimizers.Adam,
     "sgd": keras.optimizers.SGD,
+    "adafactor": keras.optimizers.Adafactor,
 }
 
 
@@ -28,11 +29,13 @@ def create_optimizer(
     accumulation_steps: int = 1,
     ema_momentum: float | None = None,
     momentum: float = 0.9,
+    adam_betas: Sequence[float] = (0.9, 0.999),
+    adam_epsilon: float = 1e-7,
 ) -> keras.optimizers.Optimizer:
     """An optimizer in which some variables learn at a multiple of the learning rate.
 
     Args:
-        name: `"adamw"`, `"adam"` or `"sgd"`.
+        name: `"adamw"`, `"adam"`, `"sgd"` or `"adafactor"`.
         learning_rate: A number or a Keras schedule.
         rates: Variables (of pretrained encoders) and what the rate is multiplied by for each, > 0.
         weight_decay: Decoupled weight decay, for `"adamw"` only.
@@ -40,6 +43,8 @@ def create_optimizer(
         accumulation_steps: Batches averaged into one step.
         ema_momentum: Keeps a moving average of the weights with this momentum a step, in [0, 1).
         momentum: Of `"sgd"`, in [0, 1).
+        adam_betas: Of `"adamw"` and `"adam"`: decay of the two moments, in [0, 1).
+        adam_epsilon: Of `"adamw"` and `"adam"`: what keeps their denominator from 0, > 0.
 
     Raises:
         ValueError: for an unknown name.
@@ -47,7 +52,12 @@ def create_optimizer(
     if name not in _CLASSES:
         raise ValueError(unknown_name("optimizer", name, _CLASSES))
     kind = _with_rates(_CLASSES[name]) if rates else _CLASSES[name]
-    own = {"adamw": {"weight_decay": weight_decay}, "sgd": {"momentum": momentum}}
+    adam = {"beta_1": adam_betas[0], "beta_2": adam_betas[1], "epsilon": adam_epsilon}
+    own = {
+        "adamw": {"weight_decay": weight_decay, **adam},
+        "adam": adam,
+        "sgd": {"momentum": momentum},
+    }
     options: dict[str, Any] = own.get(name, {})
     if accumulation_steps > 1:
         options["gradient_accumulation_steps"] = accumulation_steps
@@ -98,9 +108,14 @@ def _with_rates(base: type) -> type:
 
 
 def create_schedule(
-    learning_rate: float, total_steps: int, *, warmup: float = 0.1, decay: str = "cosine"
+    learning_rate: float,
+    total_steps: int,
+    *,
+    warmup: float = 0.1,
+    decay: str = "cosine",
+    power: float = 1.0,
 ) -> Any:
-    """Learning rate over the steps of a run: a linear rise, then a cosine or a line to 0, or level.
+    """Learning rate over the steps of a run: a linear rise, then a fall to 0, or level.
 
     For `"plateau"` it is a number, which a callback lowers.
 
@@ -108,7 +123,9 @@ def create_schedule(
         learning_rate: The peak.
         total_steps: Steps of the whole run.
         warmup: Part of the steps in which the rate rises from 0, in [0, 1).
-        decay: `"cosine"`, `"linear"`, `"constant"` or `"plateau"`, which has no rise.
+        decay: `"cosine"`, `"linear"`, `"polynomial"`, `"constant"` or `"plateau"`, which has no
+            rise.
+        power: Of `"polynomial"`, > 0.
 
     Raises:
         ValueError: for an unknown `decay`.
@@ -120,8 +137,9 @@ def create_schedule(
     warmup_steps = int(total_steps * warmup)
     if decay == "constant" and not warmup_steps:
         return learning_rate
-    if decay == "linear":
-        return LinearDecay(learning_rate, total_steps, warmup_steps)
+    if decay in ("linear", "polynomial"):
+        power = power if decay == "polynomial" else 1.0
+        return PolynomialDecay(learning_rate, total_steps, warmup_steps, power)
     # With alpha=1 the cosine is level.
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else learning_rate,
@@ -133,29 +151,32 @@ def create_schedule(
 
 
 @keras.saving.register_keras_serializable("keras_mm")
-class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise from 0 to the peak, then a line to 0 at the last step.
+class PolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """A linear rise from 0 to the peak, then a power of what is left of the steps.
 
     Args:
         learning_rate: The peak, > 0.
         total_steps: Steps of the whole run, >= 1.
         warmup_steps: Steps of the rise, >= 0.
+        power: 1 is a line to 0 at the last step; > 0.
 
     Example:
-        >>> schedule = LinearDecay(0.5, total_steps=10, warmup_steps=2)
+        >>> schedule = PolynomialDecay(0.5, total_steps=10, warmup_steps=2)
         >>> [round(float(schedule(step)), 4) for step in (0, 1, 2, 6, 10)]
         [0.0, 0.25, 0.5, 0.25, 0.0]
     """
 
-    def __init__(self, learning_rate: float, total_steps: int, warmup_steps: int = 0):
-        self.learning_rate = float(learning_rate)
+    def __init__(
+        self, learning_rate: float, total_steps: int, warmup_steps: int = 0, power: float = 1.0
+    ):
+        self.learning_rate, self.power = float(learning_rate), float(power)
         self.total_steps, self.warmup_steps = int(total_steps), int(warmup_steps)
 
     def __call__(self, step: Any) -> Any:
         """The rate at a step, counted from 0."""
         step = ops.cast(step, "float32")
         left = (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1)
-        share = ops.clip(left, 0.0, 1.0)
+        share = ops.clip(left, 0.0, 1.0) ** self.power
         if self.warmup_steps:
             share = ops.minimum(share, step / self.warmup_steps)
         return self.learning_rate * share
@@ -166,4 +187,5 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
             "learning_rate": self.learning_rate,
             "total_steps": self.total_steps,
             "warmup_steps": self.warmup_steps,
+            "power": self.power,
         }

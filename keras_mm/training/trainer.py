@@ -22,6 +22,7 @@ from keras_mm.training.callbacks import (
     EpochEvaluation,
     MonitoredStopping,
     ProgressBar,
+    TrainingObserver,
 )
 from keras_mm.training.objectives import Objective, check_labels, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule
@@ -55,8 +56,8 @@ class Trainer:
         tau: Strength of the logit adjustment, >= 0.
         beta: Of `class_weight="effective_number"`, in [0, 1); the larger, the nearer to
             `"balanced"`.
-        optimizer: `"adamw"`, `"adam"`, `"sgd"`, or a Keras optimizer of your own (its rate is then
-            left as it is).
+        optimizer: `"adamw"`, `"adam"`, `"sgd"`, `"adafactor"`, or a Keras optimizer of your own
+            (its rate is then left as it is).
         learning_rate: Peak learning rate, > 0.
         encoder_learning_rate: Peak rate of the layers named `vision_encoder` and `text_encoder`,
             and of the BERT of an `mmbt` fusion, where they are trainable: a number, or a dict by
@@ -65,12 +66,15 @@ class Trainer:
             next below, in (0, 1]; the top block has the encoder's rate. 1 is one rate for all.
         weight_decay: AdamW's decoupled weight decay, >= 0.
         warmup: Part of all steps in which the rate rises from 0, in [0, 1).
-        decay: `"cosine"` or `"linear"` (to 0 at the last step), `"constant"`, or `"plateau"`:
-            without warm-up, and multiplied by `plateau_factor` when `monitor` has not improved for
-            `plateau_patience` epochs (needs validation data), down to 1e-8.
+        decay: `"cosine"`, `"linear"`, or `"polynomial"` (to 0 at the last step), `"constant"`, or
+            `"plateau"`: without warm-up, and multiplied by `plateau_factor` when `monitor` has not
+            improved for `plateau_patience` epochs (needs validation data), down to 1e-8.
         clipnorm: Largest global norm of the gradient; `None` does not clip.
         accumulation_steps: Batches whose gradients are averaged into one step.
         momentum: Of `optimizer="sgd"`, in [0, 1).
+        adam_betas: Of `"adamw"` and `"adam"`: decay of the two moments, in [0, 1).
+        adam_epsilon: Of `"adamw"` and `"adam"`: what keeps their denominator from 0, > 0.
+        decay_power: Of `decay="polynomial"`, > 0.
         plateau_factor: See `decay`; in (0, 1).
         plateau_patience: See `decay`; >= 1.
         ema_momentum: Evaluates, and ends with, a moving average of the weights over the steps,
@@ -122,6 +126,9 @@ class Trainer:
         clipnorm: float | None = None,
         accumulation_steps: int = 1,
         momentum: float = 0.9,
+        adam_betas: Sequence[float] = (0.9, 0.999),
+        adam_epsilon: float = 1e-7,
+        decay_power: float = 1.0,
         plateau_factor: float = 0.2,
         plateau_patience: int = 3,
         ema_momentum: float | None = None,
@@ -145,7 +152,9 @@ class Trainer:
         self.encoder_learning_rate, self.weight_decay = encoder_learning_rate, weight_decay
         self.warmup, self.decay, self.clipnorm = warmup, decay, clipnorm
         self.accumulation_steps, self.ema_momentum = accumulation_steps, ema_momentum
-        self.momentum, self.plateau_factor = momentum, plateau_factor
+        self.momentum, self.decay_power = momentum, decay_power
+        self.adam_betas, self.adam_epsilon = adam_betas, adam_epsilon
+        self.plateau_factor = plateau_factor
         self.plateau_patience = plateau_patience
         self.layer_decay, self.epochs = layer_decay, epochs
         self.early_stopping, self.monitor, self.patience = early_stopping, monitor, patience
@@ -178,7 +187,11 @@ class Trainer:
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
-            callbacks.append(EpochEvaluation(validation_data, objectives, self.monitor))
+            evaluation = EpochEvaluation(validation_data, objectives, self.monitor)
+            callbacks.append(evaluation)
+            for observer in self.callbacks:
+                if isinstance(observer, TrainingObserver):
+                    observer.evaluation = evaluation
         callbacks += [*self.callbacks, *self._plateaus(validation_data is not None)]
         callbacks += self._early_stopping(validation_data is not None)
         callbacks += [ProgressBar()] if self.verbose else []
@@ -315,7 +328,13 @@ class Trainer:
                 )
             return self.optimizer
         steps = steps_per_epoch * self.epochs  # Keras counts batches, also those it accumulates
-        rate = create_schedule(self.learning_rate, steps, warmup=self.warmup, decay=self.decay)
+        rate = create_schedule(
+            self.learning_rate,
+            steps,
+            warmup=self.warmup,
+            decay=self.decay,
+            power=self.decay_power,
+        )
         return create_optimizer(
             self.optimizer,
             rate,
@@ -325,6 +344,8 @@ class Trainer:
             accumulation_steps=self.accumulation_steps,
             ema_momentum=self.ema_momentum,
             momentum=self.momentum,
+            adam_betas=self.adam_betas,
+            adam_epsilon=self.adam_epsilon,
         )
 
     def _rates(self) -> list[tuple[Any, float]]:
