@@ -24,7 +24,7 @@ from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 
 FORMAT_VERSION = 2
-_SPEC, _WEIGHTS = "model.json", "model.weights.h5"
+SPEC, _WEIGHTS = "model.json", "model.weights.h5"
 
 # Modules whose classes a bundle may name. Everything else needs `custom_objects`.
 _ALLOWED = (
@@ -100,7 +100,7 @@ def save_bundle(
     }
     with new_folder(folder, overwrite=overwrite) as temporary:
         text = json.dumps(stored, indent=2, ensure_ascii=False)
-        (temporary / _SPEC).write_text(text + "\n", encoding="utf-8")
+        (temporary / SPEC).write_text(text + "\n", encoding="utf-8")
         # Of the same layers, and without the optimizer that a trained model carries.
         bare = type(model)(model.input, model.output, name=model.name)
         bare.save_weights(temporary / _WEIGHTS)
@@ -129,10 +129,10 @@ def load_bundle(
 
 def read_spec(folder: str | PathLike) -> dict:
     """The JSON part of a bundle, its version checked."""
-    file = Path(folder) / _SPEC
+    file = Path(folder) / SPEC
     if not file.is_file():
         raise FileNotFoundError(
-            f"No saved model in {str(folder)!r}: it holds no {_SPEC}. Give the folder that "
+            f"No saved model in {str(folder)!r}: it holds no {SPEC}. Give the folder that "
             "`save` wrote (the `model` folder of a run)."
         )
     try:
@@ -147,6 +147,11 @@ def read_spec(folder: str | PathLike) -> dict:
             f"{spec.get('keras_mm_version', 'a newer version')} or later."
         )
     return spec
+
+
+def is_bundle(folder: str | PathLike) -> bool:
+    """Whether a folder holds a saved model."""
+    return (Path(folder) / SPEC).is_file()
 
 
 @contextmanager

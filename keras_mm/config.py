@@ -287,8 +287,8 @@ def _canonical(settings: Kind) -> Kind:
             values[name] = os.fspath(value)
     values["images"], values["texts"] = as_names(settings.images), as_names(settings.texts)
     values["labels"] = as_labels(settings.labels)
-    for name in ("classes", "special_tokens"):
-        values[name] = None if values[name] is None else tuple(values[name])
+    values["classes"] = None if settings.classes is None else tuple(settings.classes)
+    values["special_tokens"] = tuple(settings.special_tokens or ()) or None
     values["image_size"] = None if settings.image_size is None else as_size(settings.image_size)
     values["training"] = as_training(settings.training)
     if settings.augmentation is not None:
@@ -308,7 +308,8 @@ def as_training(training: Training | Mapping | None) -> Training:
     if training is None:
         return Training()
     found = training if isinstance(training, Training) else Training(**training)
-    return replace(found, stages=as_stages(found.stages) or None)
+    betas = None if found.adam_betas is None else tuple(found.adam_betas)
+    return replace(found, stages=as_stages(found.stages) or None, adam_betas=betas)
 
 
 # --- rules: name -> (what is allowed, in words; the test) ---------------------------------------

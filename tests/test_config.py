@@ -80,7 +80,7 @@ VALUES = {
     "encoder_learning_rate": ([None, 1e-5, {"text": 1e-5}, {"vision": 1, "text": np.float32(0.5)}],
                               [*(v for v in [*NUMBER, 0, -1.0] if v is not None), {}, {"text": 0},
                                {"audio": 1e-5}]),
-    "optimizer": (["adamw", "adam", "sgd"], [None, *WORD]),
+    "optimizer": (["adamw", "adam", "sgd", "adafactor"], [None, *WORD]),
     "early_stopping": ([True, False], [None, 0, "yes"]),
     "precision": (["float32", "bfloat16"], [None, *WORD, "float16"]),
     "seed": ([0, 2**32 - 1, np.int64(5)], [*WHOLE, 2**32, 10**400]),
@@ -97,10 +97,14 @@ VALUES = {
     "on_error": (["raise", "skip"], [None, *WORD]),
     "output": ([None, "out", Path("out")], [1]),
     "training.warmup": ([None, 0, 0.5], [v for v in PART if v is not None]),
-    "training.decay": ([None, "cosine", "linear", "constant", "plateau"], WORD),
+    "training.decay": ([None, "cosine", "linear", "polynomial", "constant", "plateau"], WORD),
+    "training.decay_power": ([None, 1, 0.5], [v for v in [*NUMBER, 0] if v is not None]),
     "training.plateau_factor": ([None, 0.5], [v for v in [*PART, 0] if v is not None]),
     "training.plateau_patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
     "training.momentum": ([None, 0, 0.9], [v for v in PART if v is not None]),
+    "training.adam_betas": ([None, (0.9, 0.99), [0, 0.5]],
+                            [True, 0.9, (0.9,), (0.9, 1), (0.9, "a"), (0.9, 0.9, 0.9)]),
+    "training.adam_epsilon": ([None, 1e-8, 1], [v for v in [*NUMBER, 0] if v is not None]),
     "training.weight_decay": ([None, 0, 0.5], [v for v in [*NUMBER, -0.1] if v is not None]),
     "training.clipnorm": ([None, 1.0], [v for v in [*NUMBER, 0] if v is not None]),
     "training.accumulation_steps": ([None, 1, 4], [v for v in [*WHOLE, 0] if v is not None]),
@@ -126,6 +130,9 @@ VALUES = {
     "sliding_window.stride": ([0.5, 1.0, 1, 7, np.float32(0.5), np.int64(3)],
                               [None, True, 0, 0.0, -1, 1.5, "1"]),
     "sliding_window.vote": (["mean", "majority"], [None, "max", 1]),
+    "sliding_window.weigh_by": (["row", "window"], [None, "rows", 1]),
+    "special_tokens": ([None, [], ["<url>", "a b"], ("<user>",)],
+                       ["<url>", ["<a>", "<a>"], [""], [1], 3]),
     "sliding_window.tie_value": ([None, "yes", 1, 0.5], [[1], {}]),
     "augmentation.flip": ([True, False], [None, 0, "yes"]),
     "augmentation.crop": ([0, 0.5, np.float32(0.5)], PART),
@@ -140,8 +147,8 @@ VALUES = {
 
 def with_value(name, value):
     table, _, key = name.rpartition(".")
-    # The default preset freezes its encoders: no augmentation and no adapters.
-    trained = table == "augmentation" or key == "lora_rank"
+    # The default preset freezes its encoders: no augmentation, no adapters, no new tokens.
+    trained = table == "augmentation" or key in ("lora_rank", "special_tokens")
     given = {"preset": "tiny"} if trained else {}
     return RunSettings(**given, **({table: {key: value}} if table else {key: value}))
 
@@ -313,6 +320,8 @@ GIVEN = [
     {"epochs": np.int64(3), "learning_rate": np.float64(0.1), "preset": "tiny", "test_size": 0.0},
     {"labels": ["price", "weight"], "head": "regression", "loss": "huber"},
     {"sliding_window": True},
+    {"special_tokens": ["<url>"], "preset": "tiny", "training": {"adam_betas": [0.9, 0.99]}},
+    {"special_tokens": []},
     {"sliding_window": {"text": "b", "stride": 10, "vote": "majority", "tie_value": 1}},
     {
         "labels": {

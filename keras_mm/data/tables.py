@@ -225,7 +225,11 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
 
 
 def read_folder(
-    folder: str | PathLike, files: Sequence[str] | None = None, *, images: str | None = None
+    folder: str | PathLike,
+    files: Sequence[str] | None = None,
+    *,
+    images: str | None = None,
+    image_suffixes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """A table of a folder with a JSON file for each row.
 
@@ -234,6 +238,7 @@ def read_folder(
         files: Names of the files, in the rows' order; by default all `.json` files, sorted.
         images: The key of the image's path; by default a usual name of an image column. Where a
             file has none, it is the image file of the same stem.
+        image_suffixes: What the names of such image files end in; by default any usual one.
 
     Returns:
         A DataFrame whose index are the files' names; images of the same stem are in the column
@@ -249,7 +254,8 @@ def read_folder(
         raise ValueError(f"The folder {str(folder)!r} holds no .json file.")
     beside: dict[str, str] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in _IMAGE_SUFFIXES:
+        usual = path.suffix.lower() in _IMAGE_SUFFIXES
+        if path.name.endswith(tuple(image_suffixes)) if image_suffixes else usual:
             beside.setdefault(path.stem, path.name)
     rows, problems = [], []
     for name in names:

@@ -125,7 +125,7 @@ class Tokenizer:
             vocabulary = tuple(vocabulary.items() if kind is dict else vocabulary)
         parts = (kind, vocabulary, tuple(merges))
         options = _tokenizer(*parts, tuple(sorted(options.items()))).get_config()
-        options["special_tokens"] = tuple(options["special_tokens"])
+        options["special_tokens"] = tuple(options.get("special_tokens", ()))
         return _tokenizer(*parts, tuple(sorted(options.items())))
 
     def with_special_tokens(self, special_tokens: Sequence[str]) -> Tokenizer:
@@ -135,11 +135,12 @@ class Tokenizer:
 
     def get_config(self) -> dict:
         """The options without the vocabulary, JSON-serialisable."""
+        own = {"special_tokens": list(self.special_tokens)} if self.special_tokens else {}
         return {
             "family": self.family.name,
             "lowercase": self.lowercase,
             "strip_accents": self.strip_accents,
-            "special_tokens": list(self.special_tokens),
+            **own,
         }
 
     def save(self, folder: str | PathLike) -> None:

@@ -175,10 +175,16 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
 
 def collect(model: keras.Model, dataset) -> tuple[Any, Any]:
     """Labels and logits of all rows of a dataset; of several heads, each by head."""
-    labels, logits = [], []
+    labels, logits, size = [], [], 0
     for index in range(len(dataset)):
         inputs, batch_labels = dataset[index][:2]
-        logits.append(keras.tree.map_structure(np.asarray, model.predict_on_batch(inputs)))
+        count = len(keras.tree.flatten(inputs)[0])
+        size = max(size, count)
+        if count < size:  # filled up: a batch of another size would be compiled for itself
+            rows = np.minimum(np.arange(size), count - 1)
+            inputs = keras.tree.map_structure(lambda x, rows=rows: np.asarray(x)[rows], inputs)
+        found = keras.tree.map_structure(np.asarray, model.predict_on_batch(inputs))
+        logits.append(keras.tree.map_structure(lambda x, n=count: x[:n], found))
         labels.append(keras.tree.map_structure(np.asarray, batch_labels))
 
     def join(*parts: np.ndarray) -> np.ndarray:

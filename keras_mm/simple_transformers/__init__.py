@@ -1,0 +1,22 @@
+"""Simple Transformers' classification models on keras_mm: change the import, keep the script."""
+
+from keras_mm.simple_transformers.args import (
+    ClassificationArgs,
+    ModelArgs,
+    MultiLabelClassificationArgs,
+    MultiModalClassificationArgs,
+)
+from keras_mm.simple_transformers.model import InputExample
+from keras_mm.simple_transformers.multimodal import MultiModalClassificationModel
+from keras_mm.simple_transformers.text import ClassificationModel, MultiLabelClassificationModel
+
+__all__ = [
+    "ClassificationArgs",
+    "ClassificationModel",
+    "InputExample",
+    "ModelArgs",
+    "MultiLabelClassificationArgs",
+    "MultiLabelClassificationModel",
+    "MultiModalClassificationArgs",
+    "MultiModalClassificationModel",
+]

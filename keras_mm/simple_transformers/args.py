@@ -1,0 +1,378 @@
+"""The settings of Simple Transformers' classification models, under their own names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar, cast, dataclass_transform
+
+from keras_mm.presets import unknown_name
+
+FILE = "model_args.json"
+_DEVICE = "the backend finds its device by itself"
+_THREADS = "texts and images are read in threads, as many as there are cores"
+_CACHES = "what frozen encoders give is kept by keras_mm's own feature cache"
+_LOGS = "progress goes to stderr and `training_progress_scores.csv`"
+_ROWS = "a table is given as a DataFrame, or as the path of a CSV, TSV, Parquet or JSON-lines file"
+_ADAFACTOR = "Adafactor is Keras' own: relative steps, scaled by the weights"
+
+Args = TypeVar("Args", bound="ModelArgs")
+
+
+def _unused(*, default: Any, why: str) -> Any:
+    """A setting that is taken and does nothing."""
+    return _field(default, {"why": why})
+
+
+def _refused(*, default: Any, mend: str) -> Any:
+    """A setting that would change answers, and has another way here."""
+    return _field(default, {"mend": mend})
+
+
+def _field(default: Any, metadata: dict[str, str]) -> Any:
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field, _unused, _refused))
+def _named(kind: type[Args]) -> type[Args]:
+    """A dataclass that offers the nearest name for an unknown one."""
+    made: Any = dataclass(kw_only=True)(kind)
+    create: Callable[..., None] = made.__init__
+
+    def __init__(self: Any, **values: Any) -> None:
+        _check_names(made, values, TypeError)
+        create(self, **values)
+
+    __init__.__doc__ = None
+    made.__init__ = __init__
+    return made
+
+
+def _check_names(kind: type, names: Any, error: type[Exception]) -> None:
+    known = [f.name for f in fields(kind)]
+    unknown = [unknown_name("argument", name, known) for name in names if name not in known]
+    if unknown:
+        raise error(" ".join(unknown))
+
+
+@_named
+class ModelArgs:
+    """Settings that all classes share; the defaults are Simple Transformers'.
+
+    Attributes:
+        num_train_epochs: Epochs.
+        train_batch_size: Rows of a batch.
+        learning_rate: Peak learning rate, of the encoders and what stands on them.
+        gradient_accumulation_steps: Batches whose gradients are averaged into one step.
+        max_grad_norm: Largest global norm of the gradient.
+        max_seq_length: Tokens of a sequence, special ones included.
+        manual_seed: Seed of everything random; `None` is 0.
+        optimizer: `"AdamW"`, `"Adam"` or `"Adafactor"`.
+        adam_betas: Decay of AdamW's two moments.
+        adam_epsilon: What keeps AdamW's denominator from 0.
+        weight_decay: AdamW's weight decay; none on biases and normalisation.
+        scheduler: `"linear_schedule_with_warmup"`, `"constant_schedule"`,
+            `"constant_schedule_with_warmup"`, `"cosine_schedule_with_warmup"` or
+            `"polynomial_decay_schedule_with_warmup"`.
+        warmup_ratio: Part of the steps in which the rate rises from 0.
+        warmup_steps: The same as a number of steps; 0 takes `warmup_ratio`.
+        polynomial_decay_schedule_power: Power of the polynomial schedule.
+        loss_type: `None` for cross-entropy, or `"focal"`.
+        loss_args: Of the focal loss: `{"gamma": 2.0}`.
+        evaluate_during_training: Whether `eval_data` is evaluated while training.
+        evaluate_during_training_steps: After so many steps each time; 0 for never.
+        evaluate_each_epoch: And at each epoch's end.
+        use_early_stopping: Whether training stops when `early_stopping_metric` no longer improves;
+            the best weights are put back.
+        early_stopping_metric: A metric of the evaluation, also a keyword metric.
+        early_stopping_metric_minimize: Whether less is better.
+        early_stopping_patience: Evaluations without improvement before training stops.
+        early_stopping_delta: An improvement is more than this.
+        early_stopping_consider_epochs: Whether evaluations at an epoch's end count, too.
+        output_dir: Folder of the model, checkpoints and results.
+        best_model_dir: Folder of the best model; by default in `output_dir`.
+        overwrite_output_dir: Whether `output_dir` may hold something already.
+        no_save: Whether nothing is written.
+        save_steps: A checkpoint after so many steps; 0 or less for none.
+        save_model_every_epoch: A checkpoint after each epoch.
+        save_eval_checkpoints: A checkpoint at each evaluation.
+        save_best_model: Whether `best_model_dir` is written.
+        no_cache: Whether nothing is kept of what frozen encoders give.
+        silent: Whether no progress is shown.
+        special_tokens_list: Texts that become one token each, with an embedding that is learned.
+        text_pooling: How tokens become a vector, `"pooler"`, `"cls"`, `"mean"` or `"max"`; `None`
+            is what the model was made for.
+        model_name: What the model was made of.
+        model_type: Its family.
+        model_class: The class that wrote these settings.
+
+    Raises:
+        TypeError: for an unknown name; the nearest is offered.
+
+    Example:
+        >>> ClassificationArgs(num_train_epochs=3).train_batch_size
+        8
+    """
+
+    num_train_epochs: int = 1
+    train_batch_size: int = 8
+    learning_rate: float = 4e-5
+    gradient_accumulation_steps: int = 1
+    max_grad_norm: float = 1.0
+    max_seq_length: int = 128
+    manual_seed: int | None = None
+    optimizer: str = "AdamW"
+    adam_betas: Any = (0.9, 0.999)
+    adam_epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    scheduler: str = "linear_schedule_with_warmup"
+    warmup_ratio: float = 0.06
+    warmup_steps: int = 0
+    polynomial_decay_schedule_power: float = 1.0
+    loss_type: str | None = None
+    loss_args: dict = field(default_factory=dict)
+    evaluate_during_training: bool = False
+    evaluate_during_training_steps: int = 2000
+    evaluate_each_epoch: bool = True
+    use_early_stopping: bool = False
+    early_stopping_metric: str = "eval_loss"
+    early_stopping_metric_minimize: bool = True
+    early_stopping_patience: int = 3
+    early_stopping_delta: float = 0
+    early_stopping_consider_epochs: bool = False
+    output_dir: str = "outputs/"
+    best_model_dir: str = "outputs/best_model"
+    overwrite_output_dir: bool = False
+    no_save: bool = False
+    save_steps: int = 2000
+    save_model_every_epoch: bool = True
+    save_eval_checkpoints: bool = True
+    save_best_model: bool = True
+    no_cache: bool = False
+    silent: bool = False
+    special_tokens_list: list = field(default_factory=list)
+    text_pooling: str | None = None
+    model_name: str | None = None
+    model_type: str | None = None
+    model_class: str | None = None
+
+    n_gpu: int = _unused(default=1, why=_DEVICE)
+    local_rank: int = _unused(default=-1, why=_DEVICE)
+    fp16: bool = _unused(
+        default=True, why="training is in float32, which is the same on every device"
+    )
+    process_count: int | None = _unused(default=None, why=_THREADS)
+    thread_count: int | None = _unused(default=None, why=_THREADS)
+    use_multiprocessing: bool = _unused(default=True, why=_THREADS)
+    use_multiprocessing_for_evaluation: bool = _unused(default=True, why=_THREADS)
+    multiprocessing_chunksize: int = _unused(default=-1, why=_THREADS)
+    dataloader_num_workers: int = _unused(default=0, why=_THREADS)
+    eval_batch_size: int = _unused(
+        default=100, why="answers do not depend on it, and its size is chosen"
+    )
+    cache_dir: str = _unused(default="cache_dir/", why=_CACHES)
+    dataset_cache_dir: str | None = _unused(default=None, why=_CACHES)
+    reprocess_input_data: bool = _unused(default=True, why=_CACHES)
+    use_cached_eval_features: bool = _unused(default=False, why=_CACHES)
+    use_hf_datasets: bool = _unused(default=False, why=_CACHES)
+    logging_steps: int = _unused(default=50, why=_LOGS)
+    tensorboard_dir: str | None = _unused(default=None, why=_LOGS)
+    wandb_project: str | None = _unused(default=None, why=_LOGS)
+    wandb_kwargs: dict = _unused(default={}, why=_LOGS)
+    evaluate_during_training_silent: bool = _unused(default=True, why=_LOGS)
+    evaluate_during_training_verbose: bool = _unused(default=False, why=_LOGS)
+    save_optimizer_and_scheduler: bool = _unused(
+        default=True, why="a saved model holds no optimizer"
+    )
+    not_saved_args: list = _unused(default=[], why="all of them are saved, and none is a secret")
+    do_lower_case: bool = _unused(
+        default=False, why="the vocabulary says itself whether it is lower-case"
+    )
+    encoding: str | None = _unused(default=None, why="files are read as UTF-8")
+    tokenizer_name: str | None = _unused(default=None, why="a vocabulary belongs to its model")
+    tokenizer_type: str | None = _unused(default=None, why="a vocabulary belongs to its model")
+    skip_special_tokens: bool = _unused(default=True, why="no text is generated")
+    trust_remote_code: bool = _unused(
+        default=False, why="nothing that a model's folder holds is executed"
+    )
+    cosine_schedule_num_cycles: float = _unused(default=0.5, why="the cosine ends at 0")
+    polynomial_decay_schedule_lr_end: float = _unused(default=1e-7, why="the schedule ends at 0")
+    adafactor_beta1: float | None = _unused(default=None, why=_ADAFACTOR)
+    adafactor_clip_threshold: float = _unused(default=1.0, why=_ADAFACTOR)
+    adafactor_decay_rate: float = _unused(default=-0.8, why=_ADAFACTOR)
+    adafactor_eps: Any = _unused(default=(1e-30, 1e-3), why=_ADAFACTOR)
+    adafactor_relative_step: bool = _unused(default=True, why=_ADAFACTOR)
+    adafactor_scale_parameter: bool = _unused(default=True, why=_ADAFACTOR)
+    adafactor_warmup_init: bool = _unused(default=True, why=_ADAFACTOR)
+
+    config: dict = _refused(default={}, mend="give a folder whose config.json says so")
+    custom_layer_parameters: list = _refused(
+        default=[], mend="see `layer_decay` of keras_mm.Training"
+    )
+    custom_parameter_groups: list = _refused(default=[], mend="see `stages` of keras_mm.Training")
+    train_custom_parameters_only: bool = _refused(
+        default=False, mend="see `stages` of keras_mm.Training"
+    )
+    dynamic_quantize: bool = _refused(
+        default=False, mend="see MultimodalClassifier(engine='openvino')"
+    )
+    quantized_model: bool = _refused(
+        default=False, mend="see MultimodalClassifier(engine='openvino')"
+    )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _check_names(type(self), [name], AttributeError)
+        super().__setattr__(name, value)
+
+    def update_from_dict(self, new_values: Mapping[str, Any]) -> None:
+        """Takes over settings by name.
+
+        Raises:
+            TypeError: if it is no dict, or for an unknown name; the nearest is offered.
+        """
+        if not isinstance(new_values, Mapping):
+            raise TypeError(f"`args` must be a dict of settings. Received: {new_values!r}")
+        _check_names(type(self), new_values, TypeError)
+        for name, value in new_values.items():
+            setattr(self, name, value)
+
+    def get_args_for_saving(self) -> dict[str, Any]:
+        """All settings, JSON-serialisable."""
+        return asdict(cast(Any, self))
+
+    def save(self, output_dir: str | PathLike) -> None:
+        """Writes `model_args.json` into a folder."""
+        Path(output_dir).mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.get_args_for_saving(), indent=2, default=_plain)
+        (Path(output_dir) / FILE).write_text(text + "\n", encoding="utf-8")
+
+    def load(self, input_dir: str | PathLike) -> None:
+        """Takes over what `save` wrote into a folder, if there is such a file."""
+        file = Path(input_dir) / FILE
+        if file.is_file():
+            self.update_from_dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+@_named
+class ClassificationArgs(ModelArgs):
+    """Settings of `ClassificationModel`, beside those of `ModelArgs`.
+
+    Attributes:
+        regression: Whether labels are numbers.
+        labels_list: Labels in the order of the outputs.
+        labels_map: The same, as a dict from labels to their places.
+        sliding_window: Whether texts longer than `max_seq_length` are read in windows.
+        stride: How far a window begins behind the one before: a part of `max_seq_length`, or a
+            whole number of tokens.
+        tie_value: The label that is answered where two have as many windows.
+        sliding_window_vote: `"majority"` of the windows' answers, or `"mean"` of probabilities.
+        sliding_window_text: Which text of a pair slides: `"text_a"` or `"text_b"`.
+    """
+
+    regression: bool = False
+    labels_list: list = field(default_factory=list)
+    labels_map: dict = field(default_factory=dict)
+    sliding_window: bool = False
+    stride: float = 0.8
+    tie_value: Any = 1
+    sliding_window_vote: str = "majority"
+    sliding_window_text: str = "text_b"
+
+    batch_chunk_size: int | None = _unused(default=None, why="batches are drawn over all rows")
+    lazy_delimiter: str = _unused(default="\t", why=_ROWS)
+    lazy_labels_column: int = _unused(default=1, why=_ROWS)
+    lazy_loading_start_line: int = _unused(default=1, why=_ROWS)
+    lazy_text_a_column: int | None = _unused(default=None, why=_ROWS)
+    lazy_text_b_column: int | None = _unused(default=None, why=_ROWS)
+    lazy_text_column: int = _unused(default=0, why=_ROWS)
+    lazy_loading: bool = _refused(default=False, mend=_ROWS)
+    onnx: bool = _refused(default=False, mend="see MultimodalClassifier.export")
+    as_reranker: bool = _refused(default=False, mend="ranking is no task of keras_mm")
+    tourney_mode: bool = _refused(default=False, mend="ranking is no task of keras_mm")
+    pairwise_reranking_format: str = _unused(
+        default="repeat_query", why="ranking is no task of keras_mm"
+    )
+
+
+@_named
+class MultiLabelClassificationArgs(ClassificationArgs):
+    """Settings of `MultiLabelClassificationModel`, beside those of `ClassificationArgs`.
+
+    Attributes:
+        threshold: Labels are answered whose probability is no less: a number, or one per label.
+    """
+
+    threshold: Any = 0.5
+
+
+@_named
+class MultiModalClassificationArgs(ModelArgs):
+    """Settings of `MultiModalClassificationModel`, beside those of `ModelArgs`.
+
+    Attributes:
+        regression: Whether labels are numbers.
+        num_image_embeds: Tokens that an image becomes, 1 to 9.
+        text_label: Column or key of the text.
+        labels_label: Column or key of the label.
+        images_label: Column or key of the image's path.
+        image_type_extension: What image names lack, as `".jpg"`.
+        data_type_extension: What names in `files_list` lack, as `".json"`.
+        threshold: With `multi_label`, as in `MultiLabelClassificationArgs`.
+        image_encoder: What reads images: a name that `keras_mm.create_vision_encoder` takes.
+        image_weights: `"imagenet"`, `"random"`, or a path.
+        image_size: Height and width that images are resized to, in pixels.
+        fusion: How image and text are joined; see `keras_mm.MultimodalClassifier`.
+    """
+
+    regression: bool = False
+    num_image_embeds: int = 1
+    text_label: str = "text"
+    labels_label: str = "labels"
+    images_label: str = "images"
+    image_type_extension: str = ""
+    data_type_extension: str = ""
+    threshold: Any = 0.5
+    image_encoder: str = "resnet50v2"
+    image_weights: str = "imagenet"
+    image_size: int = 224
+    fusion: Any = "mmbt"
+
+
+def without_effect(args: ModelArgs) -> dict[str, str]:
+    """The settings that were given and do nothing here, with the reason."""
+    return _given(args, "why")
+
+
+def check_refused(args: ModelArgs) -> None:
+    """Raises ValueError for settings that would change answers and are not there."""
+    given = _given(args, "mend")
+    problems = [f"`{name}` is not supported: {mend}." for name, mend in given.items()]
+    if problems:
+        raise ValueError(" ".join(problems))
+
+
+def _given(args: ModelArgs, what: str) -> dict[str, str]:
+    plain = type(args)()
+    return {
+        f.name: f.metadata[what]
+        for f in fields(cast(Any, args))
+        if what in f.metadata and _differs(getattr(args, f.name), getattr(plain, f.name))
+    }
+
+
+def _differs(one: Any, other: Any) -> bool:
+    """Whether values differ; a file has lists for tuples."""
+    return (list(one) if isinstance(one, tuple) else one) != (
+        list(other) if isinstance(other, tuple) else other
+    )
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # NumPy's
+        return value.tolist()
+    return str(value)

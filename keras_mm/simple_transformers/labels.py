@@ -1,0 +1,90 @@
+"""Which labels a model has, and what each of them counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_mm.data.labels import find_classes
+from keras_mm.data.targets import as_targets, encode_target
+from keras_mm.heads import Head
+from keras_mm.simple_transformers.tables import LABELS
+
+
+def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) -> list:
+    """Labels in the order of the outputs, from a list or a map to places; empty for none.
+
+    Raises:
+        ValueError: if the map's places are not 0, 1, 2, ..., or it has other labels than the list.
+    """
+    listed = list(labels_list or ())
+    if not labels_map:
+        return listed
+    mapped = sorted(labels_map, key=lambda label: labels_map[label])
+    if [labels_map[label] for label in mapped] != list(range(len(mapped))):
+        raise ValueError(
+            f"`labels_map` must have the places 0, 1, 2, ... Received: {dict(labels_map)}"
+        )
+    if listed and [str(label) for label in listed] != [str(label) for label in mapped]:
+        raise ValueError(
+            f"`labels_list` and `labels_map` differ. Received: {listed} and {dict(labels_map)}"
+        )
+    return listed or mapped
+
+
+def check_count(name: str, labels: Sequence, num_labels: int | None) -> None:
+    """Raises ValueError if there are not `num_labels` labels, or one comes twice."""
+    if labels and num_labels is not None and len(labels) != num_labels:
+        raise ValueError(
+            f"`{name}` must have `num_labels` labels. Received: {len(labels)} labels, "
+            f"num_labels={num_labels}"
+        )
+    if len({str(label) for label in labels}) != len(labels):
+        raise ValueError(f"`{name}` has a label twice. Received: {list(labels)}")
+
+
+def check_each(name: str, values: Any, num_labels: int | None) -> None:
+    """Raises ValueError if `values` are not one number for each label."""
+    if values is None or isinstance(values, str) or np.ndim(values) == 0:
+        return
+    if num_labels is not None and len(values) != num_labels:
+        raise ValueError(
+            f"`{name}` must have a number for each label, {num_labels} in all. "
+            f"Received: {len(values)} of them"
+        )
+
+
+def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) -> tuple:
+    """The labels of a task of classes, in order.
+
+    They are `labels`; else, of whole numbers below `num_labels`, all these; else those of the
+    table, sorted.
+
+    Raises:
+        ValueError: if the table has others than `num_labels`.
+    """
+    if labels:
+        return tuple(labels)
+    found = find_classes(table[LABELS])
+    places = {str(place) for place in range(num_labels or 0)}
+    if num_labels is not None and {str(label) for label in found} <= places:
+        kind: type = str if found and isinstance(found[0], str) else int
+        return tuple(kind(place) for place in range(num_labels))
+    if num_labels is not None and len(found) != num_labels:
+        raise ValueError(
+            f"The rows have {len(found)} labels ({', '.join(map(repr, found[:20]))}), and "
+            f"num_labels is {num_labels}. Give num_labels={len(found)}, or all labels as a list."
+        )
+    return tuple(found)
+
+
+def automatic_weights(table: pd.DataFrame, head: Head) -> Any:
+    """Weights that balance a head's labels: of several labels a row, `num_rows / frequency`."""
+    if head.kind != "multilabel":
+        return "balanced"
+    labels = encode_target(table, as_targets({"label": head})["label"]).labels
+    known = labels[(labels >= 0).all(axis=1)]
+    return tuple((len(known) / np.maximum((known == 1).sum(axis=0), 1)).tolist())

@@ -1,0 +1,164 @@
+"""What happens in the course of a training: checkpoints, evaluations, early stopping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_mm.heads import Head
+from keras_mm.presets import unknown_name
+from keras_mm.simple_transformers.args import ModelArgs
+from keras_mm.training.callbacks import TrainingObserver, ValidationResult
+from keras_mm.training.memory import Snapshot
+
+SCORES = "training_progress_scores.csv"
+
+
+class EarlyStopping:
+    """When an evaluation is the best so far, and when it is time to stop.
+
+    Args:
+        minimize: Whether less is better.
+        patience: Evaluations without improvement before training stops, >= 1.
+        delta: An improvement is more than this, >= 0.
+
+    Example:
+        >>> stopping = EarlyStopping(patience=3)
+        >>> [stopping.note(value) for value in (1.0, 2.0, 2.0, 2.0)]
+        [True, False, False, False]
+        >>> stopping.is_over, stopping.best
+        (True, 1.0)
+    """
+
+    def __init__(self, *, minimize: bool = True, patience: int = 3, delta: float = 0.0):
+        self.minimize, self.patience, self.delta = minimize, patience, delta
+        self.best: float | None = None
+        self._without = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the patience is at its end."""
+        return self._without >= self.patience
+
+    def note(self, value: float, *, counts: bool = True) -> bool:
+        """Takes an evaluation's metric; whether it is the best so far.
+
+        Args:
+            value: The metric.
+            counts: Whether the patience wears out if it is not.
+        """
+        gain = None if self.best is None else (self.best - value) * (1 if self.minimize else -1)
+        if gain is None or gain > self.delta:
+            self.best, self._without = value, 0
+            return True
+        self._without += counts
+        return False
+
+
+class Progress(TrainingObserver):
+    """Evaluates, saves and stops a training as `ModelArgs` say.
+
+    Args:
+        args: The settings.
+        output_dir: Where checkpoints and scores go.
+        evaluate: From the head, labels and logits to results by name; `None` for no evaluation.
+        save: Called with a folder, the classifier, and results or `None`.
+
+    Attributes:
+        global_step: Steps of the optimizer.
+        losses: The mean loss of each epoch.
+        scores: A list for each column of `training_progress_scores.csv`.
+    """
+
+    def __init__(
+        self,
+        args: ModelArgs,
+        output_dir: Path,
+        evaluate: Callable[[Head, np.ndarray, np.ndarray], dict[str, float]] | None,
+        save: Callable[[Path, Any, Mapping | None], None],
+    ):
+        super().__init__()
+        self.args, self.output_dir = args, output_dir
+        self.global_step = 0
+        self.losses: list[float] = []
+        self.scores: dict[str, list] = {}
+        self._evaluate, self._save = evaluate, save
+        self._stopping = EarlyStopping(
+            minimize=args.early_stopping_metric_minimize,
+            patience=args.early_stopping_patience,
+            delta=args.early_stopping_delta,
+        )
+        self._best: Snapshot | None = None
+        self._batches = 0
+
+    @property
+    def best_model_dir(self) -> Path:
+        """Where the best model goes: into `output_dir`, unless another folder is named."""
+        named = self.args.best_model_dir
+        unnamed = named == ModelArgs().best_model_dir
+        return self.output_dir / "best_model" if unnamed else Path(named)
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Counts the step; saves and evaluates where it is time to."""
+        self._batches += 1
+        if self._batches % self.args.gradient_accumulation_steps:
+            return
+        self.global_step += 1
+        assessed = None
+        if self._evaluate and self._is_time(self.args.evaluate_during_training_steps):
+            assessed = self._note(self.evaluation.evaluate(), logs, counts=True)
+        evaluated = assessed is not None and self.args.save_eval_checkpoints
+        if evaluated or self._is_time(self.args.save_steps):
+            self._save_checkpoint(self.output_dir / f"checkpoint-{self.global_step}", assessed)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Saves and evaluates."""
+        self.losses.append(logs["loss"])
+        assessed = None
+        if self._evaluate and self.args.evaluate_each_epoch:
+            consider = self.args.early_stopping_consider_epochs
+            assessed = self._note(self.evaluation.last, logs, counts=consider)
+        if self.args.save_model_every_epoch:
+            name = f"checkpoint-{self.global_step}-epoch-{epoch + 1}"
+            self._save_checkpoint(self.output_dir / name, assessed)
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Puts the best weights back, where early stopping looked for them."""
+        if self._best is not None and self.args.use_early_stopping:
+            _ = self.model  # on JAX this gives the variables their values
+            self._best.restore()
+
+    def _is_time(self, steps: int) -> bool:
+        return steps > 0 and self.global_step % steps == 0
+
+    def _note(self, found: ValidationResult, logs: dict | None, *, counts: bool) -> dict:
+        """Takes an evaluation; its results."""
+        ((name, head),) = self.classifier.heads_.items()
+        assessed = self._evaluate(head, found.labels[name], found.logits[name])
+        metric = self.args.early_stopping_metric
+        if metric not in assessed:
+            raise ValueError(unknown_name("early_stopping_metric", metric, assessed))
+        row = {"global_step": self.global_step, "train_loss": (logs or {}).get("loss"), **assessed}
+        for name, value in row.items():
+            self.scores.setdefault(name, []).append(value)
+        if not self.args.no_save:
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            temporary = self.output_dir / f".{SCORES}"
+            pd.DataFrame(self.scores).to_csv(temporary, index=False)
+            temporary.replace(self.output_dir / SCORES)
+        if self._stopping.note(assessed[metric], counts=counts):
+            self._best = Snapshot(self.model.variables)
+            if self.args.save_best_model and not self.args.no_save:
+                self._save(self.best_model_dir, self.classifier, assessed)
+        elif self.args.use_early_stopping and self._stopping.is_over:
+            self.model.stop_training = True
+        return assessed
+
+    def _save_checkpoint(self, folder: Path, assessed: Mapping | None = None) -> None:
+        if not self.args.no_save:
+            _ = self.model  # on JAX this gives the variables their values
+            self._save(folder, self.classifier, assessed)

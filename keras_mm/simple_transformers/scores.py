@@ -1,0 +1,102 @@
+"""Results under the names that Simple Transformers gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from keras_mm.heads import Head, resolve_threshold
+from keras_mm.metrics.heads import measure
+from keras_mm.metrics.probabilities import probabilities
+from keras_mm.training.objectives import create_objectives
+
+Metric = Callable[[Any, Any], Any]
+
+
+def answers(head: Head, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What is answered as places among the labels, and the probabilities.
+
+    Returns:
+        Of classes the places `(num_rows,)`, of several labels 0 or 1 `(num_rows, num_labels)`; of
+        numbers these, `(num_rows,)`, twice.
+    """
+    if head.kind == "regression":
+        numbers = np.asarray(logits, "float64")[:, 0]
+        return numbers, numbers
+    found = probabilities(logits, head.kind)
+    if head.kind == "multilabel":
+        return (found >= resolve_threshold(head.threshold, head.names)).astype(int), found
+    return found.argmax(axis=1), found
+
+
+def results(
+    head: Head,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    metrics: Mapping[str, Metric],
+    *,
+    loss: str = "cross_entropy",
+    gamma: float = 2.0,
+) -> dict[str, float]:
+    """All results of an evaluation.
+
+    Args:
+        head: The head, with its classes and class weights.
+        labels: Encoded labels, as `keras_mm.data.targets.Encoded` has them.
+        logits: `(num_rows, num_logits)`.
+        metrics: Functions of labels and answers by name; one that begins with `prob_` is given
+            probabilities in the place of answers.
+        loss: What `eval_loss` is.
+        gamma: Of the focal loss.
+
+    Returns:
+        Of two classes `mcc accuracy f1_score tp tn fp fn`, and `auroc auprc` where both occur; of
+        more `mcc accuracy f1_score`; of several labels `LRAP accuracy f1_score`, and `auroc auprc`
+        where they are defined; of numbers `mae rmse r2`; `eval_loss`, over all rows; and what the
+        functions gave. `f1_score` is macro-F1, and `accuracy` of several labels is the share of
+        rows of which all are right.
+    """
+    objective = create_objectives(
+        {"label": head}, {"label": head.num_logits}, {"label": labels}, {}, loss=loss, gamma=gamma
+    )["label"]
+    places, found = answers(head, logits)
+    given = labels[:, 0] if head.kind == "regression" else labels
+    scores = _SCORES[head.kind](measure(head, labels, found[:, None] if found.ndim == 1 else found))
+    for name, metric in metrics.items():
+        scores[name] = metric(given, found if name.startswith("prob_") else places)
+    return {**scores, "eval_loss": objective.measure(labels, logits)["loss"]}
+
+
+def _of_classes(found: Mapping[str, Any]) -> dict[str, float]:
+    scores = {"mcc": found["mcc"], "accuracy": found["accuracy"], "f1_score": found["macro_f1"]}
+    matrix = found["confusion_matrix"]
+    if len(matrix) == 2:
+        (scores["tn"], scores["fp"]), (scores["fn"], scores["tp"]) = matrix
+    return {**scores, **_areas(found)}
+
+
+def _of_labels(found: Mapping[str, Any]) -> dict[str, float]:
+    scores = {"LRAP": found["lrap"]} if "lrap" in found else {}
+    return {
+        **scores,
+        "accuracy": found["subset_accuracy"],
+        "f1_score": found["macro_f1"],
+        **_areas(found),
+    }
+
+
+def _of_numbers(found: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        "mae": found["mean_absolute_error"],
+        "rmse": found["root_mean_squared_error"],
+        "r2": found["r2"],
+    }
+
+
+def _areas(found: Mapping[str, Any]) -> dict[str, float]:
+    return {name: found[name] for name in ("auroc", "auprc") if name in found}
+
+
+_SCORES = {"multiclass": _of_classes, "multilabel": _of_labels, "regression": _of_numbers}

@@ -1,0 +1,201 @@
+"""What users of Simple Transformers hand over, as tables with the columns that are read here."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_mm.data.tables import load_table, read_folder
+from keras_mm.simple_transformers.args import MultiModalClassificationArgs
+
+SINGLE, PAIR = ("text",), ("text_a", "text_b")
+LABELS, IMAGES = "labels", "images"
+
+
+def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Labelled texts as a table, and its text columns.
+
+    Args:
+        data: A DataFrame, a path, or a list of rows; with the columns `text` and `labels`, or
+            `text_a`, `text_b` and `labels`, else the first two.
+
+    Warns:
+        UserWarning: if the first two columns are taken.
+
+    Raises:
+        ValueError: if there are not so many.
+    """
+    table = load_table(_as_frame(data))
+    names = list(table.columns)
+    for texts in (SINGLE, PAIR):
+        if {*texts, LABELS} <= set(names):
+            return table, texts
+    if set(names) & {*SINGLE, *PAIR}:
+        raise ValueError(
+            "A table has the columns 'text' and 'labels', or 'text_a', 'text_b' and 'labels'. "
+            f"Received: {names}"
+        )
+    if len(names) < 2:
+        raise ValueError(f"A table has a column of texts and one of labels. Received: {names}")
+    warnings.warn(
+        f"The table has no columns 'text' and 'labels': taking {names[0]!r} as the text and "
+        f"{names[1]!r} as the label.",
+        stacklevel=4,
+    )
+    renamed = table[names[:2]].set_axis([*SINGLE, LABELS], axis=1)
+    renamed.attrs = table.attrs
+    return renamed, SINGLE
+
+
+def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
+    """Texts, or pairs of texts, as a table.
+
+    Raises:
+        ValueError: for a single text, nothing, or texts where pairs are wanted.
+    """
+    each = "texts" if len(texts) == 1 else "pairs of texts"
+    if isinstance(to_predict, str) or not hasattr(to_predict, "__len__"):
+        raise ValueError(f"`to_predict` must be a list of {each}. Received: {to_predict!r}")
+    rows = list(to_predict)
+    if not rows:
+        raise ValueError(f"`to_predict` must hold at least one of the {each}. Received: []")
+    columns: list[list] = [[] for _ in texts]
+    for place, row in enumerate(rows):
+        cells = [row] if isinstance(row, str) or not hasattr(row, "__len__") else list(row)
+        if len(cells) != len(texts):
+            raise ValueError(
+                f"The model was trained on {each}. Received: to_predict[{place}]={row!r}"
+            )
+        for column, cell in zip(columns, cells, strict=True):
+            column.append(cell)
+    return pd.DataFrame(dict(zip(texts, columns, strict=True)), dtype=object)
+
+
+def image_table(
+    data: Any,
+    args: MultiModalClassificationArgs,
+    *,
+    files_list: Sequence[str] | str | PathLike | None = None,
+    image_path: str | PathLike | None = None,
+) -> tuple[pd.DataFrame, str]:
+    """Labelled texts and images as a table, and the folder that its images are relative to.
+
+    Args:
+        data: A DataFrame; or a folder with a JSON file for each row, and images.
+        args: Names of columns and extensions of files.
+        files_list: The files of the folder that are read, with or without extension: a list, or
+            the path of a JSON file that holds one. `None` is all of them.
+        image_path: The images' folder; for a folder of rows it is that folder.
+
+    Raises:
+        ValueError: if columns are missing, or `image_path` is; or naming every file of a folder
+            that cannot be read.
+    """
+    if isinstance(data, str | PathLike) and Path(data).is_dir():
+        folder = Path(data)
+        names = _file_names(folder, files_list, args.data_type_extension)
+        suffixes = [_suffix(args.image_type_extension)] if args.image_type_extension else None
+        table = read_folder(folder, names, images=args.images_label, image_suffixes=suffixes)
+        image_path = folder if image_path is None else image_path
+    else:
+        if files_list is not None:
+            raise ValueError("`files_list` names files of a folder, and the rows are no folder.")
+        if image_path is None:
+            raise ValueError(
+                "`image_path` must be given with a DataFrame: the folder of its images."
+            )
+        table = load_table(_as_frame(data))
+    wanted = {args.text_label: "text", args.images_label: IMAGES, args.labels_label: LABELS}
+    return _with_extension(_renamed(table, wanted), args.image_type_extension), str(image_path)
+
+
+def images_to_predict(
+    to_predict: Any, args: MultiModalClassificationArgs, *, image_type_extension: str | None = None
+) -> pd.DataFrame:
+    """A dict of lists of texts and images as a table; the dict stays as it is.
+
+    Raises:
+        ValueError: if it is no dict of two lists of the same length, or they are empty.
+    """
+    keys = (args.text_label, args.images_label)
+    if not isinstance(to_predict, Mapping) or not set(keys) <= set(to_predict):
+        raise ValueError(
+            f"`to_predict` must be a dict of lists, {{{keys[0]!r}: [...], {keys[1]!r}: [...]}}. "
+            f"Received: {to_predict!r}"
+        )
+    columns = [to_predict[key] for key in keys]
+    for key, column in zip(keys, columns, strict=True):
+        if isinstance(column, str) or not hasattr(column, "__len__"):
+            raise ValueError(f"`to_predict[{key!r}]` must be a list. Received: {column!r}")
+    lengths = [len(column) for column in columns]
+    if len(set(lengths)) > 1 or not lengths[0]:
+        raise ValueError(
+            f"`to_predict` must hold as many images as texts, and at least one. Received: "
+            f"{lengths[0]} texts and {lengths[1]} images"
+        )
+    cells = dict(zip(("text", IMAGES), map(list, columns), strict=True))
+    extension = args.image_type_extension if image_type_extension is None else image_type_extension
+    return _with_extension(pd.DataFrame(cells, dtype=object), extension)
+
+
+def _as_frame(data: Any) -> Any:
+    if isinstance(data, pd.DataFrame | str | PathLike):
+        return data
+    if isinstance(data, Sequence) and all(isinstance(row, list | tuple) for row in data):
+        return pd.DataFrame([list(row) for row in data])
+    return data
+
+
+def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
+    absent = [name for name in wanted if name not in table.columns]
+    if absent:
+        raise ValueError(
+            f"The rows have no {' and no '.join(map(repr, absent))}; see `text_label`, "
+            f"`images_label` and `labels_label`. They have {list(map(str, table.columns))}."
+        )
+    renamed = table[list(wanted)].set_axis(list(wanted.values()), axis=1)
+    renamed.attrs = table.attrs
+    return renamed
+
+
+def _file_names(folder: Path, files_list: Any, extension: str) -> list[str] | None:
+    suffix = _suffix(extension) if extension else ".json"
+    if files_list is None:
+        return sorted(path.name for path in folder.glob(f"*{suffix}")) if extension else None
+    if isinstance(files_list, str | PathLike):
+        source = Path(files_list)
+        try:
+            files_list = json.loads(source.read_text(encoding="utf-8-sig"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"`files_list` must be a list, or the path of a JSON file that holds one. {source}:"
+                f" {getattr(error, 'strerror', None) or error}"
+            ) from None
+    if not isinstance(files_list, Sequence) or isinstance(files_list, str):
+        raise ValueError(f"`files_list` must be a list of names. Received: {files_list!r}")
+    names = [str(name) for name in files_list]
+    return [name if (folder / name).is_file() else f"{name}{suffix}" for name in names]
+
+
+def _suffix(extension: str) -> str:
+    return extension if extension.startswith(".") else f".{extension}"
+
+
+def _with_extension(table: pd.DataFrame, extension: str) -> pd.DataFrame:
+    """The table with the extension behind image names that lack it."""
+    if not extension:
+        return table
+    suffix = _suffix(extension)
+    cells = [
+        f"{cell}{suffix}" if isinstance(cell, str) and cell and not cell.endswith(suffix) else cell
+        for cell in table[IMAGES]
+    ]
+    found = table.assign(**{IMAGES: pd.Series(cells, index=table.index, dtype=object)})
+    found.attrs = table.attrs
+    return found

@@ -1,0 +1,313 @@
+"""Texts, or pairs of them, to labels: `ClassificationModel`, `MultiLabelClassificationModel`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_mm.answers import predictions
+from keras_mm.heads import Head
+from keras_mm.metrics.probabilities import probabilities
+from keras_mm.simple_transformers.args import (
+    ClassificationArgs,
+    ModelArgs,
+    MultiLabelClassificationArgs,
+)
+from keras_mm.simple_transformers.labels import check_count, check_each, classes_of, in_order
+from keras_mm.simple_transformers.model import InputExample, Model
+from keras_mm.simple_transformers.tables import text_table, texts_to_predict
+from keras_mm.simple_transformers.translation import window_settings
+
+_NUM_LABELS = 2  # if nothing is said
+
+
+class TextModel(Model):
+    """What the two classes for texts share."""
+
+    _backbone: str
+
+    def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
+        return {
+            "texts": list(texts),
+            "preset": "minilm_text",
+            "sliding_window": window_settings(self.args, len(texts) > 1),
+            **self._text_settings(),
+        }
+
+    def _table(self, data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        table, texts = text_table(data)
+        if self._is_trained and tuple(self.classifier.texts) != texts:
+            raise ValueError(
+                f"The model was trained on the columns {list(self.classifier.texts)}. Received: "
+                f"{list(texts)}"
+            )
+        return table, texts
+
+    def train_model(
+        self,
+        train_df: Any,
+        multi_label: bool | None = None,
+        output_dir: str | PathLike | None = None,
+        show_running_loss: bool = True,
+        args: Mapping | None = None,
+        eval_data: Any = None,
+        verbose: bool = True,
+        *,
+        eval_df: Any = None,
+        auto_weights: bool = False,
+        **metrics: Any,
+    ) -> tuple[int, Any]:
+        """Trains on labelled texts; a trained model is trained on.
+
+        Args:
+            train_df: A DataFrame, or the path of a table, with the columns `text` and `labels`, or
+                `text_a`, `text_b` and `labels`.
+            multi_label: Not read; the class says it.
+            output_dir: Where everything goes; by default `args.output_dir`.
+            show_running_loss: Not read; see `args.silent`.
+            args: Settings to change; they stay changed.
+            eval_data: Rows that `evaluate_during_training` evaluates.
+            verbose: Whether the end is told.
+            eval_df: Another name of `eval_data`.
+            auto_weights: Whether labels are weighted so that they balance.
+            **metrics: Functions of labels and answers, as places among the labels; one whose name
+                begins with `prob_` is given probabilities.
+
+        Returns:
+            The number of steps, and the mean loss; with `evaluate_during_training`, the columns of
+            `training_progress_scores.csv` as a dict of lists.
+
+        Raises:
+            ValueError: if the output folder is not empty, or settings and rows do not fit.
+            keras_mm.TableError: listing every row that cannot be used.
+        """
+        self.args.update_from_dict(args or {})
+        table, texts = self._table(train_df)
+        eval_data = eval_df if eval_data is None else eval_data
+        eval_table = None if eval_data is None else self._table(eval_data)[0]
+        return self._train(
+            table,
+            texts,
+            eval_table,
+            output_dir=output_dir,
+            auto_weights=auto_weights,
+            metrics=metrics,
+            verbose=verbose,
+        )
+
+    def eval_model(
+        self,
+        eval_df: Any,
+        multi_label: bool | None = None,
+        output_dir: str | PathLike | None = None,
+        verbose: bool = True,
+        silent: bool = False,
+        wandb_log: bool = False,
+        **metrics: Any,
+    ) -> tuple[dict[str, float], np.ndarray, list[InputExample]]:
+        """Evaluates labelled texts.
+
+        Args:
+            eval_df: As `train_df` of `train_model`.
+            multi_label: Not read; the class says it.
+            output_dir: Where `eval_results.txt` goes; by default `args.output_dir`.
+            verbose: Whether the results are logged.
+            silent: Whether no bar is shown.
+            wandb_log: Not read.
+            **metrics: As in `train_model`.
+
+        Returns:
+            Results by name, what `predict` gives as raw outputs, and the rows that were answered
+            wrongly.
+        """
+        found = self._assess(
+            self._table(eval_df)[0],
+            metrics=metrics,
+            output_dir=output_dir,
+            verbose=verbose,
+            silent=silent,
+        )
+        return found.results, self._raw(found.logits), self._wrong(found)
+
+    def predict(self, to_predict: Sequence, multi_label: bool | None = None) -> tuple[Any, Any]:
+        """Answers texts, or pairs of texts.
+
+        Args:
+            to_predict: A list of texts, or of pairs.
+            multi_label: Not read; the class says it.
+
+        Returns:
+            For classes the labels, `(num_texts,)`, and logits `(num_texts, num_labels)`; for
+            several labels a list of 0 and 1 a text, and probabilities; for numbers these,
+            `(num_texts,)`, twice.
+
+        Raises:
+            ValueError: for a single text, or none.
+        """
+        texts = self._ready().texts
+        logits = self._answered(texts_to_predict(to_predict, texts))
+        found = predictions(self._own_head, logits)
+        several = self._own_head.kind == "multilabel"
+        return found.tolist() if several else found, self._raw(logits)
+
+    def predict_proba(self, to_predict: Sequence) -> np.ndarray:
+        """Probabilities of texts, `(num_texts, num_labels)`.
+
+        Raises:
+            ValueError: for numbers, which have none.
+        """
+        texts = self._ready().texts
+        logits = self._answered(texts_to_predict(to_predict, texts))
+        return probabilities(logits, self._own_head.kind)
+
+    def _raw(self, logits: np.ndarray) -> np.ndarray:
+        kind = self._own_head.kind
+        if kind == "regression":
+            return np.asarray(logits, "float64")[:, 0]
+        return probabilities(logits, kind) if kind == "multilabel" else logits
+
+
+class ClassificationModel(TextModel):
+    """Classes of texts or of pairs of texts, or a number for each.
+
+    Args:
+        model_type: The family: `"bert"`, `"roberta"`, `"distilbert"`, `"xlmroberta"`, `"albert"`,
+            `"electra"`, `"debertav2"`; or `"auto"`.
+        model_name: A local folder, a KerasHub preset, a handle, or a name on the Hugging Face hub;
+            or the output folder of a trained model.
+        tokenizer_type: Not read: a vocabulary belongs to its model.
+        tokenizer_name: The same.
+        num_labels: Number of classes, 2 if nothing is said; 1 for numbers.
+        weight: What each class counts in the loss, in the order of the labels; or `"balanced"`.
+        args: Settings: a `ClassificationArgs` or a dict.
+        use_cuda: Not read: the backend finds its device by itself.
+        cuda_device: The same.
+        **keywords: Those of Simple Transformers; they do nothing here, and a warning says why.
+
+    Raises:
+        ValueError: if the model is of another type, or numbers of labels differ.
+        TypeError: for an unknown argument; the nearest is offered.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.mkdtemp()
+        >>> args = {"output_dir": folder, "max_seq_length": 8, "silent": True}
+        >>> args["save_model_every_epoch"] = False
+        >>> model = ClassificationModel("bert", "tiny_bert", args=args)
+        >>> steps, loss = model.train_model([["a red circle", 1], ["a blue square", 0]])
+        >>> model.predict(["a red square"])[1].shape
+        (1, 2)
+    """
+
+    _args_class = ClassificationArgs
+
+    def __init__(
+        self,
+        model_type: str,
+        model_name: str | PathLike,
+        tokenizer_type: str | None = None,
+        tokenizer_name: str | None = None,
+        num_labels: int | None = None,
+        weight: Any = None,
+        args: ModelArgs | Mapping | None = None,
+        use_cuda: bool = True,
+        cuda_device: int = -1,
+        **keywords: Any,
+    ):
+        self.num_labels, self.weight = num_labels, weight
+        for name, value in (("tokenizer_type", tokenizer_type), ("tokenizer_name", tokenizer_name)):
+            if value not in (model_type, str(model_name)):
+                keywords[name] = value
+        self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
+
+    def _check(self) -> None:
+        super()._check()
+        labels = in_order(self.args.labels_list, self.args.labels_map)
+        if self.args.regression:
+            if self.num_labels not in (None, 1):
+                raise ValueError(
+                    f"`num_labels` must be 1 for regression. Received: {self.num_labels}"
+                )
+            return
+        if self.num_labels == 1:
+            raise ValueError("num_labels=1 is for numbers: args={'regression': True}.")
+        check_count("labels_list", labels, self.num_labels)
+        check_each("weight", self.weight, len(labels) or self.num_labels or _NUM_LABELS)
+
+    def _head(self, table: pd.DataFrame) -> Head:
+        if self.args.regression:
+            return Head("regression")
+        labels = in_order(self.args.labels_list, self.args.labels_map)
+        if self._is_trained and not labels:
+            labels = list(self._own_head.names)
+        classes = classes_of(table, labels, self.num_labels or _NUM_LABELS)
+        self.args.labels_list = list(classes)
+        return Head("multiclass", classes)
+
+    def _weights(self) -> Any:
+        return self.weight
+
+
+class MultiLabelClassificationModel(TextModel):
+    """Any number of labels for a text or a pair of texts.
+
+    Labels of a row are 0 or 1 for each of `num_labels`, or, with `labels_list`, their names.
+
+    Args:
+        model_type: As in `ClassificationModel`.
+        model_name: As in `ClassificationModel`.
+        num_labels: Number of labels, 2 if nothing is said.
+        pos_weight: What the yes of each label counts in the loss.
+        args: Settings: a `MultiLabelClassificationArgs` or a dict.
+        use_cuda: Not read: the backend finds its device by itself.
+        cuda_device: The same.
+        **keywords: As in `ClassificationModel`.
+
+    Raises:
+        ValueError: as in `ClassificationModel`; or if there are not as many weights or thresholds
+            as labels.
+        TypeError: for an unknown argument; the nearest is offered.
+    """
+
+    _args_class = MultiLabelClassificationArgs
+
+    def __init__(
+        self,
+        model_type: str,
+        model_name: str | PathLike,
+        num_labels: int | None = None,
+        pos_weight: Any = None,
+        args: ModelArgs | Mapping | None = None,
+        use_cuda: bool = True,
+        cuda_device: int = -1,
+        **keywords: Any,
+    ):
+        self.num_labels, self.pos_weight = num_labels, pos_weight
+        self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
+
+    def _check(self) -> None:
+        super()._check()
+        if self.args.regression:
+            raise ValueError("Several numbers a row: see keras_mm.Head('regression', column=[...])")
+        labels = in_order(self.args.labels_list, self.args.labels_map)
+        check_count("labels_list", labels, self.num_labels)
+        count = self._count(labels)
+        check_each("pos_weight", self.pos_weight, count)
+        check_each("threshold", self.args.threshold, count)
+        Head("multilabel", count, threshold=self.args.threshold)
+
+    def _count(self, labels: Sequence) -> int:
+        trained = self._own_head.num_classes if self._is_trained else None
+        return len(labels) or self.num_labels or trained or _NUM_LABELS
+
+    def _head(self, table: pd.DataFrame) -> Head:
+        labels = in_order(self.args.labels_list, self.args.labels_map)
+        classes = tuple(labels) or self._count(labels)
+        return Head("multilabel", classes, threshold=self.args.threshold)
+
+    def _weights(self) -> Any:
+        return None if self.pos_weight is None else tuple(self.pos_weight)

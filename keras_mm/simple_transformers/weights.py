@@ -1,0 +1,91 @@
+"""Which text network a `model_type` and a `model_name` mean."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from keras_mm.presets import unknown_name
+from keras_mm.zoo import BACKBONES
+
+# Simple Transformers' model types, to what the zoo calls the family.
+MODEL_TYPES = {
+    "albert": "albert",
+    "bert": "bert",
+    "debertav2": "deberta_v3",
+    "distilbert": "distil_bert",
+    "electra": "electra",
+    "roberta": "roberta",
+    "xlmroberta": "xlm_roberta",
+}
+_WITH_POOLER = ("albert", "bert", "electra")
+_MODES = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
+
+
+def text_backbone(model_type: str, model_name: str | os.PathLike) -> str:
+    """What `create_text_encoder` is asked for.
+
+    Args:
+        model_type: A key of `MODEL_TYPES`, or `"auto"` for whatever the folder holds.
+        model_name: A local folder in Hugging Face or KerasHub format, a backbone of the zoo, a
+            KerasHub preset, a handle with `://`, or a name on the Hugging Face hub.
+
+    Returns:
+        A folder, a name or a handle.
+
+    Raises:
+        ValueError: for an unknown type, a folder that is not there, or a network that is known to
+            be of another type.
+    """
+    if model_type not in (*MODEL_TYPES, "auto"):
+        raise ValueError(unknown_name("model_type", model_type, [*MODEL_TYPES, "auto"]))
+    name = os.fspath(model_name)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        _check_type(model_type, _stated_type(path), f"{name!r} says in its config.json")
+        return str(path)
+    if path.is_absolute() or name.startswith((".", "~")) or name.endswith(("/", os.sep)):
+        raise ValueError(f"`model_name` must be a folder that is there. Received: {name!r}")
+    if name in BACKBONES:
+        families = {family: kind for kind, family in MODEL_TYPES.items()}
+        family = families.get(BACKBONES[name].family, BACKBONES[name].family)
+        _check_type(model_type, family, f"{name!r} is")
+        return name
+    if "://" in name or ("/" not in name and "-" not in name):
+        return name
+    return f"hf://{name}"
+
+
+def text_pooling(model_type: str, backbone: str) -> str:
+    """How the network's tokens become one vector: as its folder states, else as its family does."""
+    stated = Path(backbone) / "1_Pooling" / "config.json"
+    if stated.is_file():
+        modes = json.loads(stated.read_text(encoding="utf-8"))
+        for mode, pooling in _MODES.items():
+            if modes.get(f"pooling_mode_{mode}"):
+                return pooling
+    known = BACKBONES.get(backbone)
+    if known is not None:
+        return known.pooling
+    kind = (_stated_type(Path(backbone)) if model_type == "auto" else None) or model_type
+    return "pooler" if kind in _WITH_POOLER else "cls"
+
+
+def _stated_type(folder: Path) -> str | None:
+    """The model type that a folder's config.json states, as Simple Transformers spells it."""
+    file = folder / "config.json"
+    if not file.is_file():
+        return None
+    config = json.loads(file.read_text(encoding="utf-8"))
+    stated = config.get("model_type") or str(config.get("class_name", "")).removesuffix("Backbone")
+    return stated.lower().replace("-", "").replace("_", "") or None
+
+
+def _check_type(model_type: str, stated: str | None, where: str) -> None:
+    same = stated == model_type or (stated, model_type) == ("debertav3", "debertav2")
+    if stated is not None and model_type != "auto" and not same:
+        raise ValueError(
+            f"`model_type` must be that of the model. Received: model_type={model_type!r}, and "
+            f"{where} {stated!r}."
+        )
