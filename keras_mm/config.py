@@ -71,7 +71,7 @@ class Training:
         patience: Epochs without improvement before training stops, >= 1. Default 5.
         num_projection_layers: Residual blocks of each projection head, >= 0. Default 1.
         projection_dims: Width of the projections, >= 1; 0 for none, of one side or with
-            `"concat"`. Default 256.
+            `"concat"` or `"mmbt"`. Default 256.
         dropout_rate: Dropout in the projections, in [0, 1). Default 0.1.
         stages: Stages of fine-tuning, one after the other: a list of `keras_mm.Stage` or dicts of
             its fields. They take the place of `vision_trainable` and `text_trainable`. Each has its

@@ -30,6 +30,21 @@ BACKEND_FREE = (
     "tests/evidence/test_model_card.py",
     "tests/evidence/test_report.py",
     "tests/features/test_store.py",
+    "tests/simple_transformers/test_args.py",
+    "tests/simple_transformers/test_documentation.py",
+    "tests/simple_transformers/test_progress.py",
+    "tests/simple_transformers/test_scores.py",
+    "tests/simple_transformers/test_tables.py",
+    "tests/simple_transformers/test_weights.py",
+    *(
+        f"tests/simple_transformers/test_text.py::test_{name}"
+        for name in ("bad", "names_of", "names_pairs", "numbers", "one_warning", "several_labels",
+                     "training_goes_on")
+    ),
+    *(
+        f"tests/simple_transformers/test_multimodal.py::test_{name}"
+        for name in ("a_folder_of", "bad", "multi_hot", "numbers")
+    ),
     "tests/metrics/",
     "tests/test_answers.py",
     "tests/test_augmentation.py",

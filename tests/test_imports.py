@@ -45,6 +45,7 @@ ALLOWED = {
     "evidence": {"__init__", "bundle", "classifier", "columns", "answers"} | LEAVES | MIDDLE | WORK,
     "serving": {"__init__", "bundle", "classifier", "answers"} | LEAVES | MIDDLE | WORK,
     "run": {"bundle", "columns", "classifier", "evidence", "serving"} | LEAVES | MIDDLE | WORK,
+    "simple_transformers": {"bundle", "classifier", "answers"} | LEAVES | MIDDLE | WORK,
     "cli": {"__init__", "run", "bundle", "classifier", "evidence", "serving", "features"} | LEAVES,
 }
 # Convenience methods of the estimator that call upward, inside a function.

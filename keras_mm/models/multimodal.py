@@ -52,7 +52,8 @@ def create_multimodal_model(
         compare: Compare the two images, and two separately encoded texts:
             `[u, v, u - v, |u - v|, u * v]`.
         num_projection_layers: Residual blocks of each projection, >= 0.
-        projection_dims: Width of each projection, >= 1; 0 for none, of one side or with `"concat"`.
+        projection_dims: Width of each projection, >= 1; 0 for none, of one side or with `"concat"`
+            or `"mmbt"`.
         dropout_rate: Dropout of the projections, in [0, 1).
         vision_weights: `"pretrained"`, `"random"` or a path, for a name.
         text_weights: `"pretrained"`, `"random"` or a path, for a name.

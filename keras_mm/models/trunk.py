@@ -55,8 +55,8 @@ def create_trunk(
         ValueError: if two sides have no fusion, or the fusion reads tokens and an encoder gives
             vectors only, or it gives no vectors, or needs projections and there are none.
     """
-    if projection_dims == 0 and len(features) > 1 and not isinstance(fusion, Concat):
-        raise ValueError("projection_dims=0 is for one side, or for fusion='concat'.")
+    if projection_dims == 0 and len(features) > 1 and not isinstance(fusion, Concat | MMBT):
+        raise ValueError("projection_dims=0 is for one side, or for fusion='concat' or 'mmbt'.")
     if fusion is None and len(features) > 1:
         raise ValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
     with dtype_policy("float32"):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from keras_mm.data.labels import find_classes
+from keras_mm.data.rows import Problem, TableError
+from keras_mm.data.tables import table_name
 from keras_mm.data.targets import as_targets, encode_target
 from keras_mm.heads import Head
 from keras_mm.simple_transformers.tables import LABELS
@@ -79,6 +82,26 @@ def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) ->
             f"num_labels is {num_labels}. Give num_labels={len(found)}, or all labels as a list."
         )
     return tuple(found)
+
+
+def check_multi_hot(table: pd.DataFrame, num_labels: int | None) -> None:
+    """Refuses lists of 0 and 1 that are not one for each label, where labels have no names.
+
+    Raises:
+        keras_mm.TableError: listing every such row.
+    """
+    problems = []
+    for row, cell in zip(table.index, table[LABELS], strict=True):
+        listed = cell.tolist() if isinstance(cell, np.ndarray) else cell
+        bits = isinstance(listed, list | tuple) and all(
+            isinstance(value, Real) and value in (0, 1) for value in listed
+        )
+        if bits and num_labels is not None and len(listed) != num_labels:
+            words = f"a multi-hot label has 0 or 1 for each of {num_labels} labels"
+            words += f". Received: {len(listed)} of them"
+            problems.append(Problem(row, LABELS, table_name(table), words))
+    if problems:
+        raise TableError(problems, skippable=False)
 
 
 def automatic_weights(table: pd.DataFrame, head: Head) -> Any:

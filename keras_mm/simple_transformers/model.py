@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -18,13 +19,13 @@ from keras_mm.bundle import is_bundle
 from keras_mm.classifier import MultimodalClassifier
 from keras_mm.config import ConfigError
 from keras_mm.data.labels import label_value
-from keras_mm.data.rows import Rows
+from keras_mm.data.rows import Rows, TableError
 from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 from keras_mm.pretrained import PretrainedError
 from keras_mm.simple_transformers.args import ModelArgs, check_refused, without_effect
 from keras_mm.simple_transformers.folders import check_output, write_model, write_results
-from keras_mm.simple_transformers.labels import automatic_weights
+from keras_mm.simple_transformers.labels import automatic_weights, check_multi_hot
 from keras_mm.simple_transformers.progress import Progress
 from keras_mm.simple_transformers.scores import answers, results
 from keras_mm.simple_transformers.tables import LABELS
@@ -210,6 +211,8 @@ class Model:
             raise ValueError("evaluate_during_training needs `eval_data`: rows to evaluate.")
         folder = check_output(output_dir or self.args.output_dir, self.args)
         head = replace(self._head(table), column=LABELS, dropout_rate=DROPOUT)
+        for labelled in (table, *([] if eval_table is None else [eval_table])):
+            _check_labels(labelled, head)
         weights = automatic_weights(table, head) if auto_weights else self._weights()
         if head.kind == "regression" and weights is not None:
             warnings.warn("Numbers have no classes to balance: no weights are used.", stacklevel=3)
@@ -228,7 +231,7 @@ class Model:
         progress = Progress(
             self.args, folder, self._assessor(metrics) if evaluating else None, self._write
         )
-        try:
+        with _in_their_words():
             classifier.fit(
                 table,
                 validation_data=_with_images(eval_table, eval_image_dir) if evaluating else None,
@@ -236,11 +239,8 @@ class Model:
                 image_dir=image_dir,
                 callbacks=[progress],
             )
-        except ConfigError as error:
-            raise in_their_names(error) from None
-        except PretrainedError as error:
-            raise PretrainedError(str(error).replace("`text_weights`", "`model_name`")) from error
         self._take_model(classifier)
+        progress.classifier = None  # which has the model of this training
         if not self.args.no_save:
             self._write(folder, classifier, None)
         if verbose:
@@ -251,6 +251,8 @@ class Model:
 
     def _take_model(self, classifier: MultimodalClassifier) -> None:
         self.classifier = classifier
+        if self._own_head.kind == "multiclass" and hasattr(self.args, "labels_list"):
+            self.args.labels_list = [label_value(name) for name in self._own_head.names]
         self._built = {n: getattr(self.args, n) for n in _BUILT if hasattr(self.args, n)}
 
     def _text_settings(self) -> dict[str, Any]:
@@ -302,7 +304,9 @@ class Model:
         """Evaluates labelled rows; the results are written, too."""
         _check_metrics(metrics)
         classifier = self._ready()
-        rows = classifier._rows(table, image_dir, heads=classifier.heads_)
+        _check_labels(table, self._own_head)
+        with _in_their_words():
+            rows = classifier._rows(table, image_dir, heads=classifier.heads_)
         logits = self._logits(rows, silent)
         labels = by_head(classifier.heads_, rows.labels)["label"]
         found = self._assessor(metrics)(self._own_head, labels, logits)
@@ -325,7 +329,9 @@ class Model:
     def _answered(self, table: pd.DataFrame, image_dir: str | None = None) -> np.ndarray:
         """Logits of unlabelled rows."""
         classifier = self._ready()
-        return self._logits(classifier._rows(table, image_dir))
+        with _in_their_words():
+            rows = classifier._rows(table, image_dir)
+        return self._logits(rows)
 
     def _logits(self, rows: Rows, silent: bool = False) -> np.ndarray:
         progress = not (silent or self.args.silent)
@@ -384,6 +390,24 @@ class Model:
                 f"{str(folder)!r} was trained as {self.args.model_type!r}."
             )
         self._take_model(MultimodalClassifier.load(folder))
+
+
+@contextmanager
+def _in_their_words() -> Iterator[None]:
+    """Tells what is wrong by the names that the user gave."""
+    try:
+        yield
+    except ConfigError as error:
+        raise in_their_names(error) from None
+    except PretrainedError as error:
+        raise PretrainedError(str(error).replace("`text_weights`", "`model_name`")) from error
+    except TableError as error:  # there is no `on_error` here
+        raise TableError(error.problems, skippable=False) from None
+
+
+def _check_labels(table: pd.DataFrame, head: Head) -> None:
+    if head.kind == "multilabel" and not isinstance(head.classes, tuple):
+        check_multi_hot(table, head.classes)
 
 
 def _with_images(table: pd.DataFrame | None, image_dir: str | None) -> pd.DataFrame | None:

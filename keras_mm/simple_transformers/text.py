@@ -161,6 +161,8 @@ class TextModel(Model):
             ValueError: for numbers, which have none.
         """
         texts = self._ready().texts
+        if self._own_head.kind == "regression":
+            raise ValueError("Numbers have no probabilities; see `predict`.")
         logits = self._answered(texts_to_predict(to_predict, texts))
         return probabilities(logits, self._own_head.kind)
 
@@ -242,11 +244,7 @@ class ClassificationModel(TextModel):
         if self.args.regression:
             return Head("regression")
         labels = in_order(self.args.labels_list, self.args.labels_map)
-        if self._is_trained and not labels:
-            labels = list(self._own_head.names)
-        classes = classes_of(table, labels, self.num_labels or _NUM_LABELS)
-        self.args.labels_list = list(classes)
-        return Head("multiclass", classes)
+        return Head("multiclass", classes_of(table, labels, self.num_labels or _NUM_LABELS))
 
     def _weights(self) -> Any:
         return self.weight

@@ -73,7 +73,7 @@ def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
         "weight_decay": args.weight_decay,
         "adam_betas": tuple(args.adam_betas),
         "adam_epsilon": args.adam_epsilon,
-        "projection_dims": 0,
+        "projection_dims": 0 if _is_plain(getattr(args, "fusion", None)) else None,
         "gamma": focal_gamma(args),
     }
     return {
@@ -88,6 +88,12 @@ def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
         "verbose": int(not args.silent),
         "training": training,
     }
+
+
+def _is_plain(fusion: Any) -> bool:
+    """Whether a fusion takes vectors of any width, as they are."""
+    name = fusion.get("name") if isinstance(fusion, Mapping) else fusion
+    return name in (None, "mmbt", "concat")
 
 
 def loss_name(args: ModelArgs) -> str:

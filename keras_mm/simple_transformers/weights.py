@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from difflib import get_close_matches
 from pathlib import Path
 
-from keras_mm.presets import unknown_name
 from keras_mm.zoo import BACKBONES
 
 # Simple Transformers' model types, to what the zoo calls the family.
@@ -39,7 +39,7 @@ def text_backbone(model_type: str, model_name: str | os.PathLike) -> str:
             be of another type.
     """
     if model_type not in (*MODEL_TYPES, "auto"):
-        raise ValueError(unknown_name("model_type", model_type, [*MODEL_TYPES, "auto"]))
+        raise ValueError(_unknown(model_type))
     name = os.fspath(model_name)
     path = Path(name).expanduser()
     if path.is_dir():
@@ -80,6 +80,15 @@ def _stated_type(folder: Path) -> str | None:
     config = json.loads(file.read_text(encoding="utf-8"))
     stated = config.get("model_type") or str(config.get("class_name", "")).removesuffix("Backbone")
     return stated.lower().replace("-", "").replace("_", "") or None
+
+
+def _unknown(model_type: str) -> str:
+    near = get_close_matches(str(model_type), MODEL_TYPES, n=1, cutoff=0.8)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return (
+        f"Unknown model_type {model_type!r}.{hint} KerasHub converts "
+        f"{', '.join(map(repr, MODEL_TYPES))}; 'auto' is what the folder's config.json says."
+    )
 
 
 def _check_type(model_type: str, stated: str | None, where: str) -> None:

@@ -1,0 +1,371 @@
+"""Texts to labels through the interface of Simple Transformers, each by a real training."""
+
+import json
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score
+
+import keras_mm
+from keras_mm.simple_transformers import (
+    ClassificationArgs,
+    ClassificationModel,
+    InputExample,
+    MultiLabelClassificationModel,
+)
+
+COLOURS, SHAPES = ("red", "blue", "green"), ("circle", "square", "triangle")
+TEXTS = [f"a {colour} {shape}" for colour in COLOURS for shape in SHAPES]
+MODEL_FILES = ["model.json", "model.weights.h5", "model_args.json", "vocabulary.txt"]
+
+
+def frame(label, texts=TEXTS):
+    return pd.DataFrame({"text": texts, "labels": [label(text) for text in texts]})
+
+
+def is_red(text):
+    return int("red" in text)
+
+
+def settings(folder, **values):
+    quiet = {"max_seq_length": 8, "silent": True, "manual_seed": 3, "learning_rate": 1e-3}
+    few = {"save_model_every_epoch": False, "output_dir": str(folder)}
+    return {**quiet, **few, **values}
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A model of two classes that has learned, its folder, and what `train_model` gave."""
+    folder = tmp_path_factory.mktemp("two") / "outputs"
+    args = ClassificationArgs(
+        **settings(
+            folder,
+            num_train_epochs=8,
+            save_steps=5,
+            save_model_every_epoch=True,
+            evaluate_during_training=True,
+            evaluate_during_training_steps=5,
+            gradient_accumulation_steps=2,
+            train_batch_size=2,
+            save_eval_checkpoints=False,
+        )
+    )
+    model = ClassificationModel("bert", "tiny_bert", weight=[1, 2], args=args)
+    told = model.train_model(frame(is_red), eval_data=frame(is_red), f1=f1_score, verbose=False)
+    return model, folder, told
+
+
+def test_steps_and_scores(two):
+    _, folder, (steps, details) = two
+    # 5 batches an epoch, of 2 rows and the last of 1, are 40, and 2 of them a step.
+    assert steps == 20
+    expected = [2, 5, 5, 7, 10, 10, 12, 15, 15, 17, 20, 20]
+    assert sorted(details["global_step"]) == expected
+    names = ["global_step", "train_loss", "mcc", "accuracy", "f1_score", "tn", "fp", "fn", "tp"]
+    assert list(details) == [*names, "auroc", "auprc", "f1", "eval_loss"]
+    written = pd.read_csv(folder / "training_progress_scores.csv")
+    assert written.columns.tolist() == list(details)
+    assert np.allclose(written["eval_loss"], details["eval_loss"])
+    assert details["eval_loss"][-1] < details["eval_loss"][0] / 2
+    assert details["train_loss"][-1] < details["train_loss"][0]
+
+
+def test_the_output_folder(two):
+    _, folder, _ = two
+    found = {path.name for path in folder.iterdir()} - {"eval_results.txt"}
+    checkpoints = {f"checkpoint-{step}" for step in (5, 10, 15, 20)}
+    epochs = {
+        f"checkpoint-{step}-epoch-{e}" for e, step in enumerate((2, 5, 7, 10, 12, 15, 17, 20), 1)
+    }
+    others = {"best_model", "training_progress_scores.csv", *MODEL_FILES}
+    assert found == checkpoints | epochs | others
+    for inner in ("best_model", "checkpoint-20-epoch-8", "checkpoint-5"):
+        files = sorted(path.name for path in (folder / inner).iterdir())
+        assert files == sorted([*MODEL_FILES, "eval_results.txt"])
+
+
+def test_evaluation(two):
+    model, folder, (_, details) = two
+    wrong_labels = frame(lambda text: is_red(text) or int(text == TEXTS[-1]))
+    result, outputs, wrong = model.eval_model(wrong_labels, f1=f1_score, verbose=False)
+    assert (result["tp"], result["tn"], result["fp"], result["fn"]) == (3, 5, 0, 1)
+    assert result["f1"] == pytest.approx(6 / 7) and outputs.shape == (9, 2)
+    assert wrong == [InputExample(guid=8, text_a=TEXTS[-1], label=1)]
+    assert model.results == result
+    lines = (folder / "eval_results.txt").read_text().splitlines()
+    assert lines == [f"{name} = {result[name]}" for name in sorted(result)]
+    again, _, _ = model.eval_model(frame(is_red), verbose=False)
+    assert again["eval_loss"] == pytest.approx(details["eval_loss"][-1], rel=1e-4)
+    log_probabilities = outputs - np.log(np.exp(outputs).sum(axis=1, keepdims=True))
+    labels = np.array([is_red(text) for text in TEXTS])
+    own, weights = -log_probabilities[np.arange(9), labels], np.array([1, 2])[labels]
+    assert again["eval_loss"] == pytest.approx((own * weights).sum() / weights.sum(), rel=1e-4)
+
+
+def test_answers(two):
+    model, *_ = two
+    found, logits = model.predict(TEXTS)
+    assert found.tolist() == [is_red(text) for text in TEXTS] and logits.shape == (9, 2)
+    alone, own = model.predict([TEXTS[4]])
+    assert alone.shape == (1,) and np.allclose(own[0], logits[4], atol=1e-5)
+    probabilities = model.predict_proba(TEXTS)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities.argmax(axis=1) == found).all()
+    again, same = model.predict(TEXTS)
+    assert (same == logits).all()
+    for wrong in ("a text", []):
+        with pytest.raises(ValueError, match="`to_predict` must"):
+            model.predict(wrong)
+
+
+def test_a_fresh_process_answers_to_the_bit(two, tmp_path):
+    model, folder, _ = two
+    code = (
+        "import sys, numpy as np\n"
+        "from keras_mm.simple_transformers import ClassificationModel\n"
+        "model = ClassificationModel('bert', sys.argv[1])\n"
+        "assert model.args.gradient_accumulation_steps == 2 and model.args.labels_list == [0, 1]\n"
+        f"np.save(sys.argv[2], model.predict({TEXTS!r})[1])\n"
+    )
+    file = tmp_path / "logits.npy"
+    subprocess.run([sys.executable, "-c", code, str(folder), str(file)], check=True)
+    assert (np.load(file) == model.predict(TEXTS)[1]).all()
+
+
+def test_the_classifier_inside_is_any_other(two):
+    model, *_ = two
+    report = model.classifier.evaluate(frame(is_red))
+    assert report.metrics["accuracy"] == 1.0
+
+
+def test_a_folder_that_is_not_empty(two):
+    model, folder, _ = two
+    with pytest.raises(ValueError, match="is not empty.*overwrite_output_dir=True"):
+        model.train_model(frame(is_red), eval_data=frame(is_red))
+    assert (folder / "model.json").is_file()
+
+
+def test_another_class_or_type_names_both(two):
+    _, folder, _ = two
+    with pytest.raises(ValueError, match="model of ClassificationModel, and this is a MultiLabel"):
+        MultiLabelClassificationModel("bert", folder)
+    with pytest.raises(ValueError, match="model_type='roberta'.*was trained as 'bert'"):
+        ClassificationModel("roberta", folder)
+    with pytest.raises(ValueError, match="'max_seq_length': 8}. Received: {'max_seq_length': 16}"):
+        ClassificationModel("bert", folder, args={"max_seq_length": 16})
+
+
+def test_training_goes_on(two, tmp_path):
+    _, folder, (_, details) = two
+    model = ClassificationModel(
+        "bert", folder, args=settings(tmp_path / "more", num_train_epochs=1, learning_rate=1e-5)
+    )
+    before = model.predict(TEXTS)[1]
+    model.args.evaluate_during_training = False
+    _, loss = model.train_model(frame(is_red), verbose=False)
+    assert isinstance(loss, float) and loss < details["train_loss"][0]  # it has learned before
+    after = model.predict(TEXTS)[1]
+    assert not (after == before).all() and (after.argmax(axis=1) == before.argmax(axis=1)).all()
+    # With a class more, the old ones' weights are kept.
+    model.args.labels_list = [0, 1, "green"]
+    model.args.overwrite_output_dir = True
+    green = frame(lambda text: "green" if "green" in text else is_red(text))
+    model.num_labels = 3
+    model.train_model(green, args={"num_train_epochs": 8, "learning_rate": 1e-3}, verbose=False)
+    found, logits = model.predict(TEXTS)
+    assert logits.shape == (9, 3) and found.tolist() == green["labels"].tolist()
+
+
+def test_names_pairs_and_windows(tmp_path):
+    table = pd.DataFrame(
+        {
+            "text_a": [colour for colour in COLOURS for _ in SHAPES],
+            "text_b": [" ".join([shape] * 7) for _ in COLOURS for shape in SHAPES],
+            "labels": [
+                "round" if shape == "circle" else "edged" for _ in COLOURS for shape in SHAPES
+            ],
+        }
+    )
+    args = settings(
+        tmp_path / "out", num_train_epochs=10, sliding_window=True, stride=3, tie_value="round",
+        max_seq_length=10, manual_seed=5,
+    )  # fmt: skip
+    model = ClassificationModel("bert", "tiny_bert", args=args)
+    steps, loss = model.train_model(table, verbose=False)
+    # What counts is windows: of 7 tokens where 6 fit, the second begins 3 later.
+    rows = model.classifier._rows(table, None)
+    windows, owners = model.classifier.preprocessor_.windows(rows)
+    assert len(windows) == 9 * 3 == len(owners) and steps == 10 * -(-27 // 8)
+    window = model.classifier.preprocessor_.sliding_window
+    assert (window.vote, window.weigh_by, window.tie_value) == ("majority", "window", "round")
+    result, outputs, wrong = model.eval_model(table, verbose=False)
+    assert result["accuracy"] == 1.0 and wrong == [] and outputs.shape == (9, 2)
+    pairs = table[["text_a", "text_b"]].to_numpy().tolist()
+    assert model.predict(pairs)[0].tolist() == table["labels"].tolist()
+    assert model.args.labels_list == ["edged", "round"]
+    with pytest.raises(ValueError, match="trained on pairs of texts"):
+        model.predict(["red"])
+    with pytest.raises(ValueError, match="trained on the columns"):
+        model.eval_model(frame(is_red))
+
+
+def test_early_stopping_puts_the_best_back(tmp_path):
+    args = settings(
+        tmp_path / "out", num_train_epochs=30, learning_rate=1e-6, train_batch_size=9,
+        evaluate_during_training=True, evaluate_during_training_steps=1, evaluate_each_epoch=False,
+        use_early_stopping=True, early_stopping_metric="worse", early_stopping_patience=3,
+        save_steps=0, save_eval_checkpoints=False,
+    )  # fmt: skip
+    values = iter([1.0, 0.0, 0.5, 0.5, 0.5, 0.5])
+    model = ClassificationModel("bert", "tiny_bert", args=args)
+    steps, details = model.train_model(
+        frame(is_red), eval_df=frame(is_red), verbose=False, worse=lambda y, p: next(values)
+    )
+    assert steps == 5 and details["worse"] == [1.0, 0.0, 0.5, 0.5, 0.5]
+    best = ClassificationModel("bert", tmp_path / "out" / "best_model")
+    assert (best.predict(TEXTS)[1] == model.predict(TEXTS)[1]).all()
+    result, _, _ = best.eval_model(frame(is_red), verbose=False, output_dir=tmp_path / "elsewhere")
+    assert result["eval_loss"] == pytest.approx(details["eval_loss"][1], rel=1e-4)
+    assert (tmp_path / "elsewhere" / "eval_results.txt").is_file()
+    stated = (tmp_path / "out" / "best_model" / "eval_results.txt").read_text()
+    assert "worse = 0.0\n" in stated
+
+
+def test_numbers(tmp_path):
+    args = settings(tmp_path / "out", regression=True, num_train_epochs=20, no_save=True)
+    model = ClassificationModel("bert", "tiny_bert", num_labels=1, args=args)
+    table = frame(lambda text: 100.0 + 10 * is_red(text))
+    with pytest.warns(UserWarning, match="Numbers have no classes"):
+        model.train_model(table, verbose=False, auto_weights=True)
+    found, outputs = model.predict(TEXTS)
+    assert found.shape == outputs.shape == (9,) and model.predict(["red"])[0].shape == (1,)
+    result, numbers, wrong = model.eval_model(table, verbose=False)
+    assert result["eval_loss"] == pytest.approx(np.mean((numbers - table["labels"]) ** 2), rel=1e-4)
+    assert result["eval_loss"] < 25 and wrong == [] and not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="no probabilities"):
+        model.predict_proba(TEXTS)
+    with pytest.raises(keras_mm.TableError, match="must be a finite number"):
+        model.train_model(frame(lambda text: "many"))
+
+
+def labels_of(text):
+    return [int(colour in text) for colour in COLOURS]
+
+
+def test_several_labels(tmp_path):
+    args = settings(tmp_path / "out", num_train_epochs=25, threshold=[0.5, 0, 0.5])
+    model = MultiLabelClassificationModel(
+        "bert", "tiny_bert", num_labels=3, pos_weight=[1, 2, 1], args=args
+    )
+    model.train_model(frame(labels_of), verbose=False)
+    found, outputs = model.predict(TEXTS)
+    assert [row[0::2] for row in found] == [labels_of(text)[0::2] for text in TEXTS]
+    assert all(row[1] == 1 for row in found)  # a threshold of 0 is one
+    assert outputs.shape == (9, 3) and (outputs >= 0).all() and (outputs <= 1).all()
+    result, same, wrong = model.eval_model(frame(labels_of), verbose=False)
+    assert result["LRAP"] == 1.0 and (same == outputs).all() and len(wrong) == 6
+    assert wrong[0].label == [1, 0, 0]
+    model.args.threshold = 0.5
+    assert model.predict(TEXTS)[0] == [labels_of(text) for text in TEXTS]
+    model.save_model(tmp_path / "again", results=result)
+    again = MultiLabelClassificationModel("bert", tmp_path / "again")
+    assert again.args.threshold == 0.5 and (again.predict(TEXTS)[1] == outputs).all()
+    assert "LRAP = 1.0" in (tmp_path / "again" / "eval_results.txt").read_text()
+    with pytest.raises(keras_mm.TableError, match="0 or 1 for each of 3 labels. Received: 2"):
+        model.eval_model(frame(lambda text: [1, 0]))
+
+
+def test_names_of_labels_weights_and_special_tokens(tmp_path):
+    texts = [f"{text} <{text.split()[1].upper()}>" for text in TEXTS]
+    args = settings(
+        tmp_path / "out", labels_list=list(COLOURS), num_train_epochs=2, optimizer="Adafactor",
+        scheduler="polynomial_decay_schedule_with_warmup", polynomial_decay_schedule_power=2.0,
+        special_tokens_list=["<RED>", "<BLUE>", "<GREEN>"], max_seq_length=6, warmup_steps=1,
+    )  # fmt: skip
+    model = MultiLabelClassificationModel("bert", "tiny_bert", args=args)
+    model.train_model(
+        frame(lambda text: [text.split()[1]], texts), auto_weights=True, verbose=False
+    )
+    (head,) = model.classifier.heads_.values()
+    assert head.classes == COLOURS and head.class_weight == (3.0, 3.0, 3.0)
+    tokenizer = model.classifier.preprocessor_.tokenizer
+    last = tokenizer.vocabulary_size
+    assert tokenizer.pack([texts[:1]], 8)["token_ids"][0, 4] == last - 3
+    outputs = model.predict(texts)[1]
+    again = MultiLabelClassificationModel("bert", tmp_path / "out")
+    assert (again.predict(texts)[1] == outputs).all()
+
+
+ONE, MANY = ClassificationModel, MultiLabelClassificationModel
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "error", "words"),
+    [
+        (ONE, {"weight": [1, 2, 3]}, ValueError, "`weight` must have.*2 in all"),
+        (ONE, {"num_labels": 3, "weight": [1, 2]}, ValueError, "`weight`.*3 in all"),
+        (ONE, {"num_labels": 3, "args": {"labels_list": [0, 1]}}, ValueError, "must have `num_la"),
+        (ONE, {"num_labels": 2, "args": {"regression": True}}, ValueError, "must be 1"),
+        (ONE, {"num_labels": 1}, ValueError, "for numbers"),
+        (ONE, {"args": {"loss_type": "dice"}}, ValueError, "Unknown loss_type 'dice'"),
+        (ONE, {"args": {"num_train_epoch": 1}}, TypeError, "'num_train_epochs'"),
+        (ONE, {"num_label": 1}, TypeError, "Unknown argument 'num_label'"),
+        (MANY, {"pos_weight": [1]}, ValueError, "`pos_weight`.*2 in all"),
+        (MANY, {"num_labels": 3, "args": {"threshold": [1, 1]}}, ValueError, "3 in all"),
+        (MANY, {"args": {"threshold": 1.5}}, ValueError, r"in \[0, 1\]"),
+    ],
+)
+def test_bad_constructors(kind, arguments, error, words):
+    with pytest.raises(error, match=words):
+        kind("bert", "tiny_bert", **arguments)
+
+
+def test_bad_calls(tmp_path):
+    model = ClassificationModel("bert", "tiny_bert", args=settings(tmp_path / "out"))
+    with pytest.raises(ValueError, match="not trained"):
+        model.predict(["a"])
+    with pytest.raises(TypeError, match="'outputdir'. Did you mean 'output_dir'"):
+        model.train_model(frame(is_red), outputdir="a")
+    with pytest.raises(ValueError, match="needs `eval_data`"):
+        model.train_model(frame(is_red), args={"evaluate_during_training": True})
+    model.args.evaluate_during_training = False
+    with pytest.raises(ValueError, match="`num_train_epochs` must be an integer >= 1"):
+        model.train_model(frame(is_red), args={"num_train_epochs": 0})
+    model.args.num_train_epochs = 1
+    with pytest.raises(ValueError, match="Did you mean 'AdamW'"):
+        model.train_model(frame(is_red), args={"optimizer": "Adam W"})
+    model.args.optimizer = "AdamW"
+    with pytest.raises(ValueError, match="3 labels .* num_labels is 2"):
+        model.train_model(frame(lambda text: text.split()[1]))
+    with pytest.raises(keras_mm.TableError, match="row 0"):
+        model.train_model(frame(is_red, texts=["", *TEXTS[1:]]))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="must be a folder"):
+        model.train_model(frame(is_red), output_dir=tmp_path / "file")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_warning_tells_all_that_does_nothing():
+    args = {"process_count": 3, "fp16": False}
+    with pytest.warns(UserWarning) as told:
+        ClassificationModel(
+            "bert", "tiny_bert", "bert", "elsewhere", args=args, use_cuda=False, cache_dir="a"
+        )
+    (warning,) = told
+    for name in ("process_count", "fp16", "use_cuda", "tokenizer_name", "cache_dir"):
+        assert name in str(warning.message)
+    assert "tokenizer_type" not in str(warning.message) and warning.filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ClassificationModel("bert", "tiny_bert", "bert", "tiny_bert")
+
+
+def test_settings_are_written_as_json(two):
+    _, folder, _ = two
+    stored = json.loads((folder / "model_args.json").read_text())
+    assert stored["model_class"] == "ClassificationModel" and stored["model_type"] == "bert"
+    assert stored["model_name"] == "tiny_bert" and stored["labels_list"] == [0, 1]
