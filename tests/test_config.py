@@ -295,6 +295,17 @@ def test_a_misspelt_stage_is_told_whatever_else_is_set():
     assert len(problems) == 1 and "Did you mean 'training.stages[0].blocks'" in problems[0]
 
 
+def test_special_tokens_need_an_encoder_that_learns():
+    (problem,) = find_problems(Settings(special_tokens=["<url>"]))
+    assert "text_trainable=True" in problem
+    for trained in (
+        Settings(special_tokens=["<url>"], text_trainable=True),
+        Settings(special_tokens=["<url>"], training={"stages": [{"blocks": {"text": 1}}]}),
+        Settings(special_tokens=[]),
+    ):
+        assert find_problems(trained) == []
+
+
 def test_what_is_given_wins_over_the_preset():
     settings = Settings(
         preset="tiny", compare=False, image_size=7, epochs=np.int64(3), images="image",

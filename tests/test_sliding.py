@@ -294,6 +294,17 @@ def test_the_windows_of_a_row_weigh_as_one_row(table):
     assert len(weights) > 40 and weights.sum() == pytest.approx(40, rel=1e-5)
 
 
+def test_windows_may_weigh_by_themselves(table):
+    from keras_mm.features.batches import FeatureBatches
+
+    window = {"weigh_by": "window"}
+    model = model_of(sliding_window=window, epochs=1).fit(table[:80])
+    rows = model._rows(table[:40], None, heads=model.heads_)
+    source = FeatureBatches(model.model_, model.preprocessor_, (rows,), progress=False)
+    (batches,) = source.batches(model.model_, 16, 0)
+    assert batches.num_rows > 40 and len(batches[0]) == 2  # without weights: each counts 1
+
+
 def test_a_short_text_answers_as_without_windows(table):
     model = model_of(epochs=1).fit(table[:80])
     rows = [{"text_2": "It goes up."}]

@@ -200,7 +200,8 @@ class ClassificationModel(TextModel):
         >>> args = {"output_dir": folder, "max_seq_length": 8, "silent": True}
         >>> args["save_model_every_epoch"] = False
         >>> model = ClassificationModel("bert", "tiny_bert", args=args)
-        >>> steps, loss = model.train_model([["a red circle", 1], ["a blue square", 0]])
+        >>> rows = pd.DataFrame({"text": ["a red circle", "a blue one"], "labels": [1, 0]})
+        >>> steps, loss = model.train_model(rows)
         >>> model.predict(["a red square"])[1].shape
         (1, 2)
     """

@@ -239,6 +239,46 @@ def test_the_exported_graph_gives_the_same(tokenizers, family, tmp_path):
             np.testing.assert_array_equal(ours[name], theirs[name].numpy(), err_msg=name)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_special_tokens_of_one_s_own(tokenizers, family, tmp_path):
+    """Each is one token, as it is written, in Python and in a graph; all else is as without."""
+    import tensorflow as tf
+
+    plain, own = tokenizers[family], ["<url>", "Red|Left", "<url>s", "a b-c ✓"]
+    tokenizer = plain.with_special_tokens(own)
+    first = plain.vocabulary_size
+    assert tokenizer.vocabulary_size == first + 4 > max(names(plain))
+    texts = ["<url>", "red <url>s left", "a b-c ✓Red|Left<url>", "the red left", "", "<URL>"]
+    found = tokenizer.pack([texts], 24)
+    inside = [
+        [int(i) - first for i in row[mask] if i >= first]
+        for row, mask in zip(found["token_ids"], found["padding_mask"], strict=True)
+    ]
+    assert inside == [[0], [2], [3, 1, 0], [], [], []]
+    for name, value in plain.pack([texts], 24).items():
+        np.testing.assert_array_equal(found[name][3:], value[3:])
+    lengths = found["padding_mask"].sum(axis=1) - plain.num_special(1)
+    assert tokenizer.count(texts).tolist() == lengths.tolist()
+    module = tf.Module()
+    spec = tf.TensorSpec([None], tf.string)
+    module.packed = tf.function(lambda text: tokenizer.graph((text,), 24), [spec])
+    module.tokenizer_ = tokenizer.resources
+    tf.saved_model.save(module, str(tmp_path))
+    theirs = tf.saved_model.load(str(tmp_path)).packed(tf.constant(texts))
+    for name in found:
+        np.testing.assert_array_equal(found[name], theirs[name].numpy(), err_msg=name)
+    tokenizer.save(tmp_path)
+    again = Tokenizer.from_config(json.loads(json.dumps(tokenizer.get_config())), tmp_path)
+    np.testing.assert_array_equal(again.pack([texts], 24)["token_ids"], found["token_ids"])
+
+
+def test_a_special_token_of_the_vocabulary_keeps_its_id(tokenizers):
+    tokenizer = tokenizers["roberta"].with_special_tokens(["<mask>", "<new>"])
+    packed = tokenizer.pack([["<mask><new>"]], 8)["token_ids"][0].tolist()
+    known = tokenizers["roberta"].vocabulary
+    assert packed[1:3] == [known["<mask>"], tokenizers["roberta"].vocabulary_size]
+
+
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
 def test_seeding_takes_no_tokenizer_away(tokenizers, family):
     import tensorflow as tf

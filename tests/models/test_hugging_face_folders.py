@@ -34,6 +34,29 @@ def test_a_text_folder_gives_the_published_answers(family, tmp_path):
         np.testing.assert_allclose(pooled[row, 0], wanted.mean(axis=0), atol=1e-4)
 
 
+@pytest.mark.parametrize("family", NAMES)
+def test_more_tokens_than_the_folder_has(family, tmp_path):
+    """The old ones' answers stay to the bit, and new ones have an embedding each."""
+    write_text_folder(tmp_path, family, SIZES[family])
+    before, after = (
+        create_text_encoder(
+            str(tmp_path), sequence_length=POSITIONS, pooling="mean", vocabulary_size=size
+        )
+        for size in (SIZES[family], SIZES[family] + 2)
+    )
+    ids = np.array([[1, 3, 5, 2], [4, 4, 4, 4]], "int32")
+    new = np.where(ids == 4, [[0], [SIZES[family] + 1]], ids).astype("int32")
+
+    def run(encoder, ids):
+        mask = np.ones(ids.shape, bool)
+        inputs = {"token_ids": ids, "segment_ids": np.zeros_like(ids), "padding_mask": mask}
+        return np.asarray(encoder.predict_on_batch(inputs)["pooled_output"])
+
+    np.testing.assert_array_equal(run(before, ids), run(after, ids))
+    others = run(after, np.where(new == SIZES[family] + 1, SIZES[family], new))
+    assert np.abs(run(after, new) - others)[1].max() > 1e-5
+
+
 @pytest.mark.parametrize("family", ["electra", "deberta-v2", "siglip", "clip", "mpnet"])
 def test_other_families_are_refused_by_name(family, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))

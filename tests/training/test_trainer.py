@@ -235,6 +235,23 @@ def test_clipping_bounds_the_step():
     assert 0 < moved <= 0.0101
 
 
+def test_settings_reach_the_optimizer():
+    model = toy_model()
+    options = {"epochs": 1, "decay": "constant", "verbose": 0}
+    Trainer(model, adam_betas=(0.5, 0.25), adam_epsilon=1e-3, **options).fit(toy(32))
+    adam = model.optimizer
+    assert (adam.beta_1, adam.beta_2, adam.epsilon) == (0.5, 0.25, 1e-3)
+
+
+def test_adafactor_learns():
+    model = toy_model()
+    history = Trainer(
+        model, optimizer="adafactor", learning_rate=0.1, epochs=15, decay="constant", verbose=0
+    ).fit(toy(64))
+    assert type(model.optimizer).__name__ == "Adafactor"
+    assert history["loss"][-1] < history["loss"][0] * 0.7
+
+
 def test_schedule_rises_and_decays():
     schedule = create_schedule(0.3, 100, warmup=0.1)
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 5, 10, 55, 100)]
@@ -245,6 +262,9 @@ def test_schedule_rises_and_decays():
     np.testing.assert_allclose(rates, [0, 0.15, 0.3, 0.15, 0, 0], atol=1e-7)
     again = type(line).from_config(line.get_config())
     assert float(keras.ops.convert_to_numpy(again(37))) == pytest.approx(0.21)
+    curve = create_schedule(0.3, 100, warmup=0.1, decay="polynomial", power=2.0)
+    rates = [float(keras.ops.convert_to_numpy(curve(step))) for step in (0, 5, 10, 55, 100)]
+    np.testing.assert_allclose(rates, [0, 0.15, 0.3, 0.075, 0], atol=1e-7)
     level = create_schedule(0.3, 100, warmup=0.1, decay="constant")
     assert float(keras.ops.convert_to_numpy(level(77))) == pytest.approx(0.3)
     assert create_schedule(0.3, 100, warmup=0, decay="constant") == 0.3
