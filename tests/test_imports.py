@@ -110,7 +110,7 @@ def run(code: str) -> str:
 
 
 BACKENDS = ("keras", "tensorflow", "jax", "torch", "keras_hub")
-HEAVY = (*BACKENDS, "pandas", "sklearn")
+HEAVY = (*BACKENDS, "numpy", "pandas", "sklearn")
 
 
 @pytest.mark.parametrize(

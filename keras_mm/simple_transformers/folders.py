@@ -17,7 +17,7 @@ RESULTS = "eval_results.txt"
 
 
 def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
-    """The output folder of a training; what an earlier one left there is removed.
+    """The output folder of a training.
 
     Raises:
         ValueError: if it holds something, without `overwrite_output_dir`, or is a file.
@@ -32,12 +32,16 @@ def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
             f"The output folder {str(folder)!r} is not empty. Give another `output_dir`, or "
             "overwrite_output_dir=True."
         )
+    return folder
+
+
+def clear_output(folder: Path) -> None:
+    """Removes what an earlier training has left in a folder, and nothing else."""
     for old in [*folder.glob("checkpoint-*"), folder / "best_model"]:
         if is_bundle(old):
             shutil.rmtree(old)
     for name in (SPEC, FILE, SCORES, RESULTS):
         (folder / name).unlink(missing_ok=True)
-    return folder
 
 
 def write_model(

@@ -14,6 +14,7 @@ from keras_mm.data.rows import Problem, TableError
 from keras_mm.data.tables import table_name
 from keras_mm.data.targets import as_targets, encode_target
 from keras_mm.heads import Head
+from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.simple_transformers.tables import LABELS
 
 
@@ -49,6 +50,16 @@ def check_count(name: str, labels: Sequence, num_labels: int | None) -> None:
         raise ValueError(f"`{name}` has a label twice. Received: {list(labels)}")
 
 
+def check_trained_count(num_labels: int | None, labels: Sequence, head: Head) -> None:
+    """Raises ValueError for another number of labels than a model has, without more names."""
+    trained = head.num_classes
+    if num_labels is not None and num_labels != trained and len(labels) != num_labels:
+        raise ValueError(
+            f"`num_labels` must be {trained}, what the model was trained with; name all labels to "
+            f"add some. Received: num_labels={num_labels}"
+        )
+
+
 def check_each(name: str, values: Any, num_labels: int | None) -> None:
     """Raises ValueError if `values` are not one number for each label."""
     if values is None or isinstance(values, str) or np.ndim(values) == 0:
@@ -76,6 +87,8 @@ def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) ->
     if num_labels is not None and {str(label) for label in found} <= places:
         kind: type = str if found and isinstance(found[0], str) else int
         return tuple(kind(place) for place in range(num_labels))
+    if len(found) == 1:
+        raise ValueError(f"All rows have the label {found[0]!r}; give rows of at least two labels.")
     if num_labels is not None and len(found) != num_labels:
         raise ValueError(
             f"The rows have {len(found)} labels ({', '.join(map(repr, found[:20]))}), and "
@@ -104,10 +117,32 @@ def check_multi_hot(table: pd.DataFrame, num_labels: int | None) -> None:
         raise TableError(problems, skippable=False)
 
 
-def automatic_weights(table: pd.DataFrame, head: Head) -> Any:
-    """Weights that balance a head's labels: of several labels a row, `num_rows / frequency`."""
-    if head.kind != "multilabel":
-        return "balanced"
+def automatic_weights(
+    table: pd.DataFrame, head: Head, how: str = "balanced"
+) -> tuple[float, ...] | None:
+    """Weights that balance a head's labels in training rows.
+
+    Args:
+        table: The rows.
+        head: The head; of several labels a row each counts `num_rows / frequency`.
+        how: For classes, as `class_weight` is named.
+
+    Returns:
+        A number for each label; `None` where there are no labels.
+    """
     labels = encode_target(table, as_targets({"label": head})["label"]).labels
+    if labels is None or head.kind == "regression":
+        return None
+    if head.kind != "multilabel":
+        return tuple(resolve_class_weight(how, labels, head.names) or ())
     known = labels[(labels >= 0).all(axis=1)]
     return tuple((len(known) / np.maximum((known == 1).sum(axis=0), 1)).tolist())
+
+
+def check_goes_on(name: str, labels: Sequence, trained: Sequence) -> None:
+    """Raises ValueError if labels are others, or in another order, than a model was trained on."""
+    if labels and [str(label) for label in labels[: len(trained)]] != [str(x) for x in trained]:
+        raise ValueError(
+            f"`{name}` must begin with the labels that the model was trained on, {list(trained)}. "
+            f"Received: {list(labels)}"
+        )

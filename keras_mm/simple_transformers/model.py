@@ -24,7 +24,12 @@ from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 from keras_mm.pretrained import PretrainedError
 from keras_mm.simple_transformers.args import ModelArgs, check_refused, without_effect
-from keras_mm.simple_transformers.folders import check_output, write_model, write_results
+from keras_mm.simple_transformers.folders import (
+    check_output,
+    clear_output,
+    write_model,
+    write_results,
+)
 from keras_mm.simple_transformers.labels import automatic_weights, check_multi_hot
 from keras_mm.simple_transformers.progress import Progress
 from keras_mm.simple_transformers.scores import answers, results
@@ -123,7 +128,7 @@ class Model:
         self._take(args)
         self.args.model_class = type(self).__name__
         if self.classifier is None:
-            self._backbone = text_backbone(model_type, model_name)
+            text_backbone(model_type, model_name)  # which says what is wrong with them
             self.args.model_type, self.args.model_name = model_type, str(model_name)
         for name in keywords:
             if name not in _KEYWORDS:
@@ -138,7 +143,7 @@ class Model:
         """Takes over settings: a dict of them, or all of one of the classes."""
         if isinstance(args, ModelArgs):
             given = vars(args)
-            if not isinstance(args, self._args_class):
+            if self._is_trained or not isinstance(args, self._args_class):
                 plain = vars(type(args)())
                 given = {name: v for name, v in given.items() if v != plain[name]}
             # Which model it is says the constructor.
@@ -177,7 +182,7 @@ class Model:
         """The class weights that the user gave."""
         raise NotImplementedError
 
-    def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
+    def _structure(self, texts: Sequence[str], head: Head) -> dict[str, Any]:
         """Keywords of the classifier that say what it is built of."""
         raise NotImplementedError
 
@@ -213,11 +218,7 @@ class Model:
         head = replace(self._head(table), column=LABELS, dropout_rate=DROPOUT)
         for labelled in (table, *([] if eval_table is None else [eval_table])):
             _check_labels(labelled, head)
-        weights = automatic_weights(table, head) if auto_weights else self._weights()
-        if head.kind == "regression" and weights is not None:
-            warnings.warn("Numbers have no classes to balance: no weights are used.", stacklevel=3)
-            weights = None
-        head = replace(head, class_weight=weights)
+        head = replace(head, class_weight=self._class_weight(table, head, auto_weights))
         settings = {
             "labels": {"label": head},
             **training_settings(self.args, len(table)),
@@ -226,10 +227,14 @@ class Model:
         if self._is_trained:
             classifier = self.classifier.set_params(**settings, warm_start=True)
         else:
-            classifier = MultimodalClassifier(**self._structure(texts), **settings)
+            classifier = MultimodalClassifier(**self._structure(texts, head), **settings)
         evaluating = self.args.evaluate_during_training
         progress = Progress(
-            self.args, folder, self._assessor(metrics) if evaluating else None, self._write
+            self.args,
+            folder,
+            self._assessor(metrics) if evaluating else None,
+            self._write,
+            clear_output,
         )
         with _in_their_words():
             classifier.fit(
@@ -249,6 +254,23 @@ class Model:
         details = progress.scores if evaluating else float(np.mean(progress.losses))
         return progress.global_step, details
 
+    def _class_weight(self, table: pd.DataFrame, head: Head, automatic: bool) -> Any:
+        """What each label counts, in numbers: evaluations are of other rows."""
+        weights = self._weights()
+        if head.kind == "regression":
+            if automatic or weights is not None:
+                words = "Numbers have no classes to balance: no weights are used."
+                warnings.warn(words, stacklevel=4)
+            return None
+        if automatic:
+            return automatic_weights(table, head)
+        if isinstance(weights, str):
+            return automatic_weights(table, head, weights)
+        if weights is None and self._is_trained:
+            before = self._own_head
+            return before.class_weight if before.num_classes == head.num_classes else None
+        return weights if weights is None or isinstance(weights, Mapping) else tuple(weights)
+
     def _take_model(self, classifier: MultimodalClassifier) -> None:
         self.classifier = classifier
         if self._own_head.kind == "multiclass" and hasattr(self.args, "labels_list"):
@@ -257,9 +279,10 @@ class Model:
 
     def _text_settings(self) -> dict[str, Any]:
         """The classifier's keywords for its text side."""
-        pooling = self.args.text_pooling or text_pooling(self.args.model_type, self._backbone)
+        backbone = text_backbone(self.args.model_type, self.args.model_name)
+        pooling = self.args.text_pooling or text_pooling(self.args.model_type, backbone)
         return {
-            "text_backbone": self._backbone,
+            "text_backbone": backbone,
             "text_weights": "pretrained",
             "text_pairing": "packed",
             "text_pooling": pooling,

@@ -13,7 +13,13 @@ from keras_mm.answers import label_cells, predictions
 from keras_mm.heads import Head
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.simple_transformers.args import ModelArgs, MultiModalClassificationArgs
-from keras_mm.simple_transformers.labels import check_count, check_each, classes_of
+from keras_mm.simple_transformers.labels import (
+    check_count,
+    check_each,
+    check_goes_on,
+    check_trained_count,
+    classes_of,
+)
 from keras_mm.simple_transformers.model import Model
 from keras_mm.simple_transformers.tables import IMAGES, SINGLE, image_table, images_to_predict
 
@@ -48,7 +54,6 @@ class MultiModalClassificationModel(Model):
     """
 
     _args_class = MultiModalClassificationArgs
-    _backbone: str
 
     def __init__(
         self,
@@ -71,6 +76,8 @@ class MultiModalClassificationModel(Model):
         super()._check()
         if self._is_trained:
             self.multi_label = self._own_head.kind == "multilabel"
+            check_goes_on("label_list", self.label_list, self._own_head.names)
+            check_trained_count(self.num_labels, self.label_list, self._own_head)
         check_count("label_list", self.label_list, self.num_labels)
         if self.pos_weight is not None and not self.multi_label:
             raise ValueError("`pos_weight` is for multi_label=True; classes have `auto_weights`.")
@@ -93,9 +100,9 @@ class MultiModalClassificationModel(Model):
         return Head("multiclass", classes_of(table, labels, self.num_labels))
 
     def _weights(self) -> Any:
-        return None if self.pos_weight is None else tuple(self.pos_weight)
+        return self.pos_weight
 
-    def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
+    def _structure(self, texts: Sequence[str], head: Head) -> dict[str, Any]:
         fusion, weights = self.args.fusion, self.args.image_weights
         if fusion == "mmbt":
             fusion = {"name": "mmbt", "num_image_tokens": self.args.num_image_embeds}

@@ -67,6 +67,7 @@ class Progress(TrainingObserver):
         output_dir: Where checkpoints and scores go.
         evaluate: From the head, labels and logits to results by name; `None` for no evaluation.
         save: Called with a folder, the classifier, and results or `None`.
+        clear: Called with `output_dir` when training begins, if anything is to be saved.
 
     Attributes:
         global_step: Steps of the optimizer.
@@ -80,13 +81,14 @@ class Progress(TrainingObserver):
         output_dir: Path,
         evaluate: Callable[[Head, np.ndarray, np.ndarray], dict[str, float]] | None,
         save: Callable[[Path, Any, Mapping | None], None],
+        clear: Callable[[Path], None],
     ):
         super().__init__()
         self.args, self.output_dir = args, output_dir
         self.global_step = 0
         self.losses: list[float] = []
         self.scores: dict[str, list] = {}
-        self._evaluate, self._save = evaluate, save
+        self._evaluate, self._save, self._clear = evaluate, save, clear
         self._stopping = EarlyStopping(
             minimize=args.early_stopping_metric_minimize,
             patience=args.early_stopping_patience,
@@ -101,6 +103,11 @@ class Progress(TrainingObserver):
         named = self.args.best_model_dir
         unnamed = named == ModelArgs().best_model_dir
         return self.output_dir / "best_model" if unnamed else Path(named)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Makes room for what will be saved: now nothing is wrong with settings and rows."""
+        if not self.args.no_save:
+            self._clear(self.output_dir)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Counts the step; saves and evaluates where it is time to."""

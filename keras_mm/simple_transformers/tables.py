@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from keras_mm.data.labels import is_missing
 from keras_mm.data.tables import load_table, read_folder
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 
@@ -35,7 +37,7 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
     names = list(table.columns)
     for texts in (SINGLE, PAIR):
         if {*texts, LABELS} <= set(names):
-            return table, texts
+            return _with_texts(table, texts), texts
     if set(names) & {*SINGLE, *PAIR}:
         raise ValueError(
             "A table has the columns 'text' and 'labels', or 'text_a', 'text_b' and 'labels'. "
@@ -50,7 +52,7 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
     )
     renamed = table[names[:2]].set_axis([*SINGLE, LABELS], axis=1)
     renamed.attrs = table.attrs
-    return renamed, SINGLE
+    return _with_texts(renamed, SINGLE), SINGLE
 
 
 def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
@@ -74,7 +76,8 @@ def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
             )
         for column, cell in zip(columns, cells, strict=True):
             column.append(cell)
-    return pd.DataFrame(dict(zip(texts, columns, strict=True)), dtype=object)
+    table = pd.DataFrame(dict(zip(texts, columns, strict=True)), dtype=object)
+    return _with_texts(table, texts)
 
 
 def image_table(
@@ -152,6 +155,18 @@ def _as_frame(data: Any) -> Any:
     return data
 
 
+def _with_texts(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
+    """The table with numbers among its texts as text."""
+    cells = {
+        name: [str(v) if isinstance(v, Real) and not is_missing(v) else v for v in table[name]]
+        for name in texts
+    }
+    columns = {name: pd.Series(c, index=table.index, dtype=object) for name, c in cells.items()}
+    found = table.assign(**columns)
+    found.attrs = table.attrs
+    return found
+
+
 def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
     absent = [name for name in wanted if name not in table.columns]
     if absent:
@@ -161,7 +176,7 @@ def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
         )
     renamed = table[list(wanted)].set_axis(list(wanted.values()), axis=1)
     renamed.attrs = table.attrs
-    return renamed
+    return _with_texts(renamed, SINGLE)
 
 
 def _file_names(folder: Path, files_list: Any, extension: str) -> list[str] | None:

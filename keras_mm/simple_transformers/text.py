@@ -17,7 +17,14 @@ from keras_mm.simple_transformers.args import (
     ModelArgs,
     MultiLabelClassificationArgs,
 )
-from keras_mm.simple_transformers.labels import check_count, check_each, classes_of, in_order
+from keras_mm.simple_transformers.labels import (
+    check_count,
+    check_each,
+    check_goes_on,
+    check_trained_count,
+    classes_of,
+    in_order,
+)
 from keras_mm.simple_transformers.model import InputExample, Model
 from keras_mm.simple_transformers.tables import text_table, texts_to_predict
 from keras_mm.simple_transformers.translation import window_settings
@@ -28,13 +35,11 @@ _NUM_LABELS = 2  # if nothing is said
 class TextModel(Model):
     """What the two classes for texts share."""
 
-    _backbone: str
-
-    def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
+    def _structure(self, texts: Sequence[str], head: Head) -> dict[str, Any]:
         return {
             "texts": list(texts),
             "preset": "minilm_text",
-            "sliding_window": window_settings(self.args, len(texts) > 1),
+            "sliding_window": window_settings(self.args, head, len(texts) > 1),
             **self._text_settings(),
         }
 
@@ -239,6 +244,8 @@ class ClassificationModel(TextModel):
         if self.num_labels == 1:
             raise ValueError("num_labels=1 is for numbers: args={'regression': True}.")
         check_count("labels_list", labels, self.num_labels)
+        if self._is_trained:
+            check_goes_on("labels_list", labels, self._own_head.names)
         check_each("weight", self.weight, len(labels) or self.num_labels or _NUM_LABELS)
 
     def _head(self, table: pd.DataFrame) -> Head:
@@ -294,6 +301,9 @@ class MultiLabelClassificationModel(TextModel):
             raise ValueError("Several numbers a row: see keras_mm.Head('regression', column=[...])")
         labels = in_order(self.args.labels_list, self.args.labels_map)
         check_count("labels_list", labels, self.num_labels)
+        if self._is_trained:
+            check_goes_on("labels_list", labels, self._own_head.names)
+            check_trained_count(self.num_labels, labels, self._own_head)
         count = self._count(labels)
         check_each("pos_weight", self.pos_weight, count)
         check_each("threshold", self.args.threshold, count)
@@ -309,4 +319,4 @@ class MultiLabelClassificationModel(TextModel):
         return Head("multilabel", classes, threshold=self.args.threshold)
 
     def _weights(self) -> Any:
-        return None if self.pos_weight is None else tuple(self.pos_weight)
+        return self.pos_weight

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_mm.config import ConfigError
+from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 from keras_mm.simple_transformers.args import ModelArgs
 
@@ -113,17 +114,35 @@ def focal_gamma(args: ModelArgs) -> float:
     return float(args.loss_args.get("gamma", 2.0))
 
 
-def window_settings(args: Any, pair: bool) -> dict[str, Any] | None:
-    """How long texts are cut; `None` cuts them off."""
+def window_settings(args: Any, head: Head, pair: bool) -> dict[str, Any] | None:
+    """How long texts are cut; `None` cuts them off.
+
+    Args:
+        args: The settings; `tie_value` is a label, or the place of one.
+        head: What is answered.
+        pair: Whether there are two texts.
+
+    Raises:
+        ValueError: if `tie_value` is neither.
+    """
     if not args.sliding_window:
         return None
     return {
         "text": args.sliding_window_text if pair else None,
         "stride": args.stride,
         "vote": args.sliding_window_vote,
-        "tie_value": args.tie_value,
+        "tie_value": _tie_value(args.tie_value, head),
         "weigh_by": "window",
     }
+
+
+def _tie_value(value: Any, head: Head) -> Any:
+    names = head.names
+    if value is None or head.kind != "multiclass" or str(value) in {str(name) for name in names}:
+        return value if head.kind == "multiclass" else None  # others are averaged
+    if isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    raise ValueError(f"`tie_value` must be one of {list(names)}. Received: tie_value={value!r}")
 
 
 def in_their_names(error: ConfigError) -> ValueError:

@@ -9,6 +9,8 @@ from keras_mm.simple_transformers.labels import (
     automatic_weights,
     check_count,
     check_each,
+    check_goes_on,
+    check_trained_count,
     classes_of,
     in_order,
 )
@@ -143,6 +145,8 @@ def test_classes(cells, labels, number, expected):
 def test_other_classes_than_are_said():
     import pandas as pd
 
+    with pytest.raises(ValueError, match="All rows have the label 'a'"):
+        classes_of(pd.DataFrame({"labels": ["a", "a"]}), [], 2)
     with pytest.raises(ValueError, match=r"3 labels \('a', 'b', 'c'\), and num_labels is 2"):
         classes_of(pd.DataFrame({"labels": ["a", "b", "c"]}), [], 2)
 
@@ -153,4 +157,34 @@ def test_automatic_weights():
     table = pd.DataFrame({"labels": [[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]]})
     head = Head("multilabel", 3, "labels")
     assert automatic_weights(table, head) == (4 / 3, 4, 4)
-    assert automatic_weights(table, Head("multiclass", 3, "labels")) == "balanced"
+    classes = pd.DataFrame({"labels": ["a", "b", "b", "b"]})
+    found = automatic_weights(classes, Head("multiclass", ("a", "b"), "labels"))
+    assert found[0] == pytest.approx(3 * found[1])
+    assert automatic_weights(classes.assign(labels=1.0), Head("regression", None, "labels")) is None
+
+
+def test_labels_of_a_model_that_goes_on():
+    check_goes_on("labels_list", ["a", "b", "c"], ("a", "b"))
+    check_goes_on("labels_list", [], ("a", "b"))
+    with pytest.raises(ValueError, match="must begin with the labels"):
+        check_goes_on("labels_list", ["b", "a"], ("a", "b"))
+    head = Head("multilabel", 3)
+    check_trained_count(3, [], head)
+    check_trained_count(4, list("abcd"), head)
+    with pytest.raises(ValueError, match="must be 3, what the model was trained with"):
+        check_trained_count(4, [], head)
+
+
+def test_a_tie_is_a_label_or_the_place_of_one():
+    from keras_mm.simple_transformers.args import ClassificationArgs
+    from keras_mm.simple_transformers.translation import window_settings
+
+    def tie(value, head):
+        args = ClassificationArgs(sliding_window=True, tie_value=value)
+        return window_settings(args, head, False)["tie_value"]
+
+    assert tie(1, Head(classes=("x", "y"))) == "y" and tie("x", Head(classes=("x", "y"))) == "x"
+    assert tie(1, Head(classes=(1, 0))) == 1 and tie(1, Head("regression")) is None
+    with pytest.raises(ValueError, match="`tie_value` must be one of"):
+        tie(2, Head(classes=("x", "y")))
+    assert window_settings(ClassificationArgs(), Head(classes=2), False) is None

@@ -35,6 +35,11 @@ def test_the_first_two_columns_with_a_warning(rows):
         assert table["text"].tolist() == ["a", "b"] and table["labels"].tolist() == [1, 0]
 
 
+def test_numbers_are_read_as_text():
+    table, _ = text_table(pd.DataFrame({"text": [7, 0.5, None], "labels": [1, 0, 1]}, dtype=object))
+    assert table["text"].tolist()[:2] == ["7", "0.5"] and pd.isna(table["text"][2])
+
+
 def test_a_path(tmp_path):
     (tmp_path / "a.csv").write_text("text,labels\nNA,1\n")
     table, _ = text_table(tmp_path / "a.csv")
@@ -130,7 +135,7 @@ def test_each_column_has_a_name_of_its_own(name):
     with pytest.raises(ValueError, match=f"have no '{name}'"):
         image_table(renamed, args(), image_path=".")
     table, _ = image_table(renamed, args(**{f"{name}_label": "mine"}), image_path=".")
-    assert table[list(frame)].equals(frame)
+    assert table[list(frame)].to_dict() == frame.to_dict()
 
 
 def test_images_to_predict():
