@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -103,10 +104,12 @@ class Model:
             export are those of any other. Its columns are `text`, or `text_a` and `text_b`,
             `images` and `labels`.
         results: What was evaluated last.
+        num_labels: Number of labels, once it is known.
     """
 
     args: Any
     classifier: MultimodalClassifier | None = None
+    num_labels: int | None
     _args_class: type[ModelArgs]
 
     def _begin(
@@ -244,6 +247,7 @@ class Model:
                 image_dir=image_dir,
                 callbacks=[progress],
             )
+        self.num_labels = None  # it may have been trained on more
         self._take_model(classifier)
         progress.classifier = None  # which has the model of this training
         if not self.args.no_save:
@@ -275,7 +279,9 @@ class Model:
         self.classifier = classifier
         if self._own_head.kind == "multiclass" and hasattr(self.args, "labels_list"):
             self.args.labels_list = [label_value(name) for name in self._own_head.names]
-        self._built = {n: getattr(self.args, n) for n in _BUILT if hasattr(self.args, n)}
+        if self.num_labels is None:
+            self.num_labels = self._own_head.num_classes
+        self._built = {n: copy(getattr(self.args, n)) for n in _BUILT if hasattr(self.args, n)}
 
     def _text_settings(self) -> dict[str, Any]:
         """The classifier's keywords for its text side."""

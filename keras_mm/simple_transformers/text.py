@@ -243,9 +243,11 @@ class ClassificationModel(TextModel):
             return
         if self.num_labels == 1:
             raise ValueError("num_labels=1 is for numbers: args={'regression': True}.")
-        check_count("labels_list", labels, self.num_labels)
         if self._is_trained:
             check_goes_on("labels_list", labels, self._own_head.names)
+            check_trained_count(self.num_labels, labels, self._own_head)
+        else:
+            check_count("labels_list", labels, self.num_labels)
         check_each("weight", self.weight, len(labels) or self.num_labels or _NUM_LABELS)
 
     def _head(self, table: pd.DataFrame) -> Head:
@@ -300,10 +302,11 @@ class MultiLabelClassificationModel(TextModel):
         if self.args.regression:
             raise ValueError("Several numbers a row: see keras_mm.Head('regression', column=[...])")
         labels = in_order(self.args.labels_list, self.args.labels_map)
-        check_count("labels_list", labels, self.num_labels)
         if self._is_trained:
             check_goes_on("labels_list", labels, self._own_head.names)
             check_trained_count(self.num_labels, labels, self._own_head)
+        else:
+            check_count("labels_list", labels, self.num_labels)
         count = self._count(labels)
         check_each("pos_weight", self.pos_weight, count)
         check_each("threshold", self.args.threshold, count)

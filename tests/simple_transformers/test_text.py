@@ -155,6 +155,11 @@ def test_another_class_or_type_names_both(two):
         MultiLabelClassificationModel("bert", folder)
     with pytest.raises(ValueError, match="model_type='roberta'.*was trained as 'bert'"):
         ClassificationModel("roberta", folder)
+    with pytest.raises(ValueError, match="`num_labels` must be 2, what the model was trained with"):
+        ClassificationModel("bert", folder, num_labels=3)
+    with pytest.raises(ValueError, match="must begin with the labels that the model was trained"):
+        ClassificationModel("bert", folder, args={"labels_list": [1, 0]})
+    assert ClassificationModel("bert", folder).num_labels == 2
     with pytest.raises(ValueError, match="'max_seq_length': 8}. Received: {'max_seq_length': 16}"):
         ClassificationModel("bert", folder, args={"max_seq_length": 16})
 
@@ -174,9 +179,9 @@ def test_training_goes_on(two, tmp_path):
     model.args.labels_list = [0, 1, "green"]
     model.args.overwrite_output_dir = True
     green = frame(lambda text: "green" if "green" in text else is_red(text))
-    model.num_labels = 3
     model.train_model(green, args={"num_train_epochs": 8, "learning_rate": 1e-3}, verbose=False)
     found, logits = model.predict(TEXTS)
+    assert model.num_labels == 3
     assert logits.shape == (9, 3) and found.tolist() == green["labels"].tolist()
 
 
