@@ -252,11 +252,12 @@ def read_folder(
     names = sorted(path.name for path in folder.glob("*.json")) if files is None else list(files)
     if not names:
         raise ValueError(f"The folder {str(folder)!r} holds no .json file.")
+    suffixes = tuple(suffix.lower() for suffix in image_suffixes or _IMAGE_SUFFIXES)
     beside: dict[str, str] = {}
-    for path in sorted(folder.iterdir()):
-        usual = path.suffix.lower() in _IMAGE_SUFFIXES
-        if path.name.endswith(tuple(image_suffixes)) if image_suffixes else usual:
-            beside.setdefault(path.stem, path.name)
+    for place in sorted({Path(name).parent for name in names}):
+        for path in sorted((folder / place).iterdir()) if (folder / place).is_dir() else ():
+            if path.name.lower().endswith(suffixes):
+                beside.setdefault(str(place / path.stem), str(place / path.name))
     rows, problems = [], []
     for name in names:
         try:
@@ -267,7 +268,7 @@ def read_folder(
             problems.append(f"{name}: {getattr(error, 'strerror', None) or error}")
             continue
         known = [images] if images else [key for key in row if _IMAGE_COLUMN.fullmatch(key)]
-        stem = Path(name).stem
+        stem = str(Path(name).with_suffix(""))
         if stem in beside and not any(row.get(key) for key in known):
             row = {**row, (known or ["image"])[0]: beside[stem]}
         rows.append(row)

@@ -25,6 +25,8 @@ def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
     folder = Path(folder)
     if folder.is_file():
         raise ValueError(f"`output_dir` must be a folder. Received: {str(folder)!r}, a file")
+    if not args.no_save:
+        _check_writable(folder)
     if args.no_save or not folder.exists() or not any(folder.iterdir()):
         return folder
     if not args.overwrite_output_dir:
@@ -37,11 +39,29 @@ def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
 
 def clear_output(folder: Path) -> None:
     """Removes what an earlier training has left in a folder, and nothing else."""
+    if not (folder / FILE).is_file():
+        return
     for old in [*folder.glob("checkpoint-*"), folder / "best_model"]:
         if is_bundle(old):
             shutil.rmtree(old)
     for name in (SPEC, FILE, SCORES, RESULTS):
         (folder / name).unlink(missing_ok=True)
+
+
+def _check_writable(folder: Path) -> None:
+    """Raises ValueError if a folder cannot be made; what is made to try is removed."""
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".try-", dir=folder):
+            pass
+        for path in absent:
+            path.rmdir()
+    except OSError as error:
+        raise ValueError(
+            f"`output_dir` must be a folder that can be written. Received: {str(folder)!r} "
+            f"({error.strerror})"
+        ) from None
 
 
 def write_model(

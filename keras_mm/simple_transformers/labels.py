@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from keras_mm.data.labels import find_classes
+from keras_mm.data.labels import find_classes, is_missing, label_value
 from keras_mm.data.rows import Problem, TableError
 from keras_mm.data.tables import table_name
 from keras_mm.data.targets import as_targets, encode_target
@@ -24,7 +24,9 @@ def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) ->
     Raises:
         ValueError: if the map's places are not 0, 1, 2, ..., or it has other labels than the list.
     """
-    listed = list(labels_list or ())
+    if isinstance(labels_list, set | frozenset | str):
+        raise ValueError(f"Labels must be a list: they have an order. Received: {labels_list!r}")
+    listed = [] if labels_list is None else [label_value(label) for label in labels_list]
     if not labels_map:
         return listed
     mapped = sorted(labels_map, key=lambda label: labels_map[label])
@@ -60,9 +62,20 @@ def check_trained_count(num_labels: int | None, labels: Sequence, head: Head) ->
         )
 
 
-def check_each(name: str, values: Any, num_labels: int | None) -> None:
-    """Raises ValueError if `values` are not one number for each label."""
-    if values is None or isinstance(values, str) or np.ndim(values) == 0:
+def check_number(num_labels: Any) -> None:
+    """Raises ValueError if `num_labels` is given and no number of labels."""
+    whole = isinstance(num_labels, Integral) and not isinstance(num_labels, bool)
+    if num_labels is not None and not (whole and num_labels >= 1):
+        raise ValueError(f"`num_labels` must be an integer >= 1. Received: {num_labels!r}")
+
+
+def check_each(name: str, values: Any, num_labels: int | None, *, single: bool = False) -> None:
+    """Raises ValueError if `values` are not one number for each label, or a `single` one."""
+    if values is None or isinstance(values, str | Mapping):
+        return
+    if np.ndim(values) == 0:
+        if not single:
+            raise ValueError(f"`{name}` must have a number for each label. Received: {values!r}")
         return
     if num_labels is not None and len(values) != num_labels:
         raise ValueError(
@@ -115,6 +128,25 @@ def check_multi_hot(table: pd.DataFrame, num_labels: int | None) -> None:
             problems.append(Problem(row, LABELS, table_name(table), words))
     if problems:
         raise TableError(problems, skippable=False)
+
+
+def has_names(head: Head) -> bool:
+    """Whether labels have names, so that a list of 0 and 1 could be one of them."""
+    return isinstance(head.classes, tuple) and head.classes != tuple(range(len(head.classes)))
+
+
+def as_classes(table: pd.DataFrame, head: Head) -> pd.DataFrame:
+    """The table with labels of classes as these are: 1 and "1" are the same label."""
+    if head.kind != "multiclass":
+        return table
+    known = {str(name): name for name in head.names}
+    cells = [
+        cell if is_missing(cell) else known.get(str(label_value(cell)), cell)
+        for cell in table[LABELS]
+    ]
+    found = table.assign(**{LABELS: pd.Series(cells, index=table.index, dtype=object)})
+    found.attrs = table.attrs
+    return found
 
 
 def automatic_weights(

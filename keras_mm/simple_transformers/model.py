@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
+from inspect import signature
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,16 +26,22 @@ from keras_mm.data.rows import Rows, TableError
 from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 from keras_mm.pretrained import PretrainedError
-from keras_mm.simple_transformers.args import ModelArgs, check_refused, without_effect
+from keras_mm.simple_transformers.args import FILE, ModelArgs, check_refused, without_effect
 from keras_mm.simple_transformers.folders import (
     check_output,
     clear_output,
     write_model,
     write_results,
 )
-from keras_mm.simple_transformers.labels import automatic_weights, check_multi_hot
+from keras_mm.simple_transformers.labels import (
+    as_classes,
+    automatic_weights,
+    check_multi_hot,
+    check_number,
+    has_names,
+)
 from keras_mm.simple_transformers.progress import Progress
-from keras_mm.simple_transformers.scores import answers, results
+from keras_mm.simple_transformers.scores import answers, names_of, results
 from keras_mm.simple_transformers.tables import LABELS
 from keras_mm.simple_transformers.translation import (
     DROPOUT,
@@ -42,7 +50,7 @@ from keras_mm.simple_transformers.translation import (
     loss_name,
     training_settings,
 )
-from keras_mm.simple_transformers.weights import text_backbone, text_pooling
+from keras_mm.simple_transformers.weights import stated_type, text_backbone, text_pooling
 
 _log = logging.getLogger("keras_mm")
 # Settings that a trained model is built by.
@@ -51,6 +59,15 @@ _BUILT = (
     "stride", "tie_value", "sliding_window_vote", "sliding_window_text", "num_image_embeds",
     "image_encoder", "image_size", "fusion",
 )  # fmt: skip
+# Whole numbers, and the least of each.
+_WHOLE = {
+    "num_train_epochs": 1,
+    "train_batch_size": 1,
+    "gradient_accumulation_steps": 1,
+    "early_stopping_patience": 1,
+    "save_steps": -1,
+    "evaluate_during_training_steps": -1,
+}
 _DOWNLOADS = "files are loaded by KerasHub; give a folder to load others"
 # Keywords of a constructor that do nothing here, with the reason.
 _KEYWORDS = {
@@ -131,22 +148,32 @@ class Model:
         self._take(args)
         self.args.model_class = type(self).__name__
         if self.classifier is None:
-            text_backbone(model_type, model_name)  # which says what is wrong with them
-            self.args.model_type, self.args.model_name = model_type, str(model_name)
+            backbone = text_backbone(model_type, model_name)  # which says what is wrong with them
+            self.args.model_type = stated_type(model_type, backbone)
+            self.args.model_name = str(model_name)
         for name in keywords:
             if name not in _KEYWORDS:
-                raise TypeError(unknown_name("argument", name, [*_KEYWORDS, "args"]))
+                own = [key for key in signature(type(self)).parameters if key != "keywords"]
+                raise TypeError(unknown_name("argument", name, [*own, *_KEYWORDS]))
         unused = {name: _KEYWORDS[name] for name, value in keywords.items() if value is not None}
+        if self.args.use_early_stopping and not self.args.evaluate_during_training:
+            unused["use_early_stopping"] = "it needs evaluate_during_training=True"
         if use_cuda is not True or cuda_device != -1:
             unused["use_cuda, cuda_device"] = "the backend finds its device by itself"
         self._check()
         self._tell({**unused, **without_effect(self.args)})
+        if self.classifier is None and (folder / FILE).is_file():
+            warnings.warn(
+                f"{str(folder)!r} is a model of Simple Transformers: its encoder is taken, its "
+                "head and its arguments are not. Train it.",
+                stacklevel=3,
+            )
 
     def _take(self, args: ModelArgs | Mapping | None) -> None:
         """Takes over settings: a dict of them, or all of one of the classes."""
         if isinstance(args, ModelArgs):
             given = vars(args)
-            if self._is_trained or not isinstance(args, self._args_class):
+            if self._is_trained or type(args) is not self._args_class:
                 plain = vars(type(args)())
                 given = {name: v for name, v in given.items() if v != plain[name]}
             # Which model it is says the constructor.
@@ -156,7 +183,13 @@ class Model:
     def _check(self) -> None:
         """Refuses settings that cannot be."""
         check_refused(self.args)
+        check_number(self.num_labels)
         loss_name(self.args)
+        for name, least in _WHOLE.items():
+            value = getattr(self.args, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                allowed = f"an integer >= {least}"
+                raise ValueError(f"`{name}` must be {allowed}. Received: {value!r}")
         built = self.__dict__.get("_built", {})
         changed = [name for name, value in built.items() if getattr(self.args, name) != value]
         if changed and self._is_trained:
@@ -219,8 +252,9 @@ class Model:
             raise ValueError("evaluate_during_training needs `eval_data`: rows to evaluate.")
         folder = check_output(output_dir or self.args.output_dir, self.args)
         head = replace(self._head(table), column=LABELS, dropout_rate=DROPOUT)
-        for labelled in (table, *([] if eval_table is None else [eval_table])):
-            _check_labels(labelled, head)
+        table = _labelled(table, head)
+        eval_table = None if eval_table is None else _labelled(eval_table, head)
+        self._check_metric(head, metrics)
         head = replace(head, class_weight=self._class_weight(table, head, auto_weights))
         settings = {
             "labels": {"label": head},
@@ -251,6 +285,7 @@ class Model:
         self._take_model(classifier)
         progress.classifier = None  # which has the model of this training
         if not self.args.no_save:
+            progress.make_room()
             self._write(folder, classifier, None)
         if verbose:
             where = "not saved" if self.args.no_save else f"saved to {folder}"
@@ -274,6 +309,22 @@ class Model:
             before = self._own_head
             return before.class_weight if before.num_classes == head.num_classes else None
         return weights if weights is None or isinstance(weights, Mapping) else tuple(weights)
+
+    def _check_metric(self, head: Head, metrics: Mapping[str, Any]) -> None:
+        """Refuses a metric to watch that there will not be."""
+        metric, known = self.args.early_stopping_metric, [*names_of(head), *metrics]
+        if self.args.evaluate_during_training and metric not in known:
+            raise ValueError(unknown_name("early_stopping_metric", metric, known))
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """A call that fails leaves the settings as they were."""
+        before = {name: copy(value) for name, value in vars(self.args).items()}
+        try:
+            yield
+        except BaseException:
+            vars(self.args).update(before)
+            raise
 
     def _take_model(self, classifier: MultimodalClassifier) -> None:
         self.classifier = classifier
@@ -333,7 +384,7 @@ class Model:
         """Evaluates labelled rows; the results are written, too."""
         _check_metrics(metrics)
         classifier = self._ready()
-        _check_labels(table, self._own_head)
+        table = _labelled(table, self._own_head)
         with _in_their_words():
             rows = classifier._rows(table, image_dir, heads=classifier.heads_)
         logits = self._logits(rows, silent)
@@ -408,12 +459,13 @@ class Model:
         write_model(folder, classifier, self.args, results)
 
     def _load(self, model_type: str, folder: Path) -> None:
-        self.args.load(folder)
-        name = type(self).__name__
-        if self.args.model_class != name:
-            mine = self.args.model_class or "MultimodalClassifier (see its `load`)"
+        file, name = folder / FILE, type(self).__name__
+        stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        if stated.get("model_class") != name:
+            mine = stated.get("model_class") or "MultimodalClassifier (see its `load`)"
             raise ValueError(f"{str(folder)!r} holds a model of {mine}, and this is a {name}.")
-        if model_type not in ("auto", self.args.model_type):
+        self.args.load(folder)
+        if "auto" not in (model_type, self.args.model_type) and model_type != self.args.model_type:
             raise ValueError(
                 f"`model_type` must be that of the model. Received: model_type={model_type!r}, and "
                 f"{str(folder)!r} was trained as {self.args.model_type!r}."
@@ -434,9 +486,11 @@ def _in_their_words() -> Iterator[None]:
         raise TableError(error.problems, skippable=False) from None
 
 
-def _check_labels(table: pd.DataFrame, head: Head) -> None:
-    if head.kind == "multilabel" and not isinstance(head.classes, tuple):
-        check_multi_hot(table, head.classes)
+def _labelled(table: pd.DataFrame, head: Head) -> pd.DataFrame:
+    """The rows with labels as the head has them."""
+    if head.kind == "multilabel" and not has_names(head):
+        check_multi_hot(table, None if head.classes is None else head.num_classes)
+    return as_classes(table, head)
 
 
 def _with_images(table: pd.DataFrame | None, image_dir: str | None) -> pd.DataFrame | None:

@@ -19,6 +19,8 @@ from keras_mm.simple_transformers.labels import (
     check_goes_on,
     check_trained_count,
     classes_of,
+    has_names,
+    in_order,
 )
 from keras_mm.simple_transformers.model import Model
 from keras_mm.simple_transformers.tables import IMAGES, SINGLE, image_table, images_to_predict
@@ -68,7 +70,7 @@ class MultiModalClassificationModel(Model):
         cuda_device: int = -1,
         **keywords: Any,
     ):
-        self.multi_label, self.label_list = multi_label, list(label_list or ())
+        self.multi_label, self.label_list = multi_label, in_order(label_list)
         self.num_labels, self.pos_weight = num_labels, pos_weight
         self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
 
@@ -86,14 +88,14 @@ class MultiModalClassificationModel(Model):
         count = len(self.label_list) or self.num_labels
         check_each("pos_weight", self.pos_weight, count)
         if self.multi_label:
-            check_each("threshold", self.args.threshold, count)
+            check_each("threshold", self.args.threshold, count, single=True)
             Head("multilabel", count, threshold=self.args.threshold)
 
     def _head(self, table: pd.DataFrame) -> Head:
         if self.args.regression:
             return Head("regression")
         labels = tuple(self.label_list)
-        if self._is_trained and not labels:
+        if self._is_trained and not labels and (not self.multi_label or has_names(self._own_head)):
             labels = self._own_head.names
         if self.multi_label:
             return Head("multilabel", labels or self.num_labels, threshold=self.args.threshold)
@@ -170,32 +172,33 @@ class MultiModalClassificationModel(Model):
                 the output folder is not empty.
             keras_mm.TableError: listing every row that cannot be used.
         """
-        self.args.update_from_dict(args or {})
-        self._stay(
-            text_label, labels_label, images_label, image_type_extension, data_type_extension
-        )
-        table, folder = image_table(
-            train_data, self.args, files_list=files_list, image_path=image_path
-        )
-        eval_table, eval_folder = None, None
-        if eval_data is not None:
-            eval_table, eval_folder = image_table(
-                eval_data,
-                self.args,
-                files_list=eval_files_list,
-                image_path=eval_image_path or (image_path if not _is_path(eval_data) else None),
+        with self._settled():
+            self.args.update_from_dict(args or {})
+            self._stay(
+                text_label, labels_label, images_label, image_type_extension, data_type_extension
             )
-        return self._train(
-            table,
-            SINGLE,
-            eval_table,
-            output_dir=output_dir,
-            auto_weights=auto_weights,
-            metrics=metrics,
-            verbose=verbose,
-            image_dir=folder,
-            eval_image_dir=eval_folder,
-        )
+            table, folder = image_table(
+                train_data, self.args, files_list=files_list, image_path=image_path
+            )
+            eval_table, eval_folder = None, None
+            if eval_data is not None:
+                eval_table, eval_folder = image_table(
+                    eval_data,
+                    self.args,
+                    files_list=eval_files_list,
+                    image_path=eval_image_path or (image_path if not _is_path(eval_data) else None),
+                )
+            return self._train(
+                table,
+                SINGLE,
+                eval_table,
+                output_dir=output_dir,
+                auto_weights=auto_weights,
+                metrics=metrics,
+                verbose=verbose,
+                image_dir=folder,
+                eval_image_dir=eval_folder,
+            )
 
     def eval_model(
         self,
@@ -231,20 +234,21 @@ class MultiModalClassificationModel(Model):
         Returns:
             Results by name, and what `predict` gives as outputs.
         """
-        self._stay(
-            text_label, labels_label, images_label, image_type_extension, data_type_extension
-        )
-        table, folder = image_table(
-            eval_data, self.args, files_list=files_list, image_path=image_path
-        )
-        found = self._assess(
-            table,
-            metrics=metrics,
-            output_dir=output_dir,
-            verbose=verbose,
-            image_dir=folder,
-            silent=silent,
-        )
+        with self._settled():
+            self._stay(
+                text_label, labels_label, images_label, image_type_extension, data_type_extension
+            )
+            table, folder = image_table(
+                eval_data, self.args, files_list=files_list, image_path=image_path
+            )
+            found = self._assess(
+                table,
+                metrics=metrics,
+                output_dir=output_dir,
+                verbose=verbose,
+                image_dir=folder,
+                silent=silent,
+            )
         return found.results, found.probabilities
 
     def predict(
@@ -274,7 +278,7 @@ class MultiModalClassificationModel(Model):
         found = predictions(head, logits)
         if head.kind == "regression":
             return found, found
-        named = head.kind == "multilabel" and not isinstance(head.classes, int)
+        named = head.kind == "multilabel" and has_names(head)
         return (label_cells(head, found) if named else found).tolist(), probabilities(
             logits, head.kind
         )

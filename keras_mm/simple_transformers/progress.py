@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.heads import Head
+from keras_mm.models.scaling import target_scales
 from keras_mm.presets import unknown_name
 from keras_mm.simple_transformers.args import ModelArgs
 from keras_mm.training.callbacks import TrainingObserver, ValidationResult
@@ -51,8 +53,9 @@ class EarlyStopping:
             value: The metric.
             counts: Whether the patience wears out if it is not.
         """
-        gain = None if self.best is None else (self.best - value) * (1 if self.minimize else -1)
-        if gain is None or gain > self.delta:
+        sign = 1 if self.minimize else -1
+        gain = float("inf") if self.best is None else (self.best - value) * sign
+        if gain > self.delta and not math.isnan(value):
             self.best, self._without = value, 0
             return True
         self._without += counts
@@ -67,7 +70,7 @@ class Progress(TrainingObserver):
         output_dir: Where checkpoints and scores go.
         evaluate: From the head, labels and logits to results by name; `None` for no evaluation.
         save: Called with a folder, the classifier, and results or `None`.
-        clear: Called with `output_dir` when training begins, if anything is to be saved.
+        clear: Called with `output_dir` before anything is saved.
 
     Attributes:
         global_step: Steps of the optimizer.
@@ -95,7 +98,7 @@ class Progress(TrainingObserver):
             delta=args.early_stopping_delta,
         )
         self._best: Snapshot | None = None
-        self._batches = 0
+        self._batches, self._is_clear = 0, False
 
     @property
     def best_model_dir(self) -> Path:
@@ -104,10 +107,11 @@ class Progress(TrainingObserver):
         unnamed = named == ModelArgs().best_model_dir
         return self.output_dir / "best_model" if unnamed else Path(named)
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Makes room for what will be saved: now nothing is wrong with settings and rows."""
-        if not self.args.no_save:
+    def make_room(self) -> None:
+        """Clears the output folder, before the first thing is written and only then."""
+        if not self._is_clear:
             self._clear(self.output_dir)
+        self._is_clear = True
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Counts the step; saves and evaluates where it is time to."""
@@ -124,7 +128,7 @@ class Progress(TrainingObserver):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves and evaluates."""
-        self.losses.append(logs["loss"])
+        self.losses.append(self._loss(logs))
         assessed = None
         if self._evaluate and self.args.evaluate_each_epoch:
             consider = self.args.early_stopping_consider_epochs
@@ -139,6 +143,14 @@ class Progress(TrainingObserver):
             _ = self.model  # on JAX this gives the variables their values
             self._best.restore()
 
+    def _loss(self, logs: dict | None) -> float | None:
+        """The training loss, of numbers in their own unit: they are learned standardised."""
+        loss = (logs or {}).get("loss")
+        ((name, head),) = self.classifier.heads_.items()
+        if loss is None or head.kind != "regression":
+            return loss
+        return loss * float(np.mean(target_scales(self.classifier.model_)[name])) ** 2
+
     def _is_time(self, steps: int) -> bool:
         return steps > 0 and self.global_step % steps == 0
 
@@ -149,10 +161,11 @@ class Progress(TrainingObserver):
         metric = self.args.early_stopping_metric
         if metric not in assessed:
             raise ValueError(unknown_name("early_stopping_metric", metric, assessed))
-        row = {"global_step": self.global_step, "train_loss": (logs or {}).get("loss"), **assessed}
+        row = {"global_step": self.global_step, "train_loss": self._loss(logs), **assessed}
         for name, value in row.items():
             self.scores.setdefault(name, []).append(value)
         if not self.args.no_save:
+            self.make_room()
             self.output_dir.mkdir(parents=True, exist_ok=True)
             temporary = self.output_dir / f".{SCORES}"
             pd.DataFrame(self.scores).to_csv(temporary, index=False)
@@ -167,5 +180,6 @@ class Progress(TrainingObserver):
 
     def _save_checkpoint(self, folder: Path, assessed: Mapping | None = None) -> None:
         if not self.args.no_save:
+            self.make_room()
             _ = self.model  # on JAX this gives the variables their values
             self._save(folder, self.classifier, assessed)

@@ -69,6 +69,17 @@ def results(
     return {**scores, "eval_loss": objective.measure(labels, logits)["loss"]}
 
 
+def names_of(head: Head) -> list[str]:
+    """The names that `results` gives for a head, where they are defined."""
+    areas = ["auroc", "auprc"]
+    if head.kind == "regression":
+        return ["eval_loss", "mae", "rmse", "r2"]
+    if head.kind == "multilabel":
+        return ["eval_loss", "LRAP", "accuracy", "f1_score", *areas]
+    two = ["tp", "tn", "fp", "fn", *areas] if head.num_classes == 2 else []
+    return ["eval_loss", "mcc", "accuracy", "f1_score", *two]
+
+
 def _of_classes(found: Mapping[str, Any]) -> dict[str, float]:
     scores = {"mcc": found["mcc"], "accuracy": found["accuracy"], "f1_score": found["macro_f1"]}
     matrix = found["confusion_matrix"]

@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from keras_mm.data.labels import is_missing
-from keras_mm.data.tables import load_table, read_folder
+from keras_mm.data.rows import Problem, TableError
+from keras_mm.data.tables import load_table, read_folder, table_name
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 
 SINGLE, PAIR = ("text",), ("text_a", "text_b")
@@ -62,7 +63,8 @@ def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
         ValueError: for a single text, nothing, or texts where pairs are wanted.
     """
     each = "texts" if len(texts) == 1 else "pairs of texts"
-    if isinstance(to_predict, str) or not hasattr(to_predict, "__len__"):
+    others = str | bytes | Mapping | set | frozenset | pd.DataFrame
+    if isinstance(to_predict, others) or not hasattr(to_predict, "__len__"):
         raise ValueError(f"`to_predict` must be a list of {each}. Received: {to_predict!r}")
     rows = list(to_predict)
     if not rows:
@@ -107,6 +109,8 @@ def image_table(
         table = read_folder(folder, names, images=args.images_label, image_suffixes=suffixes)
         image_path = folder if image_path is None else image_path
     else:
+        if isinstance(data, str | PathLike) and not Path(data).exists():
+            raise ValueError(f"There is no folder or table {str(data)!r}.")
         if files_list is not None:
             raise ValueError("`files_list` names files of a folder, and the rows are no folder.")
         if image_path is None:
@@ -115,7 +119,8 @@ def image_table(
             )
         table = load_table(_as_frame(data))
     wanted = {args.text_label: "text", args.images_label: IMAGES, args.labels_label: LABELS}
-    return _with_extension(_renamed(table, wanted), args.image_type_extension), str(image_path)
+    found = _with_extension(_renamed(table, wanted), args.image_type_extension)
+    return _all_with_images(found), str(image_path)
 
 
 def images_to_predict(
@@ -144,7 +149,20 @@ def images_to_predict(
         )
     cells = dict(zip(("text", IMAGES), map(list, columns), strict=True))
     extension = args.image_type_extension if image_type_extension is None else image_type_extension
-    return _with_extension(pd.DataFrame(cells, dtype=object), extension)
+    return _all_with_images(_with_extension(pd.DataFrame(cells, dtype=object), extension))
+
+
+def _all_with_images(table: pd.DataFrame) -> pd.DataFrame:
+    """Refuses rows without an image: there it would be an error, and here none is meant."""
+    words = "there is no image: name it, or put an image file of the row's name beside it"
+    problems = [
+        Problem(row, IMAGES, table_name(table), words)
+        for row, cell in zip(table.index, table[IMAGES], strict=True)
+        if is_missing(cell)
+    ]
+    if problems:
+        raise TableError(problems, skippable=False)
+    return table
 
 
 def _as_frame(data: Any) -> Any:
@@ -168,6 +186,8 @@ def _with_texts(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
 
 
 def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
+    if len({*wanted}) < len(wanted):
+        raise ValueError(f"Text, label and image have a column each. Received: {list(wanted)}")
     absent = [name for name in wanted if name not in table.columns]
     if absent:
         raise ValueError(
@@ -192,10 +212,11 @@ def _file_names(folder: Path, files_list: Any, extension: str) -> list[str] | No
                 f"`files_list` must be a list, or the path of a JSON file that holds one. {source}:"
                 f" {getattr(error, 'strerror', None) or error}"
             ) from None
-    if not isinstance(files_list, Sequence) or isinstance(files_list, str):
+    if isinstance(files_list, Mapping) or not hasattr(files_list, "__len__"):
         raise ValueError(f"`files_list` must be a list of names. Received: {files_list!r}")
     names = [str(name) for name in files_list]
-    return [name if (folder / name).is_file() else f"{name}{suffix}" for name in names]
+    whole = [(folder / n).is_file() or n.lower().endswith(suffix.lower()) for n in names]
+    return [n if is_whole else f"{n}{suffix}" for n, is_whole in zip(names, whole, strict=True)]
 
 
 def _suffix(extension: str) -> str:
@@ -207,10 +228,12 @@ def _with_extension(table: pd.DataFrame, extension: str) -> pd.DataFrame:
     if not extension:
         return table
     suffix = _suffix(extension)
-    cells = [
-        f"{cell}{suffix}" if isinstance(cell, str) and cell and not cell.endswith(suffix) else cell
-        for cell in table[IMAGES]
-    ]
+
+    def whole(cell: Any) -> Any:
+        lacks = isinstance(cell, str) and cell and not cell.lower().endswith(suffix.lower())
+        return f"{cell}{suffix}" if lacks else cell
+
+    cells = [whole(cell) for cell in table[IMAGES]]
     found = table.assign(**{IMAGES: pd.Series(cells, index=table.index, dtype=object)})
     found.attrs = table.attrs
     return found

@@ -90,19 +90,20 @@ class TextModel(Model):
             ValueError: if the output folder is not empty, or settings and rows do not fit.
             keras_mm.TableError: listing every row that cannot be used.
         """
-        self.args.update_from_dict(args or {})
-        table, texts = self._table(train_df)
-        eval_data = eval_df if eval_data is None else eval_data
-        eval_table = None if eval_data is None else self._table(eval_data)[0]
-        return self._train(
-            table,
-            texts,
-            eval_table,
-            output_dir=output_dir,
-            auto_weights=auto_weights,
-            metrics=metrics,
-            verbose=verbose,
-        )
+        with self._settled():
+            self.args.update_from_dict(args or {})
+            table, texts = self._table(train_df)
+            eval_data = eval_df if eval_data is None else eval_data
+            eval_table = None if eval_data is None else self._table(eval_data)[0]
+            return self._train(
+                table,
+                texts,
+                eval_table,
+                output_dir=output_dir,
+                auto_weights=auto_weights,
+                metrics=metrics,
+                verbose=verbose,
+            )
 
     def eval_model(
         self,
@@ -309,7 +310,7 @@ class MultiLabelClassificationModel(TextModel):
             check_count("labels_list", labels, self.num_labels)
         count = self._count(labels)
         check_each("pos_weight", self.pos_weight, count)
-        check_each("threshold", self.args.threshold, count)
+        check_each("threshold", self.args.threshold, count, single=True)
         Head("multilabel", count, threshold=self.args.threshold)
 
     def _count(self, labels: Sequence) -> int:

@@ -57,6 +57,16 @@ def text_backbone(model_type: str, model_name: str | os.PathLike) -> str:
     return f"hf://{name}"
 
 
+def stated_type(model_type: str, backbone: str) -> str:
+    """The model type, for `"auto"` what the folder or the zoo states, if anything."""
+    if model_type != "auto":
+        return model_type
+    families = {family: kind for kind, family in MODEL_TYPES.items()}
+    if backbone in BACKBONES:
+        return families.get(BACKBONES[backbone].family, "auto")
+    return _stated_type(Path(backbone)) or "auto"
+
+
 def text_pooling(model_type: str, backbone: str) -> str:
     """How the network's tokens become one vector: as its folder states, else as its family does."""
     stated = Path(backbone) / "1_Pooling" / "config.json"

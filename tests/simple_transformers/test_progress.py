@@ -33,6 +33,11 @@ def test_more_may_be_better():
     assert run([0.5, 0.7, 0.6, 0.6], patience=2, minimize=False) == (4, 0.7)
 
 
+def test_what_is_no_number_is_never_the_best():
+    assert run([float("nan"), 0.5, 0.4], patience=3) == (None, 0.4)
+    assert run([0.5, float("nan"), float("nan")], patience=2) == (3, 0.5)
+
+
 @pytest.mark.parametrize("counts", [True, False])
 def test_evaluations_that_do_not_count(counts):
     stopping = EarlyStopping(patience=1)

@@ -10,6 +10,7 @@ from keras_mm.simple_transformers.labels import (
     check_count,
     check_each,
     check_goes_on,
+    check_number,
     check_trained_count,
     classes_of,
     in_order,
@@ -103,6 +104,9 @@ def log_loss_of_two(labels, probabilities):
 def test_labels_in_order():
     assert in_order(["a", "b"]) == in_order([], {"b": 1, "a": 0}) == ["a", "b"]
     assert in_order(["a", "b"], {"a": 0, "b": 1}) == ["a", "b"]
+    assert in_order(np.array([3, 1])) == [3, 1] and in_order(None) == []
+    with pytest.raises(ValueError, match="must be a list"):
+        in_order({"a", "b"})
     with pytest.raises(ValueError, match="differ"):
         in_order(["b", "a"], {"a": 0, "b": 1})
     with pytest.raises(ValueError, match="places 0, 1, 2"):
@@ -116,8 +120,15 @@ def test_counts():
         check_count("labels_list", ["a", "b"], 3)
     with pytest.raises(ValueError, match="twice"):
         check_count("label_list", ["a", "a"], None)
-    for right in (None, "balanced", 0.5, [1, 2], np.ones(2), (1, 2)):
+    for right in (None, "balanced", {"a": 2}, [1, 2], np.ones(2), (1, 2)):
         check_each("weight", right, 2)
+    check_each("threshold", 0.5, 2, single=True)
+    with pytest.raises(ValueError, match="`weight` must have a number for each label. Received: 3"):
+        check_each("weight", 3.0, 2)
+    check_number(None)
+    for wrong in (0, "2", 2.0, True):
+        with pytest.raises(ValueError, match="`num_labels` must be an integer >= 1"):
+            check_number(wrong)
     for wrong in ([1], [1, 2, 3], np.ones(3)):
         with pytest.raises(ValueError, match="`weight` must have a number for each label, 2"):
             check_each("weight", wrong, 2)

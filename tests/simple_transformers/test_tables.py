@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_mm.data.rows import TableError
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.tables import (
     image_table,
@@ -58,7 +59,7 @@ def test_what_is_predicted():
     assert texts_to_predict(np.array(["a", "b"]), ("text",))["text"].tolist() == ["a", "b"]
     pairs = texts_to_predict([["a", "b"], ("c", "d")], ("text_a", "text_b"))
     assert pairs["text_b"].tolist() == ["b", "d"]
-    for wrong in ("a text", "", None, 3):
+    for wrong in ("a text", "", None, 3, {"text": ["a"]}, {"a", "b"}, pd.DataFrame({"a": ["b"]})):
         with pytest.raises(ValueError, match="must be a list of texts"):
             texts_to_predict(wrong, ("text",))
     with pytest.raises(ValueError, match="at least one"):
@@ -116,6 +117,29 @@ def test_bad_lists_of_files(folder):
     (folder / "2.json").write_text("{")
     with pytest.raises(ValueError, match=r"Cannot read 2 files .*\n.*2.json.*\n.*5.json"):
         image_table(folder, args(), files_list=["1", "2", "5"])
+
+
+def test_an_image_of_the_row_s_own_folder(folder):
+    (folder / "sub").mkdir()
+    for name in ("1", "2"):
+        (folder / "sub" / f"{name}.json").write_text('{"text": "below", "labels": "a"}')
+        (folder / "sub" / f"{name}.JPEG").write_bytes(b"")
+    for extension in ("", ".jpeg"):
+        table, _ = image_table(
+            folder, args(image_type_extension=extension), files_list=["sub/2", "3"]
+        )
+        assert table["images"].tolist() == ["sub/2.JPEG", "3.jpeg"]
+
+
+def test_rows_without_an_image_are_told(folder):
+    (folder / "4.json").write_text('{"text": "four", "labels": "a"}')
+    with pytest.raises(TableError, match="row 4.json.*there is no image") as error:
+        image_table(folder, args())
+    assert len(error.value.problems) == 1
+    with pytest.raises(TableError, match="2 problems"):
+        image_table(folder, args(image_type_extension=".bmp"), files_list=["2", "3", "4"])
+    with pytest.raises(ValueError, match="There is no folder or table"):
+        image_table(folder / "elsewhere", args())
 
 
 def test_a_frame_needs_the_folder_of_its_images():

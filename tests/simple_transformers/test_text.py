@@ -16,6 +16,7 @@ from keras_mm.simple_transformers import (
     ClassificationModel,
     InputExample,
     MultiLabelClassificationModel,
+    MultiModalClassificationModel,
 )
 
 COLOURS, SHAPES = ("red", "blue", "green"), ("circle", "square", "triangle")
@@ -144,15 +145,27 @@ def test_the_classifier_inside_is_any_other(two):
 
 def test_a_folder_that_is_not_empty(two):
     model, folder, _ = two
+    before = sorted(folder.rglob("*"))
     with pytest.raises(ValueError, match="is not empty.*overwrite_output_dir=True"):
         model.train_model(frame(is_red), eval_data=frame(is_red))
-    assert (folder / "model.json").is_file()
+    # Nothing is replaced before there is something in its place.
+    for wrong in (frame(lambda text: "red"), frame(is_red).assign(text="")):
+        with pytest.raises(ValueError):
+            model.train_model(wrong, eval_data=wrong, args={"overwrite_output_dir": True})
+    assert sorted(folder.rglob("*")) == before
 
 
 def test_another_class_or_type_names_both(two):
     _, folder, _ = two
-    with pytest.raises(ValueError, match="model of ClassificationModel, and this is a MultiLabel"):
-        MultiLabelClassificationModel("bert", folder)
+    for kind in (MultiLabelClassificationModel, MultiModalClassificationModel):
+        with pytest.raises(
+            ValueError, match=f"of ClassificationModel, and this is a {kind.__name__}"
+        ):
+            kind("bert", folder)
+    again = ClassificationModel(
+        "auto", folder, args=ClassificationArgs(silent=True, max_seq_length=8)
+    )
+    assert again.args.labels_list == [0, 1] and again.args.model_type == "bert"
     with pytest.raises(ValueError, match="model_type='roberta'.*was trained as 'bert'"):
         ClassificationModel("roberta", folder)
     with pytest.raises(ValueError, match="`num_labels` must be 2, what the model was trained with"):
@@ -280,8 +293,16 @@ def test_several_labels(tmp_path):
     again = MultiLabelClassificationModel("bert", tmp_path / "again")
     assert again.args.threshold == 0.5 and (again.predict(TEXTS)[1] == outputs).all()
     assert "LRAP = 1.0" in (tmp_path / "again" / "eval_results.txt").read_text()
-    with pytest.raises(keras_mm.TableError, match="0 or 1 for each of 3 labels. Received: 2"):
-        model.eval_model(frame(lambda text: [1, 0]))
+    for _ in range(2):  # also of a model that has gone on
+        with pytest.raises(keras_mm.TableError, match="0 or 1 for each of 3 labels. Received: 2"):
+            model.eval_model(frame(lambda text: [1, 0]))
+        again.train_model(
+            frame(labels_of),
+            output_dir=tmp_path / "more",
+            args={"num_train_epochs": 1, "overwrite_output_dir": True},
+        )
+        model = again
+    assert all(len(row) == 3 and set(row) <= {0, 1} for row in again.predict(TEXTS)[0])
 
 
 def test_names_of_labels_weights_and_special_tokens(tmp_path):
@@ -318,7 +339,10 @@ ONE, MANY = ClassificationModel, MultiLabelClassificationModel
         (ONE, {"num_labels": 1}, ValueError, "for numbers"),
         (ONE, {"args": {"loss_type": "dice"}}, ValueError, "Unknown loss_type 'dice'"),
         (ONE, {"args": {"num_train_epoch": 1}}, TypeError, "'num_train_epochs'"),
-        (ONE, {"num_label": 1}, TypeError, "Unknown argument 'num_label'"),
+        (ONE, {"num_label": 1}, TypeError, "Did you mean 'num_labels'"),
+        (ONE, {"wieght": [1, 2]}, TypeError, "Did you mean 'weight'"),
+        (ONE, {"num_labels": "2"}, ValueError, "`num_labels` must be an integer"),
+        (MANY, {"pos_weight": 3.0}, ValueError, "`pos_weight` must have a number for each"),
         (MANY, {"pos_weight": [1]}, ValueError, "`pos_weight`.*2 in all"),
         (MANY, {"num_labels": 3, "args": {"threshold": [1, 1]}}, ValueError, "3 in all"),
         (MANY, {"args": {"threshold": 1.5}}, ValueError, r"in \[0, 1\]"),
@@ -349,6 +373,13 @@ def test_bad_calls(tmp_path):
     with pytest.raises(keras_mm.TableError, match="row 0"):
         model.train_model(frame(is_red, texts=["", *TEXTS[1:]]))
     (tmp_path / "file").write_text("")
+    assert model.args.num_train_epochs == 1  # a call that fails changes no settings
+    for name, value in (("train_batch_size", 0), ("save_steps", None), ("num_train_epochs", "3")):
+        with pytest.raises(ValueError, match=f"`{name}` must be an integer"):
+            model.train_model(frame(is_red), args={name: value})
+    metric = {"evaluate_during_training": True, "early_stopping_metric": "acuracy"}
+    with pytest.raises(ValueError, match="'acuracy'. Did you mean 'accuracy'"):
+        model.train_model(frame(is_red), args=metric, eval_data=frame(is_red))
     with pytest.raises(ValueError, match="must be a folder"):
         model.train_model(frame(is_red), output_dir=tmp_path / "file")
     assert not (tmp_path / "out").exists()
@@ -367,6 +398,17 @@ def test_one_warning_tells_all_that_does_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ClassificationModel("bert", "tiny_bert", "bert", "tiny_bert")
+
+
+def test_a_folder_of_simple_transformers_is_an_encoder(tmp_path):
+    from tests.hugging_face import write_text_folder
+
+    write_text_folder(tmp_path, "bert", 9)
+    (tmp_path / "model_args.json").write_text('{"labels_list": ["a", "b"]}')
+    with pytest.warns(
+        UserWarning, match="its encoder is taken, its head and its arguments are not"
+    ):
+        ClassificationModel("bert", tmp_path)
 
 
 def test_settings_are_written_as_json(two):
