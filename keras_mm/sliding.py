@@ -42,8 +42,9 @@ class SlidingWindow:
         stride: How far a window begins behind the one before: a part of the sequence in (0, 1], or
             a whole number of tokens. 1.0 is windows without overlap.
         vote: How a row is answered: by the `"mean"` of its windows' probabilities; or, for classes,
-            by the `"majority"` of their answers, whose shares are then the probabilities. Labels,
-            and numbers, of which a row has several, are always averaged.
+            by the `"majority"` of their answers, whose shares, with one more vote that is the mean,
+            are then the probabilities. Labels, and numbers, of which a row has several, are always
+            averaged.
         tie_value: The label that a row gets where the first two of a majority have as many windows;
             by default that of them which is more probable on average.
         weigh_by: What counts alike in training: each `"row"`, so that the windows of a long text

@@ -21,7 +21,8 @@ def join_windows(
         owners: The row of each window, in order, `(num_windows,)`.
         kind: The head's.
         vote: `"mean"` of the probabilities, or of numbers; or for classes `"majority"`: then the
-            logits are those of the windows' shares.
+            logits are those of the windows' shares, with one more vote that is the mean, so that no
+            class is impossible.
         tie: The class that is answered where the first two have as many windows; `None` is that of
             them which is more probable on average.
 
@@ -66,14 +67,15 @@ def _shares(found: np.ndarray, mean: np.ndarray, places: np.ndarray, tie: int | 
     """The windows' shares of each class, the answered one a little larger than its equals."""
     votes = np.eye(found.shape[1])[found.argmax(axis=1)]
     shares = _mean(votes, places, len(mean))
-    first = shares.max(axis=1, keepdims=True)
-    tied = np.isclose(shares, first)
+    tied = np.isclose(shares, shares.max(axis=1, keepdims=True))
     winner = np.where(tied, mean, -1).argmax(axis=1)
     if tie is not None:
         winner = np.where(tied.sum(axis=1) > 1, tie, winner)
+    counts = np.bincount(places)[:, None]
+    shares = (counts * shares + mean) / (counts + 1)
     # A `tie` may be a class that no window has answered.
     chosen = np.eye(found.shape[1], dtype=bool)[winner]
-    raised = np.where(chosen, np.maximum(shares, first) + 1e-4, shares)
+    raised = np.where(chosen, shares.max(axis=1, keepdims=True) + 1e-4, shares)
     return raised / raised.sum(axis=1, keepdims=True)
 
 

@@ -80,22 +80,23 @@ def joined_logits(logits: Any, owners: Any, head: Head, window: SlidingWindow) -
         names = [str(name) for name in head.names]
         tie = None if window.tie_value is None else str(window.tie_value)
         votes = mean(tf.one_hot(tf.argmax(found, axis=-1), len(names)))
-        voted = _votes(votes, shares, names.index(tie) if tie in names else None)
-        sizes = tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, num_rows)
-        shares = tf.where(sizes[:, None] > 1, voted, shares)
+        sizes = tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, num_rows)[:, None]
+        voted = _votes(votes, shares, sizes, names.index(tie) if tie in names else None)
+        shares = tf.where(sizes > 1, voted, shares)
     logarithms = tf.math.log(tf.maximum(shares, 1e-12))
     return logarithms[:, 1:] - logarithms[:, :1] if head.kind == "binary" else logarithms
 
 
-def _votes(shares: Any, means: Any, tie: int | None) -> tf.Tensor:
-    first = tf.reduce_max(shares, axis=-1, keepdims=True)
-    tied = tf.abs(shares - first) < 1e-6
+def _votes(shares: Any, means: Any, sizes: Any, tie: int | None) -> tf.Tensor:
+    tied = tf.abs(shares - tf.reduce_max(shares, axis=-1, keepdims=True)) < 1e-6
     winner = tf.argmax(tf.where(tied, means, -1.0), axis=-1)
     if tie is not None:
         several = tf.reduce_sum(tf.cast(tied, tf.int32), axis=-1) > 1
         winner = tf.where(several, tf.constant(tie, winner.dtype), winner)
     chosen = tf.one_hot(winner, shares.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
-    raised = tf.where(chosen, tf.maximum(shares, first) + 1e-4, shares)
+    sizes = tf.cast(sizes, shares.dtype)
+    shares = (sizes * shares + means) / (sizes + 1)
+    raised = tf.where(chosen, tf.reduce_max(shares, axis=-1, keepdims=True) + 1e-4, shares)
     return raised / tf.reduce_sum(raised, axis=-1, keepdims=True)
 
 

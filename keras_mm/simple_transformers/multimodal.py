@@ -80,7 +80,8 @@ class MultiModalClassificationModel(Model):
             self.multi_label = self._own_head.kind == "multilabel"
             check_goes_on("label_list", self.label_list, self._own_head.names)
             check_trained_count(self.num_labels, self.label_list, self._own_head)
-        check_count("label_list", self.label_list, self.num_labels)
+        else:
+            check_count("label_list", self.label_list, self.num_labels)
         if self.pos_weight is not None and not self.multi_label:
             raise ValueError("`pos_weight` is for multi_label=True; classes have `auto_weights`.")
         if self.multi_label and self.args.regression:

@@ -140,7 +140,7 @@ class Progress(TrainingObserver):
     def on_train_end(self, logs: dict | None = None) -> None:
         """Puts the best weights back, where early stopping looked for them."""
         if self._best is not None and self.args.use_early_stopping:
-            _ = self.model  # on JAX this gives the variables their values
+            self._settle()
             self._best.restore()
 
     def _loss(self, logs: dict | None) -> float | None:
@@ -149,7 +149,12 @@ class Progress(TrainingObserver):
         ((name, head),) = self.classifier.heads_.items()
         if loss is None or head.kind != "regression":
             return loss
+        self._settle()
         return loss * float(np.mean(target_scales(self.classifier.model_)[name])) ** 2
+
+    def _settle(self) -> None:
+        """On JAX, gives the variables the values that they have in the step's state."""
+        _ = self.model
 
     def _is_time(self, steps: int) -> bool:
         return steps > 0 and self.global_step % steps == 0
@@ -181,5 +186,5 @@ class Progress(TrainingObserver):
     def _save_checkpoint(self, folder: Path, assessed: Mapping | None = None) -> None:
         if not self.args.no_save:
             self.make_room()
-            _ = self.model  # on JAX this gives the variables their values
+            self._settle()
             self._save(folder, self.classifier, assessed)
