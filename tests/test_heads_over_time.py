@@ -218,7 +218,7 @@ def test_linear_heads_on_a_real_encoder(tables, minilm):
     np.testing.assert_array_equal(model.predict_proba(tables[1])["label"], before)
 
 
-@pytest.mark.parametrize("fusion", ["bilinear", "gated", "cross_attention", "bottleneck", "mmbt"])
+@pytest.mark.parametrize("fusion", ["bilinear", "gated", "cross_attention", "bottleneck"])
 def test_no_projection_for_fusions_that_need_one(tables, fusion):
     model = MultimodalClassifier(
         **{**TEXTS, "images": ["image_1"], "texts": ["text_1"]}, fusion=fusion, epochs=1,
