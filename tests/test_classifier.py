@@ -223,7 +223,7 @@ def test_pandas_and_csv_give_the_same(fitted, sample, tmp_path):
 def test_bfloat16_encoders_under_a_float32_trunk(sample, tmp_path):
     rows = sample[1][:50]
     model = keras_mm.MultimodalClassifier(
-        preset="tiny", precision="bfloat16", epochs=1, verbose=0, seed=3
+        preset="tiny", precision="bfloat16", epochs=1, verbose=0, seed=0
     ).fit(sample[0][:64], validation_split=0)
     encoders, trunk = parts(model.model_)
     for encoder in encoders.values():
@@ -240,8 +240,8 @@ def test_bfloat16_encoders_under_a_float32_trunk(sample, tmp_path):
     assert written["precision"] == "bfloat16"
     spec.write_text(json.dumps({**written, "precision": "float32"}))
     exact = keras_mm.MultimodalClassifier.load(tmp_path / "model").predict_proba(rows)
-    deviation = np.abs(model.predict_proba(rows) - exact).max()
-    assert 0 < deviation < 0.02
+    deviations = np.abs(model.predict_proba(rows) - exact)
+    assert 0 < deviations.max() < 0.02 and deviations.mean() < 0.004
 
 
 def test_a_large_table_is_answered_in_parts(fitted, sample, monkeypatch):
