@@ -98,7 +98,9 @@ class SlidingWindow:
             1
         """
         known = [str(name) for name in names]
-        return known.index(str(self.tie_value)) if str(self.tie_value) in known else None
+        if self.tie_value is None or str(self.tie_value) not in known:
+            return None
+        return known.index(str(self.tie_value))
 
 
 def as_sliding_window(value: SlidingWindow | Mapping | bool | None) -> SlidingWindow | None:

@@ -136,6 +136,11 @@ def test_votes_and_ties(votes, tie, answer):
         np.testing.assert_allclose(probabilities(found)[0], expected, atol=1e-3)
 
 
+def test_no_value_is_no_label_of_that_name():
+    assert SlidingWindow().tie_index(("None", "yes")) is None
+    assert SlidingWindow(tie_value="yes").tie_index(("None", "yes")) == 1
+
+
 def test_a_tie_without_a_value_goes_to_the_more_probable():
     logits = np.array([[1.0, 0.0], [0.0, 3.0]])
     found = join_windows(logits, np.zeros(2, int), "multiclass", vote="majority")

@@ -77,11 +77,9 @@ def joined_logits(logits: Any, owners: Any, head: Head, window: SlidingWindow) -
     found = tf.nn.softmax(logits)
     shares = mean(found)
     if window.vote == "majority":
-        names = [str(name) for name in head.names]
-        tie = None if window.tie_value is None else str(window.tie_value)
-        votes = mean(tf.one_hot(tf.argmax(found, axis=-1), len(names)))
+        votes = mean(tf.one_hot(tf.argmax(found, axis=-1), len(head.names)))
         sizes = tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, num_rows)[:, None]
-        voted = _votes(votes, shares, sizes, names.index(tie) if tie in names else None)
+        voted = _votes(votes, shares, sizes, window.tie_index(head.names))
         shares = tf.where(sizes > 1, voted, shares)
     logarithms = tf.math.log(tf.maximum(shares, 1e-12))
     return logarithms[:, 1:] - logarithms[:, :1] if head.kind == "binary" else logarithms

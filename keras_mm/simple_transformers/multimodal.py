@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -187,7 +188,7 @@ class MultiModalClassificationModel(Model):
                     eval_data,
                     self.args,
                     files_list=eval_files_list,
-                    image_path=eval_image_path or (image_path if not _is_path(eval_data) else None),
+                    image_path=eval_image_path or (None if _is_folder(eval_data) else image_path),
                 )
             return self._train(
                 table,
@@ -291,5 +292,5 @@ class MultiModalClassificationModel(Model):
                 setattr(self.args, name, value)
 
 
-def _is_path(data: Any) -> bool:
-    return isinstance(data, str | PathLike)
+def _is_folder(data: Any) -> bool:
+    return isinstance(data, str | PathLike) and Path(data).is_dir()

@@ -66,9 +66,10 @@ def trained(tmp_path_factory, pictures, table):
     )
     mine = table.rename(columns={"text": "words", "labels": "answer", "images": "file"})
     mine["file"] = mine["file"].str.removesuffix(".png")
+    mine.to_csv(folder / "eval.csv", index=False)
     told = model.train_model(
         mine, image_path=pictures, text_label="words", labels_label="answer", images_label="file",
-        eval_data=mine, verbose=False,
+        eval_data=folder / "eval.csv", verbose=False,
     )  # fmt: skip
     return model, folder / "out", told, mine
 
