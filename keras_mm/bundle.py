@@ -16,6 +16,7 @@ import keras
 
 import keras_mm
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.forks import check_not_forked
 from keras_mm.heads import Head
 from keras_mm.models.backbones import is_buildable
 from keras_mm.models.multimodal import backbones, create_multimodal_model
@@ -58,6 +59,7 @@ def build_encoders(
         text_weights: The same.
         custom_objects: Classes of the user's own that a stored backbone is made of.
     """
+    check_not_forked()
     with dtype_policy("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
         vision = _encoder(
             create_vision_encoder, spec["vision_encoder"], vision_weights, custom_objects

@@ -38,7 +38,9 @@ from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.windows import join_windows
 from keras_mm.models.multimodal import input_names, parts
+from keras_mm.pickling import pack_bundle, pack_layers, unpack_bundle, unpack_layers
 from keras_mm.presets import unknown_name
+from keras_mm.random_state import seeded, unseeded
 from keras_mm.sliding import SlidingWindow
 from keras_mm.training.objectives import create_objectives
 
@@ -256,6 +258,10 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             callbacks: Keras callbacks of your own.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
 
+        A training that fails, or is interrupted, leaves a fitted classifier as it was. One that
+        was not fitted gets the weights of the best epoch so far, if any came to its end. Either
+        way the error is raised on, and one line of the log says what is kept.
+
         Returns:
             The classifier itself.
 
@@ -451,7 +457,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         if name in self.heads_:
             raise ValueError(f"The model has a head {name!r} already; `fit_head` trains it anew.")
         as_heads({**self.heads_, **self._added, name: head})
-        self._added = {**self._added, name: head}
+        self._declared = {**self._declared, name: head}
         return self
 
     def fit_head(
@@ -510,11 +516,11 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         settings, trained_as = suited(settings, heads)
         create_objectives(trained_as, widths(heads), labels, {}, **objective_options(settings))
         train = self._train_heads if freeze else self._train_through
-        train(settings, trained_as, parts["train"], parts.get("val"), callbacks)
+        with seeded(settings.seed):
+            train(settings, trained_as, parts["train"], parts.get("val"), callbacks)
         self.heads_ = {**self.heads_, **heads}
         priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
         self.priors_ = {**self.priors_, **priors}
-        self._added = {name: head for name, head in self._added.items() if name not in heads}
         return self
 
     def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -540,7 +546,8 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             FileNotFoundError: if `folder` holds no saved model.
             ValueError: if it is from a newer version, or has classes that are not allowed.
         """
-        model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
+        with unseeded():
+            model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
         settings, fusion = spec["settings"], spec["trunk"]["fusion"]
         training = as_training(settings["training"])
         labels = as_labels(settings["labels"])
@@ -550,6 +557,9 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         classifier.history_ = spec["history"]
         classifier.num_rows_, classifier.priors_ = _known_of_training(spec)
         classifier.heads_ = {name: Head(**head) for name, head in spec["heads"].items()}
+        classifier._declared = {
+            name: Head(**head) for name, head in spec.get("added_heads", {}).items()
+        }
         if spec["format_version"] == 1:  # there was one head, and its column stood elsewhere
             classifier.heads_ = {
                 "label": replace(classifier.heads_["label"], column=settings["labels"])
@@ -618,7 +628,31 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
     def __sklearn_clone__(self) -> MultimodalClassifier:
         clone = super().__sklearn_clone__()
         clone._workbench, clone._own_networks = self._bench(), self._own_networks
+        clone._declared = dict(self._declared)
         return clone
+
+    def __copy__(self) -> MultimodalClassifier:
+        """A classifier with the same model, not a copy of it."""
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)
+        return found
+
+    def __getstate__(self) -> dict:
+        """What pickle, joblib and deepcopy take: a fitted model in its saved form."""
+        state = {**super().__getstate__()}
+        state.pop("_workbench", None)
+        if hasattr(self, "model_"):
+            del state["preprocessor_"]
+            state["model_"] = pack_bundle(self.model_, self.preprocessor_, self._spec())
+        return pack_layers(state)
+
+    def __setstate__(self, state: dict) -> None:
+        state = unpack_layers(state)
+        packed = state.pop("model_", None)
+        super().__setstate__(state)
+        if packed is not None:
+            with unseeded():
+                self.model_, self.preprocessor_, _ = unpack_bundle(packed)
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "model_"):
@@ -711,6 +745,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             "history": self.history_,
             "num_rows": self.num_rows_,
             "priors": self.priors_,
+            "added_heads": {n: plain_values(asdict(head)) for n, head in self._declared.items()},
         }
 
 

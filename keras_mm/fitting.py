@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -35,12 +36,17 @@ from keras_mm.metrics.heads import head_prior, is_labelled
 from keras_mm.models.heads import body_of, heads_alone, only, widened, with_heads
 from keras_mm.models.multimodal import join, parts
 from keras_mm.models.scaling import standardize_targets
+from keras_mm.random_state import seeded
+from keras_mm.rollback import Rollback
 from keras_mm.sliding import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
+from keras_mm.training.memory import Snapshot
 from keras_mm.training.objectives import create_objectives
-from keras_mm.training.stages import FineTuning, fit_stages
+from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
 from keras_mm.training.trainer import Trainer
 from keras_mm.workbench import Workbench
+
+_log = logging.getLogger("keras_mm")
 
 
 class Fitting:
@@ -68,8 +74,13 @@ class Fitting:
     _own_networks: tuple[str, ...] = ()
     _workbench: Workbench | None = None
     heads_: dict[str, Head]
-    # Heads that are not trained yet, and so no part of the model.
-    _added: Mapping[str, Head] = MappingProxyType({})
+    # Heads as `add_head` took them, trained or not.
+    _declared: Mapping[str, Head] = MappingProxyType({})
+
+    @property
+    def _added(self) -> dict[str, Head]:
+        """Heads that are not trained yet, and so no part of the model."""
+        return {name: head for name, head in self._declared.items() if name not in self.heads_}
 
     def _bench(self) -> Workbench:
         """What this classifier and its clones make their models with, one after the other."""
@@ -127,27 +138,37 @@ class Fitting:
 
     def _fit(self, settings, rows: Rows, validation: Rows | None, heads, callbacks):
         warm = settings.warm_start and hasattr(self, "model_")
-        before = dict(self.__dict__)
-        former = self._model_spec() if warm else {}
-        # Its networks may serve again; and a training that fails leaves nothing behind.
-        self.__dict__.pop("model_", None)
+        former = copy(self) if warm else None
+        rollback = Rollback(self, self._bench(), in_place=warm)
+        try:
+            with seeded(settings.seed):
+                result = self._trained(settings, rows, validation, heads, callbacks, former)
+        except BaseException:
+            rollback.put_back()
+            raise
+        if result.error is None:
+            return self
+        if rollback.had_model or not result.history:
+            rollback.put_back()
+        if rollback.had_model:
+            _log.warning("the classifier keeps the model that it had before this training")
+        raise result.error
+
+    def _trained(
+        self, settings, rows: Rows, validation: Rows | None, heads, callbacks, former
+    ) -> StagesResult:
+        """Trains anew, or goes on with the model of `former`, and takes all of it over."""
         self._settings_, self.heads_ = settings, dict(heads)
         self.num_rows_, self.skipped_ = len(rows), rows.skipped
         labels = by_head(heads, rows.labels)
         self.priors_ = {n: head_prior(head, labels[n]).tolist() for n, head in heads.items()}
+        create_objectives(heads, widths(heads), labels, {}, **objective_options(settings))
+        _check_tie(settings, heads)
+        check_labelled(heads, labels)
         model = twin = None
-        try:
-            create_objectives(heads, widths(heads), labels, {}, **objective_options(settings))
-            _check_tie(settings, heads)
-            check_labelled(heads, labels)
-            if warm:
-                model = self._continued(before, former)
-        except ValueError:
-            if warm:  # nothing was trained yet
-                self.__dict__.update(before)
-            raise
-        del before  # which would hold the last model
-        if model is None:
+        if former is not None:
+            model = self._continued(former)
+        else:
             self.preprocessor_ = _preprocessor(settings)
             model, twin = self._bench().model(
                 self._model_spec(),
@@ -158,25 +179,23 @@ class Fitting:
             for network in (model, twin):
                 if network is not None:
                     _standardize(network, heads, labels)
-        self.history_, self._settings_ = self._train(
-            model, twin, settings, heads, rows, validation, callbacks
-        )
-        self.model_, self._added = model, {}
-        return self
+        result = self._train(model, twin, settings, heads, rows, validation, callbacks)
+        self._settings_ = replace(settings, batch_size=result.batch_size)
+        self.model_, self.history_ = model, result.history
+        return result
 
-    def _continued(self, before: Mapping, former: Mapping) -> keras.Model:
+    def _continued(self, former: Fitting) -> keras.Model:
         """The model to be trained on: with the classes of `heads_`, where it had fewer.
 
         Args:
-            before: The estimator's attributes as they were.
-            former: What `_model_spec` gave.
+            former: The estimator as it was.
 
         Raises:
             ValueError: if the settings ask for another model than there is.
         """
-        old, new = before["heads_"], self.heads_
-        changed = _changed(former, self._model_spec())
-        if before["_settings_"].special_tokens != self._settings_.special_tokens:
+        old, new = former.heads_, self.heads_
+        changed = _changed(former._model_spec(), self._model_spec())
+        if former._settings_.special_tokens != self._settings_.special_tokens:
             changed.append("special_tokens")
         if list(old) != list(new):
             changed.append(f"heads {list(new)} in the place of {list(old)}; see `labels`")
@@ -187,8 +206,7 @@ class Fitting:
                 "warm_start=True goes on with the model that there is, and the settings ask for "
                 f"another one ({', '.join(changed)}). Set them back, or warm_start=False."
             )
-        keras.utils.set_random_seed(self._settings_.seed)
-        model, wider = before["model_"], {}
+        model, wider = former.model_, {}
         for name, head in new.items():
             if head.num_logits > old[name].num_logits:
                 wider[name] = head
@@ -197,10 +215,8 @@ class Fitting:
         encoders, trunk = parts(model)
         return join(encoders, widened(trunk, wider, list(old)))
 
-    def _train(
-        self, model, twin, settings, heads, rows, validation, callbacks
-    ) -> tuple[dict[str, list], Settings]:
-        """Trains a model's outputs, `heads`; its history, and the settings with the batch size."""
+    def _train(self, model, twin, settings, heads, rows, validation, callbacks) -> StagesResult:
+        """Trains a model's outputs, `heads`."""
         training = settings.training
         tuning = FineTuning(
             model,
@@ -220,7 +236,7 @@ class Fitting:
             engine=settings.engine,
             progress=bool(settings.verbose),
         )
-        history, batch_size = fit_stages(
+        return fit_stages(
             tuning,
             source.batches,
             source.forget,
@@ -233,18 +249,16 @@ class Fitting:
             **objective_options(settings),
             **_trainer_options(settings),
         )
-        return history, replace(settings, batch_size=batch_size)
 
     def _as_it_is(self, model: keras.Model) -> Fitting:
         """A classifier of its own with a model that is still being trained."""
         found = copy(self)
-        found.model_, found.history_, found._added = model, {}, {}
+        found.model_, found.history_ = model, {}
         return found
 
     def _train_heads(self, settings, heads, rows, validation, callbacks) -> None:
         """Trains new heads on what the model before them gives, and puts them in."""
         encoders, trunk = parts(self.model_)
-        keras.utils.set_random_seed(settings.seed)
         grown = with_heads(trunk, heads, list(self.heads_))
         _standardize(grown, heads, by_head(heads, rows.labels))
         cut = [
@@ -311,13 +325,14 @@ class Fitting:
                 f"({', '.join(changed)}). Set them back."
             )
         encoders, trunk = parts(self.model_)
-        keras.utils.set_random_seed(settings.seed)
         grown = with_heads(trunk, heads, list(self.heads_))
         _standardize(grown, heads, by_head(heads, rows.labels))
-        own = join(encoders, only(grown, list(heads)))
-        del self.model_  # a training that fails leaves nothing behind
-        history, _ = self._train(own, None, settings, heads, rows, validation, callbacks)
-        self._put_in(join(encoders, grown), heads, history)
+        own, before = join(encoders, only(grown, list(heads))), Snapshot(self.model_.variables)
+        result = self._train(own, None, settings, heads, rows, validation, callbacks)
+        if result.error is not None:
+            before.restore()
+            raise result.error
+        self._put_in(join(encoders, grown), heads, result.history)
 
     def _put_in(self, model, heads, history) -> None:
         """Takes over a model with trained heads, and adds their history by head to that of all."""

@@ -7,8 +7,9 @@ import json
 import random
 import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ import keras
 
 from keras_mm.bundle import build_encoders, build_model
 from keras_mm.features.fingerprint import fingerprint
-from keras_mm.models.multimodal import copy_variables, cut, parts
+from keras_mm.models.multimodal import copy_variables, cut, join, parts
+from keras_mm.random_state import set_states
 
 # Encoders that draw more seeds while they are built are not kept.
 _MOST_DRAWS = 20_000
@@ -48,7 +50,9 @@ class Workbench:
         text_weights: str | PathLike,
         seed: int,
     ) -> tuple[keras.Model, keras.Model | None]:
-        """A model as `build_model` makes it after `keras.utils.set_random_seed(seed)`.
+        """A model as `build_model` makes it within `keras_mm.random_state.seeded(seed)`.
+
+        It is called within that, and begins the draws anew.
 
         Args:
             spec: As in `build_model`.
@@ -60,7 +64,7 @@ class Workbench:
             The model; and the twin of its trunk to be trained, whose weights are the trunk's
             afterwards. `None` where not all encoders are frozen, or nothing could serve again.
         """
-        keras.utils.set_random_seed(seed)
+        set_states(seed)
         kind = _kind(spec, vision_weights, text_weights, seed)
         last = self._take(kind)
         if last is None:
@@ -91,6 +95,34 @@ class Workbench:
         self._kept.append(_Kept(kind, encoders, draws, layers, twin, state, users))
         return model, twin
 
+    def set_aside(self, model: keras.Model) -> Callable[[], keras.Model]:
+        """What gives a model back, although nobody need hold it meanwhile.
+
+        Args:
+            model: The last model. Where its encoders are kept here, they may serve the next one.
+
+        Returns:
+            A function that gives the model: the same object while anybody holds it, else one of the
+            same layers.
+        """
+        found = parts(model)
+        kept = self._kept[-1] if self._kept else None
+        if kept is None or not kept.serves(found.encoders.values()):
+            return lambda: model
+        # A view, as the trunk itself holds the model that it is a part of.
+        return partial(self._given_back, kept, _view(found.trunk), weakref.ref(model))
+
+    def _given_back(
+        self, kept: _Kept, trunk: keras.Model, known: weakref.ref[keras.Model]
+    ) -> keras.Model:
+        model = known()
+        if model is None:
+            views = {side: _view(encoder) for side, encoder in kept.encoders.items()}
+            model = join(views, trunk)
+            kept.users = [weakref.ref(user) for user in (model, *views.values())]
+        self._kept.append(kept)
+        return model
+
     def _take(self, kind: str | None) -> _Kept | None:
         """The last networks, if they are of this kind, and nobody's, and as they were."""
         try:
@@ -116,6 +148,11 @@ class _Kept:
         if any(user() is not None for user in self.users):
             gc.collect()  # a model is full of cycles
         return all(user() is None for user in self.users)
+
+    def serves(self, views: Iterable[keras.Model]) -> bool:
+        """Whether all of these are views of the encoders that were given to the last model."""
+        known = [user() for user in self.users]
+        return all(any(view is user for user in known) for view in views)
 
     def is_unchanged(self) -> bool:
         return _state(self.encoders) == self.state

@@ -14,7 +14,7 @@ PACKAGE = Path(keras_mm.__file__).parent
 # Each room and the rooms it may import from.
 LEAVES = {
     "zoo", "presets", "augmentation", "fine_tuning", "heads", "pretrained", "config", "child",
-    "engines", "sliding",
+    "engines", "sliding", "forks", "random_state",
 }  # fmt: skip
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
@@ -27,21 +27,28 @@ ALLOWED = {
     "pretrained": set(),
     "child": set(),
     "engines": set(),
+    "forks": set(),
+    "random_state": set(),
     "fine_tuning": {"presets"},
     "sliding": {"presets"},
     "config": {"presets", "augmentation", "fine_tuning", "engines", "heads", "sliding"},
-    "data": {"zoo", "presets", "pretrained", "heads", "sliding"},
+    "data": {"zoo", "presets", "pretrained", "heads", "sliding", "forks"},
     "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets", "heads"},
-    "features": {"__init__", "presets", "child", "engines"} | MIDDLE,
-    "training": {"presets", "fine_tuning", "heads"} | MIDDLE,
-    "bundle": {"__init__", "presets", "heads"} | MIDDLE | WORK,
-    "workbench": {"bundle", "features", "models"},
+    "features": {"__init__", "presets", "child", "engines", "forks", "random_state"} | MIDDLE,
+    "training": {"presets", "fine_tuning", "heads", "forks", "random_state"} | MIDDLE,
+    "bundle": {"__init__", "presets", "heads", "forks"} | MIDDLE | WORK,
+    "workbench": {"bundle", "features", "models", "random_state"},
+    "rollback": {"training", "workbench"},
+    "pickling": {"bundle", "data"},
     "columns": {"config", "data", "heads", "sliding"},
     "answers": {"data", "metrics", "heads"},
-    "fitting": {"workbench", "columns", "answers"} | LEAVES | MIDDLE | WORK,
-    "classifier": {"bundle", "workbench", "columns", "answers", "fitting"} | LEAVES | MIDDLE | WORK,
+    "fitting": {"rollback", "workbench", "columns", "answers"} | LEAVES | MIDDLE | WORK,
+    "classifier": {"bundle", "pickling", "workbench", "columns", "answers", "fitting"}
+    | LEAVES
+    | MIDDLE
+    | WORK,
     "evidence": {"__init__", "bundle", "classifier", "columns", "answers"} | LEAVES | MIDDLE | WORK,
     "serving": {"__init__", "bundle", "classifier", "answers"} | LEAVES | MIDDLE | WORK,
     "run": {"bundle", "columns", "classifier", "evidence", "serving"} | LEAVES | MIDDLE | WORK,

@@ -14,6 +14,7 @@ import numpy as np
 
 from keras_mm.data.token_families import TOKEN_FAMILIES
 from keras_mm.data.vocabularies import from_keras_hub, from_name, from_path, read_files
+from keras_mm.forks import check_not_forked
 from keras_mm.presets import unknown_name
 
 SPECIAL_TOKENS = TOKEN_FAMILIES["bert"].special_tokens
@@ -221,6 +222,7 @@ class Tokenizer:
         """
         import tensorflow as tf
 
+        check_not_forked()
         chunks, key = [], (len(texts), sequence_length, text_pairing, tuple(parts or ()))
         with tf.device("CPU"):
             for start in range(0, max(len(texts[0]), 1), _CHUNK):
@@ -253,6 +255,7 @@ class Tokenizer:
         """
         import tensorflow as tf
 
+        check_not_forked()
         distinct, where = _distinct(texts)
         counts = [np.zeros(0, "int64")]
         with tf.device("CPU"):

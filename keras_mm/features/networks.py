@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -16,7 +17,9 @@ import numpy as np
 from keras_mm.engines import ENGINES, engine_problem
 from keras_mm.features.fingerprint import described, device_of
 from keras_mm.features.store import FeatureStore
+from keras_mm.forks import check_not_forked
 from keras_mm.presets import unknown_name
+from keras_mm.random_state import unseeded
 
 # Below so many weights an encoder is done before OpenVINO is ready.
 _WORTHWHILE = 300_000
@@ -24,6 +27,7 @@ _WORTHWHILE = 300_000
 # The part of an encoder that gives the wanted outputs, kept so that it is compiled once.
 _reduced: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _precisions: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_predicting = threading.RLock()
 # Encoders that OpenVINO could not run: not tried again unless it is asked for.
 _unfit: weakref.WeakSet = weakref.WeakSet()
 
@@ -62,10 +66,11 @@ class KerasNetwork:
         self._encoder, self._outputs = encoder, outputs
         self.precision = precision_of(encoder)
         self.engine = f"Keras on {keras.backend.backend()} in {self.precision}"
-        known = _reduced.setdefault(encoder, {})
-        if outputs not in known:
-            known[outputs] = keras.Model(encoder.input, {n: encoder.output[n] for n in outputs})
-        self._model = known[outputs]
+        with _predicting:
+            known = _reduced.setdefault(encoder, {})
+            if outputs not in known:
+                known[outputs] = keras.Model(encoder.input, {n: encoder.output[n] for n in outputs})
+            self._model = known[outputs]
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The wanted outputs of one batch."""
@@ -86,16 +91,23 @@ def full_batches(positions: np.ndarray, batch_size: int) -> Iterator[tuple[np.nd
 
 
 def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:
-    """`model.predict_on_batch`, without TensorFlow's advice.
+    """`model.predict_on_batch`, from any thread, and without TensorFlow's advice.
 
-    It counts the shapes of all models together, and takes a dozen of them for a mistake.
+    Threads take turns: on JAX a step takes the memory of the model's variables and gives it back,
+    and models share layers. TensorFlow counts the shapes of all models together, and takes a dozen
+    of them for a mistake.
+
+    Raises:
+        ForkError: in a process that was forked from one whose backend was running.
     """
+    check_not_forked()
     logger = logging.getLogger("tensorflow")
-    logger.addFilter(_is_no_advice)
-    try:
-        return model.predict_on_batch(dict(batch))
-    finally:
-        logger.removeFilter(_is_no_advice)
+    with _predicting:
+        logger.addFilter(_is_no_advice)
+        try:
+            return model.predict_on_batch(dict(batch))
+        finally:
+            logger.removeFilter(_is_no_advice)
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:
@@ -167,7 +179,8 @@ def full_precision(encoder: keras.Model) -> keras.Model:
     """The encoder in float32: itself, or a copy."""
     if precision_of(encoder) == "float32":
         return encoder
-    copy = keras.saving.deserialize_keras_object(float32_config(encoder))
+    with unseeded():
+        copy = keras.saving.deserialize_keras_object(float32_config(encoder))
     copy.set_weights(encoder.get_weights())
     return copy
 

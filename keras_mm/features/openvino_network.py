@@ -19,8 +19,15 @@ import numpy as np
 
 from keras_mm.child import ChildError, run_on_tensorflow
 from keras_mm.features.fingerprint import fingerprint, weights_check
-from keras_mm.features.networks import EngineError, float32_config, full_precision, precision_of
+from keras_mm.features.networks import (
+    EngineError,
+    float32_config,
+    full_precision,
+    precision_of,
+    predict_batch,
+)
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
+from keras_mm.forks import check_not_forked
 
 _FILES = ("network.xml", "network.bin")
 _KEY = b"network".ljust(KEY_BYTES)
@@ -82,6 +89,7 @@ class OpenVINONetwork:
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The wanted outputs of one batch."""
+        check_not_forked()
         inputs = {name: np.ascontiguousarray(batch[name]) for name in self._inputs}
         with self._in_use:
             found = self._request.infer(inputs, share_inputs=True)
@@ -181,7 +189,7 @@ def write_network(encoder: keras.Model, folder: Path) -> None:
     batch = _drawn(encoder)
     found = OpenVINONetwork(model, tuple(encoder.output), "float32")(batch)
     difference = 0.0
-    for name, value in encoder.predict_on_batch(batch).items():
+    for name, value in predict_batch(encoder, batch).items():
         value = np.asarray(value, "float32")
         largest = max(float(np.abs(value).max()), 1e-6)
         difference = max(difference, float(np.abs(found[name] - value).max()) / largest)

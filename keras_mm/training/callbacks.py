@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from keras_mm.metrics.windows import join_windows
 from keras_mm.presets import unknown_name
+from keras_mm.training.memory import Snapshot
 from keras_mm.training.objectives import Objective
 
 _MOST_VALUES = 8  # in an epoch's line
@@ -154,6 +156,92 @@ class AveragedWeights(keras.callbacks.Callback):
         if self._weights is not None:
             for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
                 variable.assign(value)
+
+
+class BestWeights(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch so far, and the metrics of all.
+
+    It comes behind what evaluates and before the user's callbacks, which may fail. An epoch is
+    judged when the next one begins, as those callbacks may add the metric that is monitored.
+
+    Args:
+        monitor: Metric in the epochs' logs. Where it is not there, the last epoch is the best.
+        lower: Whether less of it is better.
+    """
+
+    def __init__(self, monitor: str, *, lower: bool):
+        super().__init__()
+        self.monitor, self.lower = monitor, lower
+        self._logs: list[dict] = []
+        self._best: tuple[int, float | None, Snapshot] | None = None
+        self._first: Snapshot | None = None
+        self._last: Snapshot | None = None
+
+    @property
+    def history(self) -> dict[str, list]:
+        """Metrics by name, a list over the epochs that came to their end."""
+        names = dict.fromkeys(name for logs in self._logs for name in logs)
+        return {name: [logs.get(name, math.nan) for logs in self._logs] for name in names}
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Keeps the weights as they are, for a training that fails in its first epoch."""
+        model = self.model
+        self._moving = _moving_variables(model)
+        # JAX gives the memory of all variables to each step, also of those that do not change.
+        on_jax = keras.backend.backend() == "jax"
+        self._first = Snapshot(model.variables if on_jax else self._moving)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Keeps the epoch's weights until it is judged."""
+        self._judge()
+        self.model  # on JAX, brings the variables up to date  # noqa: B018
+        self._last = Snapshot(self._moving)
+        self._logs.append({} if logs is None else logs)
+
+    def restore(self, *, after_failure: bool = False) -> int:
+        """Puts the weights of the best epoch back, or the first ones if no epoch came to its end.
+
+        Args:
+            after_failure: Whether a step may have been broken off, so that frozen layers need
+                their weights too.
+
+        Returns:
+            The number of the best epoch, from 1, or 0.
+        """
+        self._judge()
+        if self._first is not None and (after_failure or self._best is None):
+            self._first.restore()
+        if self._best is None:
+            return 0
+        self._best[2].restore()
+        return self._best[0]
+
+    def _judge(self) -> None:
+        """Makes the last epoch the best if it is."""
+        if self._last is None:
+            return
+        value = self._logs[-1].get(self.monitor)
+        if self._best is None or self._is_better(value, self._best[1]):
+            self._best = (len(self._logs), value, self._last)
+        self._last = None
+
+    def _is_better(self, value: float | None, best: float | None) -> bool:
+        if value is None or best is None:
+            return best is None
+        if math.isnan(best) or math.isnan(value):
+            return not math.isnan(value)
+        return value < best if self.lower else value > best
+
+
+def _moving_variables(model: keras.Model) -> list:
+    """The variables that training may change: all but those of frozen layers."""
+    frozen = {
+        id(variable)
+        for layer in model._flatten_layers()
+        if not layer.trainable
+        for variable in layer.weights
+    }
+    return [variable for variable in model.variables if id(variable) not in frozen]
 
 
 class MonitoredStopping(keras.callbacks.EarlyStopping):

@@ -6,7 +6,7 @@ import gc
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import keras
@@ -113,6 +113,23 @@ def _ids(plan: dict[str, list]) -> set[int]:
     return {id(variable) for chosen in plan.values() for variable in chosen}
 
 
+@dataclass(frozen=True)
+class StagesResult:
+    """What a training in stages gave.
+
+    Attributes:
+        history: Metrics by name, a list over the epochs of all stages, with the number of the
+            `stage` where there are several.
+        batch_size: The rows of a batch that fitted.
+        error: What ended the training before its end, an interruption among them; the model then
+            has the best weights so far. `None` where it came to its end.
+    """
+
+    history: dict[str, list]
+    batch_size: int
+    error: BaseException | None = None
+
+
 def fit_stages(
     tuning: FineTuning,
     batches: Callable[[keras.Model, int, int], Sequence],
@@ -121,7 +138,7 @@ def fit_stages(
     batch_size: int = 32,
     auto_find_batch_size: bool = False,
     **options: Any,
-) -> tuple[dict[str, list], int]:
+) -> StagesResult:
     """Trains stage after stage; of several, the weights of the best are kept.
 
     Args:
@@ -134,12 +151,12 @@ def fit_stages(
         **options: Of `Trainer`.
 
     Returns:
-        Metrics by name, a list over the epochs of all stages, with the number of the `stage` where
-        there are several; and the rows of a batch that fitted.
+        What the stages gave; of a training that failed, up to there.
     """
     history: dict[str, list] = {}
     best = BestOfStages(tuning.model, options["monitor"] if options["early_stopping"] else "")
     stages = tuning.stages or (Stage(),)
+    error: BaseException | None = None
     for number, stage in enumerate(stages):
         trained = tuning.begin(number)
         changes = {f.name: getattr(stage, f.name) for f in fields(Stage) if f.name in options}
@@ -158,18 +175,23 @@ def fit_stages(
         def fit(size: int, trainer: Trainer = trainer, seed: int = seed) -> dict:
             return trainer.fit(*batches(trainer.model, size, seed))
 
-        if auto_find_batch_size:
-            found, batch_size = fit_within_memory(trained, fit, batch_size)
-        else:
-            found = fit(batch_size)
+        try:
+            if auto_find_batch_size:
+                found, batch_size = fit_within_memory(trained, fit, batch_size)
+            else:
+                found = fit(batch_size)
+        except BaseException as failure:  # the caller raises it on, when the model is whole
+            found, error = trainer.history, failure
         forget(tuning.trained_sides(number))
-        if len(stages) > 1:
+        if len(stages) > 1 and found:
             found = {**found, "stage": [number + 1] * len(found["loss"])}
             best.note(found)
         for name, values in found.items():
             history.setdefault(name, []).extend(values)
+        if error is not None:
+            break
     tuning.end()
-    return history, batch_size
+    return StagesResult(history, batch_size, error)
 
 
 def fit_within_memory(

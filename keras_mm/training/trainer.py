@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,13 +12,16 @@ import keras
 import numpy as np
 
 from keras_mm.data.dataset import RowBatches
+from keras_mm.forks import check_not_forked
 from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import backbone_blocks
 from keras_mm.models.multimodal import backbones
 from keras_mm.models.scaling import target_scales
+from keras_mm.random_state import seed_layers, seeded
 from keras_mm.training.callbacks import (
     AveragedWeights,
+    BestWeights,
     DivergenceCheck,
     EpochEvaluation,
     MonitoredStopping,
@@ -26,6 +30,8 @@ from keras_mm.training.callbacks import (
 )
 from keras_mm.training.objectives import Objective, check_labels, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule
+
+_log = logging.getLogger("keras_mm")
 
 # What the kept steps of models were compiled for.
 _steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -94,6 +100,10 @@ class Trainer:
             trainer, with the same loss and optimizer, by name, and their settings. Only for a model
             that nobody compiles, and whose layers nobody changes, in between.
 
+    Attributes:
+        history: Metrics by name, a list over the epochs of the last training that came to their
+            end; also of one that failed.
+
     Raises:
         ValueError: for a value outside its range.
 
@@ -160,9 +170,14 @@ class Trainer:
         self.early_stopping, self.monitor, self.patience = early_stopping, monitor, patience
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
         self.keep_step = keep_step
+        self.history: dict[str, list] = {}
 
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
         """Trains the model.
+
+        A training that fails or is interrupted puts the weights of its best epoch so far back (of
+        the beginning, if none came to its end), logs which one, and raises on. The global random
+        states are left as they were.
 
         Args:
             dataset: A `MultimodalDataset`, another `PyDataset` of `(inputs, labels)`, or a tuple
@@ -175,10 +190,16 @@ class Trainer:
 
         Raises:
             ValueError: if the labels do not fit the model, or class weights need what is not there.
+            ForkError: in a process that was forked from one whose backend was running.
             FloatingPointError: if training diverges: the loss or validation's logits are infinite
                 or NaN at an epoch's end.
         """
-        keras.utils.set_random_seed(self.seed)
+        check_not_forked()
+        with seeded(self.seed):
+            return self._fit(dataset, validation_data, batch_size)
+
+    def _fit(self, dataset: Any, validation_data: Any, batch_size: int) -> dict:
+        self.history = {}
         dataset = _as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
         objectives = self._objectives(dataset)
         if validation_data is not None:
@@ -192,18 +213,40 @@ class Trainer:
             for observer in self.callbacks:
                 if isinstance(observer, TrainingObserver):
                     observer.evaluation = evaluation
-        callbacks += [*self.callbacks, *self._plateaus(validation_data is not None)]
-        callbacks += self._early_stopping(validation_data is not None)
+        lower = lower_is_better(self.monitor)
+        best = BestWeights(self.monitor, lower=lower)
+        callbacks += [best, *self.callbacks, *self._plateaus(validation_data is not None)]
+        stopping = self._early_stopping(validation_data is not None)
+        callbacks += stopping
         callbacks += [ProgressBar()] if self.verbose else []
         self._compile(self._optimizer(len(dataset)), objectives)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
-        found = self.model.fit(
-            dataset, epochs=self.epochs, callbacks=callbacks, shuffle=False, verbose=0
-        )
+        seed_layers(self.model, self.seed)
+        try:
+            found = self.model.fit(
+                dataset, epochs=self.epochs, callbacks=callbacks, shuffle=False, verbose=0
+            )
+        except BaseException as error:
+            self.history = best.history
+            self._keep_best(best, error)
+            raise
+        self.history = found.history
+        if stopping:
+            best.restore()
         if self.keep_step:  # and nothing of a failure: JAX could not go on with it
             _steps[self.model] = self._step(self.model.optimizer, objectives)
-        return found.history
+        return self.history
+
+    def _keep_best(self, best: BestWeights, error: BaseException) -> None:
+        """Puts the best weights of a training that failed back, and says so in one line."""
+        number = best.restore(after_failure=True)
+        if number:
+            count, reason = len(next(iter(self.history.values()), ())), type(error).__name__
+            _log.warning(
+                "training ended after %d epochs (%s): the weights of epoch %d are kept",
+                count, reason, number,
+            )  # fmt: skip
 
     def _compile(self, optimizer, objectives: Mapping[str, Objective]) -> None:
         """Compiles the model, or sets back the optimizer of a step that was kept."""
@@ -302,7 +345,6 @@ class Trainer:
                 self.monitor,
                 patience=self.patience,
                 mode="min" if lower_is_better(self.monitor) else "max",
-                restore_best_weights=True,
             )
         ]
 

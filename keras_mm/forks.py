@@ -1,0 +1,31 @@
+"""Backends do not survive `os.fork`: what would hang in the child is an error there."""
+
+from __future__ import annotations
+
+import os
+
+_backend_process: int | None = None
+
+
+class ForkError(RuntimeError):
+    """Work of a backend in a process that was forked from one where the backend had worked."""
+
+
+def check_not_forked() -> None:
+    """Notes that a backend works in this process, before it does.
+
+    Raises:
+        ForkError: in a child of `os.fork` whose parent's backend had worked. The threads that
+            compute are the parent's, and the child would wait for them for ever.
+    """
+    global _backend_process
+    process = os.getpid()
+    if _backend_process is None:
+        _backend_process = process
+    if _backend_process != process:
+        raise ForkError(
+            f"This process ({process}) was forked from one ({_backend_process}) whose backend was "
+            "running already; it would hang here. Load the model in each worker, and start the "
+            "workers before the parent loads or trains one, or by "
+            'multiprocessing.get_context("spawn").'
+        )

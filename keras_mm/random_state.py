@@ -1,0 +1,163 @@
+"""Random draws that follow from a seed, and the global random states as they were afterwards.
+
+Keras takes the seeds of initializers and dropout from Python's global generator. Whoever uses this
+package draws from the same generators for other purposes, so nothing here may move them.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+
+_KERAS_STATES = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
+# The states are the process's: trainings in several threads take turns.
+_turn = threading.RLock()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Makes everything random inside follow from `seed`, and puts the global states back.
+
+    Args:
+        seed: In [0, 2**32).
+
+    Example:
+        >>> before = random.getstate()
+        >>> with seeded(3):
+        ...     first = random.random()
+        >>> with seeded(3):
+        ...     first == random.random()
+        True
+        >>> random.getstate() == before
+        True
+    """
+    with _turn, _states_put_back():
+        set_states(seed)
+        yield
+
+
+@contextmanager
+def unseeded() -> Iterator[None]:
+    """Puts the global random states back after draws whose values do not matter.
+
+    While another thread trains, nothing is put back here: that would undo the training's own
+    draws, and the training puts everything back when it ends.
+    """
+    if not _turn.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _states_put_back():
+            yield
+    finally:
+        _turn.release()
+
+
+def seed_layers(model: keras.Model, seed: int) -> None:
+    """Gives the seed generators of a model's layers (dropout, augmentation) states from `seed`.
+
+    So a training with this seed draws the same whatever the layers drew before.
+
+    Args:
+        model: A built model.
+        seed: Not negative.
+    """
+    states = [v for v in model.variables if v.name == "seed_generator_state"]
+    values = np.random.default_rng(seed).integers(1, 2**31 - 1, size=len(states))
+    for state, value in zip(states, values, strict=True):
+        state.assign(np.array([value, 0], state.dtype))
+
+
+def set_states(seed: int) -> None:
+    """Begins the draws of a seed anew, inside of `seeded`.
+
+    As `keras.utils.set_random_seed` does, but TensorFlow's own function for that would also drop
+    all kernels that it holds, and with them the models of SentencePiece.
+    """
+    random.seed(seed)
+    np.random.seed(seed)
+    global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
+    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+    context = _tensorflow_context()
+    if context is not None:
+        context._seed, context._rng = seed, random.Random(seed)
+    if keras.backend.backend() == "torch":
+        sys.modules["torch"].manual_seed(seed)
+
+
+@contextmanager
+def _states_put_back() -> Iterator[None]:
+    restore = [_python(), _numpy(), _keras(), _tensorflow(), _torch()]
+    try:
+        yield
+    finally:
+        for put_back in restore:
+            put_back()
+
+
+def _python() -> Callable[[], Any]:
+    state = random.getstate()
+    return lambda: random.setstate(state)
+
+
+def _numpy() -> Callable[[], Any]:
+    state = np.random.get_state(legacy=False)
+    return lambda: np.random.set_state(state)
+
+
+def _keras() -> Callable[[], Any]:
+    states = {name: global_state.get_global_attribute(name) for name in _KERAS_STATES}
+
+    def put_back() -> None:
+        for name, value in states.items():
+            global_state.set_global_attribute(name, value)
+
+    return put_back
+
+
+def _tensorflow() -> Callable[[], Any]:
+    context = _tensorflow_context()
+    if context is None:
+        return lambda: None
+    # `_rng` is there once a seed was set; TensorFlow asks for it only then.
+    state = {name: vars(context)[name] for name in ("_seed", "_rng") if name in vars(context)}
+    drawn = state["_rng"].getstate() if "_rng" in state else None
+
+    def put_back() -> None:
+        vars(context).update(state)
+        if drawn is not None:
+            state["_rng"].setstate(drawn)
+
+    return put_back
+
+
+def _tensorflow_context() -> Any:
+    """The object that holds TensorFlow's global seed; `None` while TensorFlow is not loaded."""
+    module = sys.modules.get("tensorflow.python.eager.context")
+    return None if module is None else module.context()
+
+
+def _torch() -> Callable[[], Any]:
+    if keras.backend.backend() != "torch":
+        return lambda: None
+    torch: Any = sys.modules["torch"]
+    state = torch.get_rng_state()
+    on_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
+    on_devices = torch.cuda.get_rng_state_all() if on_cuda else None
+
+    def put_back() -> None:
+        torch.set_rng_state(state)
+        if on_devices is not None:
+            torch.cuda.set_rng_state_all(on_devices)
+
+    return put_back
