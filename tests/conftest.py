@@ -61,6 +61,7 @@ BACKEND_FREE = (
     "tests/metrics/",
     "tests/test_answers.py",
     "tests/test_augmentation.py",
+    "tests/test_child.py",
     "tests/test_config.py",
     "tests/test_heads.py",
     "tests/test_imports.py",

@@ -39,14 +39,24 @@ def artefact(classifier, tmp_path_factory):
     return folder
 
 
+# The script as it is run, from a shell whose backend is PyTorch; what it loads beside TensorFlow.
+CHECK = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+others = {"jax", "keras_hub", "keras_mm", "torch", "triton"}
+assert not [name for name in others if sys.modules.get(name)]
+"""
+
+
 def ask(folder, tmp_path, columns, batch_sizes=(2,)):
     request, answer = tmp_path / "request.json", tmp_path / "answer.json"
     request.write_text(json.dumps({"columns": columns, "batch_sizes": batch_sizes}))
     done = subprocess.run(
-        [sys.executable, "-I", str(SCRIPT), str(folder), str(request), str(answer)],
+        [sys.executable, "-I", "-c", CHECK, str(SCRIPT), str(folder), str(request), str(answer)],
         capture_output=True,
         text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "torch"},
     )
     return done, (json.loads(answer.read_text()) if answer.exists() else None)
 
