@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 
 import keras_mm
-from tests.conftest import LoadOrder, missing
+from tests.conftest import ROOT, LoadOrder, missing
 
 PACKAGE = Path(keras_mm.__file__).parent
+FILES = sorted(
+    path
+    for folder in (PACKAGE, ROOT / "tests", ROOT / "benchmarks")
+    for path in folder.rglob("*.py")
+)
 # The one function that loads TensorFlow, and a script that keeps Keras to TensorFlow by itself.
 LOADERS = {"load_order.py", "serving/check_saved_model.py"}
 
@@ -28,17 +33,35 @@ def imports_of(tree: ast.AST) -> list[tuple[str, int]]:
     return found
 
 
+def too_early(source: str) -> list[int]:
+    """Lines of an `import tensorflow` without an `import keras` before it, at the module's top."""
+    tree = ast.parse(source)
+    top = ast.Module([node for node in tree.body if isinstance(node, ast.Import)], [])
+    keras = [line for name, line in imports_of(top) if name == "keras"]
+    found = [line for name, line in imports_of(tree) if name == "tensorflow"]
+    return [line for line in found if not keras or line < min(keras)]
+
+
+def test_no_file_loads_tensorflow_before_keras():
+    assert len(FILES) > 200
+    found = {path: too_early(path.read_text(encoding="utf-8")) for path in FILES}
+    places = [f"{path}:{line}" for path, lines in found.items() for line in lines]
+    places = [place for place in places if not any(f"/{name}:" in place for name in LOADERS)]
+    assert places == [], "take TensorFlow from keras_mm.load_order"
+
+
 @pytest.mark.parametrize(
-    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+    ("source", "lines"),
+    [
+        ("import tensorflow as tf", [1]),
+        ("import keras\nimport tensorflow as tf", []),
+        ("from tensorflow import io\nimport keras", [1]),
+        ("def f():\n    import keras\ndef g():\n    import tensorflow.io", [4]),
+        ("import keras\ndef g():\n    import tensorflow", []),
+    ],
 )
-def test_no_module_loads_tensorflow_before_keras(path):
-    """An `import tensorflow` stands in a module that imports Keras first, at its top."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    lines = [line for name, line in imports_of(tree) if name == "tensorflow"]
-    if not lines or str(path.relative_to(PACKAGE)) in LOADERS:
-        return
-    tops = [line for name, line in imports_of(ast.Module(tree.body, [])) if name == "keras"]
-    assert tops and min(tops) < min(lines), "take TensorFlow from keras_mm.load_order"
+def test_an_early_import_is_found(source, lines):
+    assert too_early(source) == lines
 
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess:
