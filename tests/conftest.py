@@ -1,6 +1,7 @@
 """What all tests share. KERAS_MM_STRICT=1 turns a missing backend or model into a failure."""
 
 import gc
+import importlib.abc
 import importlib.util
 import os
 import sys
@@ -9,6 +10,18 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest  # noqa: E402
+
+
+class LoadOrder(importlib.abc.MetaPathFinder):
+    """Fails where PyTorch's CUDA build would end the process: Triton loaded after TensorFlow."""
+
+    def find_spec(self, fullname, path, target=None):
+        late = fullname in ("keras.src.backend.torch", "torch._dynamo", "triton")
+        if late and "tensorflow" in sys.modules and "triton" not in sys.modules:
+            raise AssertionError(f"{fullname} is loaded after TensorFlow: see keras_mm.load_order")
+
+
+sys.meta_path.insert(0, LoadOrder())
 
 ROOT = Path(__file__).resolve().parent.parent
 STRICT = os.environ.get("KERAS_MM_STRICT") == "1"
@@ -48,9 +61,11 @@ BACKEND_FREE = (
     "tests/metrics/",
     "tests/test_answers.py",
     "tests/test_augmentation.py",
+    "tests/test_child.py",
     "tests/test_config.py",
     "tests/test_heads.py",
     "tests/test_imports.py",
+    "tests/test_load_order.py",
     *(
         f"tests/data/test_{name}.py"
         for name in ("entailment", "image_graph", "images", "labels", "plots", "rows", "samples",

@@ -14,12 +14,12 @@ PACKAGE = Path(keras_mm.__file__).parent
 # Each room and the rooms it may import from.
 LEAVES = {
     "zoo", "presets", "augmentation", "fine_tuning", "heads", "pretrained", "config", "child",
-    "engines", "sliding", "forks", "random_state",
+    "engines", "load_order", "sliding", "forks", "random_state",
 }  # fmt: skip
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
-    "__init__": set(),
+    "__init__": {"load_order"},
     "zoo": set(),
     "presets": {"zoo"},
     "augmentation": {"presets"},
@@ -28,11 +28,12 @@ ALLOWED = {
     "child": set(),
     "engines": set(),
     "forks": set(),
+    "load_order": set(),
     "random_state": set(),
     "fine_tuning": {"presets"},
     "sliding": {"presets"},
     "config": {"presets", "augmentation", "fine_tuning", "engines", "heads", "sliding"},
-    "data": {"zoo", "presets", "pretrained", "heads", "sliding", "forks"},
+    "data": {"zoo", "presets", "pretrained", "heads", "sliding", "forks", "load_order"},
     "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
     "losses": {"presets"},
     "metrics": {"presets", "heads"},

@@ -12,6 +12,7 @@ from sklearn.model_selection import cross_val_score
 import keras_mm
 from keras_mm import Head, MultimodalClassifier, TableError, cli
 from keras_mm.config import ConfigError
+from keras_mm.load_order import load_tensorflow
 
 WORDS = ("up", "down", "size", "light")
 HEADS = {
@@ -175,7 +176,7 @@ def test_thresholds_are_tuned_and_stored(several, tables, tmp_path):
 
 
 def test_the_export_answers_for_each_head(several, tables, tmp_path, once):
-    import tensorflow as tf
+    tf = load_tensorflow()
     import tensorflow_text  # noqa: F401
 
     found = several.export(tmp_path / "out", data=tables[1])

@@ -8,6 +8,7 @@ from keras_mm import Head, MultimodalClassifier, Preprocessor, SlidingWindow
 from keras_mm.config import ConfigError
 from keras_mm.data.rows import read_rows
 from keras_mm.data.tokens import SPECIAL_TOKENS, Tokenizer
+from keras_mm.load_order import load_tensorflow
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.windows import join_windows
 
@@ -214,7 +215,7 @@ def test_all_heads_pairs_and_images(table, options, tmp_path):
 @pytest.mark.parametrize("stride", [0.3, 0.8, 1.0, 1, 3, 50])
 @pytest.mark.parametrize("slot", [None, 0, 1])
 def test_the_graph_cuts_as_python_does(pairing, stride, slot):
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     from keras_mm.serving.window_graph import window_parts
 
@@ -242,7 +243,7 @@ def test_the_graph_cuts_as_python_does(pairing, stride, slot):
 @pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel", "regression"])
 @pytest.mark.parametrize(("vote", "tie"), [("mean", None), ("majority", None), ("majority", 1)])
 def test_the_graph_joins_as_python_does(kind, vote, tie):
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     from keras_mm.serving.window_graph import joined_logits
 

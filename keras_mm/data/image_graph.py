@@ -20,6 +20,7 @@ from keras_mm.data.image_graph_headers import (
     read_uint,
 )
 from keras_mm.data.image_graph_pixels import check_pixels, decode_bmp, on_white, squash
+from keras_mm.load_order import load_tensorflow
 
 # WebP stays out although TensorFlow 2.21 can decode it: a saved model that holds the op does not
 # load at all in servers that lack it.
@@ -45,7 +46,7 @@ def decode_images(encoded: Tensor, image_size: tuple[int, int]) -> tuple[Tensor,
         tf.errors.InvalidArgumentError: when run, for another format, a damaged file, or one of
             more than `MAX_PIXELS` pixels.
     """
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     with tf.device("CPU:0"):  # so that a GPU's resize cannot round otherwise
         present = tf.strings.length(encoded) > 0
@@ -64,7 +65,7 @@ def decode_images(encoded: Tensor, image_size: tuple[int, int]) -> tuple[Tensor,
 
 def _kinds(encoded: Tensor) -> Tensor:
     """Positions in `_SIGNATURES`, int32, shape `(batch,)`; its length where none fits."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     fits = [tf.strings.substr(encoded, 0, len(s)) == tf.constant(s) for s in _SIGNATURES]
     fits.append(tf.ones_like(fits[0]))
@@ -72,7 +73,7 @@ def _kinds(encoded: Tensor) -> Tensor:
 
 
 def _complaint(encoded: Tensor, kinds: Tensor) -> Tensor:
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     bad = (kinds == len(_SIGNATURES)) & (tf.strings.length(encoded) > 0)
     position = tf.argmax(tf.concat([tf.cast(bad, tf.int8), [1]], 0), output_type=tf.int32)
@@ -88,7 +89,7 @@ def _complaint(encoded: Tensor, kinds: Tensor) -> Tensor:
 
 def _decode(encoded: Tensor, kind: Tensor, image_size: tuple[int, int]) -> Tensor:
     """One image, float32, shape `(height, width, 3)`."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     def gif() -> Tensor:
         return _decode_gif(encoded, data)
@@ -107,7 +108,7 @@ def _decode(encoded: Tensor, kind: Tensor, image_size: tuple[int, int]) -> Tenso
 
 def _decode_jpeg(encoded: Tensor, data: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Upright pixels, decoded smaller where `image_files.draft_ratio` says so."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     def at(ratio: int) -> Any:
         return lambda: tf.io.decode_jpeg(
@@ -126,7 +127,7 @@ def _decode_jpeg(encoded: Tensor, data: Tensor, image_size: tuple[int, int]) -> 
 
 def _decode_png(encoded: Tensor, data: Tensor) -> Tensor:
     """Upright pixels on white."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     depth, color_type = data[24], data[25]
     transparent, exif = png_chunks(data)
@@ -144,7 +145,7 @@ def _decode_png(encoded: Tensor, data: Tensor) -> Tensor:
 
 def _decode_gif(encoded: Tensor, data: Tensor) -> Tensor:
     """The first frame on its canvas, on white."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     frame, control = gif_first_frame(data)
     left, top, width, height = (read_uint(data, frame + at, 2, little=True) for at in (1, 3, 5, 7))
@@ -161,7 +162,7 @@ def _decode_gif(encoded: Tensor, data: Tensor) -> Tensor:
 
 def _paint_white(encoded: Tensor, data: Tensor, frame: Tensor, control: Tensor) -> Tensor:
     """A GIF file whose transparent colour is an ordinary white; TensorFlow would show it black."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     palette = tf.where(gif_palette_size(data, frame + 9) > 0, frame + 10, tf.cast(13, tf.int64))
     color = palette + 3 * read_uint(data, control + 3, 1)
@@ -172,7 +173,7 @@ def _paint_white(encoded: Tensor, data: Tensor, frame: Tensor, control: Tensor) 
 
 def _patch(encoded: Tensor, at: Tensor, piece: bytes | Tensor) -> Tensor:
     """The string with the bytes from position `at` on replaced by `piece`."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     size = tf.strings.length(encoded)
     at = tf.cast(at, tf.int32)
@@ -181,7 +182,7 @@ def _patch(encoded: Tensor, at: Tensor, piece: bytes | Tensor) -> Tensor:
 
 
 def _upright(image: Tensor, orientation: Tensor) -> Tensor:
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     def turned() -> Tensor:
         straight = tf.cond(orientation > 4, lambda: tf.transpose(image, [1, 0, 2]), lambda: image)

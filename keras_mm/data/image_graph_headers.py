@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from keras_mm.load_order import load_tensorflow
+
 # A `tf.Tensor`; TensorFlow itself is imported where it runs.
 Tensor: TypeAlias = Any
 
@@ -18,7 +20,7 @@ _SEGMENTS, _SUB_BLOCKS = 1_000, 100_000
 
 def file_bytes(encoded: Tensor) -> Tensor:
     """The bytes of one encoded file, a scalar string, with zeros behind them."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     data = tf.io.decode_raw(encoded, tf.uint8)
     return tf.concat([data, tf.zeros([PADDING], tf.uint8)], 0)
@@ -26,7 +28,7 @@ def file_bytes(encoded: Tensor) -> Tensor:
 
 def read_uint(data: Tensor, at: Any, size: int, *, little: Any = False) -> Tensor:
     """The unsigned number of `size` bytes at position `at`, int64; 0 beyond the end."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     at = tf.minimum(tf.cast(at, tf.int64), tf.size(data, tf.int64) - PADDING)
     part = tf.cast(data[at : at + size], tf.int64)
@@ -36,7 +38,7 @@ def read_uint(data: Tensor, at: Any, size: int, *, little: Any = False) -> Tenso
 
 def jpeg_exif(data: Tensor) -> Tensor:
     """The TIFF-structured EXIF block of a JPEG file, a uint8 vector; empty where there is none."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     exif = tf.constant(list(b"Exif\0\0"), tf.uint8)
 
@@ -63,7 +65,7 @@ def jpeg_exif(data: Tensor) -> Tensor:
 
 def exif_orientation(tiff: Tensor) -> Tensor:
     """EXIF tag 0x0112, a scalar from 1 to 8; 1 where there is none. Both byte orders."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     data = tf.concat([tiff, tf.zeros([PADDING], tf.uint8)], 0)
     little = tf.reduce_all(data[:4] == tf.constant(list(b"II*\0"), tf.uint8))
@@ -83,7 +85,7 @@ def exif_orientation(tiff: Tensor) -> Tensor:
 
 def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
     """What a PNG file says before its pixels: `(has a tRNS chunk, EXIF block)`."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     names = {name: int.from_bytes(name) for name in (b"tRNS", b"eXIf", b"IDAT")}
 
@@ -109,7 +111,7 @@ def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
     Returns: positions of the image descriptor and of the flags of the last graphic control
         extension before it that names a transparent colour (0 where none does).
     """
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     def step(at, control, inside):
         head, label = data[at], data[at + 1]
@@ -131,7 +133,7 @@ def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
 
 def gif_palette_size(data: Tensor, at: Any) -> Tensor:
     """Bytes of the GIF palette that the flags at position `at` announce, int64; 0 for none."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     flags = read_uint(data, at, 1)
     size = 3 * tf.bitwise.left_shift(tf.constant(2, tf.int64), flags & 7)

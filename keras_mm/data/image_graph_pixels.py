@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_mm.data.image_files import MAX_PIXELS
 from keras_mm.data.image_graph_headers import PADDING, Tensor, read_uint
+from keras_mm.load_order import load_tensorflow
 
 _BGR_MASKS = (0xFF0000, 0xFF00, 0xFF)
 # Values of 8 bytes that a resize holds at once, so that a huge PNG does not take gigabytes.
@@ -12,7 +13,7 @@ _BLOCK = 4_000_000
 
 def check_pixels(value: Tensor, width: Tensor, height: Tensor) -> Tensor:
     """`value`, once an image of `width` x `height` pixels is found to be within the limit."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     pixels = tf.cast(width, tf.int64) * tf.cast(height, tf.int64)
     rule = f"an image must have 1 to {MAX_PIXELS:,} pixels; scale it down. Received (w, h):"
@@ -23,7 +24,7 @@ def check_pixels(value: Tensor, width: Tensor, height: Tensor) -> Tensor:
 
 def on_white(rgba: Tensor) -> Tensor:
     """Lays uint8 pixels `(H, W, 4)` on white, rounding as Pillow's `paste` does."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     levels = tf.cast(rgba, tf.uint16)
     color, alpha = levels[..., :3], levels[..., 3:]
@@ -45,7 +46,7 @@ def squash(image: Tensor, image_size: tuple[int, int]) -> Tensor:
 
     Returns: float32 whole numbers from 0 to 255, shape `(height, width, 3)`.
     """
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     columns = _resample(tf.transpose(image, [1, 0, 2]), image_size[1])
     levels = _resample(tf.transpose(columns, [1, 0, 2]), image_size[0])
@@ -54,7 +55,7 @@ def squash(image: Tensor, image_size: tuple[int, int]) -> Tensor:
 
 def _resample(image: Tensor, size: int) -> Tensor:
     """`image` with `size` lines along its first axis, float32."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     def resampled() -> Tensor:
         index, weight = _weights(shape[0], size)
@@ -77,7 +78,7 @@ def _resample(image: Tensor, size: int) -> Tensor:
 
 def _weights(old: Tensor, new: int) -> tuple[Tensor, Tensor]:
     """The lines that each of `new` lines is mixed from, and their float64 weights."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     scale = tf.cast(old, tf.float64) / new
     reach = tf.maximum(scale, 1.0)
@@ -100,7 +101,7 @@ def decode_bmp(data: Tensor) -> Tensor:
 
     Returns: uint8 pixels `(H, W, 3)`, on white.
     """
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     start, header = read_uint(data, 10, 4, little=True), read_uint(data, 14, 4, little=True)
     width, height = read_uint(data, 18, 4, little=True), read_uint(data, 22, 4, little=True)
@@ -126,7 +127,7 @@ def _has_masks(data: Tensor) -> Tensor:
 
 def _is_plain_bmp(data: Tensor, header: Tensor, bits: Tensor) -> Tensor:
     """Whether the pixels are plain bytes in the order blue, green, red (and alpha)."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     masks = [read_uint(data, 54 + 4 * i, 4, little=True) == m for i, m in enumerate(_BGR_MASKS)]
     alpha = read_uint(data, 66, 4, little=True)
@@ -136,7 +137,7 @@ def _is_plain_bmp(data: Tensor, header: Tensor, bits: Tensor) -> Tensor:
 
 
 def _to_bgra(pixels: Tensor, data: Tensor, header: Tensor) -> Tensor:
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     def from_palette() -> Tensor:
         table = data[14 + header : 14 + header + 1024]

@@ -15,6 +15,7 @@ import numpy as np
 from keras_mm.data.token_families import TOKEN_FAMILIES
 from keras_mm.data.vocabularies import from_keras_hub, from_name, from_path, read_files
 from keras_mm.forks import check_not_forked
+from keras_mm.load_order import load_tensorflow
 from keras_mm.presets import unknown_name
 
 SPECIAL_TOKENS = TOKEN_FAMILIES["bert"].special_tokens
@@ -192,7 +193,7 @@ class Tokenizer:
             `token_ids`, `segment_ids` (int32; 0 in families without segments) and `padding_mask`
             (bool), each `(batch, L)`, or `(batch, num_texts, L)` for two separate texts.
         """
-        import tensorflow as tf
+        tf = load_tensorflow()
 
         self.check(len(texts), sequence_length, text_pairing)
         tokens = [self._cut(text) for text in texts]
@@ -220,7 +221,7 @@ class Tokenizer:
             parts: By column, from 0, the `starts` and `counts` of the tokens that are read of each
                 text, int64 `(batch,)`. A text that stands there several times is cut once.
         """
-        import tensorflow as tf
+        tf = load_tensorflow()
 
         check_not_forked()
         chunks, key = [], (len(texts), sequence_length, text_pairing, tuple(parts or ()))
@@ -253,7 +254,7 @@ class Tokenizer:
             >>> Tokenizer([*SPECIAL_TOKENS, "a", "b"]).count(["a b a", ""]).tolist()
             [3, 0]
         """
-        import tensorflow as tf
+        tf = load_tensorflow()
 
         check_not_forked()
         distinct, where = _distinct(texts)
@@ -272,7 +273,7 @@ class Tokenizer:
         self, num_texts: int, sequence_length: int, text_pairing: str, parts: tuple[int, ...]
     ) -> Any:
         """`graph` for so many texts, of which some are read in parts, traced once."""
-        import tensorflow as tf
+        tf = load_tensorflow()
 
         key = (num_texts, sequence_length, text_pairing, parts)
         if key not in self._functions:
@@ -292,7 +293,8 @@ class Tokenizer:
     def layer(self) -> Any:
         """KerasHub's tokenizer."""
         import keras_hub
-        import tensorflow as tf
+
+        tf = load_tensorflow()
 
         # First used while a graph is traced, it would belong to that graph and fail in the next.
         with tf.init_scope():
@@ -319,7 +321,7 @@ class Tokenizer:
     @property
     def resources(self) -> list:
         """The tables and models that an exported graph reads, for a `tf.Module` to keep."""
-        import tensorflow as tf
+        tf = load_tensorflow()
 
         kind = tf.__internal__.tracking.Trackable  # a layer is one only under TensorFlow
         return [value for value in vars(self.layer).values() if isinstance(value, kind)]
@@ -335,7 +337,7 @@ class Tokenizer:
     @cached_property
     def _cut(self) -> Any:
         """`_ids`, traced once for all texts and lengths: byte pairs take seconds."""
-        import tensorflow as tf
+        tf = load_tensorflow()
 
         return tf.function(
             self._ids, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False
@@ -343,7 +345,7 @@ class Tokenizer:
 
     def _ids(self, text: Any) -> Any:
         """Ragged ids of a string tensor, none of them special but the user's own."""
-        import tensorflow as tf
+        tf = load_tensorflow()
 
         if not self.special_tokens:
             return self._plain_ids(text)
@@ -362,7 +364,7 @@ class Tokenizer:
 
     def _plain_ids(self, text: Any) -> Any:
         """Ragged ids of texts without special tokens."""
-        import tensorflow as tf
+        tf = load_tensorflow()
 
         tokens = self.layer(text if self.family.name == "bert" else self._normalised(text))
         if isinstance(self.vocabulary, Mapping):  # KerasHub's -1 is a byte without a token
@@ -383,7 +385,7 @@ class Tokenizer:
         return tokens
 
     def _normalised(self, text: Any) -> Any:
-        import tensorflow as tf
+        tf = load_tensorflow()
         import tensorflow_text as tf_text
 
         if self.strip_accents:
@@ -398,7 +400,8 @@ class Tokenizer:
 
     def _pack(self, tokens: Sequence, sequence_length: int) -> dict:
         import keras_hub
-        import tensorflow as tf
+
+        tf = load_tensorflow()
 
         family, special = self.family, self._special
         packer = keras_hub.layers.MultiSegmentPacker(
@@ -435,7 +438,7 @@ def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 def _part_of(tokens: Any, starts: Any, counts: Any) -> Any:
     """Some tokens of each row of a ragged tensor, those that are there."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     lengths = tf.cast(tokens.row_lengths(), tf.int64)
     starts = tf.minimum(starts, lengths)

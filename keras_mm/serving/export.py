@@ -16,7 +16,7 @@ import numpy as np
 
 from keras_mm.answers import by_head, label_cells, predictions
 from keras_mm.bundle import check_vacant, new_folder
-from keras_mm.child import ChildError, run, run_on_tensorflow
+from keras_mm.child import FAULT_HANDLER, ChildError, run, run_on_tensorflow
 from keras_mm.data.image_files import read_file
 from keras_mm.data.images import open_image
 from keras_mm.data.labels import label_value
@@ -76,7 +76,8 @@ def _answers(target: Path, rows: Rows, classifier, scratch: Path) -> list[dict]:
     request, answer = scratch / "request.json", scratch / "answer.json"
     request.write_text(json.dumps({"columns": encoded, "batch_sizes": _BATCH_SIZES}))
     script = Path(__file__).with_name("check_saved_model.py")
-    command = [sys.executable, "-I", str(script), str(target), str(request), str(answer)]
+    options = [*FAULT_HANDLER, "-I"]
+    command = [sys.executable, *options, str(script), str(target), str(request), str(answer)]
     run(command, "running the SavedModel in a fresh process")
     return json.loads(answer.read_text())
 

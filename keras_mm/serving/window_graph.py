@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras  # noqa: F401  (with its backend, which is to be loaded before TensorFlow)
 import tensorflow as tf
 
 from keras_mm.data.preprocessor import Preprocessor

@@ -9,6 +9,7 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
 from keras_mm.data.token_families import TOKEN_FAMILIES
 from keras_mm.data.tokens import Tokenizer
+from keras_mm.load_order import load_tensorflow
 from tests.families import byte_pairs, sentence_piece
 
 FAMILIES = [name for name in TOKEN_FAMILIES if name != "bert"]
@@ -223,7 +224,7 @@ def test_byte_pairs_are_gpt_2_s(tokenizers):
 
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
 def test_the_exported_graph_gives_the_same(tokenizers, family, tmp_path):
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     tokenizer = tokenizers[family]
     module = tf.Module()
@@ -242,7 +243,7 @@ def test_the_exported_graph_gives_the_same(tokenizers, family, tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_special_tokens_of_one_s_own(tokenizers, family, tmp_path):
     """Each is one token, as it is written, in Python and in a graph; all else is as without."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     plain, own = tokenizers[family], ["<url>", "Red|Left", "<url>s", "a b-c ✓"]
     tokenizer = plain.with_special_tokens(own)
@@ -281,7 +282,7 @@ def test_a_special_token_of_the_vocabulary_keeps_its_id(tokenizers):
 
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
 def test_seeding_takes_no_tokenizer_away(tokenizers, family):
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     before = tokenizers[family].pack([["the red left"]], 12)
     tf.random.set_seed(3)

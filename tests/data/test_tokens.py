@@ -10,6 +10,7 @@ import pytest
 from keras_mm.data.samples import sample_vocabulary
 from keras_mm.data.tables import load_table
 from keras_mm.data.tokens import SPECIAL_TOKENS, Tokenizer
+from keras_mm.load_order import load_tensorflow
 
 LETTERS = [*SPECIAL_TOKENS, *"abcdefgh", "##a", "##b", "[", "]", "sep", "cls", "!"]
 PAD, UNK, CLS, SEP = range(4)
@@ -145,7 +146,7 @@ def test_many_rows_are_as_the_rows_alone(letters, monkeypatch):
 @pytest.fixture(scope="module")
 def exported(real, tmp_path_factory):
     """`graph`, written as a SavedModel and read back."""
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     module = tf.Module()
     text = tf.TensorSpec([None], tf.string)
@@ -157,7 +158,7 @@ def exported(real, tmp_path_factory):
 
 
 def check_exported(tokenizer, exported, texts):
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     for pairing in ("packed", "separate"):
         ours = tokenizer.pack(texts, 32, pairing)

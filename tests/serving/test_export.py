@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keras_mm
+from keras_mm.load_order import load_tensorflow
 from keras_mm.serving import export
 from keras_mm.serving.export import ExportError
 
@@ -39,14 +40,24 @@ def artefact(classifier, tmp_path_factory):
     return folder
 
 
+# The script as it is run, from a shell whose backend is PyTorch. (TensorFlow loads JAX by itself.)
+CHECK = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+found = {name for name in ("keras_hub", "keras_mm", "torch", "triton") if sys.modules.get(name)}
+assert not found, found
+"""
+
+
 def ask(folder, tmp_path, columns, batch_sizes=(2,)):
     request, answer = tmp_path / "request.json", tmp_path / "answer.json"
     request.write_text(json.dumps({"columns": columns, "batch_sizes": batch_sizes}))
     done = subprocess.run(
-        [sys.executable, "-I", str(SCRIPT), str(folder), str(request), str(answer)],
+        [sys.executable, "-I", "-c", CHECK, str(SCRIPT), str(folder), str(request), str(answer)],
         capture_output=True,
         text=True,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "torch"},
     )
     return done, (json.loads(answer.read_text()) if answer.exists() else None)
 
@@ -79,7 +90,7 @@ def test_what_is_no_image_is_refused_by_the_artefact(artefact, tmp_path):
 
 
 def test_the_encoded_signature_takes_the_tensors(classifier, artefact, sample):
-    import tensorflow as tf
+    tf = load_tensorflow()
 
     from keras_mm.data.rows import read_rows
 
