@@ -14,6 +14,7 @@ from keras_mm.data.dataset import RowBatches
 from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import backbone_blocks
+from keras_mm.models.keras_settings import default_settings
 from keras_mm.models.multimodal import backbones
 from keras_mm.models.scaling import target_scales
 from keras_mm.training.callbacks import (
@@ -161,6 +162,7 @@ class Trainer:
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
         self.keep_step = keep_step
 
+    @default_settings("floatx", "epsilon")  # of metrics and optimizers
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
         """Trains the model.
 

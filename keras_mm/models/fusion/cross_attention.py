@@ -55,7 +55,12 @@ class CrossAttention(layers.Layer):
         self.blocks = []
         for layer in range(1, self.num_layers + 1):
             pair = [
-                AttentionBlock(self.num_heads, self.dropout_rate, name=f"{side}_{layer}")
+                AttentionBlock(
+                    self.num_heads,
+                    self.dropout_rate,
+                    name=f"{side}_{layer}",
+                    dtype=self.dtype_policy,
+                )
                 for side in ("image_to_text", "text_to_image")
             ]
             for block, query, context in zip(pair, (image, text), (text, image), strict=True):

@@ -85,12 +85,14 @@ class MMBT(layers.Layer):
         network = self.backbone
         self.slots = vision["sequence_output"][1] // (self.grid[0] * self.grid[1])
         width = network.hidden_dim
-        self.project = layers.Dense(width, name="project")
+        self.project = layers.Dense(width, name="project", dtype=self.dtype_policy)
         self.project.build(vision["sequence_output"])
         if "pooled_output" in vision:
-            self.project_pooled = layers.Dense(width, name="project_pooled")
+            self.project_pooled = layers.Dense(
+                width, name="project_pooled", dtype=self.dtype_policy
+            )
             self.project_pooled.build(vision["pooled_output"])
-        self.missing = MissingModality(slots=1, name="missing_text")
+        self.missing = MissingModality(slots=1, name="missing_text", dtype=self.dtype_policy)
         self.missing.build(
             {"sequence_output": (None, None, width), "sequence_mask": (None, None),
              "mask": text["text_mask"]}
