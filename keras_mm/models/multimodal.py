@@ -12,6 +12,7 @@ from keras_mm.heads import Head, as_heads
 from keras_mm.models.fusion import MMBT, create_fusion
 from keras_mm.models.fusion.cross_attention import AttentionWeights, CrossAttention
 from keras_mm.models.keras_settings import build_settings
+from keras_mm.models.multimodal_model import MultimodalModel
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.trunk import create_trunk
 from keras_mm.models.vision_encoder import create_vision_encoder, feature_grid
@@ -64,8 +65,9 @@ def create_multimodal_model(
             of a row; see `keras_mm.models.missing.ModalityDropout`.
 
     Returns:
-        A model from the encoders' inputs, `image_mask` `(batch, N)` and `text_mask` `(batch, T)`
-        to logits `(batch, num_logits)`, or a dict of them by head.
+        A `keras_mm.models.multimodal_model.MultimodalModel` from the encoders' inputs, `image_mask`
+        `(batch, N)` and `text_mask` `(batch, T)` to logits `(batch, num_logits)`, or a dict of them
+        by head.
 
     Raises:
         ValueError: if both encoders are `None`, or `compare` has nothing to compare.
@@ -168,7 +170,7 @@ def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model
             fed[name] = features[name]
         else:
             inputs[name] = fed[name] = _same_input(tensor)
-    return keras.Model(inputs, trunk(fed), name="multimodal_model")
+    return MultimodalModel(inputs, trunk(fed), name="multimodal_model")
 
 
 def cut(model: keras.Model) -> keras.Model:
