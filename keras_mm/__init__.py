@@ -1,6 +1,7 @@
 """Multimodal classification in Keras 3: image(s) + text(s) to labels.
 
-Names are imported when first used, so that `import keras_mm` loads no backend.
+Names are imported when first used, so that `import keras_mm` loads no backend. Keras finds the
+layers of a saved model all the same: see `keras_mm.registration`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from keras_mm.load_order import check_load_order
+from keras_mm.registration import register_classes
 
 __version__ = "0.1.0"
 
@@ -32,6 +34,7 @@ _PUBLIC = {
     "effective_number_class_weight": "losses.class_weights",
     "get_preset": "presets",
     "list_presets": "presets",
+    "load_model": "models.loading",
     "load_multimodal_entailment": "data.entailment",
     "load_sample_data": "data.samples",
     "load_table": "data.tables",
@@ -66,6 +69,7 @@ if TYPE_CHECKING:
     from keras_mm.losses.class_weights import (
         effective_number_class_weight as effective_number_class_weight,
     )
+    from keras_mm.models.loading import load_model as load_model
     from keras_mm.models.multimodal import create_multimodal_model as create_multimodal_model
     from keras_mm.models.projection import project_embeddings as project_embeddings
     from keras_mm.models.text_encoder import create_text_encoder as create_text_encoder
@@ -74,6 +78,9 @@ if TYPE_CHECKING:
     from keras_mm.presets import list_presets as list_presets
     from keras_mm.sliding import SlidingWindow as SlidingWindow
     from keras_mm.training.trainer import Trainer as Trainer
+
+
+register_classes()
 
 
 def __getattr__(name: str):

@@ -19,9 +19,9 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.forks import check_not_forked
 from keras_mm.heads import Head
 from keras_mm.models.backbones import is_buildable
+from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.multimodal import backbones, create_multimodal_model
 from keras_mm.models.text_encoder import create_text_encoder
-from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 
 FORMAT_VERSION = 2
@@ -60,7 +60,7 @@ def build_encoders(
         custom_objects: Classes of the user's own that a stored backbone is made of.
     """
     check_not_forked()
-    with dtype_policy("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
+    with build_settings("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
         vision = _encoder(
             create_vision_encoder, spec["vision_encoder"], vision_weights, custom_objects
         )

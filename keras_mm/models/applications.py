@@ -27,7 +27,8 @@ class ApplicationsPreprocessing(layers.Layer):
 
     def call(self, images):
         """From 0-255 to what the backbone was trained on."""
-        return getattr(keras.applications, self.module).preprocess_input(images)
+        module = getattr(keras.applications, self.module)
+        return module.preprocess_input(images, data_format="channels_last")
 
     def get_config(self) -> dict:
         """The layer's arguments."""

@@ -85,7 +85,7 @@ class ImageAugmentation(layers.Layer):
         return ops.shape(images)[0], 1 if same else images.shape[1], 1, 1
 
     def _draw(self, shape: tuple, low: float, high: float):
-        return keras.random.uniform(shape, low, high, seed=self.seed_generator)
+        return keras.random.uniform(shape, low, high, dtype="float32", seed=self.seed_generator)
 
     def _coordinates(self, shape: tuple, height: int, width: int) -> tuple:
         """Where each pixel of the result is taken from: `y` and `x`, broadcast to the images."""

@@ -27,7 +27,7 @@ class PairComparison(layers.Layer):
         """Creates the shared normalisation."""
         if shape[1] != 2:
             raise ValueError(f"A comparison needs exactly two slots. Received: {shape[1]}")
-        self.norm = layers.LayerNormalization(name="norm")
+        self.norm = layers.LayerNormalization(name="norm", dtype=self.dtype_policy)
         self.norm.build(shape)
 
     def call(self, pair):

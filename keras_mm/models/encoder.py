@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_mm.models.keras_settings import build_settings
 from keras_mm.presets import unknown_name
 
 POOLINGS = ("mean", "max", "cls", "pooler")
@@ -23,6 +24,12 @@ class Encoder(keras.Model):
         `sequence_output` `(batch, num_slots * tokens, width)` and `sequence_mask`
         `(batch, num_slots * tokens)`, bool. float32.
     """
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> keras.Model:
+        """The encoder of a config, with new weights; KerasHub reads the global settings."""
+        with build_settings():
+            return super().from_config(config, custom_objects=custom_objects)
 
     def call(self, inputs, training=None, mask=None):
         """Runs the encoder; `training` counts only while it is trainable."""

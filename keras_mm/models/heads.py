@@ -13,6 +13,7 @@ import numpy as np
 from keras import layers
 
 from keras_mm.heads import Head
+from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.scaling import TargetScaling, scaling_name
 
 
@@ -49,6 +50,7 @@ def fused_features(trunk: keras.Model, name: str) -> Any:
     return head_layers(trunk, name)[0].input
 
 
+@build_settings()
 def with_heads(
     trunk: keras.Model, heads: Mapping[str, Head], present: Sequence[str]
 ) -> keras.Model:
@@ -92,11 +94,13 @@ def widened(trunk: keras.Model, heads: Mapping[str, Head], names: Sequence[str])
     return found
 
 
+@build_settings()
 def body_of(trunk: keras.Model, name: str) -> keras.Model:
     """The trunk without its heads: from its inputs to the fused features that head `name` reads."""
     return keras.Model(trunk.input, fused_features(trunk, name), name="trunk")
 
 
+@build_settings()
 def heads_alone(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
     """Some heads of a trunk as a model from fused features, which shares their layers.
 
@@ -118,6 +122,7 @@ def heads_alone(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
     return keras.Model({"fused": fused}, found, name="heads")
 
 
+@build_settings()
 def only(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
     """A trunk of some of a trunk's heads, which shares its layers."""
     if not isinstance(trunk.output, Mapping):

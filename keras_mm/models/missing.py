@@ -112,7 +112,7 @@ class ModalityDropout(layers.Layer):
         if not training:
             return masks
         present = ops.stack([ops.any(mask, axis=1) for mask in masks], axis=1)
-        draw = keras.random.uniform(ops.shape(present), seed=self.seed_generator)
+        draw = keras.random.uniform(ops.shape(present), dtype="float32", seed=self.seed_generator)
         draw = ops.where(present, draw, -1.0)
         stays = ops.logical_or(draw >= self.rate, draw >= ops.max(draw, axis=1, keepdims=True))
         return [ops.logical_and(mask, stays[:, i, None]) for i, mask in enumerate(masks)]

@@ -11,8 +11,10 @@ import keras
 from keras_mm.heads import Head, as_heads
 from keras_mm.models.fusion import MMBT, create_fusion
 from keras_mm.models.fusion.cross_attention import AttentionWeights, CrossAttention
+from keras_mm.models.keras_settings import build_settings
+from keras_mm.models.multimodal_model import MultimodalModel
 from keras_mm.models.text_encoder import create_text_encoder
-from keras_mm.models.trunk import create_trunk, dtype_policy
+from keras_mm.models.trunk import create_trunk
 from keras_mm.models.vision_encoder import create_vision_encoder, feature_grid
 
 _FIRST_INPUT = {"vision": "image_1", "text": "token_ids"}
@@ -63,8 +65,9 @@ def create_multimodal_model(
             of a row; see `keras_mm.models.missing.ModalityDropout`.
 
     Returns:
-        A model from the encoders' inputs, `image_mask` `(batch, N)` and `text_mask` `(batch, T)`
-        to logits `(batch, num_logits)`, or a dict of them by head.
+        A `keras_mm.models.multimodal_model.MultimodalModel` from the encoders' inputs, `image_mask`
+        `(batch, N)` and `text_mask` `(batch, T)` to logits `(batch, num_logits)`, or a dict of them
+        by head.
 
     Raises:
         ValueError: if both encoders are `None`, or `compare` has nothing to compare.
@@ -93,7 +96,7 @@ def create_multimodal_model(
     }
     _check_encoders(encoders, compare)
     features = {side: encoder.output for side, encoder in encoders.items()}
-    with dtype_policy("float32"):
+    with build_settings():
         fusion = create_fusion(fusion)
     if isinstance(fusion, MMBT) and len(encoders) > 1:
         # The text network becomes a part of the trunk.
@@ -149,6 +152,7 @@ def backbones(model: keras.Model) -> dict[str, keras.Model]:
     return found
 
 
+@build_settings()
 def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model:
     """The model of `encoders`, run on their raw inputs, and `trunk`.
 
@@ -166,7 +170,7 @@ def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model
             fed[name] = features[name]
         else:
             inputs[name] = fed[name] = _same_input(tensor)
-    return keras.Model(inputs, trunk(fed), name="multimodal_model")
+    return MultimodalModel(inputs, trunk(fed), name="multimodal_model")
 
 
 def cut(model: keras.Model) -> keras.Model:
@@ -185,6 +189,7 @@ def copy_variables(source: keras.Model, target: keras.Model) -> None:
         old.assign(new)
 
 
+@build_settings()
 def attention_model(model: keras.Model) -> keras.Model:
     """The model that gives the attention weights of one with `cross_attention` fusion.
 

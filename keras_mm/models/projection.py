@@ -66,9 +66,9 @@ class TokenProjection(layers.Layer):
 
     def build(self, shape):
         """Creates the projection and, for several slots, their marks."""
-        self.dense = layers.Dense(self.dims, name="dense")
+        self.dense = layers.Dense(self.dims, name="dense", dtype=self.dtype_policy)
         self.dense.build(shape)
-        self.norm = layers.LayerNormalization(name="norm")
+        self.norm = layers.LayerNormalization(name="norm", dtype=self.dtype_policy)
         self.norm.build((*shape[:-1], self.dims))
         if self.slots > 1:
             self.marks = self.add_weight(

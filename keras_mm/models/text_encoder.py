@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_mm.models.backbones import text_backbone
 from keras_mm.models.encoder import Encoder, pool
+from keras_mm.models.keras_settings import build_settings, encoder_policy
 from keras_mm.models.slots import JoinSlots, SlotsToRows
 from keras_mm.models.towers import with_vocabulary
 from keras_mm.zoo import BACKBONES
@@ -65,31 +66,40 @@ def create_text_encoder(
         raise ValueError(
             f"`text_pairing` must be 'packed' or 'separate'. Received: {text_pairing!r}"
         )
-    network = text_backbone(backbone, weights)
-    if vocabulary_size is not None:
-        network = with_vocabulary(network, vocabulary_size)
-    network.trainable = trainable
-    length = _length(network, sequence_length)
-    slots = _NUM_SEPARATE if text_pairing == "separate" else 1
+    with build_settings(encoder_policy(trainable=trainable)):
+        network = text_backbone(backbone, weights)
+        if vocabulary_size is not None:
+            network = with_vocabulary(network, vocabulary_size)
+        network.trainable = trainable
+        has_class_token = getattr(network, "has_class_token", True)
+        pooling = pooling or _natural_pooling(backbone, has_class_token)
+        length = _length(network, sequence_length)
+        encoder = _encoder(network, length, text_pairing == "separate", pooling)
+    encoder.trainable = trainable
+    if pooling != "pooler" and hasattr(network, "pooled_dense"):
+        network.pooled_dense.trainable = False  # nothing of it is used
+    return encoder
 
-    shape = (slots, length) if text_pairing == "separate" else (length,)
+
+def _encoder(network: keras.Model, length: int | None, separate: bool, pooling: str) -> Encoder:
+    """The encoder of a backbone."""
+    slots = _NUM_SEPARATE if separate else 1
+    shape = (slots, length) if separate else (length,)
     inputs = {
         "token_ids": keras.Input(shape, dtype="int32", name="token_ids"),
         "segment_ids": keras.Input(shape, dtype="int32", name="segment_ids"),
         "padding_mask": keras.Input(shape, dtype="bool", name="padding_mask"),
     }
     flat = inputs
-    if text_pairing == "separate":
+    if separate:
         flat = {name: SlotsToRows()(x) for name, x in inputs.items()}
-    has_class_token = getattr(network, "has_class_token", True)
-    pooling = pooling or _natural_pooling(backbone, has_class_token)
     sequence, pooler_output = _run(network, flat)
     pooled = pool(
         sequence,
         flat["padding_mask"],
         pooling,
         pooler_output,
-        has_class_token=has_class_token,
+        has_class_token=getattr(network, "has_class_token", True),
     )
 
     outputs = {
@@ -97,11 +107,7 @@ def create_text_encoder(
         "sequence_output": JoinSlots(slots, dtype="float32")(sequence),
         "sequence_mask": JoinSlots(slots)(flat["padding_mask"]),
     }
-    encoder = Encoder(inputs=inputs, outputs=outputs, name="text_encoder")
-    encoder.trainable = trainable
-    if pooling != "pooler" and hasattr(network, "pooled_dense"):
-        network.pooled_dense.trainable = False  # nothing of it is used
-    return encoder
+    return Encoder(inputs=inputs, outputs=outputs, name="text_encoder")
 
 
 def _length(network: keras.Model, sequence_length: int) -> int | None:

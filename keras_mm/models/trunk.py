@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -13,6 +12,7 @@ from keras_mm.heads import Head
 from keras_mm.models.comparison import PairComparison
 from keras_mm.models.fusion import MMBT, Concat
 from keras_mm.models.heads import create_logits
+from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.missing import MissingModality, ModalityDropout
 from keras_mm.models.projection import TokenProjection, project_embeddings
 
@@ -59,7 +59,7 @@ def create_trunk(
         raise ValueError("projection_dims=0 is for one side, or for fusion='concat' or 'mmbt'.")
     if fusion is None and len(features) > 1:
         raise ValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
-    with dtype_policy("float32"):
+    with build_settings("float32"):
         fusion = fusion if len(features) > 1 else None
         inputs = _inputs(features, fusion, compare, num_masks or {})
         masks = [inputs[MASKS[side]] for side in features]
@@ -91,8 +91,8 @@ def create_trunk(
                 f"(batch, width). Received: shape {fused.shape}"
             )
         logits = {name: create_logits(name, head, fused) for name, head in heads.items()}
-    outputs = logits if len(logits) > 1 else next(iter(logits.values()))
-    return keras.Model(inputs, outputs, name="trunk")
+        outputs = logits if len(logits) > 1 else next(iter(logits.values()))
+        return keras.Model(inputs, outputs, name="trunk")
 
 
 def needs_tokens(fusion: Any) -> bool:
@@ -139,14 +139,3 @@ def _join_slots(pooled, compare: bool, side: str):
     if compare and pooled.shape[1] == 2:
         return PairComparison(name=f"compare_{side}")(pooled)
     return layers.Flatten()(pooled)
-
-
-@contextmanager
-def dtype_policy(name: str) -> Iterator[None]:
-    """Layers built inside have the dtype policy `name`, whatever the global policy is."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

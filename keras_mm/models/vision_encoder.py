@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -14,6 +14,8 @@ from keras_mm.models.augmentation import ImageAugmentation
 from keras_mm.models.backbones import vision_backbone
 from keras_mm.models.blocks import freeze_batch_norm
 from keras_mm.models.encoder import POOLINGS, Encoder, pool
+from keras_mm.models.image_format import check_channels_last
+from keras_mm.models.keras_settings import build_settings, encoder_policy
 from keras_mm.models.towers import freeze_positions
 from keras_mm.presets import unknown_name
 
@@ -69,7 +71,26 @@ def create_vision_encoder(
             "`augmentation` needs trainable=True: a frozen encoder gives the same features in "
             f"training as in inference. Received: trainable={trainable}, {augmentation}"
         )
-    network, preprocessing = vision_backbone(backbone, weights, image_size)
+    with build_settings(encoder_policy(trainable=trainable)):
+        network, preprocessing = vision_backbone(backbone, weights, image_size)
+        check_channels_last(network)
+        encoder = _encoder(network, preprocessing, image_size, num_images, pooling, augmentation)
+    encoder.trainable = trainable
+    if str(weights) != "random":
+        freeze_batch_norm(network)
+    freeze_positions(encoder)
+    return encoder
+
+
+def _encoder(
+    network: keras.Model,
+    preprocessing: Sequence[layers.Layer],
+    image_size: tuple[int, int],
+    num_images: int,
+    pooling: str,
+    augmentation: Augmentation,
+) -> Encoder:
+    """The encoder of a backbone and what its input must go through."""
     height, width = image_size
 
     inputs = {
@@ -88,13 +109,7 @@ def create_vision_encoder(
     features = network(dict.fromkeys(network.input, x) if isinstance(network.input, dict) else x)
     has_class_token = getattr(network, "has_class_token", True)
     outputs = _slots(features, num_images, pooling, has_class_token)
-
-    encoder = Encoder(inputs=inputs, outputs=outputs, name="vision_encoder")
-    encoder.trainable = trainable
-    if str(weights) != "random":
-        freeze_batch_norm(network)
-    freeze_positions(encoder)
-    return encoder
+    return Encoder(inputs=inputs, outputs=outputs, name="vision_encoder")
 
 
 def feature_grid(encoder: keras.Model) -> tuple[int, int] | None:

@@ -51,7 +51,7 @@ def create_optimizer(
     """
     if name not in _CLASSES:
         raise ValueError(unknown_name("optimizer", name, _CLASSES))
-    kind = _with_rates(_CLASSES[name]) if rates else _CLASSES[name]
+    kind = _RATED[name] if rates else _CLASSES[name]
     adam = {"beta_1": adam_betas[0], "beta_2": adam_betas[1], "epsilon": adam_epsilon}
     own = {
         "adamw": {"weight_decay": weight_decay, **adam},
@@ -67,7 +67,7 @@ def create_optimizer(
     optimizer = kind(learning_rate, global_clipnorm=clipnorm, **options)
     if rates:
         # By identity: two encoders may name their variables alike.
-        optimizer.rates = {id(variable): factor for variable, factor in rates}
+        optimizer.factors = {id(variable): factor for variable, factor in rates}
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
@@ -76,15 +76,30 @@ def _with_rates(base: type) -> type:
     """`base`, updating each part of the variables at its own rate.
 
     The update of all variables together is what every backend's optimizer goes through; torch has
-    no update of a single variable. Weight decay follows each part's rate.
+    no update of a single variable. Weight decay follows each part's rate. A saved optimizer keeps
+    the rates by the positions of its variables.
     """
 
     class RatedOptimizer(base):
+        def __init__(self, *args, rates=(), **kwargs):
+            super().__init__(*args, **kwargs)
+            self.saved_rates, self.factors = tuple(rates), {}
+
+        def build(self, variables):
+            super().build(variables)
+            if len(self.saved_rates) == len(variables):
+                rates = zip(variables, self.saved_rates, strict=True)
+                self.factors = {id(variable): rate for variable, rate in rates}
+
+        def get_config(self):
+            rates = [self.factors.get(id(v), 1.0) for v in self._trainable_variables]
+            return {**super().get_config(), "rates": rates or list(self.saved_rates)}
+
         def _by_rate(self, variables, *others):
             """`(factor, variables, *others)` of each part."""
             groups: dict[float, list] = {}
             for row in zip(variables, *others, strict=True):
-                groups.setdefault(self.rates.get(id(row[0]), 1.0), []).append(row)
+                groups.setdefault(self.factors.get(id(row[0]), 1.0), []).append(row)
             for factor in sorted(groups):
                 yield factor, *map(list, zip(*groups[factor], strict=True))
 
@@ -104,7 +119,10 @@ def _with_rates(base: type) -> type:
                 self.weight_decay = whole
 
     RatedOptimizer.__name__ = f"Rated{base.__name__}"
-    return RatedOptimizer
+    return keras.saving.register_keras_serializable("keras_mm")(RatedOptimizer)
+
+
+_RATED = {name: _with_rates(base) for name, base in _CLASSES.items()}
 
 
 def create_schedule(

@@ -16,6 +16,7 @@ from keras_mm.forks import check_not_forked
 from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import backbone_blocks
+from keras_mm.models.keras_settings import default_settings
 from keras_mm.models.multimodal import backbones
 from keras_mm.models.scaling import target_scales
 from keras_mm.random_state import seed_layers, seeded
@@ -172,6 +173,7 @@ class Trainer:
         self.keep_step = keep_step
         self.history: dict[str, list] = {}
 
+    @default_settings("floatx", "epsilon")  # of metrics and optimizers
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
         """Trains the model.
 

@@ -48,7 +48,11 @@ def create_fusion(fusion: str | Mapping[str, Any] | keras.layers.Layer) -> keras
         2
     """
     if isinstance(fusion, keras.layers.Layer):
-        return type(fusion).from_config(fusion.get_config())
+        config = fusion.get_config()
+        if isinstance(fusion, tuple(_CLASSES.values())):
+            config = {k: v for k, v in config.items() if k not in ("grid", "backbone")}
+            config["dtype"] = "float32"  # as all of the trunk, whatever the global policy was
+        return type(fusion).from_config(config)
     options = dict(fusion) if isinstance(fusion, Mapping) else {"name": fusion}
     name = options.pop("name", None)
     if name not in _CLASSES:

@@ -44,16 +44,17 @@ class AttentionBlock(layers.Layer):
         """Creates the attention and the feed-forward layer."""
         width = query_shape[-1]
         size = max(width // self.num_heads, 1)
-        self.attention = layers.MultiHeadAttention(self.num_heads, size, name="attention")
+        own = {"dtype": self.dtype_policy}
+        self.attention = layers.MultiHeadAttention(self.num_heads, size, name="attention", **own)
         self.attention.build(query_shape, context_shape)
-        self.wide = layers.Dense(2 * width, activation="gelu", name="wide")
-        self.narrow = layers.Dense(width, name="narrow")
+        self.wide = layers.Dense(2 * width, activation="gelu", name="wide", **own)
+        self.narrow = layers.Dense(width, name="narrow", **own)
         self.wide.build(query_shape)
         self.narrow.build((*query_shape[:-1], 2 * width))
-        self.norms = [layers.LayerNormalization(name=f"norm_{i}") for i in (1, 2)]
+        self.norms = [layers.LayerNormalization(name=f"norm_{i}", **own) for i in (1, 2)]
         for norm in self.norms:
             norm.build(query_shape)
-        self.dropout = layers.Dropout(self.dropout_rate)
+        self.dropout = layers.Dropout(self.dropout_rate, **own)
 
     def call(self, query, context, context_mask, return_attention=False, training=None):
         """Attends and transforms."""

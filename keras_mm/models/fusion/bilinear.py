@@ -40,8 +40,9 @@ class Bilinear(layers.Layer):
         if len(shapes) != 2:
             raise ValueError(f"Bilinear fusion takes two sides. Received: {len(shapes)}")
         rank = self.rank or shapes[0][-1]
-        self.projections = [layers.Dense(rank, name=f"projection_{i}") for i in (1, 2)]
-        self.norms = [layers.LayerNormalization(name=f"norm_{i}") for i in (1, 2)]
+        own = {"dtype": self.dtype_policy}
+        self.projections = [layers.Dense(rank, name=f"projection_{i}", **own) for i in (1, 2)]
+        self.norms = [layers.LayerNormalization(name=f"norm_{i}", **own) for i in (1, 2)]
         for projection, norm, shape in zip(self.projections, self.norms, shapes, strict=True):
             projection.build(shape)
             norm.build((shape[0], rank))

@@ -68,7 +68,12 @@ class Bottleneck(layers.Layer):
         )
         self.blocks = [
             [
-                AttentionBlock(self.num_heads, self.dropout_rate, name=f"{side}_{layer}")
+                AttentionBlock(
+                    self.num_heads,
+                    self.dropout_rate,
+                    name=f"{side}_{layer}",
+                    dtype=self.dtype_policy,
+                )
                 for side in ("vision", "text")
             ]
             for layer in range(1, self.num_layers + 1)

@@ -55,7 +55,12 @@ class CrossAttention(layers.Layer):
         self.blocks = []
         for layer in range(1, self.num_layers + 1):
             pair = [
-                AttentionBlock(self.num_heads, self.dropout_rate, name=f"{side}_{layer}")
+                AttentionBlock(
+                    self.num_heads,
+                    self.dropout_rate,
+                    name=f"{side}_{layer}",
+                    dtype=self.dtype_policy,
+                )
                 for side in ("image_to_text", "text_to_image")
             ]
             for block, query, context in zip(pair, (image, text), (text, image), strict=True):
@@ -91,6 +96,7 @@ class CrossAttention(layers.Layer):
         }
 
 
+@keras.saving.register_keras_serializable("keras_mm")
 class AttentionWeights(layers.Layer):
     """The weights of a `CrossAttention` layer, whose variables it shares; its own call arguments.
 
@@ -104,3 +110,14 @@ class AttentionWeights(layers.Layer):
     def call(self, sides):
         """The weights, by direction."""
         return self.fusion(sides, return_attention=True)[1]
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        fusion = keras.saving.serialize_keras_object(self.fusion)
+        return {**super().get_config(), "fusion": fusion}
+
+    @classmethod
+    def from_config(cls, config: dict) -> AttentionWeights:
+        """The layer of a config, with a fusion of its own."""
+        fusion = keras.saving.deserialize_keras_object(config["fusion"])
+        return cls(**{**config, "fusion": fusion})

@@ -40,12 +40,13 @@ class Gated(layers.Layer):
         if len(shapes) != 2:
             raise ValueError(f"Gated fusion takes two sides. Received: {len(shapes)}")
         units = self.units or shapes[0][-1]
+        own = {"dtype": self.dtype_policy}
         self.transforms = [
-            layers.Dense(units, activation="tanh", name=f"transform_{i}") for i in (1, 2)
+            layers.Dense(units, activation="tanh", name=f"transform_{i}", **own) for i in (1, 2)
         ]
         for transform, shape in zip(self.transforms, shapes, strict=True):
             transform.build(shape)
-        self.gate = layers.Dense(units, activation="sigmoid", name="gate")
+        self.gate = layers.Dense(units, activation="sigmoid", name="gate", **own)
         self.gate.build((shapes[0][0], shapes[0][-1] + shapes[1][-1]))
 
     def call(self, embeddings):

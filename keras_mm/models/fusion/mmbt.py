@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_mm.models.fusion.attention import masked_mean
+from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.missing import MissingModality
 
 # Rows and columns of the grid that a feature map is averaged to, by the number of image tokens.
@@ -55,6 +56,8 @@ class MMBT(layers.Layer):
                 f"`num_image_tokens` must be 1 to 9. Received: num_image_tokens={num_image_tokens}"
             )
         self.num_image_tokens = num_image_tokens
+        self.grid: tuple[int, int] | None = None
+        self.backbone: keras.Model | None = None
 
     def read_from(self, grid: tuple[int, int] | None, text: keras.Model) -> None:
         """Takes the size of the image encoder's feature map, and the network of the text's.
@@ -76,6 +79,9 @@ class MMBT(layers.Layer):
             )
         if text.output["pooled_output"].shape[1] != 1:
             raise ValueError("fusion='mmbt' reads one packed sequence: use text_pairing='packed'.")
+        self._read(grid, network)
+
+    def _read(self, grid: tuple[int, int], network: keras.Model) -> None:
         self.grid, self.backbone = grid, network
         network.pooled_dense.trainable = network.trainable
 
@@ -85,12 +91,14 @@ class MMBT(layers.Layer):
         network = self.backbone
         self.slots = vision["sequence_output"][1] // (self.grid[0] * self.grid[1])
         width = network.hidden_dim
-        self.project = layers.Dense(width, name="project")
+        self.project = layers.Dense(width, name="project", dtype=self.dtype_policy)
         self.project.build(vision["sequence_output"])
         if "pooled_output" in vision:
-            self.project_pooled = layers.Dense(width, name="project_pooled")
+            self.project_pooled = layers.Dense(
+                width, name="project_pooled", dtype=self.dtype_policy
+            )
             self.project_pooled.build(vision["pooled_output"])
-        self.missing = MissingModality(slots=1, name="missing_text")
+        self.missing = MissingModality(slots=1, name="missing_text", dtype=self.dtype_policy)
         self.missing.build(
             {"sequence_output": (None, None, width), "sequence_mask": (None, None),
              "mask": text["text_mask"]}
@@ -157,8 +165,23 @@ class MMBT(layers.Layer):
         return (shapes[0]["sequence_output"][0], 2 * self.backbone.hidden_dim)
 
     def get_config(self) -> dict:
-        """The layer's arguments."""
-        return {**super().get_config(), "num_image_tokens": self.num_image_tokens}
+        """The layer's arguments, and what it has read from the encoders."""
+        config = {**super().get_config(), "num_image_tokens": self.num_image_tokens}
+        if self.backbone is not None:
+            config["grid"] = list(self.grid)
+            config["backbone"] = keras.saving.serialize_keras_object(self.backbone)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict) -> MMBT:
+        """The layer of a config, with a text network of its own if the config has one."""
+        config = dict(config)
+        grid, network = config.pop("grid", None), config.pop("backbone", None)
+        layer = cls(**config)
+        if network is not None:
+            with build_settings():
+                layer._read(tuple(grid), keras.saving.deserialize_keras_object(network))
+        return layer
 
 
 def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:

@@ -1,0 +1,45 @@
+"""Images are channels last, whatever Keras' global setting says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def check_channels_last(network: keras.Model) -> None:
+    """Makes an image network independent of the global image data format.
+
+    Args:
+        network: A network from `(batch, height, width, 3)`. A `Rescaling` by channel reads the
+            global setting in each call: its factors are given their axis.
+
+    Raises:
+        ValueError: if a layer reads channels first, and nothing transposes the images for it.
+    """
+    if any(type(part).__name__ in ("Permute", "Transpose") for part in _operations(network)):
+        return
+    for layer in network._flatten_layers():
+        if isinstance(layer, keras.layers.Rescaling):
+            layer.scale, layer.offset = _on_last_axis(layer.scale), _on_last_axis(layer.offset)
+        first = getattr(layer, "data_format", None) == "channels_first"
+        if first and not isinstance(layer, keras.layers.Flatten):
+            raise ValueError(
+                f"A vision backbone must read images channels last, (batch, height, width, 3). "
+                f"Received: {network.name!r}, whose layer {layer.name!r} has "
+                "data_format='channels_first'. Build it with data_format='channels_last'."
+            )
+
+
+def _operations(network: Any) -> Iterator[Any]:
+    """The layers and operations of a network, and of those inside it."""
+    for part in getattr(network, "operations", ()):
+        yield part
+        yield from _operations(part)
+
+
+def _on_last_axis(value: Any) -> Any:
+    """A factor for each channel as `(1, 1, channels)`, which no setting turns; others as is."""
+    return np.asarray(value).reshape(1, 1, -1).tolist() if np.ndim(value) == 1 else value

@@ -1,0 +1,122 @@
+"""The class of multimodal models: a functional model with the habits of Keras that need help."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mm.child import run_on_tensorflow
+from keras_mm.models.keras_settings import build_settings
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class MultimodalModel(keras.Model):
+    """A functional model of encoders and a trunk, as `create_multimodal_model` makes it.
+
+    It can be saved as a `.keras` file, cloned, pickled, exported and quantized on each backend.
+    What differs from another functional model: it is rebuilt channels last whatever the global
+    settings are, `export` runs in a TensorFlow process where the backend is another, and
+    `quantize` leaves the layers inside fusions and projections as they are.
+
+    Example:
+        >>> from keras_mm import create_multimodal_model, create_text_encoder
+        >>> text = create_text_encoder("tiny_bert", weights="random", sequence_length=16)
+        >>> model = create_multimodal_model(None, text, heads=2)
+        >>> type(keras.models.clone_model(model)).__name__
+        'MultimodalModel'
+    """
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> keras.Model:
+        """The model of a config, with new weights; see `keras.Model.from_config`."""
+        with build_settings():
+            return super().from_config(config, custom_objects=custom_objects)
+
+    def export(
+        self,
+        filepath: str | os.PathLike,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Exports the model for inference; see `keras.Model.export`.
+
+        JAX cannot trace texts of any length, nor Keras on PyTorch a model whose inputs are a dict.
+        There the model is saved, and exported by a process of its own on TensorFlow. With an
+        `input_signature` or options of the backend, Keras exports it in this process.
+
+        Args:
+            filepath: The folder or file that is written.
+            format: `"tf_saved_model"`, `"litert"`, `"onnx"`, `"openvino"`, or `"torch"` on PyTorch.
+            verbose: Whether to say where the model is; `None` is yes.
+            input_signature: Shapes and dtypes of the inputs; `None` takes the model's own.
+            **kwargs: Options of the backend or format.
+
+        Raises:
+            keras_mm.child.ChildError: if the process on TensorFlow fails: the format's library is
+                missing, or the model holds layers that this package does not know.
+        """
+        here = keras.backend.backend() == "tensorflow" or format == "torch"
+        if here or input_signature is not None or kwargs:
+            super().export(filepath, format, verbose, input_signature, **kwargs)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "model.keras"
+            self.save(file)
+            target = Path(filepath).absolute()
+            doing = (
+                f"Exporting {self.name!r} as {format!r} in a process on TensorFlow (layers of your "
+                "own are not known there: export those under KERAS_BACKEND=tensorflow)"
+            )
+            run_on_tensorflow("keras_mm.models.export", file, target, format, doing=doing)
+        if verbose is not False:
+            print(f"Saved artifact at '{filepath}'.")
+
+    def quantize(
+        self,
+        mode: str | None = None,
+        config: Any = None,
+        filters: str | Sequence[str] | Callable[[Any], bool] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Quantizes the backbones, projections of vectors and heads; see `keras.Model.quantize`.
+
+        Layers inside this package's own layers (fusions, projections of tokens) stay as they are:
+        a saved model could not tell how they were quantized.
+
+        Args:
+            mode: As `"int8"`.
+            config: A `keras.quantizers.QuantizationConfig`.
+            filters: Regular expressions of layers' names, or a function of a layer; only what fits
+                is quantized.
+            **kwargs: Keras' other options.
+        """
+        inside = {id(part) for layer in self._flatten_layers() for part in _parts_of(layer)}
+
+        def wanted(layer: Any) -> bool:
+            return id(layer) not in inside and _fits(layer, filters)
+
+        super().quantize(mode, config=config, filters=wanted, **kwargs)
+
+
+def _parts_of(layer: Any) -> Iterator[Any]:
+    """The layers inside a layer of this package; nothing of other layers and of models."""
+    ours = type(layer).__module__.startswith("keras_mm.")
+    if ours and not isinstance(layer, keras.Model):
+        yield from layer._flatten_layers(include_self=False)
+
+
+def _fits(layer: Any, filters: Any) -> bool:
+    if filters is None:
+        return True
+    if callable(filters):
+        return bool(filters(layer))
+    patterns = [filters] if isinstance(filters, str) else filters
+    return any(re.search(pattern, layer.name) for pattern in patterns)
