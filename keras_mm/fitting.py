@@ -37,6 +37,7 @@ from keras_mm.models.multimodal import join, parts
 from keras_mm.models.scaling import standardize_targets
 from keras_mm.sliding import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
+from keras_mm.training.initial_bias import initial_bias, set_bias, set_bias_of_new_classes
 from keras_mm.training.objectives import create_objectives
 from keras_mm.training.stages import FineTuning, fit_stages
 from keras_mm.training.trainer import Trainer
@@ -70,6 +71,8 @@ class Fitting:
     heads_: dict[str, Head]
     # Heads that are not trained yet, and so no part of the model.
     _added: Mapping[str, Head] = MappingProxyType({})
+    # Whether the model has `PartNorm`; loaded models of earlier formats have not.
+    _normalize_fused = True
 
     def _bench(self) -> Workbench:
         """What this classifier and its clones make their models with, one after the other."""
@@ -141,7 +144,7 @@ class Fitting:
             _check_tie(settings, heads)
             check_labelled(heads, labels)
             if warm:
-                model = self._continued(before, former)
+                model = self._continued(before, former, labels)
         except ValueError:
             if warm:  # nothing was trained yet
                 self.__dict__.update(before)
@@ -149,6 +152,7 @@ class Fitting:
         del before  # which would hold the last model
         if model is None:
             self.preprocessor_ = _preprocessor(settings)
+            self._normalize_fused = True
             model, twin = self._bench().model(
                 self._model_spec(),
                 vision_weights=settings.vision_weights,
@@ -157,19 +161,20 @@ class Fitting:
             )
             for network in (model, twin):
                 if network is not None:
-                    _standardize(network, heads, labels)
+                    _start(parts(network).trunk, heads, labels, settings)
         self.history_, self._settings_ = self._train(
             model, twin, settings, heads, rows, validation, callbacks
         )
         self.model_, self._added = model, {}
         return self
 
-    def _continued(self, before: Mapping, former: Mapping) -> keras.Model:
+    def _continued(self, before: Mapping, former: Mapping, labels: Mapping) -> keras.Model:
         """The model to be trained on: with the classes of `heads_`, where it had fewer.
 
         Args:
             before: The estimator's attributes as they were.
             former: What `_model_spec` gave.
+            labels: Training labels by head.
 
         Raises:
             ValueError: if the settings ask for another model than there is.
@@ -195,7 +200,10 @@ class Fitting:
         if not wider:
             return model
         encoders, trunk = parts(model)
-        return join(encoders, widened(trunk, wider, list(old)))
+        trunk = widened(trunk, wider, list(old))
+        for name, bias in _biases(wider, labels, self._settings_).items():
+            set_bias_of_new_classes(trunk, name, wider[name], bias, old[name].num_logits)
+        return join(encoders, trunk)
 
     def _train(
         self, model, twin, settings, heads, rows, validation, callbacks
@@ -246,7 +254,7 @@ class Fitting:
         encoders, trunk = parts(self.model_)
         keras.utils.set_random_seed(settings.seed)
         grown = with_heads(trunk, heads, list(self.heads_))
-        _standardize(grown, heads, by_head(heads, rows.labels))
+        _start(grown, heads, by_head(heads, rows.labels), settings)
         cut = [
             (None, None) if part is None else self.preprocessor_.windows(part)
             for part in (rows, validation)
@@ -313,7 +321,7 @@ class Fitting:
         encoders, trunk = parts(self.model_)
         keras.utils.set_random_seed(settings.seed)
         grown = with_heads(trunk, heads, list(self.heads_))
-        _standardize(grown, heads, by_head(heads, rows.labels))
+        _start(grown, heads, by_head(heads, rows.labels), settings)
         own = join(encoders, only(grown, list(heads)))
         del self.model_  # a training that fails leaves nothing behind
         history, _ = self._train(own, None, settings, heads, rows, validation, callbacks)
@@ -361,6 +369,7 @@ class Fitting:
                 "projection_dims": training.projection_dims,
                 "dropout_rate": training.dropout_rate,
                 "modality_dropout": settings.modality_dropout,
+                "normalize_fused": self._normalize_fused,
             },
             "heads": {name: plain_values(asdict(head)) for name, head in self.heads_.items()},
         }
@@ -476,11 +485,24 @@ def _with_old(head: Head, old: Head | None) -> Head:
     return replace(head, classes=classes, threshold=(*before, *[most] * len(new)))
 
 
-def _standardize(model: keras.Model, heads: Mapping[str, Head], labels: Mapping) -> None:
-    """Makes regression heads learn standardised targets."""
-    for name, head in heads.items():
-        if head.kind == "regression":
-            standardize_targets(model, name, labels[name])
+def _start(
+    trunk: keras.Model, heads: Mapping[str, Head], labels: Mapping, settings: Settings
+) -> None:
+    """Makes regression heads learn standardised targets, and others begin at their shares."""
+    for name, bias in _biases(heads, labels, settings).items():
+        if heads[name].kind == "regression":
+            standardize_targets(trunk, name, labels[name])
+        else:
+            set_bias(trunk, name, bias)
+
+
+def _biases(
+    heads: Mapping[str, Head], labels: Mapping, settings: Settings
+) -> dict[str, np.ndarray]:
+    """The bias that each head starts with."""
+    options = objective_options(settings)
+    objectives = create_objectives(heads, widths(heads), labels, {}, **options)
+    return {name: initial_bias(one, labels[name]) for name, one in objectives.items()}
 
 
 def _of_head(history: Mapping[str, list], name: str) -> dict[str, list]:
