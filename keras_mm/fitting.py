@@ -502,7 +502,7 @@ def _biases(
     """The bias that each head starts with."""
     options = objective_options(settings)
     objectives = create_objectives(heads, widths(heads), labels, {}, **options)
-    return {name: initial_bias(one, labels[name]) for name, one in objectives.items()}
+    return {n: initial_bias(heads[n], one.loss, labels[n]) for n, one in objectives.items()}
 
 
 def _of_head(history: Mapping[str, list], name: str) -> dict[str, list]:

@@ -12,10 +12,9 @@ from keras_mm.losses import LogitAdjusted
 from keras_mm.losses.base import WeightedLoss
 from keras_mm.losses.multilabel import MultilabelLoss
 from keras_mm.metrics.heads import head_prior
-from keras_mm.training.objectives import Objective
 
 
-def initial_bias(objective: Objective, labels: Any) -> np.ndarray:
+def initial_bias(head: Head, loss: keras.losses.Loss, labels: Any) -> np.ndarray:
     """The logits that answer every row alike and have the least cross-entropy.
 
     They are the logarithms of the classes' shares of the rows, weighted and smoothed as the loss
@@ -24,23 +23,24 @@ def initial_bias(objective: Objective, labels: Any) -> np.ndarray:
     weight 0, counts as half a row, so that all values are finite.
 
     Args:
-        objective: The head and its loss, as `create_objectives` makes it.
+        head: What the logits answer.
+        loss: The head's loss, with its class weights and smoothing, as `create_loss` makes it.
         labels: Labels of the training rows, as in `keras_mm.metrics.heads.head_metrics`.
 
     Returns:
-        Floats, shape `(num_logits,)`; zeros for `"regression"`, whose targets are standardised.
+        Floats, shape `(num_logits,)`; zeros for `"regression"`, whose targets are standardised,
+        and for a loss of another kind.
 
     Example:
         >>> from keras_mm.losses import create_loss
-        >>> objective = Objective(create_loss("cross_entropy"), head=Head(classes=2))
-        >>> np.exp(initial_bias(objective, [0, 0, 0, 1])).round(2).tolist()
+        >>> loss = create_loss("cross_entropy")
+        >>> np.exp(initial_bias(Head(classes=2), loss, [0, 0, 0, 1])).round(2).tolist()
         [0.75, 0.25]
     """
-    head, loss = objective.head, objective.loss
-    if head is not None and isinstance(loss, MultilabelLoss):
+    if isinstance(loss, MultilabelLoss):
         return _label_bias(head, loss, labels)
-    if head is None or not isinstance(loss, WeightedLoss):
-        return np.zeros(1 if head is None else head.num_logits)
+    if not isinstance(loss, WeightedLoss):
+        return np.zeros(head.num_logits)
     bias = _class_bias(head, loss, labels)
     return bias if head.kind == "multiclass" else bias[1:] - bias[:1]
 

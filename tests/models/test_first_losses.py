@@ -67,7 +67,7 @@ def first_losses(trunk, features, labels) -> dict[str, float]:
     objectives = create_objectives(HEADS, sizes, labels, {}, scales=scales)
     for name, head in HEADS.items():
         if head.kind != "regression":
-            set_bias(trunk, name, initial_bias(objectives[name], labels[name]))
+            set_bias(trunk, name, initial_bias(head, objectives[name].loss, labels[name]))
     fed = {
         tensor.name: keras.ops.convert_to_tensor(features[tensor.name]) for tensor in trunk.inputs
     }

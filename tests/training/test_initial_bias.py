@@ -52,7 +52,7 @@ def test_no_other_constant_has_a_lower_loss(head, labels, options):
     if isinstance(weights, list):
         options = {**options, "class_weight": weights[: head.num_classes]}
     objective = objective_of(head, labels, **options)
-    bias = initial_bias(objective, labels)
+    bias = initial_bias(head, objective.loss, labels)
     least, rng = constant_loss(objective, labels, bias), np.random.default_rng(0)
     rows = np.bincount(labels[labels >= 0], minlength=head.num_classes)
     shares = rows * np.asarray(objective.loss.class_weight or 1.0)
@@ -67,12 +67,14 @@ def test_no_other_constant_has_a_lower_loss(head, labels, options):
 
 
 def test_a_logit_adjustment_holds_the_shares_already():
-    bias = initial_bias(objective_of(Head(classes=3), CODES, loss="logit_adjusted"), CODES)
+    head = Head(classes=3)
+    bias = initial_bias(head, objective_of(head, CODES, loss="logit_adjusted").loss, CODES)
     np.testing.assert_allclose(bias - bias.mean(), 0, atol=1e-12)
 
 
 def test_a_focal_loss_starts_at_the_shares():
-    bias = initial_bias(objective_of(Head(classes=3), CODES, loss="focal"), CODES)
+    head = Head(classes=3)
+    bias = initial_bias(head, objective_of(head, CODES, loss="focal").loss, CODES)
     np.testing.assert_allclose(np.exp(bias), [0.7, 0.2, 0.1])
 
 
@@ -83,8 +85,9 @@ def test_several_labels_a_row(weight, smoothing):
     labels[:20, 0] = labels[:4, 1] = labels[:1, 2] = 1
     labels[30:, 1] = -1
     options = {"class_weight": weight, "label_smoothing": smoothing}
-    objective = objective_of(Head("multilabel", classes=3), labels, **options)
-    bias = initial_bias(objective, labels)
+    head = Head("multilabel", classes=3)
+    objective = objective_of(head, labels, **options)
+    bias = initial_bias(head, objective.loss, labels)
     if weight is None and not smoothing:
         np.testing.assert_allclose(1 / (1 + np.exp(-bias)), [0.5, 4 / 30, 1 / 40])
     least, rng = constant_loss(objective, labels, bias), np.random.default_rng(0)
@@ -98,8 +101,9 @@ def test_several_labels_a_row(weight, smoothing):
                          ids=str)  # fmt: skip
 def test_classes_without_rows_stay_finite(loss, weight):
     labels = np.repeat([0, 1], [9999, 1])
-    objective = objective_of(Head(classes=4), labels, loss=loss, class_weight=weight)
-    bias = initial_bias(objective, labels)
+    head = Head(classes=4)
+    objective = objective_of(head, labels, loss=loss, class_weight=weight)
+    bias = initial_bias(head, objective.loss, labels)
     assert np.isfinite(bias).all() and np.isfinite(constant_loss(objective, labels, bias))
     if weight is None and loss != "focal":
         assert constant_loss(objective, labels, bias) == pytest.approx(entropy([9999, 1]), rel=0.15)
@@ -109,8 +113,9 @@ def test_classes_without_rows_stay_finite(loss, weight):
 @pytest.mark.parametrize("weight", [None, "balanced", [0.0, 0.0, 1.0]], ids=str)
 def test_labels_that_all_rows_have_or_none(labels, weight):
     labels = np.asarray(labels)
-    objective = objective_of(Head("multilabel", classes=3), labels, class_weight=weight)
-    bias = initial_bias(objective, labels)
+    head = Head("multilabel", classes=3)
+    objective = objective_of(head, labels, class_weight=weight)
+    bias = initial_bias(head, objective.loss, labels)
     assert np.isfinite(bias).all() and bias[2] == 0
 
 
