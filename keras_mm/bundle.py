@@ -24,7 +24,7 @@ from keras_mm.models.multimodal import backbones, create_multimodal_model
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 SPEC, _WEIGHTS = "model.json", "model.weights.h5"
 
 # Modules whose classes a bundle may name. Everything else needs `custom_objects`.
@@ -124,6 +124,7 @@ def load_bundle(
     fusion = spec["trunk"]["fusion"]
     if isinstance(fusion, Mapping) and "class_name" in fusion:
         spec["trunk"]["fusion"] = _rebuild(fusion, custom_objects)
+    spec["trunk"].setdefault("normalize_fused", False)  # not there before format 3
     model = build_model(spec, build_encoders(spec, custom_objects=custom_objects))
     model.load_weights(folder / _WEIGHTS)
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec

@@ -32,6 +32,7 @@ CLASSES = {
     "models.fusion.mmbt": ("MMBT",),
     "models.missing": ("MissingModality", "ModalityDropout"),
     "models.multimodal_model": ("MultimodalModel",),
+    "models.part_norm": ("PartNorm",),
     "models.projection": ("TokenProjection",),
     "models.scaling": ("TargetScaling",),
     "models.slots": ("JoinSlots", "SlotsToRows"),

@@ -43,6 +43,7 @@ BACKEND_FREE = (
     "tests/evidence/test_model_card.py",
     "tests/evidence/test_report.py",
     "tests/features/test_store.py",
+    "tests/models/test_part_norm.py::test_the_parts",
     "tests/simple_transformers/test_args.py",
     "tests/simple_transformers/test_documentation.py",
     "tests/simple_transformers/test_progress.py",
@@ -57,6 +58,10 @@ BACKEND_FREE = (
     *(
         f"tests/simple_transformers/test_multimodal.py::test_{name}"
         for name in ("a_folder_of", "bad", "multi_hot", "numbers")
+    ),
+    *(
+        f"tests/training/test_initial_bias.py::test_{name}"
+        for name in ("a_", "classes_without", "labels_that", "no_other", "several_labels")
     ),
     "tests/metrics/",
     "tests/test_answers.py",

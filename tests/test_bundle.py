@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 import keras_mm
 from keras_mm.bundle import load_bundle
+from keras_mm.models.multimodal import parts
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_a_bundle_is_json_weights_and_vocabulary(folder):
         "vocabulary.txt",
     ]
     spec = json.loads((folder / "model.json").read_text())
-    assert spec["format_version"] == 2 and spec["heads"]["label"]["classes"][0] == "Contradictory"
+    assert spec["format_version"] == 3 and spec["heads"]["label"]["classes"][0] == "Contradictory"
 
 
 def test_loaded_in_a_fresh_process_it_gives_the_same_bits(fitted, folder, sample, tmp_path):
@@ -215,18 +216,33 @@ def test_models_of_earlier_formats_answer_as_they_did(archive, tmp_path):
     """What was saved before, and what it answered when it was."""
     shutil.unpack_archive(archive, tmp_path)
     asked = json.loads((tmp_path / "answers.json").read_text())
+    given, where = asked.get("rows", asked.get("texts")), {"image_dir": tmp_path}
     model = keras_mm.MultimodalClassifier.load(tmp_path / "model")
     expected = np.array(asked["probabilities"])
-    np.testing.assert_allclose(model.predict_proba(asked["texts"]), expected, atol=1e-5)
-    assert model.predict(asked["texts"]).tolist() == [
+    np.testing.assert_allclose(model.predict_proba(given, **where), expected, atol=1e-5)
+    assert model.predict(given, **where).tolist() == [
         model.classes_[i] for i in expected.argmax(axis=1)
     ]
-    rows = [{**row, "label": x} for row, x in zip(asked["texts"], asked["labels"], strict=True)]
-    found = model.evaluate(rows)
+    rows = [{**row, "label": x} for row, x in zip(given, asked["labels"], strict=True)]
+    found = model.evaluate(rows, **where)
     assert found.metrics["num_rows"] == len(rows) and found.about["training_rows"] > 0
     assert 0 < found.baselines["majority"]["accuracy"] <= 1
     model.save(tmp_path / "again")
     again = keras_mm.MultimodalClassifier.load(tmp_path / "again")
     np.testing.assert_array_equal(
-        again.predict_proba(asked["texts"]), model.predict_proba(asked["texts"])
+        again.predict_proba(given, **where), model.predict_proba(given, **where)
     )
+    assert "fused_scale" not in [layer.name for layer in parts(again.model_).trunk.layers]
+
+
+def test_a_model_of_an_earlier_format_is_trained_on(sample, tmp_path):
+    """With the layers that it has; one that is trained anew has today's."""
+    shutil.unpack_archive(BUNDLES[0], tmp_path)
+    model = keras_mm.MultimodalClassifier.load(tmp_path / "model")
+    for going_on in (True, False):
+        model.set_params(warm_start=going_on).fit(sample[0][:40], validation_split=0)
+        model.save(tmp_path / "again", overwrite=True)
+        again = keras_mm.MultimodalClassifier.load(tmp_path / "again")
+        for trained in (model, again):
+            names = [layer.name for layer in parts(trained.model_).trunk.layers]
+            assert ("fused_scale" in names) is not going_on
