@@ -14,7 +14,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from tqdm import tqdm
 
-from keras_mm.answers import answer_frame, by_head, names_array, one_or_all, predictions
+from keras_mm.answers import (
+    answer_frame,
+    by_head,
+    join_frames,
+    names_array,
+    no_logits,
+    one_or_all,
+    predictions,
+)
 from keras_mm.augmentation import Augmentation
 from keras_mm.bundle import load_bundle, save_bundle
 from keras_mm.columns import label_columns
@@ -329,7 +337,10 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
     def predict_frame(
         self, data: Any, *, image_dir: str | os.PathLike | None = None
     ) -> pd.DataFrame:
-        """Predictions as a DataFrame with the table's index.
+        """Predictions as a DataFrame with the table's index, of whatever kind, and its names.
+
+        So `table.join(classifier.predict_frame(table))` puts them beside the rows, where no two
+        rows have the same index. A table without rows gives a frame without rows.
 
         Returns:
             Columns `prediction` (with several labels a row, a list of them) and
@@ -341,7 +352,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             answer_frame(self.heads_, logits, rows.numbers)
             for rows, logits in self._answers(data, image_dir)
         ]
-        return parts[0] if len(parts) == 1 else pd.concat(parts)
+        return join_frames(parts, data.index if isinstance(data, pd.DataFrame) else None)
 
     def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
         """How well rows are answered whose labels stand in the label column, or in `y`.
@@ -651,8 +662,12 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             for number, rows in enumerate(parts):
                 # What a part of many has in common with another is looked up, however little.
                 few = len(rows) == _PART
-                logits = self._logits(rows, store=store, few=few, progress=number == 0)
-                yield rows, logits
+                yield (
+                    rows,
+                    self._logits(rows, store=store, few=few, progress=number == 0)
+                    if len(rows)
+                    else no_logits(self.heads_),
+                )
                 bar.update(len(rows))
 
     def _all_logits(self, data, image_dir) -> dict[str, np.ndarray]:

@@ -284,20 +284,32 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     frame = _load(options).predict_frame(options.data, image_dir=options.image_dir)
+    frame = _with_rows(frame)
     if options.output:
         _write_csv(frame, options.output)
         print(f"{len(frame)} predictions in {options.output}", file=sys.stderr)
     if options.json:
-        print(frame.reset_index(names="row").to_json(orient="records", force_ascii=False))
+        print(frame.to_json(orient="records", force_ascii=False))
     elif not options.output:
-        print(frame.to_csv(index_label="row"), end="")
+        print(frame.to_csv(index=False), end="")
     return 0
+
+
+def _with_rows(frame):
+    """The predictions with their index as the column `row`; of several levels a column for each."""
+    names = ["row"]
+    if frame.index.nlevels > 1:
+        numbered = [f"row_{i}" for i in range(1, frame.index.nlevels + 1)]
+        names = [n if name is None else str(name) for n, name in zip(numbered, frame.index.names)]
+        if len({*names, *frame.columns}) < len(names) + len(frame.columns):
+            names = numbered
+    return frame.reset_index(names=names)
 
 
 def _write_csv(frame, path: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     part = f"{path}.part"
-    frame.to_csv(part, index_label="row")
+    frame.to_csv(part, index=False)
     os.replace(part, path)
 
 

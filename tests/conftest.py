@@ -51,6 +51,7 @@ BACKEND_FREE = (
     "tests/test_config.py",
     "tests/test_heads.py",
     "tests/test_imports.py",
+    "tests/test_indexes.py",
     *(
         f"tests/data/test_{name}.py"
         for name in ("entailment", "image_graph", "images", "labels", "plots", "rows", "samples",

@@ -81,14 +81,14 @@ class Rows:
         texts: One list of strings per text column.
         labels: Encoded labels, as `keras_mm.data.targets.Encoded` has them, int32 `(num_rows,)` for
             classes, -1 where missing; of several heads a dict by head; `None` without labels.
-        numbers: The rows' index in the source table.
+        numbers: The rows' part of the source table's index, of its kind and with its names.
         skipped: Problems of the rows that `on_error="skip"` left out.
     """
 
     images: tuple[list, ...]
     texts: tuple[list, ...]
     labels: Any
-    numbers: np.ndarray
+    numbers: pd.Index
     skipped: list[Problem] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ class Rows:
             tuple([cells[i] for i in positions] for cells in self.images),
             tuple([cells[i] for i in positions] for cells in self.texts),
             _labels_at(self.labels, list(positions)),
-            self.numbers[list(positions)],
+            self.numbers.take(np.asarray(positions, dtype=np.intp)),
         )
 
 
@@ -156,6 +156,8 @@ def read_row_parts(
 ) -> Iterator[Rows]:
     """The rows that `read_rows` gives, some at a time, so that a large table is never held whole.
 
+    A table that has columns but no rows is one part without rows.
+
     Args:
         table: As `read_rows`.
         num_rows: Most rows of a part, >= 1.
@@ -167,7 +169,7 @@ def read_row_parts(
         TableError: with every problem of the table, when all of it was read.
     """
     problems: list[Problem] = []
-    for part in table_parts(table, num_rows, image_dir=image_dir):
+    for part in table_parts(table, num_rows, image_dir=image_dir, allow_empty=True):
         found = examine(part, images, texts, None, None)
         problems += found.problems
         if found.rows is None:
@@ -263,7 +265,7 @@ def examine(
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
         if all(part is None for part in parts) and not report.has(position):
             report.add(position, None, "nothing is there: give at least one image or text.")
-    rows = Rows(image_lists, text_lists, encoded, np.asarray(table.index))
+    rows = Rows(image_lists, text_lists, encoded, table.index.copy())
     good = [position for position in range(len(rows)) if not report.has(position)]
     return Examined(rows, good, report.problems())
 

@@ -111,7 +111,8 @@ class Evaluation:
 
     Attributes:
         heads: The evaluation of each head by name.
-        predictions: A row each: `row`, and for each head `label`, `prediction` and
+        predictions: A row each, with the table's index: `row`, that index as a column (of several
+            levels as tuples), and for each head `label`, `prediction` and
             `probability_<class>`, as `MultimodalClassifier.predict_frame` names them.
         history: Metrics by epoch of the training run.
         about: Facts for the report: source, preset, columns, sizes.
@@ -189,7 +190,7 @@ def evaluate_rows(
     features = classifier._features(rows)
     logits = classifier._logits(rows, features)
     frame = answer_frame(heads, logits, rows.numbers, rows.labels)
-    frame.insert(0, "row", frame.index)
+    frame.insert(0, "row", rows.numbers.to_flat_index())
     modalities = evaluate_modalities(classifier, rows, features, logits, heads)
     return Evaluation(
         heads=_by_head(classifier, heads, rows, logits, modalities),
