@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from tqdm import tqdm
 
 from keras_mm.answers import (
     answer_frame,
@@ -47,6 +46,7 @@ from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.windows import join_windows
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.presets import unknown_name
+from keras_mm.progress import progress_bar
 from keras_mm.sliding import SlidingWindow
 from keras_mm.training.objectives import create_objectives
 
@@ -134,7 +134,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         warm_start: Whether `fit` goes on with the model that there is, on new rows, rather than
             begin anew: with its weights, and its classes, to which new rows may add others. What
             the model is built of must be as it was.
-        verbose: 0 is silent, 1 shows progress on stderr.
+        verbose: 0 is silent, 1 shows progress on stderr; `set_params(verbose=0)` holds at once.
         training: The rarer knobs: a `keras_mm.Training` or a dict of its fields.
 
     Attributes:
@@ -635,7 +635,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         if not hasattr(self, "model_"):
             raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
 
-    def _rows(self, data, image_dir, on_error="raise", *, heads=None) -> Rows:
+    def _rows(self, data, image_dir, on_error="raise", *, heads=None, progress=True) -> Rows:
         settings = self._settings_
         return read_rows(
             data,
@@ -644,6 +644,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             labels=heads,
             image_dir=image_dir,
             on_error=on_error,
+            progress=progress and bool(self.verbose),
         )
 
     @property
@@ -653,12 +654,17 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
 
     def _answers(self, data, image_dir) -> Iterator[tuple[Rows, Any]]:
         """Rows and their logits, a part of the table after the other."""
-        settings = self._settings_
+        settings, progress = self._settings_, bool(self.verbose)
         parts = read_row_parts(
-            data, _PART, images=settings.images, texts=settings.texts, image_dir=image_dir
+            data,
+            _PART,
+            images=settings.images,
+            texts=settings.texts,
+            image_dir=image_dir,
+            progress=progress,
         )
         store = open_store(self.cache)
-        with tqdm(desc="predicting", unit="row", delay=2, disable=not settings.verbose) as bar:
+        with progress_bar(description="predicting", unit="row", show=progress) as bar:
             for number, rows in enumerate(parts):
                 # What a part of many has in common with another is looked up, however little.
                 few = len(rows) == _PART
@@ -687,7 +693,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             names=input_names(trunk),
             store=open_store(self.cache),
             engine=self.engine,
-            progress=bool(self._settings_.verbose),
+            progress=bool(self.verbose),
         )
 
     def _logits(self, rows: Rows, features: Mapping[str, Any] | None = None, **options: Any) -> Any:
