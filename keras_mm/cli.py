@@ -302,7 +302,10 @@ def _with_rows(frame):
     names = ["row"]
     if frame.index.nlevels > 1:
         numbered = [f"row_{i}" for i in range(1, frame.index.nlevels + 1)]
-        names = [n if name is None else str(name) for n, name in zip(numbered, frame.index.names)]
+        names = [
+            n if name is None else str(name)
+            for n, name in zip(numbered, frame.index.names, strict=True)
+        ]
         if len({*names, *frame.columns}) < len(names) + len(frame.columns):
             names = numbered
     return frame.reset_index(names=names)
