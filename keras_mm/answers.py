@@ -102,7 +102,7 @@ def answer_columns(head: Head, logits: np.ndarray, labels: np.ndarray | None = N
 
 
 def answer_frame(
-    heads: Mapping[str, Head], logits: Any, index: Any, labels: Any = None
+    heads: Mapping[str, Head], logits: Any, index: pd.Index, labels: Any = None
 ) -> pd.DataFrame:
     """The columns of all heads; of several, each begins with the head's name and `_`.
 
@@ -118,6 +118,23 @@ def answer_frame(
         found = answer_columns(head, answered[name], given.get(name))
         columns.update({f"{name}_{key}" if several else key: value for key, value in found.items()})
     return pd.DataFrame(columns, index=index)
+
+
+def join_frames(parts: Sequence[pd.DataFrame], index: pd.Index | None = None) -> pd.DataFrame:
+    """Parts of a table, one after the other.
+
+    Args:
+        parts: At least one.
+        index: The whole table's index, where it is at hand: what joins the parts' own loses
+            categories, names or a frequency.
+    """
+    found = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=index is not None)
+    return found if index is None else found.set_axis(index.copy())
+
+
+def no_logits(heads: Mapping[str, Head]) -> Any:
+    """The logits of no rows, as a model of these heads gives them."""
+    return one_or_all({n: np.zeros((0, head.num_logits), "float32") for n, head in heads.items()})
 
 
 def by_head(heads: Mapping[str, Head], values: Any) -> dict[str, Any]:

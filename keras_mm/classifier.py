@@ -12,9 +12,16 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from tqdm import tqdm
 
-from keras_mm.answers import answer_frame, by_head, names_array, one_or_all, predictions
+from keras_mm.answers import (
+    answer_frame,
+    by_head,
+    join_frames,
+    names_array,
+    no_logits,
+    one_or_all,
+    predictions,
+)
 from keras_mm.augmentation import Augmentation
 from keras_mm.bundle import load_bundle, save_bundle
 from keras_mm.columns import label_columns
@@ -40,6 +47,7 @@ from keras_mm.metrics.windows import join_windows
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.pickling import pack_bundle, pack_layers, unpack_bundle, unpack_layers
 from keras_mm.presets import unknown_name
+from keras_mm.progress import progress_bar
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.sliding import SlidingWindow
 from keras_mm.training.objectives import create_objectives
@@ -128,7 +136,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         warm_start: Whether `fit` goes on with the model that there is, on new rows, rather than
             begin anew: with its weights, and its classes, to which new rows may add others. What
             the model is built of must be as it was.
-        verbose: 0 is silent, 1 shows progress on stderr.
+        verbose: 0 is silent, 1 shows progress on stderr; `set_params(verbose=0)` holds at once.
         training: The rarer knobs: a `keras_mm.Training` or a dict of its fields.
 
     Attributes:
@@ -335,7 +343,10 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
     def predict_frame(
         self, data: Any, *, image_dir: str | os.PathLike | None = None
     ) -> pd.DataFrame:
-        """Predictions as a DataFrame with the table's index.
+        """Predictions as a DataFrame with the table's index, of whatever kind, and its names.
+
+        So `table.join(classifier.predict_frame(table))` puts them beside the rows, where no two
+        rows have the same index. A table without rows gives a frame without rows.
 
         Returns:
             Columns `prediction` (with several labels a row, a list of them) and
@@ -347,7 +358,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             answer_frame(self.heads_, logits, rows.numbers)
             for rows, logits in self._answers(data, image_dir)
         ]
-        return parts[0] if len(parts) == 1 else pd.concat(parts)
+        return join_frames(parts, data.index if isinstance(data, pd.DataFrame) else None)
 
     def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
         """How well rows are answered whose labels stand in the label column, or in `y`.
@@ -659,7 +670,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         if not hasattr(self, "model_"):
             raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
 
-    def _rows(self, data, image_dir, on_error="raise", *, heads=None) -> Rows:
+    def _rows(self, data, image_dir, on_error="raise", *, heads=None, progress=True) -> Rows:
         settings = self._settings_
         return read_rows(
             data,
@@ -668,6 +679,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             labels=heads,
             image_dir=image_dir,
             on_error=on_error,
+            progress=progress and bool(self.verbose),
         )
 
     @property
@@ -677,17 +689,26 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
 
     def _answers(self, data, image_dir) -> Iterator[tuple[Rows, Any]]:
         """Rows and their logits, a part of the table after the other."""
-        settings = self._settings_
+        settings, progress = self._settings_, bool(self.verbose)
         parts = read_row_parts(
-            data, _PART, images=settings.images, texts=settings.texts, image_dir=image_dir
+            data,
+            _PART,
+            images=settings.images,
+            texts=settings.texts,
+            image_dir=image_dir,
+            progress=progress,
         )
         store = open_store(self.cache)
-        with tqdm(desc="predicting", unit="row", delay=2, disable=not settings.verbose) as bar:
+        with progress_bar(description="predicting", unit="row", show=progress) as bar:
             for number, rows in enumerate(parts):
                 # What a part of many has in common with another is looked up, however little.
                 few = len(rows) == _PART
-                logits = self._logits(rows, store=store, few=few, progress=number == 0)
-                yield rows, logits
+                yield (
+                    rows,
+                    self._logits(rows, store=store, few=few, progress=number == 0)
+                    if len(rows)
+                    else no_logits(self.heads_),
+                )
                 bar.update(len(rows))
 
     def _all_logits(self, data, image_dir) -> dict[str, np.ndarray]:
@@ -707,7 +728,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             names=input_names(trunk),
             store=open_store(self.cache),
             engine=self.engine,
-            progress=bool(self._settings_.verbose),
+            progress=bool(self.verbose),
         )
 
     def _logits(self, rows: Rows, features: Mapping[str, Any] | None = None, **options: Any) -> Any:

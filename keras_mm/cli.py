@@ -12,13 +12,13 @@ import time
 import tomllib
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras_mm
 from keras_mm.config import ConfigError, RunSettings, read_toml, settings_from
 from keras_mm.presets import FUSIONS, list_presets
+from keras_mm.progress import progress_line
 
 _BACKENDS = ("jax", "tensorflow", "torch")
 _WRONG_REQUEST = (ConfigError, ValueError, FileNotFoundError, FileExistsError, NotADirectoryError)
@@ -87,7 +87,9 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--backend", help=f"Keras backend: {', '.join(_BACKENDS)}")
     common.add_argument("--json", action="store_true", help="JSON alone on stdout")
-    common.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    common.add_argument(
+        "--quiet", action="store_true", help="nothing on stderr but errors and warnings"
+    )
     _add_train(commands, common)
     _add_check(commands, common)
     _add_uses(commands, common)
@@ -255,7 +257,7 @@ def _train(options: argparse.Namespace) -> int:
     from keras_mm.run import dry_run, train_run
 
     if options.dry_run:
-        return _print(options, dry_run(settings))
+        return _print(options, dry_run(settings, quiet=options.quiet))
     return _print(options, train_run(settings, quiet=options.quiet))
 
 
@@ -263,14 +265,14 @@ def _check(options: argparse.Namespace) -> int:
     settings = run_settings(options)
     from keras_mm.run import check_run
 
-    problems = check_run(settings)
+    problems = check_run(settings, quiet=options.quiet)
     if options.json:
         found = [{**vars(p), "row": None if p.row is None else str(p.row)} for p in problems]
         print(json.dumps({"problems": found}, indent=2, ensure_ascii=False))
     else:
         for problem in problems:
             print(problem)
-        print(f"{len(problems)} problems" if problems else "no problems", file=sys.stderr)
+        _tell(options, f"{len(problems)} problems" if problems else "no problems")
     return 1 if problems else 0
 
 
@@ -284,20 +286,35 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     frame = _load(options).predict_frame(options.data, image_dir=options.image_dir)
+    frame = _with_rows(frame)
     if options.output:
         _write_csv(frame, options.output)
-        print(f"{len(frame)} predictions in {options.output}", file=sys.stderr)
+        _tell(options, f"{len(frame)} predictions in {options.output}")
     if options.json:
-        print(frame.reset_index(names="row").to_json(orient="records", force_ascii=False))
+        print(frame.to_json(orient="records", force_ascii=False))
     elif not options.output:
-        print(frame.to_csv(index_label="row"), end="")
+        print(frame.to_csv(index=False), end="")
     return 0
+
+
+def _with_rows(frame):
+    """The predictions with their index as the column `row`; of several levels a column for each."""
+    names = ["row"]
+    if frame.index.nlevels > 1:
+        numbered = [f"row_{i}" for i in range(1, frame.index.nlevels + 1)]
+        names = [
+            n if name is None else str(name)
+            for n, name in zip(numbered, frame.index.names, strict=True)
+        ]
+        if len({*names, *frame.columns}) < len(names) + len(frame.columns):
+            names = numbered
+    return frame.reset_index(names=names)
 
 
 def _write_csv(frame, path: str) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     part = f"{path}.part"
-    frame.to_csv(part, index_label="row")
+    frame.to_csv(part, index=False)
     os.replace(part, path)
 
 
@@ -369,8 +386,13 @@ def _load(options: argparse.Namespace):
 
     read_spec(folder)
     classifier = keras_mm.MultimodalClassifier.load(folder)
-    classifier._settings_ = replace(classifier._settings_, verbose=int(not options.quiet))
-    return classifier
+    return classifier.set_params(verbose=int(not options.quiet))
+
+
+def _tell(options: argparse.Namespace, text: str) -> None:
+    """A line on stderr about what was done."""
+    if not options.quiet:
+        progress_line(text)
 
 
 def _print(options: argparse.Namespace, found: dict) -> int:

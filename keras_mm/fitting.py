@@ -36,6 +36,7 @@ from keras_mm.metrics.heads import head_prior, is_labelled
 from keras_mm.models.heads import body_of, heads_alone, only, widened, with_heads
 from keras_mm.models.multimodal import join, parts
 from keras_mm.models.scaling import standardize_targets
+from keras_mm.progress import keras_output
 from keras_mm.random_state import seeded
 from keras_mm.rollback import Rollback
 from keras_mm.sliding import SlidingWindow, as_sliding_window
@@ -136,6 +137,7 @@ class Fitting:
             seed=settings.seed,
             image_dir=image_dir,
             on_error=on_error,
+            progress=bool(settings.verbose),
         )
         return settings, heads, parts
 
@@ -174,12 +176,13 @@ class Fitting:
         else:
             self.preprocessor_ = _preprocessor(settings)
             self._normalize_fused = True
-            model, twin = self._bench().model(
-                self._model_spec(),
-                vision_weights=settings.vision_weights,
-                text_weights=settings.text_weights,
-                seed=settings.seed,
-            )
+            with keras_output(show=bool(settings.verbose)):
+                model, twin = self._bench().model(
+                    self._model_spec(),
+                    vision_weights=settings.vision_weights,
+                    text_weights=settings.text_weights,
+                    seed=settings.seed,
+                )
             for network in (model, twin):
                 if network is not None:
                     _start(parts(network).trunk, heads, labels, settings)
@@ -315,7 +318,7 @@ class Fitting:
             store=store or open_store(self.cache),  # type: ignore[attr-defined]
             engine=self.engine,  # type: ignore[attr-defined]
             few=few,
-            progress=progress and bool(self._settings_.verbose),
+            progress=progress and bool(self.verbose),  # type: ignore[attr-defined]
         )
 
     def _train_through(self, settings, heads, rows, validation, callbacks) -> None:
@@ -566,7 +569,8 @@ def _preprocessor(settings: Settings) -> Preprocessor:
     folder = weights if local and os.path.isdir(str(weights)) else os.path.dirname(str(weights))
     tokenizer = None
     if settings.texts:
-        tokenizer = Tokenizer.load(folder if local else settings.text_backbone)
+        with keras_output(show=bool(settings.verbose)):
+            tokenizer = Tokenizer.load(folder if local else settings.text_backbone)
         if settings.special_tokens:
             tokenizer = tokenizer.with_special_tokens(settings.special_tokens)
     return Preprocessor(

@@ -43,7 +43,8 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     settings.resolved()
     output = Path(settings.output or f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{settings.preset}")
     check_vacant(output)
-    settings, run = _prepared(settings)
+    quiet = quiet or not settings.verbose
+    settings, run = _prepared(settings, progress=not quiet)
     import keras
 
     from keras_mm.classifier import MultimodalClassifier
@@ -76,19 +77,19 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     }
 
 
-def dry_run(settings: RunSettings) -> dict:
+def dry_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     """Checks settings and all rows, and says what would be trained; writes nothing."""
     settings.resolved()
     if settings.output:
         check_vacant(settings.output)
-    settings, run = _prepared(settings)
+    settings, run = _prepared(settings, progress=not quiet and bool(settings.verbose))
     counts = {name: len(rows) for name, rows in run.parts.items()}
     config = to_toml(_resolved(settings))
     rows = ", ".join(f"{name} {count}" for name, count in counts.items())
     return {"rows": counts, "config": config, "summary": f"{config}\n# rows: {rows}"}
 
 
-def check_run(settings: RunSettings) -> list[Problem]:
+def check_run(settings: RunSettings, *, quiet: bool = False) -> list[Problem]:
     """Everything that is wrong with the rows of `settings.data`."""
     if settings.data is None:
         raise ConfigError(["`data` is needed: the table to check"])
@@ -100,6 +101,7 @@ def check_run(settings: RunSettings) -> list[Problem]:
         texts=settings.texts,
         labels=label_heads(settings),
         image_dir=settings.image_dir,
+        progress=not quiet and bool(settings.verbose),
     )
 
 
@@ -112,7 +114,7 @@ class _Prepared:
     heads: dict[str, Head]
 
 
-def _prepared(settings: RunSettings) -> tuple[RunSettings, _Prepared]:
+def _prepared(settings: RunSettings, *, progress: bool) -> tuple[RunSettings, _Prepared]:
     """Settings with their columns, and the parts `train`, `test` and, where asked for, `val`."""
     given = {}
     if settings.data is None:
@@ -147,6 +149,7 @@ def _prepared(settings: RunSettings) -> tuple[RunSettings, _Prepared]:
         seed=settings.seed,
         image_dir=settings.image_dir,
         on_error=settings.on_error,
+        progress=progress,
     )
     sources = {name: table_name(tables.get(name, table)) for name in parts}
     return settings, _Prepared(parts, sources, heads)

@@ -70,7 +70,9 @@ BACKEND_FREE = (
     "tests/test_config.py",
     "tests/test_heads.py",
     "tests/test_imports.py",
+    "tests/test_indexes.py",
     "tests/test_load_order.py",
+    "tests/test_silence.py",
     *(
         f"tests/data/test_{name}.py"
         for name in ("entailment", "image_graph", "images", "labels", "plots", "rows", "samples",

@@ -1,11 +1,13 @@
 """The command line, in this process; what it prints, what it leaves, what it answers."""
 
+import contextlib
+import io
 import json
 
 import pandas as pd
 import pytest
 
-from keras_mm import cli
+from keras_mm import cli, progress
 from keras_mm.augmentation import Augmentation
 from keras_mm.config import ConfigError, read_toml
 
@@ -35,7 +37,11 @@ def trained(files, tmp_path_factory):
         "--preset", "tiny", "--epochs", "1", "--output", output, "--quiet",
         "--set", "training.patience=3",
     ]  # fmt: skip
-    assert cli.main([str(a) for a in arguments]) == 0
+    stderr = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(stderr):
+        patch.setattr(progress, "DELAY", 0.0)  # bars appear at once
+        assert cli.main([str(a) for a in arguments]) == 0
+    assert stderr.getvalue() == ""
     return output
 
 
@@ -94,6 +100,26 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
         "--output", tmp_path / "out.csv",
     )  # fmt: skip
     assert status == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 30
+
+
+def test_quiet_commands_write_nothing_to_stderr(trained, files, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    rows, model = ("--data", files / "test.parquet"), ("--model", trained)
+    commands = {
+        ("check", *rows): "checking image_1",
+        ("train", "--data", files / "train.parquet", "--dry-run"): "checking image_1",
+        ("evaluate", *model, *rows): "encoding images",
+        ("predict", *model, *rows): "predicting",
+        ("predict", *model, *rows, "--output", tmp_path / "out.csv"): "30 predictions in",
+        ("presets",): "",
+        ("cache", "info"): "",
+    }
+    for command, words in commands.items():
+        status, _, err = run(capsys, *command, "--quiet")
+        assert (status, err) == (0, ""), command
+        assert words in run(capsys, *command)[2], command
+    silent = ("train", "--data", files / "train.parquet", "--set", "verbose=0", "--dry-run")
+    assert run(capsys, *silent)[2] == ""
 
 
 def test_check_lists_every_problem(capsys, tmp_path):

@@ -189,6 +189,7 @@ class MultimodalDataset(RowBatches):
         image_dir: Folder that image paths are relative to.
         on_error: `"raise"` or `"skip"`, for rows that cannot be used.
         workers: Threads that decode images ahead of the model.
+        progress: Whether to show a bar while many images are checked.
 
     Attributes:
         classes: Label names in the order of the logits; of several heads, a dict by head.
@@ -222,6 +223,7 @@ class MultimodalDataset(RowBatches):
         image_dir: str | PathLike | None = None,
         on_error: str = "raise",
         workers: int = 4,
+        progress: bool = True,
     ):
         images, texts = column_names(images), column_names(texts)
         for what, given, wanted in (
@@ -240,7 +242,7 @@ class MultimodalDataset(RowBatches):
             labels = with_classes(as_heads(labels), table)
         rows = read_rows(
             table, images=images, texts=texts, labels=labels, classes=classes,
-            image_dir=image_dir, on_error=on_error,
+            image_dir=image_dir, on_error=on_error, progress=progress,
         )  # fmt: skip
         self.rows, self.preprocessor = rows, preprocessor
         self.heads = labels if isinstance(labels, Mapping) else None

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_mm.progress import keras_output
+
 _REPOSITORY = "https://github.com/sayakpaul/Multimodal-Entailment-Baseline"
 TWEETS_URL = f"{_REPOSITORY}/raw/main/csvs/tweets.csv"
 IMAGES_URL = f"{_REPOSITORY}/releases/download/v1.0.0/tweet_images.tar.gz"
@@ -26,7 +28,10 @@ _LAYOUT = f"a folder with tweets.csv and {_IMAGES}/<id>.<jpg or png>"
 
 
 def load_multimodal_entailment(
-    folder: str | os.PathLike | None = None, *, num_rows: int | None = None
+    folder: str | os.PathLike | None = None,
+    *,
+    num_rows: int | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Reads the multimodal entailment data: 1400 pairs of tweets, three imbalanced classes.
 
@@ -41,6 +46,7 @@ def load_multimodal_entailment(
             `None` downloads.
         num_rows: Keep only the first rows, at least 1; the Keras example takes 1000. `None` keeps
             all.
+        progress: Whether the download shows a bar.
 
     Returns:
         A DataFrame with columns `id_1`, `text_1`, `image_1`, `id_2`, `text_2`, `image_2` and
@@ -58,7 +64,7 @@ def load_multimodal_entailment(
     """
     if num_rows is not None and (not isinstance(num_rows, int) or num_rows < 1):
         raise ValueError(f"num_rows must be a whole number >= 1, or None. Received: {num_rows!r}")
-    source = _csv_file(_download() if folder is None else Path(folder))
+    source = _csv_file(_download(progress) if folder is None else Path(folder))
     table = _read(source)[:num_rows].copy()
     present = _files(source.parent / _IMAGES)
     blanked = sum(_point_to_files(table, slot, present) for slot in (1, 2))
@@ -117,7 +123,7 @@ def _point_to_files(table: pd.DataFrame, slot: int, present: frozenset[str]) -> 
     return blanked
 
 
-def _download() -> Path:
+def _download(progress: bool) -> Path:
     """The folder in Keras' cache that holds the data, filled where it is not complete."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     folder = home / "datasets" / "multimodal_entailment"
@@ -125,19 +131,20 @@ def _download() -> Path:
     # Whatever is fetched is made whole in here, then moved to its place in one step.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as draft:
         if not (folder / "tweets.csv").exists():
-            os.replace(_fetch(TWEETS_URL, Path(draft)), folder / "tweets.csv")
+            os.replace(_fetch(TWEETS_URL, Path(draft), progress), folder / "tweets.csv")
         if not (folder / _IMAGES).exists():
-            _extract(_fetch(IMAGES_URL, Path(draft)), Path(draft) / _IMAGES)
+            _extract(_fetch(IMAGES_URL, Path(draft), progress), Path(draft) / _IMAGES)
             os.replace(Path(draft) / _IMAGES, folder / _IMAGES)
     return folder
 
 
-def _fetch(url: str, folder: Path) -> Path:
+def _fetch(url: str, folder: Path, progress: bool) -> Path:
     import keras  # here, so that a local folder needs no backend
 
     name = "download-" + url.rsplit("/", 1)[-1]
     try:
-        return Path(keras.utils.get_file(name, url, cache_dir=str(folder), cache_subdir=""))
+        with keras_output(show=progress):
+            return Path(keras.utils.get_file(name, url, cache_dir=str(folder), cache_subdir=""))
     except Exception as error:  # whatever the network throws; Keras itself raises bare Exception
         raise ConnectionError(
             f"cannot download the multimodal entailment data from {url} ({error}). To provide it "

@@ -30,6 +30,7 @@ def read_parts(
     seed: int = 42,
     image_dir: str | PathLike | None = None,
     on_error: str = "raise",
+    progress: bool = True,
 ) -> dict[str, Rows]:
     """Checked rows by part; whatever is wrong with any of them is told at once.
 
@@ -47,6 +48,7 @@ def read_parts(
         seed: Seed of the draw.
         image_dir: See `load_table`.
         on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
+        progress: Whether to show a bar while many images are checked.
 
     Returns:
         Rows by part; a part that was neither given nor drawn is not there.
@@ -64,7 +66,10 @@ def read_parts(
     """
     check_on_error(on_error)
     frames = {name: load_table(table, image_dir=image_dir) for name, table in tables.items()}
-    found = {name: examine(frame, images, texts, labels, classes) for name, frame in frames.items()}
+    found = {
+        name: examine(frame, images, texts, labels, classes, progress=progress)
+        for name, frame in frames.items()
+    }
     problems = [problem for examined in found.values() for problem in examined.problems]
     drawn = {}
     if found["train"].rows is not None and (val_size or test_size):

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from keras_mm.data.columns import column_names, missing_columns
 from keras_mm.data.images import ImageError, check_image, image_key
@@ -23,6 +22,7 @@ from keras_mm.data.tables import load_table, table_name, table_parts
 from keras_mm.data.targets import Target, as_targets, encode_target
 from keras_mm.data.threads import in_threads
 from keras_mm.heads import Head
+from keras_mm.progress import progress_bar
 
 _SHOWN = 20
 # Image files that this process has found to be good, so that they are decoded once for all
@@ -81,14 +81,14 @@ class Rows:
         texts: One list of strings per text column.
         labels: Encoded labels, as `keras_mm.data.targets.Encoded` has them, int32 `(num_rows,)` for
             classes, -1 where missing; of several heads a dict by head; `None` without labels.
-        numbers: The rows' index in the source table.
+        numbers: The rows' part of the source table's index, of its kind and with its names.
         skipped: Problems of the rows that `on_error="skip"` left out.
     """
 
     images: tuple[list, ...]
     texts: tuple[list, ...]
     labels: Any
-    numbers: np.ndarray
+    numbers: pd.Index
     skipped: list[Problem] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ class Rows:
             tuple([cells[i] for i in positions] for cells in self.images),
             tuple([cells[i] for i in positions] for cells in self.texts),
             _labels_at(self.labels, list(positions)),
-            self.numbers[list(positions)],
+            self.numbers.take(np.asarray(positions, dtype=np.intp)),
         )
 
 
@@ -119,6 +119,7 @@ def read_rows(
     classes: Sequence | None = None,
     image_dir: str | PathLike | None = None,
     on_error: str = "raise",
+    progress: bool = True,
 ) -> Rows:
     """Checks a table and gives its rows, typed.
 
@@ -131,13 +132,15 @@ def read_rows(
         image_dir: See `load_table`; with it, nothing outside it is read.
         on_error: `"raise"` reports all problems at once; `"skip"` leaves the rows out, with a
             warning, and lists them in `skipped`.
+        progress: Whether to show a bar while many images are checked.
 
     Raises:
         TableError: with every problem found.
         ValueError: for another `on_error`, or labels without classes.
     """
     check_on_error(on_error)
-    found = examine(load_table(table, image_dir=image_dir), images, texts, labels, classes)
+    table = load_table(table, image_dir=image_dir)
+    found = examine(table, images, texts, labels, classes, progress=progress)
     unknown = any(target.needs_classes for target in as_targets(labels, classes).values())
     if unknown and found.rows is not None:
         raise ValueError("`classes` are needed with `labels`: the label names in order.")
@@ -153,8 +156,11 @@ def read_row_parts(
     images: Sequence[str] = (),
     texts: Sequence[str] = (),
     image_dir: str | PathLike | None = None,
+    progress: bool = True,
 ) -> Iterator[Rows]:
     """The rows that `read_rows` gives, some at a time, so that a large table is never held whole.
+
+    A table that has columns but no rows is one part without rows.
 
     Args:
         table: As `read_rows`.
@@ -162,13 +168,14 @@ def read_row_parts(
         images: As `read_rows`.
         texts: As `read_rows`.
         image_dir: As `read_rows`.
+        progress: As `read_rows`.
 
     Raises:
         TableError: with every problem of the table, when all of it was read.
     """
     problems: list[Problem] = []
-    for part in table_parts(table, num_rows, image_dir=image_dir):
-        found = examine(part, images, texts, None, None)
+    for part in table_parts(table, num_rows, image_dir=image_dir, allow_empty=True):
+        found = examine(part, images, texts, None, None, progress=progress)
         problems += found.problems
         if found.rows is None:
             break
@@ -192,6 +199,7 @@ def check_table(
     labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
     image_dir: str | PathLike | None = None,
+    progress: bool = True,
 ) -> list[Problem]:
     """All problems of a table: bad files, bad texts, bad labels, rows with nothing in them.
 
@@ -205,7 +213,7 @@ def check_table(
         [1]
     """
     table = load_table(table, image_dir=image_dir)
-    return examine(table, images, texts, labels, classes).problems
+    return examine(table, images, texts, labels, classes, progress=progress).problems
 
 
 @dataclass(frozen=True)
@@ -247,6 +255,8 @@ def examine(
     texts: Sequence[str],
     labels: str | Mapping[str, Head] | None,
     classes: Sequence | None,
+    *,
+    progress: bool = True,
 ) -> Examined:
     """Reads all rows of a table that `load_table` gave; every image is opened once."""
     report = _Report(table)
@@ -257,13 +267,13 @@ def examine(
         report.add(None, None, sentence)
     if report.problems():
         return Examined(None, [], report.problems())
-    image_lists = tuple(_image_column(table, column, report) for column in images)
+    image_lists = tuple(_image_column(table, column, report, progress) for column in images)
     text_lists = tuple(_text_column(table, column, report) for column in texts)
     encoded = _labels(table, targets, report)
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
         if all(part is None for part in parts) and not report.has(position):
             report.add(position, None, "nothing is there: give at least one image or text.")
-    rows = Rows(image_lists, text_lists, encoded, np.asarray(table.index))
+    rows = Rows(image_lists, text_lists, encoded, table.index.copy())
     good = [position for position in range(len(rows)) if not report.has(position)]
     return Examined(rows, good, report.problems())
 
@@ -336,7 +346,7 @@ def _labels(table, targets: Mapping[str, Target], report) -> Any:
     return arrays if len(arrays) > 1 else next(iter(arrays.values()), None)
 
 
-def _image_column(table, column, report) -> list:
+def _image_column(table, column, report, progress: bool) -> list:
     origin = table.attrs.get("keras_mm", {})
     folder, confined = origin.get("image_dir"), origin.get("confined", False)
     cells = []
@@ -346,7 +356,7 @@ def _image_column(table, column, report) -> list:
         except ImageError as error:
             report.add(position, column, str(error))
             cells.append(None)
-    _check_images(cells, column, report)
+    _check_images(cells, column, report, progress)
     return cells
 
 
@@ -379,12 +389,18 @@ def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
         raise ImageError(f"{str(path)!r} is outside {where}; nothing there is read.")
 
 
-def _check_images(cells: list, column: str, report: _Report) -> None:
+def _check_images(cells: list, column: str, report: _Report, progress: bool) -> None:
     """Opens every distinct image once, in threads."""
     distinct = {image_key(cell): cell for cell in cells if cell is not None}
     found = in_threads(_image_problem, distinct.values())
-    progress = tqdm(found, f"checking {column}", len(distinct), unit="image", delay=2)
-    broken = dict(zip(distinct, progress, strict=True))
+    checked = progress_bar(
+        found,
+        description=f"checking {column}",
+        unit="image",
+        total=len(distinct),
+        show=progress,
+    )
+    broken = dict(zip(distinct, checked, strict=True))
     for position, cell in enumerate(cells):
         if cell is not None and broken[image_key(cell)]:
             report.add(position, column, broken[image_key(cell)])

@@ -18,6 +18,7 @@ from keras_mm.data.labels import is_missing
 
 Column = Any  # a column's name, or values for each row
 _MAX_SWAP_TABLE = 4_000_000
+_MOST_NAMED = 20  # classes that a message names
 
 
 def stratified_split(
@@ -130,8 +131,10 @@ class _Rows:
 
     def describe(self, positions: np.ndarray, wanted: np.ndarray) -> str:
         """The wanted classes with their numbers of rows."""
-        named = zip(self.classes, self.counts(positions), wanted, strict=True)
-        return ", ".join(f"{name!r} ({count})" for name, count, is_wanted in named if is_wanted)
+        counts, places = self.counts(positions), np.flatnonzero(wanted)
+        named = [f"{self.classes[place]!r} ({counts[place]})" for place in places[:_MOST_NAMED]]
+        more = len(places) - len(named)
+        return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
 
 def _take(table: pd.DataFrame, positions: np.ndarray) -> pd.DataFrame:

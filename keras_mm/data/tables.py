@@ -59,6 +59,11 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
         >>> table["text"][0]
         'NA'
     """
+    table = _load(source, image_dir)
+    return table if len(table) else _empty(table, allowed=False)
+
+
+def _load(source: Any, image_dir: str | PathLike | None) -> pd.DataFrame:
     if isinstance(source, pd.DataFrame):
         table, origin = source.copy(deep=False), dict(source.attrs.get("keras_mm", {}))
     elif isinstance(source, str | PathLike):
@@ -66,13 +71,15 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
     else:
         table, origin = _from_dicts(source), {}
     table.attrs["keras_mm"] = _with_image_dir(origin, image_dir)
-    if not len(table):
-        raise ValueError(f"The table {table_name(table)} has no rows.")
     return table
 
 
 def table_parts(
-    source: Any, num_rows: int, *, image_dir: str | PathLike | None = None
+    source: Any,
+    num_rows: int,
+    *,
+    image_dir: str | PathLike | None = None,
+    allow_empty: bool = False,
 ) -> Iterator[pd.DataFrame]:
     """What `load_table` gives, some rows at a time; of a CSV file no more is ever held.
 
@@ -80,6 +87,7 @@ def table_parts(
         source: As `load_table`.
         num_rows: Most rows of a part, >= 1.
         image_dir: As `load_table`.
+        allow_empty: Whether a table with columns but without rows is one part of no rows.
 
     Raises:
         ValueError: as `load_table`, when the part is read that is wrong.
@@ -90,26 +98,42 @@ def table_parts(
     """
     path = Path(source) if isinstance(source, str | PathLike) else None
     if path is None or _READERS.get(path.suffix.lower()) != "csv" or not path.is_file():
-        table = load_table(source, image_dir=image_dir)
+        table = _load(source, image_dir)
         for start in range(0, len(table), num_rows):
             part = table.iloc[start : start + num_rows]
             part.attrs["keras_mm"] = table.attrs["keras_mm"]
             yield part
+        if not len(table):
+            yield _empty(table, allow_empty)
         return
     origin = _with_image_dir(_origin(path), image_dir)
-    empty = True
+    header, empty = pd.DataFrame(), True
     with _reading(path), pd.read_csv(path, chunksize=num_rows, **_csv_options(path)) as parts:
         while True:
             with _too_many_cells_are_told():
                 part = next(parts, None)
             if part is None:
                 break
+            part.attrs["keras_mm"] = origin
             if len(part):
                 empty = False
-                part.attrs["keras_mm"] = origin
                 yield part
+            else:
+                header = part
     if empty:
-        raise ValueError(f"The table {str(path)!r} has no rows.")
+        header.attrs["keras_mm"] = origin
+        yield _empty(header, allow_empty)
+
+
+def _empty(table: pd.DataFrame, allowed: bool) -> pd.DataFrame:
+    """The table without rows, if that is allowed and it has columns.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not (allowed and len(table.columns)):
+        raise ValueError(f"The table {table_name(table)} has no rows.")
+    return table
 
 
 def _origin(path: Path) -> dict[str, Any]:

@@ -64,7 +64,9 @@ def plot_augmentation(
             raise ValueError(f"`{name}` must be >= 1. Received: {name}={value}")
     if isinstance(images, str) or not images:
         raise ValueError(f"`images` must be a list of columns. Received: images={images!r}")
-    rows = read_rows(load_table(table, image_dir=image_dir)[:num_rows], images=images)
+    rows = read_rows(
+        load_table(table, image_dir=image_dir)[:num_rows], images=images, progress=False
+    )
     preprocessor = Preprocessor(image_size=image_size, num_images=len(images))
     pixels = np.stack([preprocessor.load_images(cells) for cells in rows.images], axis=1)
     layer = ImageAugmentation(augmentation, seed=seed)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from keras_mm.evidence.modalities import BASELINE_SCORES, SCORES
-from keras_mm.metrics.intervals import wilson_interval
+from keras_mm.metrics.classification import confusion_cells
 
 if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import HeadEvaluation
 
 _FEW_ROWS = 20  # below it a class's recall is known to about 20 points at best
 _MOST_NAMES = 10
+_MOST_ITEMS = 20  # of a setting that is a list or a dict
 _HELD = {
     "image_and_text": "Image and text",
     "image_only": "Image only",
@@ -146,14 +148,22 @@ def _verdict_of_numbers(one: HeadEvaluation) -> Verdict:
         judged.append((high < baseline, words))
     better = all(good for good, _ in judged)
     headline = f"{'Better' if better else 'No better'} than always answering the mean."
-    return Verdict(better, headline, " ".join(words for _, words in judged))
+    more = len(judged) - _MOST_NAMES
+    shown = [words for _, words in judged[:_MOST_NAMES]]
+    if more > 0:
+        good = sum(good for good, _ in judged)
+        shown.append(
+            f"And {more} more targets; {good} of {len(judged)} are better than their mean."
+        )
+    return Verdict(better, headline, " ".join(shown))
 
 
 def _stronger_constant(one: HeadEvaluation) -> str:
     """A sentence where another constant answer does as well: test rows unlike training rows."""
-    if "confusion_matrix" not in one.metrics:
+    if "per_class" not in one.metrics:
         return ""
-    support = np.sum(one.metrics["confusion_matrix"], axis=1)
+    labels, _, rows = confusion_cells(one.metrics).T
+    support = np.bincount(labels, weights=rows)
     first, share = one.classes[int(support.argmax())], float(support.max() / support.sum())
     majority = one.baseline["accuracy"]
     if share <= majority or share < one.metrics["accuracy_interval"][0]:
@@ -189,57 +199,6 @@ def compare_metrics(one: HeadEvaluation) -> list[tuple[str, str, str, str]]:
             show = _number if name == "root_mean_squared_error" else "{:z.3f}".format
             rows.append((words, show(model[name]), show(baseline[name]), way))
     return rows
-
-
-def scores_by_class(one: HeadEvaluation) -> Table:
-    """Scores of each class, label or target, as text.
-
-    What has no row to be measured on is a dash, not 0.
-    """
-    if one.head.kind == "regression":
-        return _scores_by_target(one)
-    if one.head.kind == "multilabel":
-        return _scores_by_label(one)
-    matrix = np.asarray(one.metrics["confusion_matrix"])
-    answered, rows = matrix.sum(axis=0), []
-    for i, name in enumerate(one.classes):
-        scores = one.metrics["per_class"][str(name)]
-        rows.append([name, *_class_scores(scores, int(matrix[i, i]), int(answered[i]))])
-    return Table(("Class", "Precision", "Recall", "F1", "Test rows"), rows)
-
-
-def _scores_by_label(one: HeadEvaluation) -> Table:
-    rows = []
-    for name, scores in one.metrics["per_label"].items():
-        answered = scores["tp"] + scores["fp"]
-        auroc = f"{scores['auroc']:.3f}" if "auroc" in scores else "–"
-        found = _class_scores(scores, scores["tp"], answered)
-        rows.append([name, *found, str(answered), f"{scores['threshold']:.2f}", auroc])
-    more = ("Answered", "Threshold", "ROC area")
-    return Table(("Label", "Precision", "Recall", "F1", "Test rows", *more), rows)
-
-
-def _scores_by_target(one: HeadEvaluation) -> Table:
-    rows = []
-    for name, scores in one.metrics["per_target"].items():
-        low, high = map(_number, scores["mean_absolute_error_interval"])
-        mean = one.baseline["per_target"][name]["mean_absolute_error"]
-        error = f"{_number(scores['mean_absolute_error'])} [{low}, {high}]"
-        rows.append([name, error, _number(mean), f"{scores['r2']:z.3f}", str(scores["num_rows"])])
-    header = ("Target", "Mean absolute error", "Always the mean", "R²", "Test rows")
-    return Table(header, rows)
-
-
-def _class_scores(scores: Mapping, correct: int, answered: int) -> list[str]:
-    """Precision, recall with its interval, F1 and rows of one class."""
-    support = scores["support"]
-    recall = "–"
-    if support:
-        low, high = wilson_interval(correct, support)
-        recall = f"{scores['recall']:.3f} [{low:.2f}, {high:.2f}]"
-    precision = f"{scores['precision']:.3f}" if answered else "–"
-    f1 = f"{scores['f1']:.3f}" if support + answered else "–"
-    return [precision, recall, f1, str(support)]
 
 
 def compare_modalities(one: HeadEvaluation) -> Table:
@@ -283,8 +242,10 @@ def find_limits(one: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:
     ]
     score = SCORES[kind][1]
     if kind == "regression":
-        few = [n for n, s in metrics["per_target"].items() if s["num_rows"] < _FEW_ROWS]
-        return limits + [f"Fewer than {_FEW_ROWS} test rows tell “{name}”." for name in few]
+        few = [f"“{n}”" for n, s in metrics["per_target"].items() if s["num_rows"] < _FEW_ROWS]
+        if len(few) > _MOST_NAMES:
+            few = [_some(few)]
+        return limits + [f"Fewer than {_FEW_ROWS} test rows tell {names}." for names in few]
     low, high = metrics[f"{score}_interval"]
     what = "the accuracy" if score == "accuracy" else "the share of rows with all labels right"
     known = (
@@ -311,8 +272,8 @@ def _limits_of_classes(one: HeadEvaluation) -> list[str]:
 
 def majority_class(one: HeadEvaluation) -> Any:
     """The class that the majority baseline always answers."""
-    matrix = np.asarray(one.baseline["confusion_matrix"])
-    return one.classes[int(matrix.sum(axis=0).argmax())]
+    _, answer, _ = confusion_cells(one.baseline)[0]  # it answers all rows alike
+    return one.classes[answer]
 
 
 def percent(share: float) -> str:
@@ -324,11 +285,13 @@ def percent(share: float) -> str:
 
 
 def plain(value: Any) -> str:
-    """A fact or setting as a reader wants it."""
+    """A fact or setting as a reader wants it; of many items the first."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {plain(item)}" for name, item in value.items()) or "none"
+        items = [(name, plain(item)) for name, item in islice(value.items(), _MOST_ITEMS)]
+        return _listed([f"{name}: {item}" for name, item in items], len(value)) or "none"
     if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(plain(item) for item in value) or "none"
+        value = list(value)
+        return _listed([plain(item) for item in value[:_MOST_ITEMS]], len(value)) or "none"
     return "none" if value is None else str(getattr(value, "name", value))
 
 
@@ -346,5 +309,9 @@ def _rows(count: int) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    return _listed(names[:_MOST_NAMES], len(names))
+
+
+def _listed(shown: Sequence[str], total: int) -> str:
+    more = total - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")

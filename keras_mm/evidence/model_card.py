@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras_mm
 from keras_mm.columns import label_columns
+from keras_mm.evidence.classes import class_table
 from keras_mm.evidence.findings import (
     MODALITIES_NOTE,
     Table,
@@ -19,7 +20,6 @@ from keras_mm.evidence.findings import (
     find_limits,
     find_verdict,
     plain,
-    scores_by_class,
 )
 from keras_mm.zoo import BACKBONES
 
@@ -180,7 +180,9 @@ def _data(evaluation: Evaluation, facts: Mapping) -> str:
     ]
     columns = label_columns({name: one.head for name, one in evaluation.heads.items()})
     title = "Label column" if len(columns) == 1 else "Label columns"
-    lines.append(f"{title}: {', '.join(map(_code, columns))} (not needed to predict)")
+    more = len(columns) - _MOST_CLASSES
+    names = ", ".join(map(_code, columns[:_MOST_CLASSES])) + (f" and {more} more" * (more > 0))
+    lines.append(f"{title}: {names} (not needed to predict)")
     for name, title in (
         ("data", "Training table"),
         ("validation_data", "Validation table"),
@@ -215,11 +217,13 @@ def _results(evaluation: Evaluation) -> str:
 
 def _results_of(one: HeadEvaluation) -> list[str]:
     rows = [(name, model, baseline) for name, model, baseline, _ in compare_metrics(one)]
+    classes, note = class_table(one)
     interval = "95% interval" if one.head.kind == "regression" else "95% Wilson interval"
     found = [
         _table(Table(("Metric", "Model", baseline_name(one)), rows)),
         f"Square brackets: {interval}. A dash: no row to measure it on.",
-        _table(scores_by_class(one)),
+        _table(classes),
+        *([note] if note else []),
     ]
     modalities = compare_modalities(one)
     return [*found, _table(modalities), MODALITIES_NOTE] if modalities.rows else found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,12 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 import keras_mm
+from keras_mm.evidence.classes import (
+    MOST_CLASSES,
+    Confusion,
+    class_table,
+    frequent_confusions,
+)
 from keras_mm.evidence.curves import best_epoch, draw_curves, draw_numbers
 from keras_mm.evidence.findings import (
     MODALITIES_NOTE,
@@ -21,7 +28,6 @@ from keras_mm.evidence.findings import (
     find_verdict,
     percent,
     plain,
-    scores_by_class,
 )
 from keras_mm.metrics.classification import lower_is_better
 
@@ -29,7 +35,8 @@ if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
 
 _MOST_MISTAKES = 20
-_MOST_CONFUSIONS = 15
+_FULL_MATRIX = 12  # classes of a matrix whose figures can be read
+_MOST_PANELS = 12
 
 
 def render_report(evaluation: Evaluation) -> str:
@@ -79,15 +86,19 @@ def _section(evaluation: Evaluation, name: str, one: HeadEvaluation) -> dict[str
         return found
     frame = _of_head(evaluation, name)
     mistakes, num_mistakes = _mistakes(one, frame)
-    matrix = _matrix(one) if "confusion_matrix" in one.metrics else []
+    classes, classes_note = class_table(one)
+    confusions, confusions_note = _confusions(one)
     return found | {
         "baseline": baseline_name(one),
         "comparison": compare_metrics(one),
-        "classes": scores_by_class(one),
+        "classes": classes,
+        "classes_note": classes_note,
         "modalities": compare_modalities(one),
-        "matrix": matrix,
-        "confusions": _confusions(matrix),
+        "matrix": _matrix(one),
+        "confusions": confusions,
+        "confusions_note": confusions_note,
         "numbers": _numbers(one, frame),
+        "num_panels": _MOST_PANELS if len(one.classes) > _MOST_PANELS else 0,
         "mistakes": mistakes,
         "num_mistakes": num_mistakes,
         "num_rows": one.metrics["num_rows"],
@@ -105,7 +116,11 @@ def _of_head(evaluation: Evaluation, name: str) -> pd.DataFrame:
 
 
 def _matrix(one: HeadEvaluation) -> list[dict]:
-    rows = []
+    """The rows of the confusion matrix; none for too many classes, or a head of another kind."""
+    rows: list[dict] = []
+    names = one.classes
+    if "confusion_matrix" not in one.metrics or len(names) > MOST_CLASSES:
+        return rows
     for i, counts in enumerate(one.metrics["confusion_matrix"]):
         total = max(sum(counts), 1)
         cells = [
@@ -115,23 +130,19 @@ def _matrix(one: HeadEvaluation) -> list[dict]:
                 "opacity": f"{0.12 + 0.84 * count / total:.2f}",
                 "strong": count / total > 0.7,
                 "kind": "hit" if i == j else "miss",
-                "answer": one.classes[j],
+                "answer": names[j],
             }
             for j, count in enumerate(counts)
         ]
-        rows.append({"name": one.classes[i], "cells": cells})
+        rows.append({"name": names[i], "cells": cells})
     return rows
 
 
-def _confusions(matrix: list[dict]) -> list[dict]:
-    """The most frequent confusions, for matrices too large to print their figures."""
-    misses = [
-        {"label": row["name"], **cell}
-        for row in matrix
-        for cell in row["cells"]
-        if cell["kind"] == "miss" and cell["count"]
-    ]
-    return sorted(misses, key=lambda cell: -cell["count"])[:_MOST_CONFUSIONS]
+def _confusions(one: HeadEvaluation) -> tuple[list[Confusion], str]:
+    """The most frequent confusions where no matrix shows them, and how many there are besides."""
+    if "per_class" not in one.metrics or len(one.classes) <= _FULL_MATRIX:
+        return [], ""
+    return frequent_confusions(one)
 
 
 def _best_name(monitor: str) -> str:
@@ -151,7 +162,7 @@ def _numbers(one: HeadEvaluation, frame: pd.DataFrame) -> str:
         for name, end in zip(one.classes, ends, strict=True)
         if str(name) in one.metrics["per_target"]
     }
-    return draw_numbers(pairs)
+    return draw_numbers(dict(islice(pairs.items(), _MOST_PANELS)))
 
 
 def _ends(one: HeadEvaluation) -> list[str]:
@@ -165,9 +176,7 @@ def _mistakes(one: HeadEvaluation, frame: pd.DataFrame) -> tuple[Table, int]:
         return _errors(one, frame), one.metrics["num_rows"]
     found = frame[[f"probability_{name}" for name in one.classes]].to_numpy("float64")
     if one.head.kind == "multilabel":
-        names = one.classes
-        gives = np.array([[name in cells for name in names] for cells in frame["prediction"]])
-        has = np.array([[name in (cells or ()) for name in names] for cells in frame["label"]])
+        gives, has = (_marks(frame[name], one.classes) for name in ("prediction", "label"))
         wrong = (gives != has) & frame["label"].notna().to_numpy()[:, None]
         # How sure it was of what it got wrong: of a label that it gave, or of one that it did not.
         sure = np.where(gives, found, 1 - found)
@@ -183,6 +192,15 @@ def _mistakes(one: HeadEvaluation, frame: pd.DataFrame) -> tuple[Table, int]:
         for row in worst.itertuples()
     ]
     return Table(("Row", "Label", "Answer", "Probability"), lines), len(frame)
+
+
+def _marks(cells: pd.Series, names: list) -> np.ndarray:
+    """Whether each name is in each cell, a list or `None`: bool `(num_rows, num_names)`."""
+    places = {name: place for place, name in enumerate(names)}
+    found = np.zeros((len(cells), len(names)), dtype=bool)
+    for row, cell in enumerate(cells):
+        found[row, [places[name] for name in cell or ()]] = True
+    return found
 
 
 def _errors(one: HeadEvaluation, frame: pd.DataFrame) -> Table:

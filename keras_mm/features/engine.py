@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from keras_mm.data.images import ImageError
 from keras_mm.data.preprocessor import Preprocessor
@@ -29,6 +28,7 @@ from keras_mm.features.networks import (
 )
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 from keras_mm.features.table import FeatureTable, join_tables
+from keras_mm.progress import Bar, progress_bar
 
 # Images or texts that go through an encoder together: the same for every training, so that what
 # one has encoded serves the others to the bit. Where it is no multiple of the widest registers,
@@ -145,12 +145,11 @@ class _Work:
         # thousandth.
         exact = precision_of(self._encoder) == "float32"
         found: dict[str, list[FeatureTable]] = {name: [] for name in self._outputs}
-        bar = tqdm(
-            desc="encoding images" if self._side == "vision" else "encoding texts",
+        bar = progress_bar(
+            description="encoding images" if self._side == "vision" else "encoding texts",
             unit="row",
             total=len(rows),
-            delay=2,
-            disable=not progress,
+            show=progress,
         )
         with bar:
             for number, start in enumerate(starts):
@@ -181,7 +180,7 @@ class _Work:
         )
         self._is_kept = any(shelf.is_kept for shelf in self._shelves.values())
 
-    def _part(self, part: int, items: Items, bar: tqdm, stop: int) -> dict[str, FeatureTable]:
+    def _part(self, part: int, items: Items, bar: Bar, stop: int) -> dict[str, FeatureTable]:
         """Features of a part's items, found or made; then the bar stands at `stop`."""
         numbers = range(len(items.lengths))
         if self._is_kept or self._num_parts > 1:
@@ -204,7 +203,7 @@ class _Work:
             shelf.forget()
         return found
 
-    def _run(self, items: Items, todo: np.ndarray, keys: list[bytes], bar: tqdm, stop: int) -> None:
+    def _run(self, items: Items, todo: np.ndarray, keys: list[bytes], bar: Bar, stop: int) -> None:
         """Computes the items `todo` and puts them on the shelves."""
         network, together, compared = self._network, self._together, False
         if network is None:

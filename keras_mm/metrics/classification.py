@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from keras_mm.metrics.intervals import wilson_interval
 
+# Of more classes than this the matrix is given by its cells that are not 0: it grows by the square.
+LARGEST_MATRIX = 1000
+_AT_ONCE = 2**22  # scores that are ranked together
 _MAX_SUM_ERROR = 0.01  # of a row of probabilities; bfloat16 gets this near to 1
 
 
@@ -34,7 +36,8 @@ def classification_metrics(
         `num_rows accuracy accuracy_interval macro_f1 weighted_f1 balanced_accuracy log_loss mcc`,
         of two classes that both occur `auroc auprc`, `per_class` (name to `precision recall f1
         support`, for every class) and `confusion_matrix` (a list of lists, a row for each label, a
-        column for each answer).
+        column for each answer). Of more than 1,000 classes there is `confusions` in its place: a
+        list of `[label, answer, rows]` for each pair that occurs, as integers.
 
     Raises:
         ValueError: if the shapes or ranges do not fit, or no row has a label.
@@ -47,20 +50,40 @@ def classification_metrics(
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
     _check(labels, probabilities, len(classes))
     probabilities, labels = probabilities[labels >= 0], labels[labels >= 0]
-    matrix = np.zeros((len(classes), len(classes)), dtype="int64")
-    np.add.at(matrix, (labels, probabilities.argmax(axis=1)), 1)
-    correct, total = int(matrix.trace()), int(matrix.sum())
+    answers = probabilities.argmax(axis=1)
+    counts = _count(labels, answers, len(classes))
+    correct, total = int(counts.correct.sum()), len(labels)
     return {
         "num_rows": total,
         "accuracy": correct / total,
         "accuracy_interval": list(wilson_interval(correct, total)),
-        **_averages(matrix),
+        **_averages(counts),
         "log_loss": _log_loss(labels, probabilities),
-        "mcc": _matthews(matrix),
-        **(areas_under_curves(labels, probabilities[:, 1]) if len(classes) == 2 else {}),
-        "per_class": _per_class(matrix, classes),
-        "confusion_matrix": matrix.tolist(),
+        "mcc": _matthews(counts),
+        **(_areas_of_two(labels, probabilities) if len(classes) == 2 else {}),
+        "per_class": _per_class(counts, classes),
+        **_confusions(labels, answers, len(classes)),
     }
+
+
+def confusion_cells(metrics: Mapping[str, Any]) -> np.ndarray:
+    """The cells of a confusion matrix that are not 0.
+
+    Args:
+        metrics: As `classification_metrics` gives them.
+
+    Returns:
+        Integers `(num_cells, 3)`: label, answer and rows, sorted by label and answer.
+
+    Example:
+        >>> confusion_cells({"confusion_matrix": [[2, 1], [0, 3]]}).tolist()
+        [[0, 0, 2], [0, 1, 1], [1, 1, 3]]
+    """
+    if "confusions" in metrics:
+        return np.asarray(metrics["confusions"], dtype="int64").reshape(-1, 3)
+    matrix = np.asarray(metrics["confusion_matrix"], dtype="int64")
+    places = np.nonzero(matrix)
+    return np.column_stack([*places, matrix[places]])
 
 
 def majority_baseline(train_labels: Any, labels: Any, classes: Sequence[Any]) -> dict[str, Any]:
@@ -88,7 +111,7 @@ def majority_baseline(train_labels: Any, labels: Any, classes: Sequence[Any]) ->
     train_labels, labels = np.asarray(train_labels), np.asarray(labels)
     _check_labels("train_labels", train_labels, len(classes))
     counts = np.bincount(train_labels[train_labels >= 0], minlength=len(classes))
-    shares = np.tile(counts / counts.sum(), (len(labels), 1))
+    shares = np.broadcast_to(counts / counts.sum(), (len(labels), len(counts)))
     return classification_metrics(labels, shares, classes)
 
 
@@ -121,18 +144,41 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
         )
 
 
-def _scores(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class _Counts(NamedTuple):
+    """Rows of each class: answered rightly, answered so, labelled so; `(num_classes,)` each."""
+
+    correct: np.ndarray
+    answered: np.ndarray
+    support: np.ndarray
+
+
+def _count(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> _Counts:
+    parts = labels[labels == answers], answers, labels
+    return _Counts(*(np.bincount(part, minlength=num_classes) for part in parts))
+
+
+def _confusions(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> dict[str, list]:
+    """The confusion matrix, whole or by its cells."""
+    places = labels.astype("int64") * num_classes + answers
+    if num_classes <= LARGEST_MATRIX:
+        counts = np.bincount(places, minlength=num_classes**2)
+        return {"confusion_matrix": counts.reshape(num_classes, num_classes).tolist()}
+    found, counts = np.unique(places, return_counts=True)
+    return {"confusions": np.column_stack([*divmod(found, num_classes), counts]).tolist()}
+
+
+def _scores(counts: _Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Precision, recall and F1 of each class; 0 where nothing was answered or labelled."""
-    correct, answered, support = matrix.diagonal(), matrix.sum(axis=0), matrix.sum(axis=1)
+    correct, answered, support = counts
     precision = correct / np.maximum(answered, 1)
     recall = correct / np.maximum(support, 1)
     return precision, recall, 2 * correct / np.maximum(answered + support, 1)
 
 
-def _averages(matrix: np.ndarray) -> dict[str, float]:
-    _, recall, f1 = _scores(matrix)
-    support = matrix.sum(axis=1)
-    occurring = (support + matrix.sum(axis=0)) > 0
+def _averages(counts: _Counts) -> dict[str, float]:
+    _, recall, f1 = _scores(counts)
+    support = counts.support
+    occurring = (support + counts.answered) > 0
     return {
         "macro_f1": float(f1[occurring].mean()),
         "weighted_f1": float(f1 @ support / support.sum()),
@@ -146,26 +192,74 @@ def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(-np.log(np.clip(own, eps, 1 - eps)).mean())
 
 
-def _matthews(matrix: np.ndarray) -> float:
+def _matthews(counts: _Counts) -> float:
     """Matthews' correlation between labels and answers, for any number of classes."""
-    matrix = matrix.astype("float64")
-    total, answered, support = matrix.sum(), matrix.sum(axis=0), matrix.sum(axis=1)
+    correct, answered, support = (part.astype("float64") for part in counts)
+    right, total = correct.sum(), support.sum()
     spread = (total**2 - answered @ answered) * (total**2 - support @ support)
-    return float((matrix.trace() * total - answered @ support) / np.sqrt(spread)) if spread else 0.0
+    return float((right * total - answered @ support) / np.sqrt(spread)) if spread else 0.0
 
 
-def areas_under_curves(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """`auroc` and `auprc` of 0 or 1 and its scores; empty where only one of them occurs."""
-    if labels.min() == labels.max():
-        return {}
-    return {
-        "auroc": float(roc_auc_score(labels, scores)),
-        "auprc": float(average_precision_score(labels, scores)),
-    }
+def _areas_of_two(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    return areas_under_curves(labels[:, None], probabilities[:, 1:]).get(0, {})
 
 
-def _per_class(matrix: np.ndarray, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    columns = zip(*_scores(matrix), matrix.sum(axis=1), strict=True)
+def areas_under_curves(labels: np.ndarray, scores: np.ndarray) -> dict[int, dict[str, float]]:
+    """`auroc` and `auprc` (average precision) of columns of 0 or 1 and their scores.
+
+    Args:
+        labels: 0 or 1, `(num_rows, num_columns)`; negative ones are left out.
+        scores: `(num_rows, num_columns)`.
+
+    Returns:
+        Areas by column, of those in which both 0 and 1 occur.
+
+    Example:
+        >>> areas_under_curves(np.array([[0], [1], [1]]), np.array([[0.2], [0.1], [0.3]]))
+        {0: {'auroc': 0.5, 'auprc': 0.8333333333333333}}
+    """
+    columns = np.flatnonzero((labels == 1).any(axis=0) & (labels == 0).any(axis=0))
+    size = max(1, _AT_ONCE // max(len(labels), 1))
+    found = {}
+    for start in range(0, len(columns), size):
+        part = columns[start : start + size]
+        # A column each row: what is sorted and summed lies together.
+        areas = _areas(labels.T[part], scores.T[part])
+        for column, auroc, auprc in zip(part.tolist(), *areas, strict=True):
+            found[column] = {"auroc": float(auroc), "auprc": float(auprc)}
+    return found
+
+
+def _areas(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both areas of each line of scores; equal scores count together, as in scikit-learn."""
+    order = np.argsort(-scores, axis=1, kind="stable")
+    labels, scores = (np.take_along_axis(x, order, axis=1) for x in (labels, scores))
+    places = np.arange(labels.shape[1])
+    differs = scores[:, 1:] != scores[:, :-1]
+    edge = np.ones_like(differs, shape=(len(scores), 1))
+    begins, ends = np.hstack([edge, differs]), np.hstack([differs, edge])
+    first = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
+    last = np.where(ends, places, places[-1])[:, ::-1]
+    last = np.minimum.accumulate(last, axis=1)[:, ::-1]
+    is_yes, is_no = labels == 1, labels == 0
+    yes, no = np.cumsum(is_yes, axis=1), np.cumsum(is_no, axis=1)
+    yes_so_far, no_so_far = (np.take_along_axis(x, last, axis=1) for x in (yes, no))
+    no_before = np.take_along_axis(no - is_no, first, axis=1)
+    below = (
+        no[:, -1:] - (no_so_far + no_before) / 2
+    )  # 0s with a lower score, those of equal by half
+    precision = yes_so_far / np.maximum(yes_so_far + no_so_far, 1)
+    auroc, auprc = (_sum(np.where(is_yes, x, 0.0)) / yes[:, -1] for x in (below, precision))
+    return auroc / no[:, -1], auprc
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    """Sums of lines, added one after the other: zeros between them change no bit."""
+    return np.cumsum(values, axis=1)[:, -1]
+
+
+def _per_class(counts: _Counts, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    columns = zip(*_scores(counts), counts.support, strict=True)
     return {
         str(name): {
             "precision": float(precision),

@@ -92,7 +92,8 @@ def prior_metrics(head: Head, prior: Any, labels: Any) -> dict[str, Any]:
     Returns:
         As `head_metrics`.
     """
-    answers = np.tile(np.asarray(prior, "float64"), (len(np.asarray(labels)), 1))
+    prior = np.asarray(prior, "float64")
+    answers = np.broadcast_to(prior, (len(np.asarray(labels)), len(prior)))
     return measure(head, labels, answers)
 
 

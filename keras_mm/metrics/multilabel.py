@@ -60,14 +60,7 @@ def multilabel_metrics(
     counts = _Counts(labels == 1, answers, known)
     wrong = (answers != (labels == 1)) & known
     right = int((~wrong).all(axis=1).sum())
-    per_label = {
-        str(name): {
-            **{key: value.item() for key, value in values.items()},
-            **_areas(labels[known[:, i], i], probabilities[known[:, i], i]),
-        }
-        for i, name in enumerate(classes)
-        for values in [counts.of_label(i, thresholds)]
-    }
+    per_label = _per_label(counts, thresholds, labels, probabilities, classes)
     ranked = [found for found in per_label.values() if "auroc" in found]
     return {
         "num_rows": len(labels),
@@ -182,10 +175,6 @@ def _lrap(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(label_ranking_average_precision_score(labels, probabilities))
 
 
-def _areas(labels: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    return areas_under_curves(labels, scores) if len(labels) else {}
-
-
 class _Counts:
     """What was right and wrong of the known labels, by label and by row."""
 
@@ -193,14 +182,15 @@ class _Counts:
         self.tp, self.fp = labels & answers & known, ~labels & answers & known
         self.fn, self.tn = labels & ~answers & known, ~labels & ~answers & known
 
-    def of_label(self, i: int, thresholds: np.ndarray) -> dict[str, Any]:
-        tp, fp, fn, tn = (part[:, i].sum() for part in (self.tp, self.fp, self.fn, self.tn))
+    def of_labels(self) -> dict[str, np.ndarray]:
+        """Scores by name, `(num_labels,)` each."""
+        parts = self.tp, self.fp, self.fn, self.tn
+        tp, fp, fn, tn = (part.sum(axis=0) for part in parts)
         return {
-            "precision": tp / max(tp + fp, 1),
-            "recall": tp / max(tp + fn, 1),
+            "precision": tp / np.maximum(tp + fp, 1),
+            "recall": tp / np.maximum(tp + fn, 1),
             "f1": _f1(tp, fp, fn),
             "support": tp + fn,
-            "threshold": thresholds[i],
             "tp": tp,
             "fp": fp,
             "fn": fn,
@@ -216,6 +206,19 @@ class _Counts:
             "macro_f1": float(_f1(*by_label)[occurring].mean()) if occurring.any() else 0.0,
             "samples_f1": float(_f1(*by_row).mean()),
         }
+
+
+def _per_label(
+    counts: _Counts, thresholds: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes
+) -> dict[str, dict[str, Any]]:
+    """The scores of each label by name; areas only of those that some rows have and some lack."""
+    scores = {**counts.of_labels(), "threshold": thresholds}
+    order = ("precision", "recall", "f1", "support", "threshold", "tp", "fp", "fn", "tn")
+    columns = zip(*(scores[name].tolist() for name in order), strict=True)
+    found: list[dict[str, Any]] = [dict(zip(order, values, strict=True)) for values in columns]
+    for place, areas in areas_under_curves(labels, probabilities).items():
+        found[place].update(areas)
+    return dict(zip(map(str, classes), found, strict=True))
 
 
 def _f1(tp, fp, fn):

@@ -65,7 +65,7 @@ def _mean(values: np.ndarray, places: np.ndarray, num_rows: int) -> np.ndarray:
 
 def _shares(found: np.ndarray, mean: np.ndarray, places: np.ndarray, tie: int | None) -> np.ndarray:
     """The windows' shares of each class, the answered one a little larger than its equals."""
-    votes = np.eye(found.shape[1])[found.argmax(axis=1)]
+    votes = _marked(found.argmax(axis=1), found.shape[1])
     shares = _mean(votes, places, len(mean))
     tied = np.isclose(shares, shares.max(axis=1, keepdims=True))
     winner = np.where(tied, mean, -1).argmax(axis=1)
@@ -74,9 +74,16 @@ def _shares(found: np.ndarray, mean: np.ndarray, places: np.ndarray, tie: int | 
     counts = np.bincount(places)[:, None]
     shares = (counts * shares + mean) / (counts + 1)
     # A `tie` may be a class that no window has answered.
-    chosen = np.eye(found.shape[1], dtype=bool)[winner]
+    chosen = _marked(winner, found.shape[1]) > 0
     raised = np.where(chosen, shares.max(axis=1, keepdims=True) + 1e-4, shares)
     return raised / raised.sum(axis=1, keepdims=True)
+
+
+def _marked(places: np.ndarray, width: int) -> np.ndarray:
+    """1 at the place of each row, else 0: `(num_rows, width)`."""
+    marks = np.zeros((len(places), width))
+    marks[np.arange(len(places)), places] = 1
+    return marks
 
 
 def _logits(found: np.ndarray, kind: str) -> Any:

@@ -161,4 +161,4 @@ def _drawn_rows(classifier) -> Rows:
     }
     drawn = {name: table[source].to_numpy(object) for name, source in sources.items()}
     frame = table[[]].assign(**drawn)
-    return read_rows(frame, images=settings.images, texts=settings.texts)
+    return read_rows(frame, images=settings.images, texts=settings.texts, progress=False)

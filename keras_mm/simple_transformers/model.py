@@ -360,7 +360,7 @@ class Model:
                 "give the folder of a trained model as `model_name`."
             )
         self._check()
-        classifier = self.classifier
+        classifier = self.classifier.set_params(verbose=int(not self.args.silent))
         ((name, head),) = classifier.heads_.items()
         if head.kind == "multilabel":
             classifier.heads_ = {name: replace(head, threshold=self._threshold())}
@@ -386,7 +386,7 @@ class Model:
         classifier = self._ready()
         table = _labelled(table, self._own_head)
         with _in_their_words():
-            rows = classifier._rows(table, image_dir, heads=classifier.heads_)
+            rows = classifier._rows(table, image_dir, heads=classifier.heads_, progress=not silent)
         logits = self._logits(rows, silent)
         labels = by_head(classifier.heads_, rows.labels)["label"]
         found = self._assessor(metrics)(self._own_head, labels, logits)
@@ -414,8 +414,7 @@ class Model:
         return self._logits(rows)
 
     def _logits(self, rows: Rows, silent: bool = False) -> np.ndarray:
-        progress = not (silent or self.args.silent)
-        logits = self.classifier._logits(rows, progress=progress)
+        logits = self.classifier._logits(rows, progress=not silent)
         return by_head(self.classifier.heads_, logits)["label"]
 
     def _wrong(self, found: Assessment) -> list[InputExample]:

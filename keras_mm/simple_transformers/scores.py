@@ -82,9 +82,8 @@ def names_of(head: Head) -> list[str]:
 
 def _of_classes(found: Mapping[str, Any]) -> dict[str, float]:
     scores = {"mcc": found["mcc"], "accuracy": found["accuracy"], "f1_score": found["macro_f1"]}
-    matrix = found["confusion_matrix"]
-    if len(matrix) == 2:
-        (scores["tn"], scores["fp"]), (scores["fn"], scores["tp"]) = matrix
+    if len(found["per_class"]) == 2:
+        (scores["tn"], scores["fp"]), (scores["fn"], scores["tp"]) = found["confusion_matrix"]
     return {**scores, **_areas(found)}
 
 

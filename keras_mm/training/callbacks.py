@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm import tqdm
 
 from keras_mm.metrics.windows import join_windows
 from keras_mm.presets import unknown_name
+from keras_mm.progress import progress_bar, progress_line
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.objectives import Objective
 
@@ -291,8 +290,8 @@ class ProgressBar(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Opens the epoch's bar."""
         self._epoch = f"epoch {epoch + 1}/{self.params['epochs']}"
-        self._bar = tqdm(
-            desc=self._epoch, total=self.params["steps"], unit="step", leave=False, delay=1
+        self._bar = progress_bar(
+            description=self._epoch, total=self.params["steps"], unit="step", leave=False
         )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -307,4 +306,4 @@ class ProgressBar(keras.callbacks.Callback):
             logs = {n: v for n, v in logs.items() if n in _TOTALS or not n.endswith("_loss")}
         values = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         seconds = time.monotonic() - self._began
-        print(f"{self._epoch}  {values}  ({seconds:.0f} s)", file=sys.stderr)
+        progress_line(f"{self._epoch}  {values}  ({seconds:.0f} s)")
