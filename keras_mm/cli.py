@@ -128,7 +128,8 @@ def _add_check(commands, common) -> None:
         "check",
         parents=[common],
         help="list everything that is wrong with a table",
-        description="Checks every row of a table: files, texts, labels. Exit 1 if any is bad.",
+        description="Checks every row of a table: files, texts, labels. Exits with 1 if any has an "
+        "error; warnings alone, as of control characters in a text, exit with 0.",
     )
     names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head")
     _add_settings(check, {name: _FLAGS[name] for name in names})
@@ -266,14 +267,16 @@ def _check(options: argparse.Namespace) -> int:
     from keras_mm.run import check_run
 
     problems = check_run(settings, quiet=options.quiet)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    warnings = f", {len(problems) - len(errors)} warnings" if len(problems) > len(errors) else ""
     if options.json:
         found = [{**vars(p), "row": None if p.row is None else str(p.row)} for p in problems]
         print(json.dumps({"problems": found}, indent=2, ensure_ascii=False))
     else:
         for problem in problems:
             print(problem)
-        _tell(options, f"{len(problems)} problems" if problems else "no problems")
-    return 1 if problems else 0
+        _tell(options, f"{len(errors)} problems{warnings}" if problems else "no problems")
+    return 1 if errors else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:

@@ -367,7 +367,7 @@ def _betas(value) -> bool:
 def _special(value) -> bool:
     if not (_names(value) and not isinstance(value, str)):
         return False
-    return all(value) and (not value or _different(value))
+    return all(v and "\0" not in v for v in value) and (not value or _different(value))
 
 
 def _different(value) -> bool:
@@ -436,7 +436,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
         "a list of label names, all different",
         _different,
     ),
-    "special_tokens": ("a list of texts, all different, none of them empty", _special),
+    "special_tokens": ("a list of texts, all different, none of them empty or with NUL", _special),
     "modality_dropout": _part(),
     "epochs": _whole(1),
     "batch_size": _whole(1),

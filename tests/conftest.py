@@ -36,10 +36,12 @@ def missing(what: str):
 
 # What loads no backend gives the same under each: where all backends run in turn, once is enough.
 BACKEND_FREE = (
+    "tests/data/test_token_families.py::test_characters",
     "tests/data/test_token_families.py::test_truncation",
     "tests/data/test_token_families.py::test_saved_and_read_again",
     "tests/data/test_token_families.py::test_empty_texts",
     "tests/data/test_token_families.py::test_families_of_single_texts",
+    "tests/data/test_tokens.py::test_characters",
     "tests/evidence/test_model_card.py",
     "tests/evidence/test_report.py",
     "tests/features/test_store.py",
@@ -75,8 +77,8 @@ BACKEND_FREE = (
     "tests/test_silence.py",
     *(
         f"tests/data/test_{name}.py"
-        for name in ("entailment", "image_graph", "images", "labels", "plots", "rows", "samples",
-                     "splits", "strata", "tables", "threads")
+        for name in ("control_characters", "entailment", "image_graph", "images", "labels", "plots",
+                     "rows", "samples", "splits", "strata", "tables", "threads")
     ),
     *(
         f"tests/test_several_heads.py::test_{name}"

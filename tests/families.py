@@ -1,6 +1,8 @@
 """Tiny networks and vocabularies of every KerasHub family, with all-different sizes."""
 
 import io
+import sys
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -180,3 +182,22 @@ def sentence_piece(family: str) -> bytes:
         model_type="unigram", minloglevel=2, **special,
     )  # fmt: skip
     return model.getvalue()
+
+
+# --- characters ----------------------------------------------------------------------------------
+
+# Emoji and words that are joined, or turned, by format characters.
+JOINED = "👩\u200d🚀 می\u200cخواهم \u200fשלום 🏴\U000e0067\U000e007f\t\r\n"
+
+
+@cache
+def characters(category: str) -> list[str]:
+    """All characters of a category of Unicode; of private use and unassigned every 1999th."""
+    step = 1999 if category in ("Co", "Cn") else 1
+    codes = [c for c in range(sys.maxunicode + 1) if unicodedata.category(chr(c)) == category]
+    return [chr(code) for code in codes[::step]]
+
+
+def odd_characters() -> list[str]:
+    """Characters of all categories that hold no letter, mark, number, sign or space."""
+    return [c for category in ("Cc", "Cf", "Co", "Cn") for c in characters(category)]

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.columns import column_names, missing_columns
+from keras_mm.data.control_characters import control_characters
 from keras_mm.data.images import ImageError, check_image, image_key
 from keras_mm.data.labels import is_missing
 from keras_mm.data.tables import load_table, table_name, table_parts
@@ -41,12 +42,14 @@ class Problem:
         column: The column; `None` for the row as a whole.
         file: The table file, or `"<table>"`.
         message: What is wrong and how to mend it.
+        severity: `"error"`; or `"warning"` for a row that can be used as it is.
     """
 
     row: Any
     column: str | None
     file: str
     message: str
+    severity: str = "error"
 
     def __str__(self) -> str:
         place = [self.file]
@@ -54,7 +57,8 @@ class Problem:
             place.append(f"row {self.row}")
         if self.column is not None:
             place.append(f"column {self.column!r}")
-        return f"{', '.join(place)}: {self.message}"
+        warning = "warning: " if self.severity == "warning" else ""
+        return f"{', '.join(place)}: {warning}{self.message}"
 
 
 class TableError(ValueError):
@@ -203,17 +207,21 @@ def check_table(
 ) -> list[Problem]:
     """All problems of a table: bad files, bad texts, bad labels, rows with nothing in them.
 
+    Texts with control characters are warnings: training and prediction take such rows.
+
     Args: as `read_rows`; without `classes` any label is good.
 
     Returns:
-        The problems, in the table's order; an empty list for a good table.
+        The errors, then the warnings, each in the table's order (see `Problem.severity`); an empty
+        list for a good table.
 
     Example:
         >>> [p.row for p in check_table([{"text": "good"}, {"text": 7}], texts=["text"])]
         [1]
     """
     table = load_table(table, image_dir=image_dir)
-    return examine(table, images, texts, labels, classes, progress=progress).problems
+    found = examine(table, images, texts, labels, classes, progress=progress)
+    return found.problems + _text_warnings(table, column_names(texts), found.rows)
 
 
 @dataclass(frozen=True)
@@ -317,6 +325,16 @@ def _text_column(table, column, report) -> list[str | None]:
             cell = None
         texts.append(cell)
     return texts
+
+
+def _text_warnings(table: pd.DataFrame, columns: Sequence[str], rows: Rows | None) -> list[Problem]:
+    """Warnings of texts that are not read as they are written, in the table's order."""
+    return [
+        Problem(table.index[position], column, table_name(table), message, "warning")
+        for position, texts in enumerate(zip(*rows.texts, strict=True) if rows else ())
+        for column, text in zip(columns, texts, strict=True)
+        if text is not None and (message := control_characters(text))
+    ]
 
 
 def _encodable(text: str) -> bool:

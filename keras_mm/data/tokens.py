@@ -347,13 +347,14 @@ class Tokenizer:
         """Ragged ids of a string tensor, none of them special but the user's own."""
         tf = load_tensorflow()
 
+        # Several steps would end a text at NUL.
+        text = tf.strings.regex_replace(text, r"\x00", "")
         if not self.special_tokens:
             return self._plain_ids(text)
         longest_first = sorted(self.special_tokens, key=len, reverse=True)
         # Not re.escape: an escaped space is an error here.
         pattern = "|".join(re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", t) for t in longest_first)
-        # NUL is in no token.
-        marked = tf.strings.regex_replace(text, f"({pattern})", "\0\\1\0")
+        marked = tf.strings.regex_replace(text, f"({pattern})", "\0\\1\0")  # nor has any text now
         pieces = tf.strings.split(marked, "\0")
         found = pieces.flat_values[:, None] == tf.constant(self.special_tokens)
         special = tf.reduce_any(found, axis=1)

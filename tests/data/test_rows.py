@@ -240,7 +240,8 @@ def test_lone_surrogates_and_long_cells():
     problems = check_table(
         [{"text": "a\ud800"}, {"text": b"x" * 10**6}, {"text": "🎉\0\u0378"}], texts=["text"]
     )
-    assert [problem.row for problem in problems] == [0, 1]
+    assert [problem.row for problem in problems] == [0, 1, 2]
+    assert [problem.severity for problem in problems] == ["error", "error", "warning"]
     assert "surrogate" in problems[0].message
     assert len(str(problems[1])) < 200
 

@@ -10,7 +10,7 @@ from keras_mm.data.rows import read_rows
 from keras_mm.data.token_families import TOKEN_FAMILIES
 from keras_mm.data.tokens import Tokenizer
 from keras_mm.load_order import load_tensorflow
-from tests.families import byte_pairs, sentence_piece
+from tests.families import JOINED, byte_pairs, odd_characters, sentence_piece
 
 FAMILIES = [name for name in TOKEN_FAMILIES if name != "bert"]
 PAIRED = ["roberta", "xlm_roberta", "deberta_v3", "albert"]
@@ -222,6 +222,37 @@ def test_byte_pairs_are_gpt_2_s(tokenizers):
         assert found == reference.encode(text).ids
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_characters_cut_no_text(tokenizers, family):
+    """NUL is dropped wherever it stands; of the others, what stands behind them stays."""
+    tf = load_tensorflow()
+
+    def ids(*texts):
+        return tokenizers[family]._cut(tf.constant(texts)).to_list()
+
+    texts = ["left\0 blue", "\0left blue", "left blue\0", "le\0ft b\0lue", "\0\0left\0 blue\0\0"]
+    (left,), (both,) = ids("left"), ids("left blue")
+    assert ids(*texts) == [both] * 5 and ids("\0", "") == [[], []]
+    blue, chars = both[len(left) :], odd_characters()
+    assert len(chars) > 600
+    for character, found in zip(chars, ids(*(f"left{c} blue" for c in chars)), strict=True):
+        assert found[-len(blue) :] == blue and len(found) > len(blue), f"U+{ord(character):04X}"
+
+
+def test_characters_are_byte_pairs_but_nul(tokenizers):
+    """Joiners of emoji and scripts above all are encoded as they are, byte for byte."""
+    tf = load_tensorflow()
+    from keras_hub.src.tokenizers.byte_pair_tokenizer import bytes_to_unicode
+
+    byte_of = dict(zip(*reversed(bytes_to_unicode()), strict=True))
+    known = names(tokenizers["roberta"])
+    texts = [JOINED, *(f"left{c}blue {c}" for c in odd_characters())]
+    found = tokenizers["roberta"]._cut(tf.constant(texts)).to_list()
+    for text, ids in zip(texts, found, strict=True):
+        written = b"".join(byte_of[letter] for i in ids for letter in known[i])
+        assert written == text.replace("\0", "").encode()
+
+
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
 def test_the_exported_graph_gives_the_same(tokenizers, family, tmp_path):
     tf = load_tensorflow()
@@ -250,14 +281,23 @@ def test_special_tokens_of_one_s_own(tokenizers, family, tmp_path):
     first = plain.vocabulary_size
     assert tokenizer.vocabulary_size == first + 4 > max(names(plain))
     texts = ["<url>", "red <url>s left", "a b-c ✓Red|Left<url>", "the red left", "", "<URL>"]
+    texts += [
+        "red <url>s\0 le\0ft",
+        "the\0 red left\0",
+        *(f"le{c}ft" for c in odd_characters()[:99]),
+    ]
     found = tokenizer.pack([texts], 24)
     inside = [
         [int(i) - first for i in row[mask] if i >= first]
         for row, mask in zip(found["token_ids"], found["padding_mask"], strict=True)
     ]
-    assert inside == [[0], [2], [3, 1, 0], [], [], []]
+    assert inside[:8] == [[0], [2], [3, 1, 0], [], [], [], [2], []] and not any(inside[8:])
     for name, value in plain.pack([texts], 24).items():
-        np.testing.assert_array_equal(found[name][3:], value[3:])
+        np.testing.assert_array_equal(
+            found[name][[*range(3, 6), *range(7, len(texts))]],
+            value[[*range(3, 6), *range(7, len(texts))]],
+        )
+        np.testing.assert_array_equal(found[name][[6, 7]], found[name][[1, 3]])
     lengths = found["padding_mask"].sum(axis=1) - plain.num_special(1)
     assert tokenizer.count(texts).tolist() == lengths.tolist()
     module = tf.Module()

@@ -11,6 +11,7 @@ from keras_mm.data.samples import sample_vocabulary
 from keras_mm.data.tables import load_table
 from keras_mm.data.tokens import SPECIAL_TOKENS, Tokenizer
 from keras_mm.load_order import load_tensorflow
+from tests.families import characters, odd_characters
 
 LETTERS = [*SPECIAL_TOKENS, *"abcdefgh", "##a", "##b", "[", "]", "sep", "cls", "!"]
 PAD, UNK, CLS, SEP = range(4)
@@ -128,6 +129,21 @@ def test_odd_texts_are_taken(real, text):
     assert len(found) == 16 and found.count(real.vocabulary.index("[SEP]")) == 2
 
 
+def test_characters_cut_no_text(real):
+    """NUL is dropped; the other control and format characters are a space, as in KerasHub."""
+    whole, split = ids(real, "leftblue"), ids(real, "left blue")
+    texts = ["left\0 blue", "\0left blue", "left blue\0", "le\0ft b\0lue"]
+    assert all(ids(real, text) == split for text in texts) and ids(real, "left\0blue") == whole
+    chars = [*characters("Cc")[1:], *characters("Cf")]
+    packed = real.pack([[f"left{c}blue" for c in chars]], 11)["token_ids"].tolist()
+    assert [c for c, found in zip(chars, packed, strict=True) if found != split] == []
+    chars = [*characters("Co"), *characters("Cn")]  # unknown words, and no end of the text
+    packed = real.pack([[f"left {c} blue" for c in chars]], 11)["token_ids"].tolist()
+    assert all(found[1] == split[1] and split[2] in found[2:4] for found in packed)
+    own = real.with_special_tokens(["<url>"])
+    assert ids(own, "le\0ft<u\0rl>\0blue\0")[1:4] == [split[1], 30522, split[2]]
+
+
 def test_no_rows(letters):
     for pairing, shape in (("packed", (0, 7)), ("separate", (0, 2, 7))):
         packed = letters.pack(([], []), 7, pairing)
@@ -170,6 +186,8 @@ def check_exported(tokenizer, exported, texts):
 
 def test_the_exported_graph_gives_the_same(real, exported):
     texts = [list(nasty_texts(500, seed)) for seed in (3, 5)]
+    for part in texts:
+        part += [f"left{c}blue {c}" for c in odd_characters()]
     assert any("\0" in text for text in texts[0])
     assert any(unicodedata.category(c) == "Cn" for text in texts[1] for c in text)
     check_exported(real, exported, texts)

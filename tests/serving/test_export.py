@@ -67,19 +67,22 @@ def test_missing_inputs_and_integer_labels(classifier, artefact, sample, tmp_pat
 
     image = base64.b64encode(sample[1]["image_1"].iloc[0]["bytes"]).decode()
     text = base64.b64encode(b"It goes up.").decode()
+    cut = base64.b64encode(b"It\0 goes up.\x7f").decode()
     done, answers = ask(
-        artefact, tmp_path, {"image_1": [image, image, ""], "text_1": [text, "", text]}
+        artefact, tmp_path, {"image_1": [image, image, ""], "text_1": [cut, "", text]}
     )
     assert done.returncode == 0, done.stderr[-2000:]
     picture = sample[1]["image_1"].iloc[0]
     rows = [
-        {"image_1": picture, "text_2": "It goes up."},
+        {"image_1": picture, "text_2": "It\0 goes up.\x7f"},
         {"image_1": picture, "text_2": None},
         {"image_1": None, "text_2": "It goes up."},
     ]
     np.testing.assert_allclose(
         answers[0]["probabilities"], classifier.predict_proba(rows), atol=1e-4
     )
+    whole = {"image_1": picture, "text_2": "It goes up."}
+    np.testing.assert_array_equal(*classifier.predict_proba([rows[0], whole]))
     assert answers[0]["label"] == classifier.predict(rows).tolist()
     assert {type(label) for label in answers[0]["label"]} == {int}
 

@@ -1,0 +1,39 @@
+"""Characters in texts that tokenizers drop, or cannot read as they were written."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+_MOST_NAMED = 5
+# Control characters but white space; private use; code points that are no characters; and of the
+# format characters those that no script needs: joiners, direction marks and the tags of emoji stay.
+_PLANES_ENDS = "".join(
+    chr(plane * 0x10000 + end) for plane in range(17) for end in (0xFFFE, 0xFFFF)
+)
+_CONTROL = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u180e\u200b\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    f"\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd\ufdd0-\ufdef{_PLANES_ENDS}]"
+)
+
+
+def control_characters(text: str) -> str | None:
+    r"""What is wrong with a text that holds control characters, and the mend; `None` without them.
+
+    Example:
+        >>> control_characters("good") is None, control_characters("good\0 bad")[:27]
+        (True, 'the text holds U+0000, cont')
+    """
+    found = Counter(_CONTROL.findall(text))
+    if not found:
+        return None
+    named = [
+        f"U+{ord(character):04X}" + (f" ({count} times)" if count > 1 else "")
+        for character, count in sorted(found.items())
+    ]
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    return (
+        f"the text holds {', '.join(named[:_MOST_NAMED])}{more}, control characters. NUL (U+0000) "
+        "is dropped; the tokenizer drops the others or reads them as a space or a rare token. "
+        "Remove them, and read the file in its own encoding if they come from there."
+    )
