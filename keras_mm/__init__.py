@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from keras_mm.load_order import check_load_order
 
+check_load_order()
+
 __version__ = "0.1.0"
 
 _PUBLIC = {
