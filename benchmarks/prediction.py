@@ -14,9 +14,14 @@ Set KERAS_BACKEND for the backend.
 """
 
 import argparse
+import contextlib
 import tempfile
 import time
 from pathlib import Path
+
+# `transformers` may load Triton, of PyTorch's CUDA build; after TensorFlow that ends the process.
+with contextlib.suppress(ImportError):
+    import triton  # noqa: F401
 
 import keras
 import numpy as np

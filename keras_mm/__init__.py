@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from keras_mm.load_order import check_load_order
 from keras_mm.registration import register_classes
 
+check_load_order()
+
 __version__ = "0.1.0"
 
 _PUBLIC = {

@@ -95,8 +95,8 @@ def test_the_guard_of_these_tests_sees_a_wrong_order(name, monkeypatch):
     assert LoadOrder().find_spec(name, None) is None
 
 
-# Where TensorFlow is loaded, any module stands for it.
-TENSORFLOW_FIRST = "import sys; sys.modules['tensorflow'] = sys; import keras_mm; print({use})"
+# For TensorFlow, once it is loaded, any module stands.
+TENSORFLOW = "import sys; sys.modules['tensorflow'] = sys; "
 
 
 @pytest.fixture
@@ -110,9 +110,17 @@ def triton(tmp_path):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("use", ["keras_mm.Head", "keras_mm.load_order.load_tensorflow()"])
-def test_a_script_that_imports_tensorflow_first_is_told(triton, use):
-    done = run(TENSORFLOW_FIRST.format(use=use), **triton)
+@pytest.mark.parametrize(
+    "code",
+    [
+        TENSORFLOW + "import keras_mm",
+        TENSORFLOW + "from keras_mm.simple_transformers import ClassificationModel",
+        "import keras_mm; " + TENSORFLOW + "keras_mm.Head",
+        "import keras_mm; " + TENSORFLOW + "keras_mm.load_order.load_tensorflow()",
+    ],
+)
+def test_a_script_that_imports_tensorflow_first_is_told(triton, code):
+    done = run(code, **triton)
     assert done.returncode == 1
     assert "Put `import keras` before `import tensorflow`" in done.stderr
 
@@ -123,7 +131,7 @@ def test_a_script_that_imports_tensorflow_first_is_told(triton, use):
 )
 def test_the_backend_of_keras_json_counts(triton, setting, is_told):
     Path(triton["HOME"], ".keras", "keras.json").write_text(setting)
-    done = run(TENSORFLOW_FIRST.format(use="keras_mm.Head"), **triton, KERAS_BACKEND="")
+    done = run(TENSORFLOW + "import keras_mm", **triton, KERAS_BACKEND="")
     assert ("Put `import keras`" in done.stderr) == is_told, done.stderr
     assert done.returncode == is_told
 
@@ -133,5 +141,5 @@ def test_without_triton_any_order_works(triton):
     (Path(triton["HOME"]) / "triton").rmdir()
     if importlib.util.find_spec("triton") is not None:
         pytest.skip("this is PyTorch's CUDA build")
-    done = run(TENSORFLOW_FIRST.format(use="keras_mm.Head"), **triton)
+    done = run(TENSORFLOW + "import keras_mm", **triton)
     assert done.returncode == 0, done.stderr
