@@ -161,7 +161,8 @@ def frequent_confusions(one: HeadEvaluation) -> tuple[list[Confusion], str]:
     cells, names = confusion_cells(one.metrics), one.classes
     support = np.bincount(cells[:, 0], weights=cells[:, 2])
     misses = cells[cells[:, 0] != cells[:, 1]]
-    misses = misses[np.argsort(-misses[:, 2], kind="stable")]
+    shares = misses[:, 2] / support[misses[:, 0]]
+    misses = misses[np.lexsort((-shares, -misses[:, 2]))]
     many = len(names) > MOST_CLASSES
     shown = misses[: _NUM_WORST if many else _MOST_CONFUSIONS]
     found = [
