@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ _PLURALS = {"multilabel": "labels", "regression": "targets"}
 _UNMEASURED = 2.0  # above any share
 
 
-class Confusion(NamedTuple):
+@dataclass(frozen=True)
+class Confusion:
     """Rows of one label that were answered as another.
 
     Attributes:
