@@ -12,6 +12,9 @@ from keras_mm.data.labels import label_value
 from keras_mm.heads import Head, resolve_threshold
 from keras_mm.metrics.probabilities import probabilities
 
+# Of more classes a file of predictions holds the answers' probabilities only.
+MOST_COLUMNS = 1000
+
 
 def names_array(names: Sequence) -> np.ndarray:
     """Label names as an array: of one kind, or of objects."""
@@ -130,6 +133,32 @@ def join_frames(parts: Sequence[pd.DataFrame], index: pd.Index | None = None) ->
     """
     found = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=index is not None)
     return found if index is None else found.set_axis(index.copy())
+
+
+def written_frame(frame: pd.DataFrame, heads: Mapping[str, Head]) -> pd.DataFrame:
+    """Predictions as they are written to files: of many classes without a column for each.
+
+    Args:
+        frame: As `answer_frame` gives it, perhaps with other columns.
+        heads: All heads by name, with their classes.
+
+    Returns:
+        The frame; of a head of more than 1,000 classes `probability`, that of the answer, stands in
+        the place of `probability_<class>`; of more than 1,000 labels a row, which have no one
+        answer, nothing does.
+    """
+    for name, head in heads.items():
+        prefix = f"{name}_" if len(heads) > 1 else ""
+        there = f"{prefix}prediction" in frame  # else it was not evaluated
+        if head.kind == "regression" or head.num_classes <= MOST_COLUMNS or not there:
+            continue
+        columns = [f"{prefix}probability_{label}" for label in head.names]
+        short = frame.drop(columns=columns)
+        if head.kind != "multilabel":
+            place = short.columns.get_loc(f"{prefix}prediction") + 1
+            short.insert(place, f"{prefix}probability", frame[columns].max(axis=1))
+        frame = short
+    return frame
 
 
 def no_logits(heads: Mapping[str, Head]) -> Any:

@@ -288,8 +288,11 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    frame = _load(options).predict_frame(options.data, image_dir=options.image_dir)
-    frame = _with_rows(frame)
+    from keras_mm.answers import written_frame
+
+    classifier = _load(options)
+    frame = classifier.predict_frame(options.data, image_dir=options.image_dir)
+    frame = _with_rows(written_frame(frame, classifier.heads_))
     if options.output:
         _write_csv(frame, options.output)
         _tell(options, f"{len(frame)} predictions in {options.output}")

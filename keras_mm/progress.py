@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
 
-Bar = tqdm
 # Seconds until a bar appears: what is done sooner needs none.
 DELAY = 2.0
 
@@ -21,7 +21,7 @@ def progress_bar(
     total: int | None = None,
     leave: bool = True,
     show: bool = True,
-) -> Bar:
+) -> Any:
     """A bar on stderr for what takes longer than `DELAY` seconds.
 
     Args:
@@ -31,8 +31,11 @@ def progress_bar(
         total: How many of them there are, where it is known.
         leave: Whether the bar stays when it is full.
         show: Whether there is a bar at all; without one the steps are the same.
+
+    Returns:
+        A `tqdm.tqdm`: the steps in turn, and a context manager.
     """
-    return Bar(
+    return tqdm(
         steps,
         desc=description,
         unit=unit,

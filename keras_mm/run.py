@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from keras_mm.answers import written_frame
 from keras_mm.bundle import check_vacant, new_folder
 from keras_mm.columns import find_heads, has_pair, label_heads, with_columns
 from keras_mm.config import ConfigError, RunSettings, Settings, to_toml
@@ -190,7 +191,8 @@ def _write(folder: Path, settings: RunSettings, classifier: Any, evaluation: Any
     history.to_csv(folder / "history.csv", index=False)
     metrics = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
-    evaluation.predictions.to_csv(folder / "predictions.csv", index=False)
+    predictions = written_frame(evaluation.predictions, classifier.heads_)
+    predictions.to_csv(folder / "predictions.csv", index=False)
     evaluation.save(folder / "report.html")
     classifier.save(folder / "model")
     card = render_model_card(evaluation, asdict(_resolved(settings)))

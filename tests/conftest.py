@@ -42,6 +42,7 @@ BACKEND_FREE = (
     "tests/data/test_token_families.py::test_empty_texts",
     "tests/data/test_token_families.py::test_families_of_single_texts",
     "tests/data/test_tokens.py::test_characters",
+    "tests/evidence/test_many_classes.py",
     "tests/evidence/test_model_card.py",
     "tests/evidence/test_report.py",
     "tests/features/test_store.py",

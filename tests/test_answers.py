@@ -1,9 +1,17 @@
 """From logits to what a user reads, for each kind of head."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from keras_mm.answers import answer_frame, label_cells, names_array, predictions
+import keras_mm.answers as module
+from keras_mm.answers import (
+    answer_frame,
+    label_cells,
+    names_array,
+    predictions,
+    written_frame,
+)
 from keras_mm.heads import Head
 
 KIND = Head(classes=("no", "yes"))
@@ -65,3 +73,22 @@ def test_a_table_of_one_head_and_of_several():
     alone = answer_frame({"kind": KIND}, logits["kind"], [10, 11])
     assert list(alone) == ["prediction", "probability_no", "probability_yes"]
     assert alone["prediction"].tolist() == ["no", "no"]
+
+
+def test_files_of_many_classes_have_one_probability(monkeypatch):
+    heads = {"kind": Head(classes=("a", "b", "c")), "tags": TAGS, "few": KIND, "size": SIZE}
+    logits = {"kind": logit([[0.1, 0.2, 0.7]]), "tags": np.ones((1, 3)), "few": np.zeros((1, 2)),
+              "size": np.ones((1, 2))}  # fmt: skip
+    frame = answer_frame(heads, logits, pd.RangeIndex(1))
+    assert written_frame(frame, heads) is frame
+    monkeypatch.setattr(module, "MOST_COLUMNS", 2)
+    found = written_frame(frame, heads)
+    assert list(found) == [
+        "kind_prediction", "kind_probability", "tags_prediction",
+        "few_prediction", "few_probability_no", "few_probability_yes",
+        "size_prediction_height", "size_prediction_width",
+    ]  # fmt: skip
+    assert found["kind_probability"].item() == frame["kind_probability_c"].item()
+    assert "kind_probability_a" in frame
+    some = frame[[name for name in frame if not name.startswith("tags_")]]
+    assert "kind_probability" in written_frame(some, heads)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +23,8 @@ _PLURALS = {"multilabel": "labels", "regression": "targets"}
 _UNMEASURED = 2.0  # above any share
 
 
-class Confusion(NamedTuple):
+@dataclass(frozen=True)
+class Confusion:
     """Rows of one label that were answered as another.
 
     Attributes:
@@ -161,7 +163,8 @@ def frequent_confusions(one: HeadEvaluation) -> tuple[list[Confusion], str]:
     cells, names = confusion_cells(one.metrics), one.classes
     support = np.bincount(cells[:, 0], weights=cells[:, 2])
     misses = cells[cells[:, 0] != cells[:, 1]]
-    misses = misses[np.argsort(-misses[:, 2], kind="stable")]
+    shares = misses[:, 2] / support[misses[:, 0]]
+    misses = misses[np.lexsort((-shares, -misses[:, 2]))]
     many = len(names) > MOST_CLASSES
     shown = misses[: _NUM_WORST if many else _MOST_CONFUSIONS]
     found = [

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,7 +29,7 @@ from keras_mm.features.networks import (
 )
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 from keras_mm.features.table import FeatureTable, join_tables
-from keras_mm.progress import Bar, progress_bar
+from keras_mm.progress import progress_bar
 
 # Images or texts that go through an encoder together: the same for every training, so that what
 # one has encoded serves the others to the bit. Where it is no multiple of the widest registers,
@@ -180,7 +181,7 @@ class _Work:
         )
         self._is_kept = any(shelf.is_kept for shelf in self._shelves.values())
 
-    def _part(self, part: int, items: Items, bar: Bar, stop: int) -> dict[str, FeatureTable]:
+    def _part(self, part: int, items: Items, bar: Any, stop: int) -> dict[str, FeatureTable]:
         """Features of a part's items, found or made; then the bar stands at `stop`."""
         numbers = range(len(items.lengths))
         if self._is_kept or self._num_parts > 1:
@@ -203,7 +204,7 @@ class _Work:
             shelf.forget()
         return found
 
-    def _run(self, items: Items, todo: np.ndarray, keys: list[bytes], bar: Bar, stop: int) -> None:
+    def _run(self, items: Items, todo: np.ndarray, keys: list[bytes], bar: Any, stop: int) -> None:
         """Computes the items `todo` and puts them on the shelves."""
         network, together, compared = self._network, self._together, False
         if network is None:

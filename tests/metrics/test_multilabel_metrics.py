@@ -6,6 +6,7 @@ import pytest
 from sklearn import metrics as sk
 
 from keras_mm.heads import resolve_threshold
+from keras_mm.metrics.classification import areas_under_curves
 from keras_mm.metrics.multilabel import (
     frequency_baseline,
     multilabel_metrics,
@@ -176,3 +177,19 @@ def test_frequencies_are_the_answer_to_beat():
 def test_bad_input(labels, found, words):
     with pytest.raises(ValueError, match=words):
         multilabel_metrics(labels, found, ["x", "y"])
+
+
+@pytest.mark.parametrize("num_values", [3, 10, 10**9])
+def test_areas_of_columns_are_scikit_learns(num_values):
+    """Of equal scores too; labels that are not known are left out."""
+    generator = np.random.default_rng(num_values)
+    for num_rows in (2, 3, 7, 53):
+        labels = generator.integers(-1, 2, (num_rows, 11))
+        scores = generator.integers(0, num_values, labels.shape) / num_values
+        found = areas_under_curves(labels, scores)
+        for column, (y, z) in enumerate(zip(labels.T, scores.T, strict=True)):
+            y, z = y[y >= 0], z[y >= 0]
+            assert (column in found) == (len(set(y)) == 2)
+            if column in found:
+                expected = sk.roc_auc_score(y, z), sk.average_precision_score(y, z)
+                assert tuple(found[column].values()) == pytest.approx(expected, abs=1e-12)
