@@ -14,12 +14,13 @@ PACKAGE = Path(keras_mm.__file__).parent
 # Each room and the rooms it may import from.
 LEAVES = {
     "zoo", "presets", "augmentation", "fine_tuning", "heads", "pretrained", "config", "child",
-    "engines", "load_order", "sliding", "forks", "random_state",
+    "engines", "load_order", "sliding", "forks", "random_state", "registration", "progress",
 }  # fmt: skip
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
-    "__init__": {"load_order"},
+    "__init__": {"load_order", "registration"},
+    "registration": set(),
     "zoo": set(),
     "presets": {"zoo"},
     "augmentation": {"presets"},
@@ -34,7 +35,7 @@ ALLOWED = {
     "sliding": {"presets"},
     "config": {"presets", "augmentation", "fine_tuning", "engines", "heads", "sliding"},
     "data": {"zoo", "presets", "pretrained", "heads", "sliding", "forks", "load_order"},
-    "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
+    "models": {"zoo", "presets", "pretrained", "heads", "augmentation", "child"},
     "losses": {"presets"},
     "metrics": {"presets", "heads"},
     "features": {"__init__", "presets", "child", "engines", "forks", "random_state"} | MIDDLE,
@@ -160,3 +161,44 @@ def test_public_names_are_there():
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="nothing_here"):
         _ = keras_mm.nothing_here
+
+
+def test_every_registered_class_is_listed():
+    """What the source registers is what Keras is told of at import."""
+    from keras_mm.registration import CLASSES
+
+    found = set()
+    for path in PACKAGE.rglob("*.py"):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [ast.unparse(made) for made in getattr(node, "decorator_list", ())]
+            if any("register_keras_serializable" in name for name in names):
+                found.add((module, node.name))
+    listed = {(module, name) for module, names in CLASSES.items() for name in names}
+    assert {pair for pair in found ^ listed if "Rated" not in pair[1]} == set()
+
+
+@pytest.mark.parametrize("first", ["keras", "keras_mm"])
+def test_keras_finds_the_classes_in_either_order(first):
+    """Each by its stand-in, then by itself; nothing is loaded that is not asked for."""
+    second = {"keras": "keras_mm", "keras_mm": "keras"}[first]
+    code = (
+        f"import sys, {first}, {second}\n"
+        "from keras_mm.registration import CLASSES\n"
+        "assert 'keras_mm.models' not in sys.modules\n"
+        "names = ['keras_mm>' + name for names in CLASSES.values() for name in names]\n"
+        "found = [keras.saving.get_registered_object(name) for name in names]\n"
+        "assert all(hasattr(one, 'from_config') for one in found)\n"
+        "config = {'module': 'keras_mm.models.fusion.concat', 'class_name': 'Concat',\n"
+        "          'config': {'name': 'mine'}, 'registered_name': 'keras_mm>Concat'}\n"
+        "layer = keras.saving.deserialize_keras_object(config)\n"
+        "import importlib\n"
+        "for module, names in CLASSES.items():\n"
+        "    importlib.import_module('keras_mm.' + module)\n"
+        "    for name in names:\n"
+        "        found = keras.saving.get_registered_object('keras_mm>' + name)\n"
+        "        assert hasattr(found, 'get_config') and found.__name__ == name, name\n"
+        "print(layer.name, 'keras_mm.models.fusion.concat' in sys.modules,\n"
+        "      any(type(finder).__name__ == '_AfterKeras' for finder in sys.meta_path))"
+    )
+    assert run(code) == "mine True False"
