@@ -53,6 +53,7 @@ BACKEND_FREE = (
     "tests/test_config.py",
     "tests/test_heads.py",
     "tests/test_imports.py",
+    "tests/test_label_types.py",
     *(
         f"tests/data/test_{name}.py"
         for name in ("control_characters", "entailment", "image_graph", "images", "labels", "plots",

@@ -14,7 +14,7 @@ PACKAGE = Path(keras_mm.__file__).parent
 # Each room and the rooms it may import from.
 LEAVES = {
     "zoo", "presets", "augmentation", "fine_tuning", "heads", "pretrained", "config", "child",
-    "engines", "sliding",
+    "engines", "sliding", "label_keys",
 }  # fmt: skip
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
@@ -23,16 +23,17 @@ ALLOWED = {
     "zoo": set(),
     "presets": {"zoo"},
     "augmentation": {"presets"},
-    "heads": set(),
+    "label_keys": set(),
+    "heads": {"label_keys"},
     "pretrained": set(),
     "child": set(),
     "engines": set(),
     "fine_tuning": {"presets"},
-    "sliding": {"presets"},
+    "sliding": {"presets", "label_keys"},
     "config": {"presets", "augmentation", "fine_tuning", "engines", "heads", "sliding"},
-    "data": {"zoo", "presets", "pretrained", "heads", "sliding"},
+    "data": {"zoo", "presets", "pretrained", "heads", "sliding", "label_keys"},
     "models": {"zoo", "presets", "pretrained", "heads", "augmentation"},
-    "losses": {"presets"},
+    "losses": {"presets", "label_keys"},
     "metrics": {"presets", "heads"},
     "features": {"__init__", "presets", "child", "engines"} | MIDDLE,
     "training": {"presets", "fine_tuning", "heads"} | MIDDLE,
