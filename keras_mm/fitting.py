@@ -32,6 +32,7 @@ from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store import FeatureStore, open_store
 from keras_mm.heads import HEAD_LOSSES, Head, resolve_threshold
+from keras_mm.label_keys import place_finder
 from keras_mm.metrics.heads import head_prior, is_labelled
 from keras_mm.models.heads import body_of, heads_alone, only, widened, with_heads
 from keras_mm.models.multimodal import join, parts
@@ -489,18 +490,22 @@ def _with_old(head: Head, old: Head | None) -> Head:
     """
     if old is None or old.kind != head.kind or head.kind == "regression":
         return head
-    # What a file spells as text is the label that it was; bits for each are no names.
-    known = {str(name) for name in old.names}
-    bits = head.kind == "multilabel" and head.names == tuple(range(old.num_classes))
-    new = [] if bits else [name for name in head.names if str(name) not in known]
-    classes = (*old.names, *new)
+    # The places of a multi-hot table are no names, but where the labels never had others.
+    numbered = old.multi_hot is not False and old.names == tuple(range(old.num_classes))
+    places, form = bool(head.multi_hot) and not numbered, head.multi_hot
+    if not isinstance(head.column, tuple):
+        form = old.multi_hot if places or old.multi_hot is not None else form
+    place_of = place_finder(old.names)
+    unfit = places or (old.multi_hot and not head.multi_hot)  # rows that are refused later
+    new = [] if unfit else [name for name in head.names if place_of(name) is None]
+    grown = replace(head, classes=(*old.names, *new), multi_hot=form, threshold=0.5)
     if head.kind != "multilabel" or (
         isinstance(head.threshold, Real) and isinstance(old.threshold, Real)
     ):
-        return replace(head, classes=classes)
+        return replace(grown, threshold=head.threshold)
     before = resolve_threshold(old.threshold, old.names).tolist()
     most = float(head.threshold) if isinstance(head.threshold, Real) else 0.5
-    return replace(head, classes=classes, threshold=(*before, *[most] * len(new)))
+    return replace(grown, threshold=(*before, *[most] * len(new)))
 
 
 def _start(
@@ -596,10 +601,12 @@ def check_labelled(heads: Mapping[str, Head], labels: Mapping) -> None:
 
 def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
     window = as_sliding_window(settings.sliding_window)
-    known = {str(name) for head in heads.values() for name in head.names}
-    if window is not None and window.tie_value is not None and str(window.tie_value) not in known:
+    if window is None or window.tie_value is None:
+        return
+    if all(window.tie_index(head.names) is None for head in heads.values()):
+        known = sorted({str(name) for head in heads.values() for name in head.names})
         raise ValueError(
-            f"`sliding_window.tie_value` must be one of {sorted(known)}. "
+            f"`sliding_window.tie_value` must be one of {known}. "
             f"Received: tie_value={window.tie_value!r}"
         )
 

@@ -10,6 +10,8 @@ from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from keras_mm.label_keys import by_place
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -48,6 +50,10 @@ class Head:
             [0, 1], one per label, or a dict by label name.
         dropout_rate: Dropout of the fused features before this head, in [0, 1).
         l2: Weight, >= 0, of the squared weights of this head in the loss.
+        multi_hot: For `"multilabel"` in one column: whether its cells hold 0 or 1 for each label
+            (`True`) or names of labels (`False`). `None` decides by the training table, once for
+            the whole column: it is multi-hot if each cell holds zeros and ones only, or most cells
+            one for each label. With labels called 0 or 1 other tables must be of the same form.
 
     Raises:
         ValueError: listing what does not fit: an unknown kind or loss, too few classes, repeated
@@ -67,6 +73,7 @@ class Head:
     threshold: float | Sequence[float] | Mapping = 0.5
     dropout_rate: float = 0.0
     l2: float = 0.0
+    multi_hot: bool | None = None
 
     def __post_init__(self):
         if self.kind not in HEAD_KINDS:
@@ -139,6 +146,17 @@ class Head:
             mistakes.append(
                 f"`loss` of a {self.kind} head must be one of {losses}. "
                 f"Received: loss={self.loss!r}.{hint}"
+            )
+        if not isinstance(self.multi_hot, bool | None):
+            mistakes.append(
+                f"`multi_hot` must be True, False or None. Received: multi_hot={self.multi_hot!r}"
+            )
+        elif self.multi_hot is not None and (
+            self.kind != "multilabel" or isinstance(self.column, tuple)
+        ):
+            mistakes.append(
+                "`multi_hot` is for multilabel heads of one column. Received: "
+                f"kind={self.kind!r}, column={self.column!r}, multi_hot={self.multi_hot!r}"
             )
         if self.kind == "regression" and self.class_weight is not None:
             mistakes.append(
@@ -273,12 +291,13 @@ def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
 
     received = f"Received: threshold={threshold!r}"
     if isinstance(threshold, Mapping):
-        names = [str(name) for name in classes]
-        given = {str(name): value for name, value in threshold.items()}
-        unknown = [name for name in given if name not in names]
+        given, unknown, repeated = by_place(threshold, classes)
         if unknown:
+            names = [str(name) for name in classes]
             raise ValueError(f"`threshold` names {unknown[0]!r}, which is not one of {names}.")
-        threshold = [given.get(name, 0.5) for name in names]
+        if repeated:
+            raise ValueError(f"`threshold` names the label {repeated[0]!r} twice. {received}")
+        threshold = [given.get(place, 0.5) for place in range(len(classes))]
     try:
         found = np.asarray(threshold, "float64")
     except (TypeError, ValueError):

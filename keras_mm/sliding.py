@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from keras_mm.label_keys import place_finder
 from keras_mm.presets import unknown_name
 
 VOTES = ("mean", "majority")
@@ -97,10 +98,7 @@ class SlidingWindow:
             >>> SlidingWindow(tie_value=1).tie_index(("0", "1"))
             1
         """
-        known = [str(name) for name in names]
-        if self.tie_value is None or str(self.tie_value) not in known:
-            return None
-        return known.index(str(self.tie_value))
+        return None if self.tie_value is None else place_finder(names)(self.tie_value)
 
 
 def as_sliding_window(value: SlidingWindow | Mapping | bool | None) -> SlidingWindow | None:

@@ -76,6 +76,7 @@ BACKEND_FREE = (
     "tests/test_indexes.py",
     "tests/test_load_order.py",
     "tests/test_silence.py",
+    "tests/test_label_types.py",
     *(
         f"tests/data/test_{name}.py"
         for name in ("control_characters", "entailment", "image_graph", "images", "labels", "plots",

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import ast
-import contextlib
-import json
 import math
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Number, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from keras_mm.data.labels import encode_labels, find_classes, is_missing, label_value
+from keras_mm.data.label_lists import (
+    check_multi_hot,
+    check_names,
+    could_be_bits,
+    encode_list,
+    is_bits,
+    is_name,
+    multi_hot_width,
+    read_lists,
+    unknown_label,
+)
+from keras_mm.data.labels import encode_labels, is_missing, label_problems, sorted_labels
+from keras_mm.data.tables import table_name
 from keras_mm.heads import Head
+from keras_mm.label_keys import differing_types, label_key, label_value
 
-_SEPARATOR = "|"
 _YES_NO = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
-_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,14 @@ class Target:
         columns: One column; or for `"multilabel"` and `"regression"` one for each label or target.
         each: Whether each column is a label of its own.
         classes: Label names in order; `None` takes any label, and encodes nothing.
+        multi_hot: As `Head.multi_hot`.
     """
 
     kind: str
     columns: tuple[str, ...]
     classes: tuple | None = None
     each: bool = False
+    multi_hot: bool | None = None
 
     @property
     def needs_classes(self) -> bool:
@@ -97,7 +107,7 @@ def _target(name: str, head: Head) -> Target:
             f"Head(column=[...]). Received: column={head.column!r}"
         )
     known = None if head.classes is None else head.names
-    return Target(head.kind, columns, known, isinstance(head.column, tuple))
+    return Target(head.kind, columns, known, isinstance(head.column, tuple), head.multi_hot)
 
 
 def with_classes(heads: Mapping[str, Head], table: pd.DataFrame) -> dict[str, Head]:
@@ -118,33 +128,83 @@ def with_classes(heads: Mapping[str, Head], table: pd.DataFrame) -> dict[str, He
     found = {}
     for name, head in heads.items():
         target = _target(name, head)
-        if head.classes is None and not set(target.columns) - set(table.columns):
-            head = replace(head, classes=_classes_in(table, target))
+        _check_classes(name, head.classes)
+        if not set(target.columns) - set(table.columns):
+            lists = target.kind == "multilabel" and not target.each
+            head = (_with_lists if lists else _with_values)(head, table, target)
         found[name] = head
     return found
 
 
-def _classes_in(table: pd.DataFrame, target: Target) -> tuple:
+def _check_classes(name: str, classes: Any) -> None:
+    """Raises ValueError for classes that a table, or a file, cannot tell apart."""
+    if not isinstance(classes, tuple) or all(isinstance(label, str) for label in classes):
+        return
+    mixed = differing_types(classes)
+    if mixed is not None:
+        raise ValueError(
+            f"`classes` of the head {name!r} has {mixed[0]!r} and {mixed[1]!r}, which differ only "
+            f"in their type. Name them differently. Received: classes={classes!r}"
+        )
+
+
+def _with_values(head: Head, table: pd.DataFrame, target: Target) -> Head:
+    """The head with the labels of a column with one a row, or its columns as labels."""
     columns = target.columns
-    if target.kind == "regression" or (target.kind == "multilabel" and target.each):
-        return columns
-    if target.kind != "multilabel":
-        found = find_classes(table[columns[0]])
-        if len(found) < 2:
-            raise ValueError(
-                f"The label column {columns[0]!r} has one class only ({found}); a classifier "
-                "needs rows of at least two."
-            )
-        return tuple(found)
-    lists = []
-    for cell in table[columns[0]]:
-        if not is_missing(cell):
-            with contextlib.suppress(ValueError):  # which is told, by its row, when it is encoded
-                lists.append(_listed(cell))
-    widths = {len(cell) for cell in lists}
-    if len(widths) == 1 and all(_is_bit(value) for cell in lists for value in cell):
-        return tuple(range(widths.pop()))  # multi-hot, of labels without names
-    return tuple(find_classes(value for cell in lists for value in cell if _is_name(value)))
+    if head.classes is not None:
+        return head
+    if target.kind in ("regression", "multilabel"):
+        return replace(head, classes=columns)
+    cells = table[columns[0]]
+    _raise_first(table, columns[0], label_problems(enumerate(cells)))
+    found = sorted_labels(cell for cell in cells if not is_missing(cell))
+    if len(found) < 2:
+        raise ValueError(
+            f"The label column {columns[0]!r} has one class only ({found}); a classifier "
+            "needs rows of at least two."
+        )
+    return replace(head, classes=tuple(found))
+
+
+def _with_lists(head: Head, table: pd.DataFrame, target: Target) -> Head:
+    """The head with the labels of a column with several a row, and the column's form."""
+    column, classes = target.columns[0], target.classes
+    lists = read_lists(table[column]).lists  # a cell that cannot be read is told by its row later
+    multi_hot = _is_multi_hot(lists.values(), target)
+    if classes is None and multi_hot:
+        width = multi_hot_width(lists.values()) or multi_hot_width(filter(is_bits, lists.values()))
+        classes = tuple(range(width or 0))
+    elif classes is None:
+        names = [(row, name) for row, listed in lists.items() for name in filter(is_name, listed)]
+        _raise_first(table, column, label_problems(names))
+        # A number such as 0.5 is no label's name, but rather a share.
+        whole = (name for _, name in names if not isinstance(label_value(name), float))
+        classes = tuple(sorted_labels(whole))
+    if not classes:
+        raise ValueError(
+            f"The label column {column!r} names no label. Write lists of names, as "
+            '["red", "old"] or red|old, or 0 or 1 for each label, as [1, 0].'
+        )
+    confusable = target.multi_hot is None and could_be_bits(classes)
+    named = head if head.classes is not None else replace(head, classes=classes)
+    return replace(named, multi_hot=multi_hot) if confusable else named
+
+
+def _is_multi_hot(lists: Collection[Collection], target: Target) -> bool:
+    """Whether a column is multi-hot, where it was not decided before."""
+    if target.multi_hot is not None:
+        return target.multi_hot
+    if target.classes is None:
+        return multi_hot_width(lists) is not None
+    # Of two labels, 0 and 1, a list could be either: it is never one of names.
+    only_bits = {label_key(name) for name in target.classes} <= {0, 1}
+    return only_bits or multi_hot_width(lists, len(target.classes)) is not None
+
+
+def _raise_first(table: pd.DataFrame, column: str, problems: list[tuple[int, str]]) -> None:
+    for position, message in problems:
+        row = table.index[position]
+        raise ValueError(f"{table_name(table)}, row {row}, column {column!r}: {message}")
 
 
 def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
@@ -157,89 +217,47 @@ def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
     cells = list(table[column])
     labels = None if target.classes is None else encode_labels(cells, target.classes)
     missing = [position for position, cell in enumerate(cells) if is_missing(cell)]
-    problems = []
-    if labels is not None:
-        for position in sorted(set(np.flatnonzero(labels < 0).tolist()) - set(missing)):
-            problems.append((position, column, _unknown(cells[position], target.classes)))
-    return Encoded(labels, missing, problems)
+    if labels is None:
+        found = label_problems(enumerate(cells))
+    else:
+        unknown = sorted(set(np.flatnonzero(labels < 0).tolist()) - set(missing))
+        found = [(place, unknown_label(cells[place], target.classes or ())) for place in unknown]
+    return Encoded(labels, missing, [(place, column, words) for place, words in found])
 
 
 def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
     column, classes = target.columns[0], target.classes
     labels = None if classes is None else np.full((len(table), len(classes)), -1, "int8")
-    missing, problems = [], []
-    for position, cell in enumerate(table[column]):
-        if is_missing(cell):
-            missing.append(position)
-            continue
-        try:
-            found = _multi_hot(_listed(cell), classes)
-        except ValueError as error:
-            problems.append((position, column, str(error)))
-            continue
-        if labels is not None:
-            labels[position] = found
-    return Encoded(labels, missing, problems)
-
-
-def _listed(cell: Any) -> list:
-    """A cell's labels as a list.
-
-    Raises:
-        ValueError: for a text in brackets that is no list.
-    """
-    if isinstance(cell, np.ndarray):
-        cell = cell.tolist()
-    if isinstance(cell, list | tuple | set | frozenset):
-        return [label_value(value) for value in cell]
-    if not isinstance(cell, str):
-        return [label_value(cell)]
-    text = cell.strip()
-    if (text[:1], text[-1:]) not in (("[", "]"), ("{", "}"), ("(", ")")):
-        return [name.strip() for name in text.split(_SEPARATOR)]
-    for read in (json.loads, ast.literal_eval):  # the latter for what pandas writes of lists
-        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            found = read(text)
-            if isinstance(found, list | tuple | set):
-                return list(found)
-    raise ValueError(
-        f'a list of labels is written as ["red", "old"], or as red|old. Received: {cell!r}'
-    )
-
-
-def _multi_hot(listed: list, classes: tuple | None) -> np.ndarray:
-    """0 or 1 for each class.
-
-    Raises:
-        ValueError: for what is neither names of the classes nor 0 or 1 for each.
-    """
-    if not all(map(_is_name, listed)):
-        raise ValueError(f"a label must be a name. Received: {listed!r}")
+    cells = read_lists(table[column])
+    multi_hot = _is_multi_hot(cells.lists.values(), target)
+    problems = [*cells.problems]
     if classes is None:
-        return np.zeros(0)
-    bits = bool(listed) and all(map(_is_bit, listed))
-    if bits and len(listed) == len(classes):
-        return np.asarray([int(value) for value in listed], "int8")
-    codes = encode_labels(listed, classes)
-    # Of two labels, 0 and 1, a list could be either: it is never one of names.
-    if (codes >= 0).all() and not (bits and set(map(str, classes)) <= {"0", "1"}):
-        found = np.zeros(len(classes), "int8")
-        found[codes] = 1
-        return found
-    if bits:
-        raise ValueError(
-            f"a multi-hot label has 0 or 1 for each of {len(classes)} labels. "
-            f"Received: {len(listed)} of them"
-        )
-    raise ValueError(_unknown(listed[int(np.argmax(codes < 0))], classes))
+        problems += _form_problems(cells.lists, multi_hot)
+    for position, listed in cells.lists.items():
+        if labels is not None:
+            try:
+                labels[position] = encode_list(listed, classes, multi_hot)
+            except ValueError as error:
+                problems.append((position, str(error)))
+    problems.sort(key=lambda problem: problem[0])
+    return Encoded(labels, cells.missing, [(place, column, words) for place, words in problems])
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, Hashable) and value is not None
-
-
-def _is_bit(value: Any) -> bool:
-    return value in (0, 1) if isinstance(value, Number) else value in ("0", "1")
+def _form_problems(lists: Mapping[int, Collection], multi_hot: bool) -> list[tuple[int, str]]:
+    """Cells that are not of their column's form, of labels that are not known."""
+    problems = []
+    width = multi_hot_width(lists.values()) or 0
+    for position, listed in lists.items():
+        try:
+            if multi_hot:
+                check_multi_hot(listed, width)
+            else:
+                check_names(listed)
+        except ValueError as error:
+            problems.append((position, str(error)))
+    bad = {position for position, _ in problems}
+    names = [(row, name) for row, listed in lists.items() if row not in bad for name in listed]
+    return problems + ([] if multi_hot else label_problems(names))
 
 
 def _yes_or_no(table: pd.DataFrame, target: Target) -> Encoded:
@@ -288,10 +306,3 @@ def _number(cell: Any) -> float:
     if not math.isfinite(value) or abs(value) > float(np.finfo("float32").max):
         raise ValueError(words)
     return value
-
-
-def _unknown(cell: Any, classes: Iterable) -> str:
-    names = list(classes)
-    shown = ", ".join(repr(label_value(name)) for name in names[:_SHOWN])
-    more = f", ... ({len(names)} in all)" if len(names) > _SHOWN else ""
-    return f"unknown label {label_value(cell)!r}. The classes are {shown}{more}."

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_mm.label_keys import by_place
+
 ClassWeight = str | Mapping[Any, float] | Sequence[float] | np.ndarray | None
 
 
@@ -132,7 +134,7 @@ def resolve_class_weight(
 
     Args:
         class_weight: `None`; `"balanced"` or `"effective_number"` (from `labels`); a dict of
-            weights by class name, as it is or as text (TOML's keys are text), where a class left
+            weights by class name, of whatever type (TOML's keys are text), where a class left
             out counts 1.0; or one weight per class in the order of `classes`.
         labels: Integer labels of the training rows, -1 where missing; read only by the ways that
             have a name.
@@ -231,22 +233,17 @@ def resolve_pos_weight(
 
 def _by_name(class_weight: Mapping, classes: list) -> tuple[list[str], list]:
     """What is wrong with the names, and the weights in the order of the classes."""
-    weights = [class_weight.get(c, class_weight.get(str(c), 1.0)) for c in classes]
-    return _unknown_names(class_weight, classes), weights
+    found, unknown, repeated = by_place(class_weight, classes)
+    mistakes = [_unknown_name(name, classes) for name in unknown]
+    mistakes += [f"`class_weight` names the class {name!r} twice." for name in repeated]
+    return mistakes, [found.get(place, 1.0) for place in range(len(classes))]
 
 
-def _unknown_names(class_weight: Mapping, classes: Sequence[Any]) -> list[str]:
-    mistakes = []
-    by_text = {str(name): name for name in classes}
-    for name in class_weight:
-        if name in classes or name in by_text:
-            continue
-        nearest = get_close_matches(str(name), by_text, n=1)
-        hint = f" Did you mean {by_text[nearest[0]]!r}?" if nearest else ""
-        mistakes.append(
-            f"`class_weight` names the class {name!r}, which is not one of {classes!r}.{hint}"
-        )
-    return mistakes
+def _unknown_name(name: Any, classes: Sequence[Any]) -> str:
+    by_text = {str(known): known for known in classes}
+    nearest = get_close_matches(str(name), by_text, n=1)
+    hint = f" Did you mean {by_text[nearest[0]]!r}?" if nearest else ""
+    return f"`class_weight` names the class {name!r}, which is not one of {classes!r}.{hint}"
 
 
 def class_weight_mistakes(class_weight: Any, num_classes: int | None = None) -> list[str]:

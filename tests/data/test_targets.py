@@ -264,3 +264,136 @@ def test_from_a_table_to_a_trained_model():
     history = trainer.fit(data, validation)
     assert history["val_mood_accuracy"][-1] == 1
     assert history["val_tags_micro_f1"][-1] > 0.9 and history["val_stars_r2"][-1] > 0.8
+
+
+# --- one form a column ----------------------------------------------------------------------------
+
+HOT = [[1, 0, 0], [0, 1, 1], [0, 0, 0], [1, 1, 0]]
+
+
+def hot_table(*cells, rows=HOT):
+    cells = [*rows, *cells]
+    return pd.DataFrame({"text": ["a"] * len(cells), "y": pd.Series(cells, dtype=object)})
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [[2, 0, 0], [1, 2], 1, "1", 1.0, True, [1, 0], [1, 0, 0, 0], [0.9, 0.1, 0], [1, None, 0], [],
+     [1, float("nan"), 0], "[2, 0, 0]", "2|0|0", "1|0", "red", ["red"], [[1, 0, 0]], {0, 1}, "[]",
+     np.array([2, 0, 0]), np.array([[1, 0, 0]]), "100", "1,0,0", "1 0 0", "[1 0 0]", {"a": 1}],
+)  # fmt: skip
+def test_what_does_not_fit_a_multi_hot_column_is_refused_with_its_row(cell):
+    table = hot_table(cell)
+    (head,) = with_classes({"y": Head("multilabel")}, table).values()
+    assert (head.classes, head.multi_hot) == ((0, 1, 2), True)
+    # A table alone, without classes, and a table of nothing else.
+    for rows, one in ((table, head), (table, Head("multilabel")), (hot_table(cell, rows=[]), head)):
+        (problem,) = check_table(rows, texts="text", labels={"y": one})
+        assert (problem.row, problem.column) == (len(rows) - 1, "y")
+    named = Head("multilabel", classes=COLOURS)
+    (problem,) = check_table(table, texts="text", labels=with_classes({"y": named}, table))
+    assert problem.row == 4
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [(1, 0, 1), [True, False, True], [1.0, 0.0, 1.0], ["1", "0", "1"], "[1, 0, 1]", "1|0|1",
+     np.array([1, 0, 1], "int8"), np.array([True, False, True]), np.array(["1", "0", "1"]),
+     pd.Series([1, 0, 1]), "[true, false, true]", "[True, False, True]", "(1.0, 0.0, 1.0)",
+     '["1.0", "0.0", "1.0"]', ["True", "False", "True"]],
+)  # fmt: skip
+def test_zeros_and_ones_of_every_type_fit(cell):
+    table = hot_table(cell)
+    heads = with_classes({"y": Head("multilabel")}, table)
+    rows = read_rows(table, texts="text", labels=heads)
+    assert rows.labels.tolist() == [*HOT, [1, 0, 1]]
+
+
+def test_other_tables_are_of_the_training_table_s_form():
+    """Labels called 0, 1 and 2 look like places: the head knows which they are."""
+    names = pd.DataFrame({"text": ["a"] * 4, "y": [[0, 2], [1], [2, 1], [0]]})
+    hot, named = (with_classes({"y": Head("multilabel")}, t)["y"] for t in (hot_table(), names))
+    assert hot.classes == named.classes == (0, 1, 2)
+    assert (hot.multi_hot, named.multi_hot) == (True, False)
+    labels = read_rows(names, texts="text", labels={"y": named}).labels
+    assert labels.tolist() == [[1, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0]]
+    assert [p.row for p in check_table(names, texts="text", labels={"y": hot})] == [0, 1, 2, 3]
+    # [0, 0, 0] names no label thrice, [1, 1, 0] ...; a list of names holds each once
+    problems = check_table(hot_table(), texts="text", labels={"y": named})
+    assert [p.row for p in problems] == [0, 1, 2, 3] and "holds a number once" in str(problems[0])
+    (one,) = read_rows([{"text": "a", "y": [1, 0]}], texts="text", labels={"y": named}).labels
+    assert one.tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2), 3, ("0", "1", "2"), (2, 1, 0)])
+def test_classes_that_are_places_are_multi_hot_or_names_as_the_table_is(classes):
+    head = Head("multilabel", classes=classes)
+    for table, form in ((hot_table(), True), (hot_table(rows=[[0, 2], ["1"], "2|1"]), False)):
+        found = with_classes({"y": head}, table)["y"]
+        assert (found.classes, found.multi_hot) == (classes, form)
+        assert check_table(table, texts="text", labels={"y": found}) == []
+    named = with_classes({"y": head}, hot_table(rows=[[0, 2], ["1"]]))
+    (label,) = read_rows([{"text": "a", "y": [True]}], texts="text", labels=named).labels
+    assert label.tolist() == [int(str(name) == "1") for name in named["y"].names]
+
+
+def test_names_that_are_no_places_come_in_either_form():
+    """As scikit-learn scores: trained on names, asked with a matrix of 0 and 1; but never mixed."""
+    head = with_classes({"y": Head("multilabel")}, hot_table(rows=["red|blue", ["green"]]))
+    assert head["y"].multi_hot is None
+    assert read_rows(hot_table(), texts="text", labels=head).labels.tolist() == HOT
+    for rows, bad in (([*HOT, "red"], 4), ([["red"], "blue", [1, 0, 0]], 2)):
+        (problem,) = check_table(hot_table(rows=rows), texts="text", labels=head)
+        assert problem.row == bad
+
+
+def test_the_form_may_be_told():
+    """Of [0, 1] and [1] nobody can tell; the user can."""
+    table = hot_table(rows=[[0, 1], [1], [1, 0]])
+    named = with_classes({"y": Head("multilabel", multi_hot=False)}, table)
+    rows = read_rows(table, texts="text", labels=named)
+    assert named["y"].classes == (0, 1) and rows.labels.tolist() == [[1, 1], [0, 1], [1, 1]]
+    told = Head("multilabel", multi_hot=True)
+    table = hot_table([3, 0], [5], [0, 1], rows=[])
+    head = with_classes({"y": told}, table)
+    assert head["y"].classes == (0, 1)
+    assert [p.row for p in check_table(table, texts="text", labels=head)] == [0, 1]
+    with pytest.raises(ValueError, match="names no label"):
+        with_classes({"y": told}, hot_table(rows=["red"]))
+    with pytest.raises(ValueError, match="names no label"):
+        with_classes({"y": Head("multilabel")}, hot_table(rows=[[0.5, 0.25], [0.125, 0.5]]))
+    for options in ({"kind": "binary", "multi_hot": True}, {"multi_hot": 1, "kind": "multilabel"},
+                    {"kind": "multilabel", "column": ["a", "b"], "multi_hot": False}):  # fmt: skip
+        with pytest.raises(ValueError, match="`multi_hot` "):
+            Head(**options)
+
+
+# --- labels of several types ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel"])
+def test_a_mixed_column_is_refused_with_its_row(kind):
+    cells = ["0", "1", "0", 1, 0]
+    table = pd.DataFrame({"text": ["a"] * 5, "y": cells}, index=[*"vwxyz"])
+    if kind == "multilabel":
+        table["y"] = [[f"{cell}2" if isinstance(cell, str) else cell + 2] for cell in cells]
+        table["y"] = pd.Series([["02", "3"], ["12"], ["02"], [3], [2]], index=table.index)
+    with pytest.raises(ValueError, match=r"<table>, row y, column 'y': the label [13] \(int\) and"):
+        with_classes({"y": Head(kind)}, table)
+    (problem,) = check_table(table, texts="text", labels={"y": Head(kind)})
+    assert problem.row == "y" and "mean the same value" in problem.message
+    told = Head(kind, classes=("02", "12", "2", "3") if kind == "multilabel" else ("0", "1"))
+    heads = with_classes({"y": told}, table)
+    assert check_table(table, texts="text", labels=heads) == []
+    with pytest.raises(ValueError, match="'y' has 1 and '1', which differ only in their type"):
+        with_classes({"y": Head("multilabel", classes=(1, "1"))}, table)
+
+
+def test_names_of_several_labels_match_whatever_their_type():
+    table = pd.DataFrame({"text": ["a"] * 3, "y": ["1|2", "2", "3"]})
+    head = with_classes({"y": Head("multilabel")}, table)
+    assert head["y"].classes == ("1", "2", "3")
+    other = table.assign(y=[[1, 2.0], np.array([2]), 3])
+    for rows in (table, other):
+        found = read_rows(rows, texts="text", labels=head).labels
+        assert found.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]

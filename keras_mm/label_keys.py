@@ -1,0 +1,131 @@
+"""Labels that differ only in their type, as 1, 1.0, True, "1" and "1.0" do. Plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from math import isfinite
+from typing import Any
+
+_WORDS = {"True": 1, "true": 1, "TRUE": 1, "False": 0, "false": 0, "FALSE": 0}
+_LONGEST_NUMBER = 30
+
+
+def label_value(cell: Any) -> Any:
+    """A label as a plain Python value; a whole float (ints beside NaN in pandas) is an int."""
+    is_numpy = hasattr(cell, "item") and getattr(cell, "shape", None) == ()
+    value = cell.item() if is_numpy else cell
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def label_key(label: Any) -> Any:
+    """What labels have in common that differ only in their type.
+
+    Args:
+        label: A string, a number or a bool. A string is a number if Python or pandas write that
+            number so ("1", "1.0", "2.5"; not "01" or "10.10"), and a bool as "True" or "true".
+
+    Returns:
+        The number, 0 or 1 for a bool; any other label as it is.
+
+    Example:
+        >>> label_key(True), label_key("1.0"), label_key("01")
+        (1, 1, '01')
+    """
+    value = label_value(label)
+    if isinstance(value, bool):
+        return int(value)
+    return _number_of(value) if isinstance(value, str) else value
+
+
+def _number_of(text: str) -> Any:
+    """The number or bool that a text spells, else the text."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if len(text) > _LONGEST_NUMBER:
+        return text
+    try:
+        whole = text.removesuffix(".0")
+        if str(int(whole)) == whole:
+            return int(whole)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if isfinite(number) and repr(number) == text else text
+
+
+def place_finder(names: Iterable[Any]) -> Callable[[Any], int | None]:
+    """A function that gives the place of a label among `names`.
+
+    It is the place of the same label; else of the only one that differs in its type alone.
+
+    Returns:
+        A function of a label, that gives `None` for one that is unknown or could be several.
+
+    Example:
+        >>> place_of = place_finder(["0", "1", "maybe"])
+        >>> place_of("1"), place_of(1.0), place_of(True), place_of(2)
+        (1, 1, 1, None)
+    """
+    exact: dict[Hashable, int] = {}
+    alike: dict[Hashable, int | None] = {}
+    for place, name in enumerate(names):
+        exact.setdefault(_exact_key(name), place)
+        key = label_key(name)
+        alike[key] = None if key in alike else place
+
+    def place_of(label: Any) -> int | None:
+        try:
+            place = exact.get(_exact_key(label))
+            return alike.get(label_key(label)) if place is None else place
+        except TypeError:  # not hashable
+            return None
+
+    return place_of
+
+
+def _exact_key(label: Any) -> tuple[bool, Any]:
+    value = label_value(label)
+    return isinstance(value, bool), value  # to Python, True is 1
+
+
+def differing_types(names: Iterable[Any]) -> tuple[Any, Any] | None:
+    """The first two labels that differ only in their type; `None` if there are none.
+
+    Example:
+        >>> differing_types([1, 2, "1"]), differing_types([1, 1.0, "2"])
+        ((1, '1'), None)
+    """
+    seen: dict[Hashable, Any] = {}
+    for name in names:
+        value = label_value(name)
+        other = seen.setdefault(label_key(value), value)
+        if _exact_key(other) != _exact_key(value):
+            return other, value
+    return None
+
+
+def by_place(
+    named: Mapping[Any, Any], names: Iterable[Any]
+) -> tuple[dict[int, Any], list[Any], list[Any]]:
+    """Values by the places of their labels among `names`.
+
+    Returns:
+        The values; the labels that have no place; those whose place another one has taken.
+
+    Example:
+        >>> by_place({0: 0.5, "0": 1.5, "yes": 2.0}, ["0", "1"])
+        ({0: 0.5}, ['yes'], ['0'])
+    """
+    place_of, found, unknown, repeated = place_finder(names), dict[int, Any](), [], []
+    for name, value in named.items():
+        place = place_of(name)
+        if place is None:
+            unknown.append(name)
+        elif place in found:
+            repeated.append(name)
+        else:
+            found[place] = value
+    return found, unknown, repeated
