@@ -25,7 +25,6 @@ ALLOWED = {
     "zoo": set(),
     "presets": {"zoo"},
     "augmentation": {"presets"},
-    "label_keys": set(),
     "heads": {"label_keys"},
     "pretrained": set(),
     "child": set(),
@@ -76,9 +75,13 @@ ALLOWED = {
     | WORK,
     "evidence": {"__init__", "bundle", "classifier", "columns", "answers"} | LEAVES | MIDDLE | WORK,
     "serving": {"__init__", "bundle", "classifier", "answers"} | LEAVES | MIDDLE | WORK,
-    "run": {"bundle", "columns", "classifier", "evidence", "serving"} | LEAVES | MIDDLE | WORK,
+    "run": {"bundle", "columns", "answers", "classifier", "evidence", "serving"}
+    | LEAVES
+    | MIDDLE
+    | WORK,
     "simple_transformers": {"bundle", "classifier", "answers"} | LEAVES | MIDDLE | WORK,
-    "cli": {"__init__", "run", "bundle", "classifier", "evidence", "serving", "features"} | LEAVES,
+    "cli": {"__init__", "run", "answers", "bundle", "classifier", "evidence", "serving", "features"}
+    | LEAVES,
 }
 # Convenience methods of the estimator that call upward, inside a function.
 UPWARD = {("classifier", "evidence"), ("classifier", "serving")}
