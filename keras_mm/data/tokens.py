@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,11 @@ class Tokenizer:
             self._own_ids.append(ids.get(token, self.vocabulary_size))
             self.vocabulary_size += token not in ids
         self._functions: dict = {}
+        self._tracing = RLock()
+
+    def __reduce__(self):
+        # What was traced belongs to this process.
+        return _rebuilt, (self.vocabulary, self.merges, self.get_config())
 
     @classmethod
     def load(cls, source: Any) -> Tokenizer:
@@ -275,19 +281,19 @@ class Tokenizer:
         """`graph` for so many texts, of which some are read in parts, traced once."""
         tf = load_tensorflow()
 
+        def pack(columns, bounds):
+            found = dict(zip(parts, bounds, strict=True))
+            each = [found.get(i) for i in range(num_texts)]
+            return self.graph(columns, sequence_length, text_pairing, each)
+
         key = (num_texts, sequence_length, text_pairing, parts)
-        if key not in self._functions:
-
-            def pack(columns, bounds):
-                found = dict(zip(parts, bounds, strict=True))
-                each = [found.get(i) for i in range(num_texts)]
-                return self.graph(columns, sequence_length, text_pairing, each)
-
-            function = tf.function(pack, autograph=False)
-            text, number = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64))
-            signature = [text] * num_texts, [[number] * 3] * len(parts)
-            self._functions[key] = function.get_concrete_function(*signature)
-        return self._functions[key]
+        with self._tracing:
+            if key not in self._functions:
+                function = tf.function(pack, autograph=False)
+                text, number = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64))
+                signature = [text] * num_texts, [[number] * 3] * len(parts)
+                self._functions[key] = function.get_concrete_function(*signature)
+            return self._functions[key]
 
     @cached_property
     def layer(self) -> Any:
@@ -445,6 +451,13 @@ def _part_of(tokens: Any, starts: Any, counts: Any) -> Any:
     starts = tf.minimum(starts, lengths)
     wanted = tf.ragged.range(starts, tf.minimum(starts + counts, lengths))
     return tf.gather(tokens, wanted, batch_dims=1)
+
+
+def _rebuilt(vocabulary: Any, merges: Sequence[str], config: Mapping[str, Any]) -> Tokenizer:
+    special_tokens = tuple(config.get("special_tokens", ()))
+    return Tokenizer._kept(
+        vocabulary, merges=merges, **{**config, "special_tokens": special_tokens}
+    )
 
 
 @lru_cache(maxsize=8)
