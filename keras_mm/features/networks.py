@@ -28,6 +28,7 @@ _WORTHWHILE = 300_000
 _reduced: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _precisions: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _predicting = threading.RLock()
+_jax_steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 # Encoders that OpenVINO could not run: not tried again unless it is asked for.
 _unfit: weakref.WeakSet = weakref.WeakSet()
 
@@ -91,23 +92,48 @@ def full_batches(positions: np.ndarray, batch_size: int) -> Iterator[tuple[np.nd
 
 
 def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:
-    """`model.predict_on_batch`, from any thread, and without TensorFlow's advice.
+    """What `model.predict_on_batch` gives, from any thread.
 
-    Threads take turns: on JAX a step takes the memory of the model's variables and gives it back,
-    and models share layers. TensorFlow counts the shapes of all models together, and takes a dozen
-    of them for a mistake.
+    Args:
+        model: A functional model.
+        batch: Its inputs by name.
 
     Raises:
         ForkError: in a process that was forked from one whose backend was running.
     """
     check_not_forked()
+    if keras.backend.backend() == "jax":
+        return _predict_on_jax(model, dict(batch))
     logger = logging.getLogger("tensorflow")
+    # Threads take turns where Keras makes the model's function.
     with _predicting:
+        # TensorFlow counts the shapes of all models together, and takes a dozen for a mistake.
         logger.addFilter(_is_no_advice)
         try:
             return model.predict_on_batch(dict(batch))
         finally:
             logger.removeFilter(_is_no_advice)
+
+
+def _predict_on_jax(model: keras.Model, batch: dict[str, np.ndarray]) -> Any:
+    """A step of our own: Keras' takes the memory of the variables, which other threads read."""
+    with _predicting:
+        step = _jax_steps.get(model)
+        if step is None:
+            step = _jax_steps[model] = _jax_step(weakref.ref(model))
+    weights = (
+        [v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)
+    )
+    return keras.tree.map_structure(np.array, step(*weights, batch))
+
+
+def _jax_step(model: weakref.ref) -> Any:
+    import jax
+
+    def step(trainable: list, non_trainable: list, batch: dict) -> Any:
+        return model().stateless_call(trainable, non_trainable, batch, training=False)[0]
+
+    return jax.jit(step)
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:
