@@ -19,7 +19,7 @@ LEAVES = {
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
-    "__init__": {"load_order"},
+    "__init__": set(),
     "zoo": set(),
     "presets": {"zoo"},
     "augmentation": {"presets"},
