@@ -9,10 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from keras_mm.load_order import check_load_order
 from keras_mm.registration import register_classes
-
-check_load_order()
 
 __version__ = "0.1.0"
 
@@ -89,7 +86,6 @@ def __getattr__(name: str):
     """The public name, imported from its room on first use."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'keras_mm' has no attribute {name!r}")
-    check_load_order()
     value = getattr(importlib.import_module(f"keras_mm.{_PUBLIC[name]}"), name)
     globals()[name] = value
     return value

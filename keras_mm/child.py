@@ -50,7 +50,7 @@ def run(command: Sequence[str], doing: str, environment: Mapping[str, str] | Non
     Raises:
         ChildError: if it fails.
     """
-    # The parent's backend is not inherited: PyTorch after TensorFlow can crash a process.
+    # Not the parent's backend: PyTorch's CUDA build loaded after TensorFlow ends a process.
     given = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         command,

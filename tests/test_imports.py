@@ -20,7 +20,7 @@ LEAVES = {
 MIDDLE = {"data", "models", "losses", "metrics"}
 WORK = {"features", "training"}
 ALLOWED = {
-    "__init__": {"load_order", "registration"},
+    "__init__": {"registration"},
     "registration": set(),
     "zoo": set(),
     "presets": {"zoo"},

@@ -18,8 +18,8 @@ def main(folder: str, request: str, answer: str) -> None:
     """Loads the artefact, answers the request in each batch size, writes the answers."""
     for name in ("keras_hub", "keras_mm"):
         sys.modules[name] = None  # type: ignore[assignment]  # an import of these must fail
-    # tensorflow_text loads Keras for layers that nothing here uses; whatever backend the caller has
-    # is left out, as PyTorch after TensorFlow can crash the process.
+    # TensorFlow loads Keras, which nothing here uses. Keras must not bring the caller's backend:
+    # PyTorch's CUDA build loaded after TensorFlow ends the process.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (its ops are in the graph)
