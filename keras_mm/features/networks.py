@@ -16,6 +16,7 @@ import numpy as np
 from keras_mm.engines import ENGINES, engine_problem
 from keras_mm.features.fingerprint import described, device_of
 from keras_mm.features.store import FeatureStore
+from keras_mm.models.encoder import Encoder
 from keras_mm.presets import unknown_name
 
 # Below so many weights an encoder is done before OpenVINO is ready.
@@ -64,7 +65,7 @@ class KerasNetwork:
         self.engine = f"Keras on {keras.backend.backend()} in {self.precision}"
         known = _reduced.setdefault(encoder, {})
         if outputs not in known:
-            known[outputs] = keras.Model(encoder.input, {n: encoder.output[n] for n in outputs})
+            known[outputs] = Encoder(encoder.input, {n: encoder.output[n] for n in outputs})
         self._model = known[outputs]
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
