@@ -18,6 +18,7 @@ from keras_mm.engines import ENGINES, engine_problem
 from keras_mm.features.fingerprint import described, device_of
 from keras_mm.features.store import FeatureStore
 from keras_mm.forks import check_not_forked
+from keras_mm.models.encoder import Encoder
 from keras_mm.presets import unknown_name
 from keras_mm.random_state import unseeded
 
@@ -70,7 +71,7 @@ class KerasNetwork:
         with _predicting:
             known = _reduced.setdefault(encoder, {})
             if outputs not in known:
-                known[outputs] = keras.Model(encoder.input, {n: encoder.output[n] for n in outputs})
+                known[outputs] = Encoder(encoder.input, {n: encoder.output[n] for n in outputs})
             self._model = known[outputs]
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -136,7 +136,7 @@ def sample(images, y, x):
     """
     num_images, height, width, channels = images.shape[1:]
     count = ops.shape(images)[0] * num_images
-    first = ops.reshape(ops.arange(count) * (height * width), (-1, num_images, 1, 1))
+    first = ops.reshape(ops.arange(count, dtype="int32") * (height * width), (-1, num_images, 1, 1))
     pixels = ops.reshape(images, (-1, channels))
     top, bottom, down = _neighbours(y, height)
     left, right, across = _neighbours(x, width)

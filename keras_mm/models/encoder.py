@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_mm.models.keras_settings import build_settings
+from keras_mm.models.keras_settings import build_settings, default_settings
 from keras_mm.presets import unknown_name
 
 POOLINGS = ("mean", "max", "cls", "pooler")
@@ -33,7 +33,9 @@ class Encoder(keras.Model):
 
     def call(self, inputs, training=None, mask=None):
         """Runs the encoder; `training` counts only while it is trainable."""
-        return super().call(inputs, training=bool(training) and self.trainable, mask=mask)
+        training = bool(training) and self.trainable
+        with default_settings():  # some layers read them in each call
+            return super().call(inputs, training=training, mask=mask)
 
 
 def pool(sequence, mask, pooling: str, pooler_output=None, *, has_class_token: bool = True):

@@ -67,7 +67,7 @@ class MissingModality(layers.Layer):
         length = ops.shape(sequence)[1] // slots
         sequence = ops.reshape(sequence, (-1, slots, length, width))
         valid = ops.reshape(valid, (-1, slots, length))
-        first = ops.arange(length) == 0
+        first = ops.arange(length, dtype="int32") == 0
         sequence = ops.where(present[..., None, None], sequence, self.token[None, :, None])
         valid = ops.where(present[..., None], valid, first[None, None])
         return {

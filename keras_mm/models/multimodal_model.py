@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from keras_mm.child import run_on_tensorflow
-from keras_mm.models.keras_settings import build_settings
+from keras_mm.models.keras_settings import build_settings, default_settings
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -37,6 +37,11 @@ class MultimodalModel(keras.Model):
         """The model of a config, with new weights; see `keras.Model.from_config`."""
         with build_settings():
             return super().from_config(config, custom_objects=custom_objects)
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Runs the model."""
+        with default_settings():  # some layers read them in each call
+            return super().call(inputs, training=training, mask=mask)
 
     def export(
         self,

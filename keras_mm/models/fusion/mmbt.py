@@ -211,5 +211,5 @@ def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
 def _last_token(tokens, padding_mask):
     """The last token of each row that is no padding, `(batch, 1, width)`: `[SEP]`."""
     last = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True) - 1
-    chosen = ops.arange(ops.shape(tokens)[1]) == ops.maximum(last, 0)
+    chosen = ops.arange(ops.shape(tokens)[1], dtype="int32") == ops.maximum(last, 0)
     return ops.sum(ops.where(chosen[..., None], tokens, 0), axis=1, keepdims=True)
