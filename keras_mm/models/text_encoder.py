@@ -69,7 +69,7 @@ def create_text_encoder(
     if vocabulary_size is not None:
         network = with_vocabulary(network, vocabulary_size)
     network.trainable = trainable
-    length = _length(network, sequence_length)
+    length = input_length(network, sequence_length)
     slots = _NUM_SEPARATE if text_pairing == "separate" else 1
 
     shape = (slots, length) if text_pairing == "separate" else (length,)
@@ -104,7 +104,7 @@ def create_text_encoder(
     return encoder
 
 
-def _length(network: keras.Model, sequence_length: int) -> int | None:
+def input_length(network: keras.Model, sequence_length: int) -> int | None:
     """The length of the inputs: `None`, so that short texts need no padding, or the only one.
 
     Raises:
