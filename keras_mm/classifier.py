@@ -262,7 +262,8 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             validation_split: Part of the rows, stratified by label, in [0, 1). 0 validates on
                 nothing.
             groups: Column name, or array of shape `(num_rows,)`: rows of one group stay together.
-            image_dir: Folder that image paths are relative to.
+            image_dir: Folder that image paths are relative to. Validation rows with a folder of
+                their own, as that of their file, are read from there if it holds their images.
             callbacks: Keras callbacks of your own.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
 

@@ -25,7 +25,7 @@ from keras_mm.data.dataset import RowBatches
 from keras_mm.data.parts import read_parts
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
-from keras_mm.data.tables import load_table, table_name
+from keras_mm.data.tables import load_beside, load_table, table_name
 from keras_mm.data.targets import with_classes
 from keras_mm.data.tokens import Tokenizer
 from keras_mm.features.batches import FeatureBatches
@@ -127,7 +127,7 @@ class Fitting:
             heads = with_classes(heads, table)
         tables = {"train": table}
         if validation_data is not None:
-            tables["val"] = load_table(validation_data, image_dir=image_dir)
+            tables["val"] = load_beside(validation_data, image_dir, settings.images)
         parts = read_parts(
             tables,
             images=settings.images,
@@ -136,7 +136,6 @@ class Fitting:
             val_size=0.0 if validation_data is not None else validation_split,
             groups=groups,
             seed=settings.seed,
-            image_dir=image_dir,
             on_error=on_error,
             progress=bool(settings.verbose),
         )

@@ -22,7 +22,7 @@ from keras_mm.data.labels import is_missing
 from keras_mm.data.parts import read_parts
 from keras_mm.data.rows import Problem, Rows, check_table
 from keras_mm.data.samples import load_sample_data
-from keras_mm.data.tables import load_table, table_name
+from keras_mm.data.tables import load_beside, load_table, table_name
 from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 
@@ -126,7 +126,7 @@ def _prepared(settings: RunSettings, *, progress: bool) -> tuple[RunSettings, _P
     settings = with_columns(settings, table, also=[name for name in columns if name is not None])
     for name, path in (("val", settings.validation_data), ("test", settings.test_data)):
         if path:
-            given[name] = load_table(path, image_dir=settings.image_dir)
+            given[name] = load_beside(path, settings.image_dir, settings.images)
     if settings.split_column:
         tables = _by_column(table, settings.split_column)
         val_size = test_size = 0.0
@@ -148,7 +148,6 @@ def _prepared(settings: RunSettings, *, progress: bool) -> tuple[RunSettings, _P
         test_size=test_size,
         groups=settings.group_column if val_size or test_size else None,
         seed=settings.seed,
-        image_dir=settings.image_dir,
         on_error=settings.on_error,
         progress=progress,
     )

@@ -50,23 +50,26 @@ BACKEND_FREE = (
     "tests/simple_transformers/test_args.py",
     "tests/simple_transformers/test_documentation.py",
     "tests/simple_transformers/test_progress.py",
+    "tests/simple_transformers/test_rows.py",
     "tests/simple_transformers/test_scores.py",
     "tests/simple_transformers/test_tables.py",
     "tests/simple_transformers/test_weights.py",
     *(
         f"tests/simple_transformers/test_text.py::test_{name}"
         for name in ("bad", "names_of", "names_pairs", "numbers", "one_warning", "several_labels",
-                     "training_goes_on")
+                     "the_settings", "training_goes_on")
     ),
     *(
         f"tests/simple_transformers/test_multimodal.py::test_{name}"
-        for name in ("a_folder_of", "bad", "multi_hot", "numbers")
+        for name in ("a_folder_of", "bad", "evaluation_in", "multi_hot", "names_of_several",
+                     "numbers")
     ),
     *(
         f"tests/training/test_initial_bias.py::test_{name}"
         for name in ("a_", "classes_without", "labels_that", "no_other", "several_labels")
     ),
     "tests/metrics/",
+    "tests/test_image_folders.py",
     "tests/test_answers.py",
     "tests/test_augmentation.py",
     "tests/test_child.py",

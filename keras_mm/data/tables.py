@@ -6,7 +6,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,47 @@ def _with_image_dir(origin: dict[str, Any], image_dir: str | PathLike | None) ->
             f"`image_dir` must be a folder that exists. Received: image_dir={str(image_dir)!r}"
         )
     return {**origin, "image_dir": str(image_dir), "confined": True}
+
+
+def load_beside(
+    source: Any, image_dir: str | PathLike | None, images: Sequence[str]
+) -> pd.DataFrame:
+    """A table that is read beside the training table: validation or test rows.
+
+    Its images are looked up in the folder of its own: the folder that it was loaded with, or that
+    of its file. Only where none of them is there, they are looked up in `image_dir`. So two folders
+    may hold images of equal names, and two tables may share one folder of images.
+
+    Args:
+        source: As `load_table`.
+        image_dir: The images' folder of the training table; `None` if none was given.
+        images: Image columns.
+
+    Returns:
+        As `load_table`; images outside the folder that was chosen are refused if `image_dir` is
+        given.
+    """
+    table = load_table(source)
+    origin = table.attrs["keras_mm"]
+    own = origin.get("image_dir")
+    if image_dir is None or origin.get("confined"):
+        return table
+    if own is not None and has_images(table, images, Path(own)):
+        image_dir = own
+    return load_table(table, image_dir=image_dir)
+
+
+def has_images(table: pd.DataFrame, columns: Sequence[str], folder: Path) -> bool:
+    """Whether a path in one of the columns is that of a file in a folder."""
+    cells = (cell for name in columns if name in table.columns for cell in table[name])
+    paths = (cell.get("path") if isinstance(cell, Mapping) else cell for cell in cells)
+    for path in paths:
+        if isinstance(path, str | PathLike):
+            # A NUL or a name that is too long is no file; it is reported with its row later.
+            with suppress(OSError, ValueError):
+                if path and (folder / path).is_file():
+                    return True
+    return False
 
 
 def table_name(table: pd.DataFrame) -> str:

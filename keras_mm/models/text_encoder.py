@@ -73,7 +73,7 @@ def create_text_encoder(
         network.trainable = trainable
         has_class_token = getattr(network, "has_class_token", True)
         pooling = pooling or _natural_pooling(backbone, has_class_token)
-        length = _length(network, sequence_length)
+        length = input_length(network, sequence_length)
         encoder = _encoder(network, length, text_pairing == "separate", pooling)
     encoder.trainable = trainable
     if pooling != "pooler" and hasattr(network, "pooled_dense"):
@@ -110,7 +110,7 @@ def _encoder(network: keras.Model, length: int | None, separate: bool, pooling: 
     return Encoder(inputs=inputs, outputs=outputs, name="text_encoder")
 
 
-def _length(network: keras.Model, sequence_length: int) -> int | None:
+def input_length(network: keras.Model, sequence_length: int) -> int | None:
     """The length of the inputs: `None`, so that short texts need no padding, or the only one.
 
     Raises:

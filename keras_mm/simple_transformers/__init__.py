@@ -6,7 +6,7 @@ from keras_mm.simple_transformers.args import (
     MultiLabelClassificationArgs,
     MultiModalClassificationArgs,
 )
-from keras_mm.simple_transformers.model import InputExample
+from keras_mm.simple_transformers.assessments import InputExample
 from keras_mm.simple_transformers.multimodal import MultiModalClassificationModel
 from keras_mm.simple_transformers.text import ClassificationModel, MultiLabelClassificationModel
 

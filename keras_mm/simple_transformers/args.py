@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, cast, dataclass_transform
+from typing import Any, TypeVar, dataclass_transform
 
 from keras_mm.presets import unknown_name
+from keras_mm.simple_transformers.plain import is_plain, plain
+from keras_mm.simple_transformers.warn import warn
 
 FILE = "model_args.json"
+_MAP = "labels_map"
+_GIVEN = "_given"  # the names of the settings that somebody has set
 _DEVICE = "the backend finds its device by itself"
 _THREADS = "texts and images are read in threads, as many as there are cores"
 _CACHES = "what frozen encoders give is kept by keras_mm's own feature cache"
@@ -47,6 +51,7 @@ def _named(kind: type[Args]) -> type[Args]:
     def __init__(self: Any, **values: Any) -> None:
         _check_names(made, values, TypeError)
         create(self, **values)
+        vars(self)[_GIVEN] = set(values)
 
     __init__.__doc__ = None
     made.__init__ = __init__
@@ -227,7 +232,26 @@ class ModelArgs:
 
     def __setattr__(self, name: str, value: Any) -> None:
         _check_names(type(self), [name], AttributeError)
+        value, default = plain(value), type(self).__dataclass_fields__[name].default
+        # JSON has lists only: a setting is a tuple if its default is one, and else a list.
+        if isinstance(value, list | tuple):
+            value = tuple(value) if isinstance(default, tuple) else list(value)
         super().__setattr__(name, value)
+        if _GIVEN in vars(self):
+            vars(self)[_GIVEN].add(name)
+
+    def given(self) -> dict[str, Any]:
+        """The settings that were set, by a keyword or later, also to their defaults."""
+        names = vars(self).get(_GIVEN)
+        if names is None:  # of a dataclass that was derived from ours
+            unset = vars(type(self)())
+            names = {name for name, value in vars(self).items() if value != unset[name]}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
+
+    def make_plain(self) -> None:
+        """Converts what was put into lists and dicts after they were set."""
+        for f in fields(self):
+            super().__setattr__(f.name, plain(getattr(self, f.name)))
 
     def update_from_dict(self, new_values: Mapping[str, Any]) -> None:
         """Takes over settings by name.
@@ -242,20 +266,47 @@ class ModelArgs:
             setattr(self, name, value)
 
     def get_args_for_saving(self) -> dict[str, Any]:
-        """All settings, JSON-serialisable."""
-        return asdict(cast(Any, self))
+        """All settings, JSON-serialisable; of those without effect only what JSON can hold."""
+        self.make_plain()
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if "why" not in f.metadata or is_plain(getattr(self, f.name))
+        }
 
     def save(self, output_dir: str | PathLike) -> None:
-        """Writes `model_args.json` into a folder."""
+        """Writes `model_args.json` into a folder.
+
+        Raises:
+            ValueError: for a setting that JSON cannot hold, by name.
+        """
+        values = self.get_args_for_saving()
+        check_savable(self)
         Path(output_dir).mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.get_args_for_saving(), indent=2, default=_plain)
+        labels = values.get(_MAP)
+        if labels and not all(isinstance(label, str) for label in labels):
+            values[_MAP] = list(labels.items())  # keys of JSON are texts
+        text = json.dumps(values, indent=2)
         (Path(output_dir) / FILE).write_text(text + "\n", encoding="utf-8")
 
     def load(self, input_dir: str | PathLike) -> None:
-        """Takes over what `save` wrote into a folder, if there is such a file."""
+        """Takes over what `save` wrote into a folder, if there is such a file.
+
+        Warns:
+            UserWarning: for settings that are not known here; they are left out.
+        """
         file = Path(input_dir) / FILE
-        if file.is_file():
-            self.update_from_dict(json.loads(file.read_text(encoding="utf-8")))
+        if not file.is_file():
+            return
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(values.get(_MAP), list):
+            values[_MAP] = dict(values[_MAP])
+        known = {f.name for f in fields(self)}
+        unknown = [name for name in values if name not in known]
+        if unknown:
+            words = f"{str(file)!r} has settings that {type(self).__name__} has not: "
+            warn(words + ", ".join(map(repr, unknown)) + ".")
+        self.update_from_dict({name: v for name, v in values.items() if name in known})
 
 
 @_named
@@ -343,6 +394,12 @@ class MultiModalClassificationArgs(ModelArgs):
     fusion: Any = "mmbt"
 
 
+def settings_class(args: Any, default: type[Args]) -> type[Args]:
+    """The class of `args` if somebody derived it from `default`, else `default`."""
+    ours = [kind for kind in type(args).__mro__ if kind.__module__ == __name__]
+    return type(args) if ours[:1] == [default] else default
+
+
 def without_effect(args: ModelArgs) -> dict[str, str]:
     """The settings that were given and do nothing here, with the reason."""
     return _given(args, "why")
@@ -356,23 +413,22 @@ def check_refused(args: ModelArgs) -> None:
         raise ValueError(" ".join(problems))
 
 
+def check_savable(args: ModelArgs) -> None:
+    """Raises ValueError for settings that `model_args.json` cannot hold, by name."""
+    problems = [
+        f"`{f.name}` must be made of numbers, texts, lists and dicts, so that it can be saved. "
+        f"Received: {f.name}={getattr(args, f.name)!r}"
+        for f in fields(args)
+        if "why" not in f.metadata and not is_plain(getattr(args, f.name))
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
 def _given(args: ModelArgs, what: str) -> dict[str, str]:
-    plain = type(args)()
+    unset = type(args)()
     return {
         f.name: f.metadata[what]
-        for f in fields(cast(Any, args))
-        if what in f.metadata and _differs(getattr(args, f.name), getattr(plain, f.name))
+        for f in fields(args)
+        if what in f.metadata and getattr(args, f.name) != getattr(unset, f.name)
     }
-
-
-def _differs(one: Any, other: Any) -> bool:
-    """Whether values differ; a file has lists for tuples."""
-    return (list(one) if isinstance(one, tuple) else one) != (
-        list(other) if isinstance(other, tuple) else other
-    )
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):  # NumPy's
-        return value.tolist()
-    return str(value)

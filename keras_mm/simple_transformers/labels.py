@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any
 
@@ -10,12 +14,15 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.labels import find_classes, is_missing, label_value
-from keras_mm.data.rows import Problem, TableError
+from keras_mm.data.rows import Problem
 from keras_mm.data.tables import table_name
 from keras_mm.data.targets import as_targets, encode_target
 from keras_mm.heads import Head
 from keras_mm.losses.class_weights import resolve_class_weight
+from keras_mm.simple_transformers.plain import is_scalar
 from keras_mm.simple_transformers.tables import LABELS
+
+_BITS = {"0", "1"}
 
 
 def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) -> list:
@@ -82,6 +89,16 @@ def check_each(name: str, values: Any, num_labels: int | None, *, single: bool =
             f"`{name}` must have a number for each label, {num_labels} in all. "
             f"Received: {len(values)} of them"
         )
+    wrong = [value for value in values if not _is_weight(value)]
+    if wrong:
+        raise ValueError(
+            f"`{name}` must have a finite number >= 0 for each label. Received: {wrong[0]!r}"
+        )
+
+
+def _is_weight(value: Any) -> bool:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0
 
 
 def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) -> tuple:
@@ -110,11 +127,30 @@ def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) ->
     return tuple(found)
 
 
-def check_multi_hot(table: pd.DataFrame, num_labels: int | None) -> None:
-    """Refuses lists of 0 and 1 that are not one for each label, where labels have no names.
+def label_problems(table: pd.DataFrame) -> list[Problem]:
+    """A problem for each cell that cannot be the label of one class: a list, an object."""
+    words = "a label must be a text, a number or a bool. Received: {!r}"
+    return [
+        Problem(row, LABELS, table_name(table), words.format(cell))
+        for row, cell in zip(table.index, table[LABELS], strict=True)
+        if not is_scalar(label_value(cell)) and not is_missing(cell)
+    ]
 
-    Raises:
-        keras_mm.TableError: listing every such row.
+
+def without_rows(table: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFrame:
+    """The table without the rows of problems."""
+    bad = {problem.row for problem in problems}
+    found = table[[row not in bad for row in table.index]]
+    found.attrs = table.attrs
+    return found
+
+
+def multi_hot_problems(table: pd.DataFrame, num_labels: int | None) -> list[Problem]:
+    """A problem for each list of 0 and 1 that is not one for each label.
+
+    Args:
+        table: Rows of several labels that have no names.
+        num_labels: Number of labels; `None` if it is not known.
     """
     problems = []
     for row, cell in zip(table.index, table[LABELS], strict=True):
@@ -126,8 +162,51 @@ def check_multi_hot(table: pd.DataFrame, num_labels: int | None) -> None:
             words = f"a multi-hot label has 0 or 1 for each of {num_labels} labels"
             words += f". Received: {len(listed)} of them"
             problems.append(Problem(row, LABELS, table_name(table), words))
-    if problems:
-        raise TableError(problems, skippable=False)
+    return problems
+
+
+def names_to_multi_hot(table: pd.DataFrame, names: Sequence) -> tuple[pd.DataFrame, list[Problem]]:
+    """Lists of label names as 0 or 1 for each label, so that the names "0" and "1" are names.
+
+    Args:
+        table: Rows of several labels. They are lists of names if one of them holds a text, else
+            they stay as they are.
+        names: All label names, in the order of the outputs.
+
+    Returns:
+        The table, and a problem for each row with a name that is none of them.
+    """
+    cells = [_listed(cell) for cell in table[LABELS]]
+    places = {str(name): place for place, name in enumerate(names)}
+    texts = {v for cell in cells if cell is not None for v in cell if isinstance(v, str)}
+    if not texts or (texts <= _BITS and not _BITS & set(places)):
+        return table, []
+    found, problems = [], []
+    for row, listed, cell in zip(table.index, cells, table[LABELS], strict=True):
+        chosen = [places.get(str(label_value(value)), -1) for value in listed or ()]
+        if -1 in chosen:
+            words = f"unknown label {listed[chosen.index(-1)]!r}. The labels are {list(places)}."
+            problems.append(Problem(row, LABELS, table_name(table), words))
+        found.append(cell if listed is None else [int(p in chosen) for p in range(len(places))])
+    changed = table.assign(**{LABELS: pd.Series(found, index=table.index, dtype=object)})
+    changed.attrs = table.attrs
+    return changed, problems
+
+
+def _listed(cell: Any) -> list | None:
+    """The labels of a cell: of a list, or of a text such as `red|old` or `["red", "old"]`."""
+    if isinstance(cell, np.ndarray):
+        cell = cell.tolist()
+    if isinstance(cell, list | tuple | set | frozenset):
+        return list(cell)
+    if not isinstance(cell, str) or is_missing(cell):
+        return None
+    for read in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            found = read(cell)
+            if isinstance(found, list | tuple | set):
+                return list(found)
+    return [name.strip() for name in cell.split("|")]
 
 
 def has_names(head: Head) -> bool:
@@ -137,7 +216,7 @@ def has_names(head: Head) -> bool:
 
 def as_classes(table: pd.DataFrame, head: Head) -> pd.DataFrame:
     """The table with labels of classes as these are: 1 and "1" are the same label."""
-    if head.kind != "multiclass":
+    if head.kind != "multiclass" or head.classes is None:
         return table
     known = {str(name): name for name in head.names}
     cells = [

@@ -2,45 +2,62 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, replace
-from inspect import signature
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from keras_mm.answers import by_head, names_array
+from keras_mm.answers import by_head
 from keras_mm.bundle import is_bundle
 from keras_mm.classifier import MultimodalClassifier
 from keras_mm.config import ConfigError
 from keras_mm.data.labels import label_value
-from keras_mm.data.rows import Rows, TableError
+from keras_mm.data.rows import Problem, Rows
+from keras_mm.data.tables import table_name
+from keras_mm.data.targets import with_classes
 from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 from keras_mm.pretrained import PretrainedError
-from keras_mm.simple_transformers.args import FILE, ModelArgs, check_refused, without_effect
+from keras_mm.simple_transformers.args import (
+    FILE,
+    ModelArgs,
+    check_refused,
+    check_savable,
+    settings_class,
+    without_effect,
+)
+from keras_mm.simple_transformers.assessments import Assessment
 from keras_mm.simple_transformers.folders import (
+    check_class,
     check_output,
     clear_output,
+    output_folder,
+    task_class,
     write_model,
     write_results,
 )
+from keras_mm.simple_transformers.keywords import sweep_settings, unused_keywords
 from keras_mm.simple_transformers.labels import (
     as_classes,
     automatic_weights,
-    check_multi_hot,
     check_number,
     has_names,
+    label_problems,
+    multi_hot_problems,
+    names_to_multi_hot,
+    without_rows,
 )
+from keras_mm.simple_transformers.plain import is_scalar
 from keras_mm.simple_transformers.progress import Progress
+from keras_mm.simple_transformers.reading import read_as
+from keras_mm.simple_transformers.rows import checked_rows, named
 from keras_mm.simple_transformers.scores import answers, names_of, results
 from keras_mm.simple_transformers.tables import LABELS
 from keras_mm.simple_transformers.translation import (
@@ -50,14 +67,14 @@ from keras_mm.simple_transformers.translation import (
     loss_name,
     training_settings,
 )
+from keras_mm.simple_transformers.warn import warn
 from keras_mm.simple_transformers.weights import stated_type, text_backbone, text_pooling
 
 _log = logging.getLogger("keras_mm")
 # Settings that a trained model is built by.
 _BUILT = (
-    "max_seq_length", "special_tokens_list", "regression", "text_pooling", "sliding_window",
-    "stride", "tie_value", "sliding_window_vote", "sliding_window_text", "num_image_embeds",
-    "image_encoder", "image_size", "fusion",
+    "special_tokens_list", "regression", "text_pooling", "num_image_embeds", "image_encoder",
+    "image_size", "fusion",
 )  # fmt: skip
 # Whole numbers, and the least of each.
 _WHOLE = {
@@ -68,48 +85,6 @@ _WHOLE = {
     "save_steps": -1,
     "evaluate_during_training_steps": -1,
 }
-_DOWNLOADS = "files are loaded by KerasHub; give a folder to load others"
-# Keywords of a constructor that do nothing here, with the reason.
-_KEYWORDS = {
-    "onnx_execution_provider": "see MultimodalClassifier.export",
-    "global_attention_fn": "no model here has global attention",
-    "sweep_config": "settings are tried by a loop over `args`",
-    **dict.fromkeys(("tokenizer_type", "tokenizer_name"), "a vocabulary belongs to its model"),
-    **dict.fromkeys(
-        ("cache_dir", "force_download", "local_files_only", "proxies", "resume_download",
-         "revision", "token", "use_auth_token"), _DOWNLOADS,
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class InputExample:
-    """A row as `eval_model` gives back those that were answered wrongly.
-
-    Attributes:
-        guid: The row's index in its table.
-        text_a: The text, or the first of a pair.
-        text_b: The second of a pair.
-        label: The label that the row has.
-        image: The image's path, bytes or array.
-    """
-
-    guid: Any
-    text_a: str | None
-    text_b: str | None = None
-    label: Any = None
-    image: Any = None
-
-
-class Assessment(NamedTuple):
-    """Labelled rows and what they were answered."""
-
-    results: dict[str, float]
-    rows: Rows
-    labels: np.ndarray
-    places: np.ndarray
-    probabilities: np.ndarray
-    logits: np.ndarray
 
 
 class Model:
@@ -139,50 +114,49 @@ class Model:
         keywords: Mapping[str, Any],
     ) -> None:
         """Takes the settings, and the model if `model_name` is a folder that one was saved in."""
-        self.args = self._args_class()
+        self.args = settings_class(args, self._args_class)()
         self.results: dict[str, float] = {}
         self._told: set[str] = set()
         folder = Path(model_name).expanduser()
         if is_bundle(folder):
             self._load(model_type, folder)
         self._take(args)
-        self.args.model_class = type(self).__name__
+        keywords = dict(keywords)
+        sweep = keywords.pop("sweep_config", None)
+        if sweep is not None:
+            self.args.update_from_dict(sweep_settings(sweep))
+        self.args.model_class = task_class(type(self))
         if self.classifier is None:
             backbone = text_backbone(model_type, model_name)  # which says what is wrong with them
             self.args.model_type = stated_type(model_type, backbone)
             self.args.model_name = str(model_name)
-        for name in keywords:
-            if name not in _KEYWORDS:
-                own = [key for key in signature(type(self)).parameters if key != "keywords"]
-                raise TypeError(unknown_name("argument", name, [*own, *_KEYWORDS]))
-        unused = {name: _KEYWORDS[name] for name, value in keywords.items() if value is not None}
+        unused = unused_keywords(keywords, type(self))
         if self.args.use_early_stopping and not self.args.evaluate_during_training:
             unused["use_early_stopping"] = "it needs evaluate_during_training=True"
         if use_cuda is not True or cuda_device != -1:
             unused["use_cuda, cuda_device"] = "the backend finds its device by itself"
         self._check()
+        if self._is_trained:
+            self._read_as_set()
         self._tell({**unused, **without_effect(self.args)})
         if self.classifier is None and (folder / FILE).is_file():
-            warnings.warn(
+            warn(
                 f"{str(folder)!r} is a model of Simple Transformers: its encoder is taken, its "
-                "head and its arguments are not. Train it.",
-                stacklevel=3,
+                "head and its arguments are not. Train it."
             )
 
     def _take(self, args: ModelArgs | Mapping | None) -> None:
         """Takes over settings: a dict of them, or all of one of the classes."""
         if isinstance(args, ModelArgs):
-            given = vars(args)
-            if self._is_trained or type(args) is not self._args_class:
-                plain = vars(type(args)())
-                given = {name: v for name, v in given.items() if v != plain[name]}
             # Which model it is says the constructor.
-            args = {name: v for name, v in given.items() if not name.startswith("model_")}
-        self.args.update_from_dict(args or {})
+            args = {n: v for n, v in args.given().items() if not n.startswith("model_")}
+        self.args.update_from_dict({} if args is None else args)
 
     def _check(self) -> None:
         """Refuses settings that cannot be."""
+        self.args.make_plain()
         check_refused(self.args)
+        check_savable(self.args)
         check_number(self.num_labels)
         loss_name(self.args)
         for name, least in _WHOLE.items():
@@ -205,8 +179,7 @@ class Model:
         self._told.update(new)
         if new:
             reasons = "; ".join(f"{name} ({why})" for name, why in new.items())
-            # At the line that calls the constructor, or `train_model`.
-            warnings.warn(f"These arguments do nothing here: {reasons}.", stacklevel=4)
+            warn(f"These arguments do nothing here: {reasons}.")
 
     # --- what a class says of its own -------------------------------------------------------
 
@@ -218,9 +191,25 @@ class Model:
         """The class weights that the user gave."""
         raise NotImplementedError
 
-    def _structure(self, texts: Sequence[str], head: Head) -> dict[str, Any]:
+    def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
         """Keywords of the classifier that say what it is built of."""
         raise NotImplementedError
+
+    @property
+    def _kind(self) -> str:
+        """The kind of the head."""
+        raise NotImplementedError
+
+    def _window(self, head: Head) -> Mapping[str, Any] | None:
+        """How long texts are read in windows; `None` cuts them off."""
+        return None
+
+    # Whether a row has an image.
+    _reads_images = False
+    # Whether lists of labels are names even if they are "0" and "1".
+    _has_label_names = False
+    # Whether keyword metrics of several labels get probabilities.
+    _metrics_of_probabilities = False
 
     def _threshold(self) -> Any:
         return getattr(self.args, "threshold", 0.5)
@@ -233,39 +222,36 @@ class Model:
 
     def _train(
         self,
-        table: pd.DataFrame,
+        tables: Mapping[str, pd.DataFrame],
         texts: Sequence[str],
-        eval_table: pd.DataFrame | None,
         *,
-        output_dir: str | PathLike | None,
+        output_dir: Any,
         auto_weights: bool,
         metrics: Mapping[str, Any],
         verbose: bool,
-        image_dir: str | None = None,
-        eval_image_dir: str | None = None,
     ) -> tuple[int, Any]:
-        """Trains, or goes on training, and saves what is asked for."""
+        """Trains, or goes on training, and saves what is asked for.
+
+        Args:
+            tables: The training table by the name of its argument; behind it that of evaluation, if
+                there is one.
+            texts: Text columns.
+            output_dir: As in `train_model`.
+            auto_weights: The same.
+            metrics: The same.
+            verbose: The same.
+        """
         self._check()
         self._tell(without_effect(self.args))
-        _check_metrics(metrics)
-        if self.args.evaluate_during_training and eval_table is None:
+        evaluating = self.args.evaluate_during_training
+        if evaluating and len(tables) == 1:
             raise ValueError("evaluate_during_training needs `eval_data`: rows to evaluate.")
-        folder = check_output(output_dir or self.args.output_dir, self.args)
-        head = replace(self._head(table), column=LABELS, dropout_rate=DROPOUT)
-        table = _labelled(table, head)
-        eval_table = None if eval_table is None else _labelled(eval_table, head)
+        folder = check_output(output_folder(output_dir, self.args), self.args)
+        tables = {name: named(t, name) for name, t in list(tables.items())[: 1 + evaluating]}
+        table, head, rows = self._checked(tables, texts)
         self._check_metric(head, metrics)
         head = replace(head, class_weight=self._class_weight(table, head, auto_weights))
-        settings = {
-            "labels": {"label": head},
-            **training_settings(self.args, len(table)),
-            **({} if head.kind == "regression" else {"loss": loss_name(self.args)}),
-        }
-        if self._is_trained:
-            classifier = self.classifier.set_params(**settings, warm_start=True)
-        else:
-            classifier = MultimodalClassifier(**self._structure(texts, head), **settings)
-        evaluating = self.args.evaluate_during_training
+        classifier = self._classifier_for(texts, head, len(table))
         progress = Progress(
             self.args,
             folder,
@@ -273,16 +259,16 @@ class Model:
             self._write,
             clear_output,
         )
-        with _in_their_words():
-            classifier.fit(
-                table,
-                validation_data=_with_images(eval_table, eval_image_dir) if evaluating else None,
-                validation_split=0.0,
-                image_dir=image_dir,
-                callbacks=[progress],
-            )
-        self.num_labels = None  # it may have been trained on more
-        self._take_model(classifier)
+        training, validation = (*rows, None)[:2]
+        try:
+            with _in_their_words():
+                classifier.fit_rows(
+                    training, validation, heads={"label": head}, callbacks=[progress]
+                )
+        finally:  # a first training that fails leaves the best weights so far
+            if hasattr(classifier, "model_"):
+                self.num_labels = None  # it may have been trained on more
+                self._take_model(classifier)
         progress.classifier = None  # which has the model of this training
         if not self.args.no_save:
             progress.make_room()
@@ -293,13 +279,84 @@ class Model:
         details = progress.scores if evaluating else float(np.mean(progress.losses))
         return progress.global_step, details
 
+    def _checked(
+        self, tables: Mapping[str, pd.DataFrame], texts: Sequence[str]
+    ) -> tuple[pd.DataFrame, Head, list[Rows]]:
+        """The training table as it is read, the head, and the rows of each table.
+
+        Raises:
+            keras_mm.TableError: listing every problem of all tables, one of the labels as a whole
+                among them.
+        """
+        train, problems = next(iter(tables)), []
+        try:
+            head = self._found_head(tables[train])
+        except ValueError as error:
+            problems.append(Problem(None, LABELS, table_name(tables[train]), str(error)))
+            head = Head(self._kind, column=LABELS)
+        found = {}
+        for name, table in tables.items():
+            found[name], wrong = self._labelled(table, head)
+            problems += wrong
+        rows = checked_rows(
+            found,
+            texts,
+            images=self._reads_images,
+            head=head,
+            problems=problems,
+            progress=not self.args.silent,
+        )
+        return found[train], head, list(rows.values())
+
+    def _found_head(self, table: pd.DataFrame) -> Head:
+        """The head for training rows, with its classes.
+
+        Raises:
+            ValueError: if the labels of the rows are not what the settings say, or cannot be saved.
+        """
+        if self._kind == "multiclass":
+            table = without_rows(table, label_problems(table))
+        head = replace(self._head(table), column=LABELS, dropout_rate=DROPOUT)
+        head = with_classes({"label": head}, table)["label"]
+        if not all(map(is_scalar, head.names)):
+            raise ValueError(f"Labels must be texts, numbers or bools. Received: {head.names}")
+        return head
+
+    def _labelled(self, table: pd.DataFrame, head: Head) -> tuple[pd.DataFrame, list[Problem]]:
+        """The rows with labels as the head has them, and what is wrong with these."""
+        if head.kind == "multiclass":
+            return as_classes(table, head), label_problems(table)
+        if head.kind == "regression":
+            return table, []
+        if head.classes is None:
+            return table, []
+        problems: list[Problem] = []
+        if self._has_label_names:
+            table, problems = names_to_multi_hot(table, head.names)
+        if not has_names(head):
+            problems = [*problems, *multi_hot_problems(table, head.num_classes)]
+        return table, problems
+
+    def _classifier_for(
+        self, texts: Sequence[str], head: Head, num_rows: int
+    ) -> MultimodalClassifier:
+        """The classifier that is trained: the trained one, or one that has no model yet."""
+        settings = {
+            "labels": {"label": head},
+            **training_settings(self.args, num_rows),
+            **({} if head.kind == "regression" else {"loss": loss_name(self.args)}),
+        }
+        if self._is_trained:
+            return self._read_as_set().set_params(**settings, warm_start=True)
+        window = self._window(head)
+        return MultimodalClassifier(**self._structure(texts), sliding_window=window, **settings)
+
     def _class_weight(self, table: pd.DataFrame, head: Head, automatic: bool) -> Any:
         """What each label counts, in numbers: evaluations are of other rows."""
         weights = self._weights()
         if head.kind == "regression":
             if automatic or weights is not None:
-                words = "Numbers have no classes to balance: no weights are used."
-                warnings.warn(words, stacklevel=4)
+                warn("Numbers have no classes to balance: no weights are used.")
             return None
         if automatic:
             return automatic_weights(table, head)
@@ -360,11 +417,16 @@ class Model:
                 "give the folder of a trained model as `model_name`."
             )
         self._check()
-        classifier = self.classifier.set_params(verbose=int(not self.args.silent))
+        classifier = self._read_as_set().set_params(verbose=int(not self.args.silent))
         ((name, head),) = classifier.heads_.items()
         if head.kind == "multilabel":
             classifier.heads_ = {name: replace(head, threshold=self._threshold())}
         return classifier
+
+    def _read_as_set(self) -> MultimodalClassifier:
+        """The trained classifier, reading texts as the settings say."""
+        read_as(self.classifier, self.args.max_seq_length, self._window(self._own_head))
+        return self.classifier
 
     @property
     def _own_head(self) -> Head:
@@ -375,69 +437,66 @@ class Model:
         self,
         table: pd.DataFrame,
         *,
+        argument: str,
         metrics: Mapping[str, Any],
-        output_dir: str | PathLike | None,
+        output_dir: Any,
         verbose: bool,
-        image_dir: str | None = None,
         silent: bool = False,
     ) -> Assessment:
         """Evaluates labelled rows; the results are written, too."""
-        _check_metrics(metrics)
+        folder = output_folder(output_dir, self.args)
         classifier = self._ready()
-        table = _labelled(table, self._own_head)
-        with _in_their_words():
-            rows = classifier._rows(table, image_dir, heads=classifier.heads_, progress=not silent)
+        head, table = self._own_head, named(table, argument)
+        table, problems = self._labelled(table, head)
+        (rows,) = checked_rows(
+            {argument: table},
+            classifier.texts,
+            images=self._reads_images,
+            head=head,
+            problems=problems,
+            progress=not (silent or self.args.silent),
+        ).values()
         logits = self._logits(rows, silent)
         labels = by_head(classifier.heads_, rows.labels)["label"]
-        found = self._assessor(metrics)(self._own_head, labels, logits)
+        found = self._assessor(metrics)(head, labels, logits)
         self.results.update(found)
         if not self.args.no_save:
-            write_results(Path(output_dir or self.args.output_dir), found)
+            write_results(folder, found)
         if verbose:
             _log.info("%s", found)
-        return Assessment(found, rows, labels, *answers(self._own_head, logits), logits)
+        return Assessment(found, rows, labels, *answers(head, logits), logits)
 
     def _assessor(self, metrics: Mapping[str, Any]) -> Callable[..., dict[str, float]]:
         loss, gamma = loss_name(self.args), focal_gamma(self.args)
 
         def assess(head: Head, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-            named = "mean_squared_error" if head.kind == "regression" else loss
-            return results(head, labels, logits, metrics, loss=named, gamma=gamma)
+            minimised = "mean_squared_error" if head.kind == "regression" else loss
+            return results(
+                head,
+                labels,
+                logits,
+                metrics,
+                loss=minimised,
+                gamma=gamma,
+                of_probabilities=self._metrics_of_probabilities,
+            )
 
         return assess
 
-    def _answered(self, table: pd.DataFrame, image_dir: str | None = None) -> np.ndarray:
+    def _answered(self, table: pd.DataFrame) -> np.ndarray:
         """Logits of unlabelled rows."""
-        classifier = self._ready()
-        with _in_their_words():
-            rows = classifier._rows(table, image_dir)
+        texts = self._ready().texts
+        (rows,) = checked_rows(
+            {"to_predict": named(table, "to_predict")},
+            texts,
+            images=self._reads_images,
+            progress=not self.args.silent,
+        ).values()
         return self._logits(rows)
 
     def _logits(self, rows: Rows, silent: bool = False) -> np.ndarray:
         logits = self.classifier._logits(rows, progress=not silent)
         return by_head(self.classifier.heads_, logits)["label"]
-
-    def _wrong(self, found: Assessment) -> list[InputExample]:
-        """The rows that were answered wrongly; numbers are never just wrong."""
-        head = self._own_head
-        if head.kind == "regression":
-            return []
-        differs = found.places != found.labels
-        wrong = np.flatnonzero(differs.any(axis=1) if differs.ndim == 2 else differs)
-        names = None if head.kind == "multilabel" else names_array(head.names)
-        texts = found.rows.texts
-        return [
-            InputExample(
-                guid=label_value(found.rows.numbers[place]),
-                text_a=texts[0][place],
-                text_b=texts[1][place] if len(texts) > 1 else None,
-                label=found.labels[place].tolist()
-                if names is None
-                else label_value(names[found.labels[place]]),
-                image=found.rows.images[0][place] if found.rows.images else None,
-            )
-            for place in wrong.tolist()
-        ]
 
     # --- folders ----------------------------------------------------------------------------
 
@@ -458,11 +517,7 @@ class Model:
         write_model(folder, classifier, self.args, results)
 
     def _load(self, model_type: str, folder: Path) -> None:
-        file, name = folder / FILE, type(self).__name__
-        stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        if stated.get("model_class") != name:
-            mine = stated.get("model_class") or "MultimodalClassifier (see its `load`)"
-            raise ValueError(f"{str(folder)!r} holds a model of {mine}, and this is a {name}.")
+        check_class(folder, type(self))
         self.args.load(folder)
         if "auto" not in (model_type, self.args.model_type) and model_type != self.args.model_type:
             raise ValueError(
@@ -481,31 +536,3 @@ def _in_their_words() -> Iterator[None]:
         raise in_their_names(error) from None
     except PretrainedError as error:
         raise PretrainedError(str(error).replace("`text_weights`", "`model_name`")) from error
-    except TableError as error:  # there is no `on_error` here
-        raise TableError(error.problems, skippable=False) from None
-
-
-def _labelled(table: pd.DataFrame, head: Head) -> pd.DataFrame:
-    """The rows with labels as the head has them."""
-    if head.kind == "multilabel" and not has_names(head):
-        check_multi_hot(table, None if head.classes is None else head.num_classes)
-    return as_classes(table, head)
-
-
-def _with_images(table: pd.DataFrame | None, image_dir: str | None) -> pd.DataFrame | None:
-    """The rows with the folder of their own images."""
-    if table is None or image_dir is None:
-        return table
-    found = table.copy(deep=False)
-    found.attrs = {**table.attrs, "keras_mm": {"image_dir": image_dir, "confined": True}}
-    return found
-
-
-def _check_metrics(metrics: Mapping[str, Any]) -> None:
-    known = ("args", "auto_weights", "eval_data", "output_dir", "show_running_loss", "verbose")
-    for name, metric in metrics.items():
-        if not callable(metric):
-            hint = unknown_name("argument", name, known)
-            raise TypeError(
-                f"{hint} A metric is a function of labels and answers. Received: {name}={metric!r}"
-            )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from keras_mm.answers import label_cells, predictions
 from keras_mm.heads import Head
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.simple_transformers.args import ModelArgs, MultiModalClassificationArgs
+from keras_mm.simple_transformers.keywords import check_metrics
 from keras_mm.simple_transformers.labels import (
     check_count,
     check_each,
@@ -24,6 +24,8 @@ from keras_mm.simple_transformers.labels import (
     in_order,
 )
 from keras_mm.simple_transformers.model import Model
+from keras_mm.simple_transformers.plain import plain
+from keras_mm.simple_transformers.rows import with_images
 from keras_mm.simple_transformers.tables import IMAGES, SINGLE, image_table, images_to_predict
 
 # Arguments of a call that change the settings of the model, and stay.
@@ -57,6 +59,14 @@ class MultiModalClassificationModel(Model):
     """
 
     _args_class = MultiModalClassificationArgs
+    _reads_images = True
+    _has_label_names = True
+
+    @property
+    def _kind(self) -> str:
+        if self.multi_label:
+            return "multilabel"
+        return "regression" if self.args.regression else "multiclass"
 
     def __init__(
         self,
@@ -71,8 +81,8 @@ class MultiModalClassificationModel(Model):
         cuda_device: int = -1,
         **keywords: Any,
     ):
-        self.multi_label, self.label_list = multi_label, in_order(label_list)
-        self.num_labels, self.pos_weight = num_labels, pos_weight
+        self.multi_label, self.label_list = multi_label, in_order(plain(label_list))
+        self.num_labels, self.pos_weight = plain(num_labels), plain(pos_weight)
         self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
 
     def _check(self) -> None:
@@ -106,13 +116,13 @@ class MultiModalClassificationModel(Model):
     def _weights(self) -> Any:
         return self.pos_weight
 
-    def _structure(self, texts: Sequence[str], head: Head) -> dict[str, Any]:
+    def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
         fusion, weights = self.args.fusion, self.args.image_weights
         if fusion == "mmbt":
             fusion = {"name": "mmbt", "num_image_tokens": self.args.num_image_embeds}
         return {
-            "images": [IMAGES],
-            "texts": list(texts),
+            "images": (IMAGES,),
+            "texts": tuple(texts),
             "preset": "mobilenet_v2_minilm",
             "fusion": fusion,
             "vision_backbone": self.args.image_encoder,
@@ -163,7 +173,8 @@ class MultiModalClassificationModel(Model):
             eval_data: Rows that `evaluate_during_training` evaluates.
             verbose: Whether the end is told.
             eval_files_list: The files of a folder `eval_data`; by default all.
-            eval_image_path: The images of `eval_data`; by default `image_path`.
+            eval_image_path: The folder of the images of `eval_data`. By default the folder or the
+                table's folder that `eval_data` names, if it holds them, else `image_path`.
             **metrics: As in `ClassificationModel.train_model`.
 
         Returns:
@@ -174,32 +185,32 @@ class MultiModalClassificationModel(Model):
                 the output folder is not empty.
             keras_mm.TableError: listing every row that cannot be used.
         """
+        check_metrics(metrics, self.train_model)
+        stay = (text_label, labels_label, images_label, image_type_extension, data_type_extension)
         with self._settled():
-            self.args.update_from_dict(args or {})
-            self._stay(
-                text_label, labels_label, images_label, image_type_extension, data_type_extension
-            )
+            self.args.update_from_dict({} if args is None else args)
+            self._stay(*stay)
             table, folder = image_table(
                 train_data, self.args, files_list=files_list, image_path=image_path
             )
-            eval_table, eval_folder = None, None
+            tables = {"train_data": with_images(table, folder)}
             if eval_data is not None:
-                eval_table, eval_folder = image_table(
+                table, folder = image_table(
                     eval_data,
                     self.args,
                     files_list=eval_files_list,
-                    image_path=eval_image_path or (None if _is_folder(eval_data) else image_path),
+                    image_path=eval_image_path,
+                    beside=image_path,
+                    argument="eval_image_path",
                 )
+                tables["eval_data"] = with_images(table, folder, "eval_image_path")
             return self._train(
-                table,
+                tables,
                 SINGLE,
-                eval_table,
                 output_dir=output_dir,
                 auto_weights=auto_weights,
                 metrics=metrics,
                 verbose=verbose,
-                image_dir=folder,
-                eval_image_dir=eval_folder,
             )
 
     def eval_model(
@@ -215,6 +226,12 @@ class MultiModalClassificationModel(Model):
         output_dir: str | PathLike | None = None,
         verbose: bool = True,
         silent: bool = False,
+        *,
+        auto_weights: bool = False,
+        show_running_loss: bool = True,
+        args: Mapping | None = None,
+        eval_files_list: Sequence[str] | str | PathLike | None = None,
+        eval_image_path: str | PathLike | None = None,
         **metrics: Any,
     ) -> tuple[dict[str, float], np.ndarray]:
         """Evaluates labelled texts and images.
@@ -231,24 +248,37 @@ class MultiModalClassificationModel(Model):
             output_dir: Where `eval_results.txt` goes; by default `args.output_dir`.
             verbose: Whether the results are logged.
             silent: Whether no bar is shown.
+            auto_weights: Not read; labels weigh what they did in training.
+            show_running_loss: Not read; nothing is trained.
+            args: Settings to change; they stay changed.
+            eval_files_list: Another name of `files_list`.
+            eval_image_path: Another name of `image_path`.
             **metrics: As in `train_model`.
 
         Returns:
             Results by name, and what `predict` gives as outputs.
+
+        Raises:
+            ValueError: as `train_model`.
+            keras_mm.TableError: listing every row that cannot be used.
         """
+        check_metrics(metrics, self.eval_model)
+        stay = (text_label, labels_label, images_label, image_type_extension, data_type_extension)
         with self._settled():
-            self._stay(
-                text_label, labels_label, images_label, image_type_extension, data_type_extension
-            )
+            self.args.update_from_dict({} if args is None else args)
+            self._stay(*stay)
             table, folder = image_table(
-                eval_data, self.args, files_list=files_list, image_path=image_path
+                eval_data,
+                self.args,
+                files_list=eval_files_list if files_list is None else files_list,
+                image_path=eval_image_path if image_path is None else image_path,
             )
             found = self._assess(
-                table,
+                with_images(table, folder),
+                argument="eval_data",
                 metrics=metrics,
                 output_dir=output_dir,
                 verbose=verbose,
-                image_dir=folder,
                 silent=silent,
             )
         return found.results, found.probabilities
@@ -262,7 +292,8 @@ class MultiModalClassificationModel(Model):
         """Answers texts with their images.
 
         Args:
-            to_predict: `{"text": [...], "images": [...]}`, by `text_label` and `images_label`.
+            to_predict: `{"text": [...], "images": [...]}`; also by the names of `text_label` and
+                `images_label`, which are looked for first.
             image_path: The images' folder.
             image_type_extension: What names of images lack; by default as in the settings.
 
@@ -276,7 +307,7 @@ class MultiModalClassificationModel(Model):
         """
         self._ready()
         table = images_to_predict(to_predict, self.args, image_type_extension=image_type_extension)
-        logits, head = self._answered(table, str(image_path)), self._own_head
+        logits, head = self._answered(with_images(table, str(image_path))), self._own_head
         found = predictions(head, logits)
         if head.kind == "regression":
             return found, found
@@ -290,7 +321,3 @@ class MultiModalClassificationModel(Model):
         for name, value in zip(_STAY, values, strict=True):
             if value is not None:
                 setattr(self.args, name, value)
-
-
-def _is_folder(data: Any) -> bool:
-    return isinstance(data, str | PathLike) and Path(data).is_dir()

@@ -14,10 +14,9 @@ from keras_mm.heads import Head
 from keras_mm.models.scaling import target_scales
 from keras_mm.presets import unknown_name
 from keras_mm.simple_transformers.args import ModelArgs
+from keras_mm.simple_transformers.folders import SCORES, best_model_folder
 from keras_mm.training.callbacks import TrainingObserver, ValidationResult
 from keras_mm.training.memory import Snapshot
-
-SCORES = "training_progress_scores.csv"
 
 
 class EarlyStopping:
@@ -103,9 +102,7 @@ class Progress(TrainingObserver):
     @property
     def best_model_dir(self) -> Path:
         """Where the best model goes: into `output_dir`, unless another folder is named."""
-        named = self.args.best_model_dir
-        unnamed = named == ModelArgs().best_model_dir
-        return self.output_dir / "best_model" if unnamed else Path(named)
+        return best_model_folder(self.output_dir, self.args)
 
     def make_room(self) -> None:
         """Clears the output folder, before the first thing is written and only then."""

@@ -39,6 +39,7 @@ def results(
     *,
     loss: str = "cross_entropy",
     gamma: float = 2.0,
+    of_probabilities: bool = False,
 ) -> dict[str, float]:
     """All results of an evaluation.
 
@@ -50,6 +51,7 @@ def results(
             probabilities in the place of answers.
         loss: What `eval_loss` is.
         gamma: Of the focal loss.
+        of_probabilities: Whether all functions are given the probabilities of several labels.
 
     Returns:
         Of two classes `mcc accuracy f1_score tp tn fp fn`, and `auroc auprc` where both occur; of
@@ -64,8 +66,10 @@ def results(
     places, found = answers(head, logits)
     given = labels[:, 0] if head.kind == "regression" else labels
     scores = _SCORES[head.kind](measure(head, labels, found[:, None] if found.ndim == 1 else found))
+    of_probabilities = of_probabilities and head.kind == "multilabel"
     for name, metric in metrics.items():
-        scores[name] = metric(given, found if name.startswith("prob_") else places)
+        takes_found = of_probabilities or name.startswith("prob_")
+        scores[name] = metric(given, found if takes_found else places)
     return {**scores, "eval_loss": objective.measure(labels, logits)["loss"]}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from os import PathLike
@@ -13,12 +12,13 @@ from typing import Any
 import pandas as pd
 
 from keras_mm.data.labels import is_missing
-from keras_mm.data.rows import Problem, TableError
-from keras_mm.data.tables import load_table, read_folder, table_name
+from keras_mm.data.tables import has_images, load_table, read_folder
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
+from keras_mm.simple_transformers.warn import warn
 
 SINGLE, PAIR = ("text",), ("text_a", "text_b")
 LABELS, IMAGES = "labels", "images"
+COLUMNS = "simple_transformers.columns"  # in a table's `attrs`: the user's names of its columns
 
 
 def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -46,14 +46,12 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
         )
     if len(names) < 2:
         raise ValueError(f"A table has a column of texts and one of labels. Received: {names}")
-    warnings.warn(
+    warn(
         f"The table has no columns 'text' and 'labels': taking {names[0]!r} as the text and "
-        f"{names[1]!r} as the label.",
-        stacklevel=4,
+        f"{names[1]!r} as the label."
     )
-    renamed = table[names[:2]].set_axis([*SINGLE, LABELS], axis=1)
-    renamed.attrs = table.attrs
-    return _with_texts(renamed, SINGLE), SINGLE
+    wanted = dict(zip(names[:2], [*SINGLE, LABELS], strict=True))
+    return _renamed_to(table, wanted), SINGLE
 
 
 def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
@@ -88,6 +86,8 @@ def image_table(
     *,
     files_list: Sequence[str] | str | PathLike | None = None,
     image_path: str | PathLike | None = None,
+    beside: str | PathLike | None = None,
+    argument: str = "image_path",
 ) -> tuple[pd.DataFrame, str]:
     """Labelled texts and images as a table, and the folder that its images are relative to.
 
@@ -96,7 +96,11 @@ def image_table(
         args: Names of columns and extensions of files.
         files_list: The files of the folder that are read, with or without extension: a list, or
             the path of a JSON file that holds one. `None` is all of them.
-        image_path: The images' folder; for a folder of rows it is that folder.
+        image_path: The images' folder; by default that of the rows, if they are a folder or the
+            path of a table.
+        beside: The images' folder of the training rows. Without `image_path` it is taken if the
+            rows have no folder of their own, or that holds none of their images.
+        argument: What `image_path` is called where the rows were given.
 
     Raises:
         ValueError: if columns are missing, or `image_path` is; or naming every file of a folder
@@ -107,20 +111,28 @@ def image_table(
         names = _file_names(folder, files_list, args.data_type_extension)
         suffixes = [_suffix(args.image_type_extension)] if args.image_type_extension else None
         table = read_folder(folder, names, images=args.images_label, image_suffixes=suffixes)
-        image_path = folder if image_path is None else image_path
+        table.attrs["keras_mm"] = {"source": str(folder), "image_dir": str(folder)}
     else:
         if isinstance(data, str | PathLike) and not Path(data).exists():
             raise ValueError(f"There is no folder or table {str(data)!r}.")
         if files_list is not None:
             raise ValueError("`files_list` names files of a folder, and the rows are no folder.")
-        if image_path is None:
-            raise ValueError(
-                "`image_path` must be given with a DataFrame: the folder of its images."
-            )
         table = load_table(_as_frame(data))
     wanted = {args.text_label: "text", args.images_label: IMAGES, args.labels_label: LABELS}
     found = _with_extension(_renamed(table, wanted), args.image_type_extension)
-    return _all_with_images(found), str(image_path)
+    images = _own_folder(found, beside) if image_path is None else image_path
+    if images is None:
+        raise ValueError(f"`{argument}` must be given with a DataFrame: the folder of its images.")
+    return found, str(images)
+
+
+def _own_folder(table: pd.DataFrame, beside: str | PathLike | None) -> Any:
+    """The folder of a table's images: its own, unless they are only in the one `beside`."""
+    origin = table.attrs["keras_mm"]
+    own = origin.get("image_dir")
+    if beside is None or origin.get("confined"):
+        return own
+    return own if own is not None and has_images(table, [IMAGES], Path(own)) else beside
 
 
 def images_to_predict(
@@ -131,12 +143,7 @@ def images_to_predict(
     Raises:
         ValueError: if it is no dict of two lists of the same length, or they are empty.
     """
-    keys = (args.text_label, args.images_label)
-    if not isinstance(to_predict, Mapping) or not set(keys) <= set(to_predict):
-        raise ValueError(
-            f"`to_predict` must be a dict of lists, {{{keys[0]!r}: [...], {keys[1]!r}: [...]}}. "
-            f"Received: {to_predict!r}"
-        )
+    keys = _keys_to_predict(to_predict, args)
     columns = [to_predict[key] for key in keys]
     for key, column in zip(keys, columns, strict=True):
         if isinstance(column, str) or not hasattr(column, "__len__"):
@@ -147,22 +154,25 @@ def images_to_predict(
             f"`to_predict` must hold as many images as texts, and at least one. Received: "
             f"{lengths[0]} texts and {lengths[1]} images"
         )
-    cells = dict(zip(("text", IMAGES), map(list, columns), strict=True))
+    cells = dict(zip(keys, map(list, columns), strict=True))
     extension = args.image_type_extension if image_type_extension is None else image_type_extension
-    return _all_with_images(_with_extension(pd.DataFrame(cells, dtype=object), extension))
+    renamed = _renamed_to(
+        pd.DataFrame(cells, dtype=object), dict(zip(keys, ("text", IMAGES), strict=True))
+    )
+    return _with_extension(renamed, extension)
 
 
-def _all_with_images(table: pd.DataFrame) -> pd.DataFrame:
-    """Refuses rows without an image: there it would be an error, and here none is meant."""
-    words = "there is no image: name it, or put an image file of the row's name beside it"
-    problems = [
-        Problem(row, IMAGES, table_name(table), words)
-        for row, cell in zip(table.index, table[IMAGES], strict=True)
-        if is_missing(cell)
-    ]
-    if problems:
-        raise TableError(problems, skippable=False)
-    return table
+def _keys_to_predict(to_predict: Any, args: MultiModalClassificationArgs) -> tuple[str, str]:
+    """The keys of the texts and the images: the model's columns, or the documented names."""
+    named, documented = (args.text_label, args.images_label), ("text", IMAGES)
+    for keys in (named, (named[0], IMAGES), ("text", named[1]), documented):
+        if isinstance(to_predict, Mapping) and len({*keys}) == 2 and {*keys} <= set(to_predict):
+            return keys
+    forms = dict.fromkeys(f"{{{text!r}: [...], {image!r}: [...]}}" for text, image in
+                          (named, documented))  # fmt: skip
+    raise ValueError(
+        f"`to_predict` must be a dict of lists, {' or '.join(forms)}. Received: {to_predict!r}"
+    )
 
 
 def _as_frame(data: Any) -> Any:
@@ -194,8 +204,13 @@ def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
             f"The rows have no {' and no '.join(map(repr, absent))}; see `text_label`, "
             f"`images_label` and `labels_label`. They have {list(map(str, table.columns))}."
         )
+    return _renamed_to(table, wanted)
+
+
+def _renamed_to(table: pd.DataFrame, wanted: Mapping[Any, str]) -> pd.DataFrame:
+    """The columns of `wanted` under the names that are read here; `attrs` keeps the user's."""
     renamed = table[list(wanted)].set_axis(list(wanted.values()), axis=1)
-    renamed.attrs = table.attrs
+    renamed.attrs = {**table.attrs, COLUMNS: {ours: str(name) for name, ours in wanted.items()}}
     return _with_texts(renamed, SINGLE)
 
 

@@ -17,6 +17,8 @@ from keras_mm.simple_transformers.args import (
     ModelArgs,
     MultiLabelClassificationArgs,
 )
+from keras_mm.simple_transformers.assessments import InputExample, wrong_rows
+from keras_mm.simple_transformers.keywords import check_metrics
 from keras_mm.simple_transformers.labels import (
     check_count,
     check_each,
@@ -25,8 +27,9 @@ from keras_mm.simple_transformers.labels import (
     classes_of,
     in_order,
 )
-from keras_mm.simple_transformers.model import InputExample, Model
-from keras_mm.simple_transformers.tables import text_table, texts_to_predict
+from keras_mm.simple_transformers.model import Model
+from keras_mm.simple_transformers.plain import plain
+from keras_mm.simple_transformers.tables import SINGLE, text_table, texts_to_predict
 from keras_mm.simple_transformers.translation import window_settings
 
 _NUM_LABELS = 2  # if nothing is said
@@ -35,13 +38,23 @@ _NUM_LABELS = 2  # if nothing is said
 class TextModel(Model):
     """What the two classes for texts share."""
 
-    def _structure(self, texts: Sequence[str], head: Head) -> dict[str, Any]:
-        return {
-            "texts": list(texts),
-            "preset": "minilm_text",
-            "sliding_window": window_settings(self.args, head, len(texts) > 1),
-            **self._text_settings(),
-        }
+    _task: str
+    _texts: Sequence[str] = SINGLE  # of a model that is not trained yet
+
+    @property
+    def _kind(self) -> str:
+        return "regression" if self.args.regression else self._task
+
+    def train_model(self, train_df: Any, *arguments: Any, **keywords: Any) -> tuple[int, Any]:
+        """Trains on labelled texts."""
+        raise NotImplementedError
+
+    def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
+        return {"texts": tuple(texts), "preset": "minilm_text", **self._text_settings()}
+
+    def _window(self, head: Head) -> dict[str, Any] | None:
+        texts = self._texts if self.classifier is None else self.classifier.texts
+        return window_settings(self.args, head, len(texts) > 1)
 
     def _table(self, data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
         table, texts = text_table(data)
@@ -52,57 +65,34 @@ class TextModel(Model):
             )
         return table, texts
 
-    def train_model(
-        self,
-        train_df: Any,
-        multi_label: bool | None = None,
-        output_dir: str | PathLike | None = None,
-        show_running_loss: bool = True,
-        args: Mapping | None = None,
-        eval_data: Any = None,
-        verbose: bool = True,
-        *,
-        eval_df: Any = None,
-        auto_weights: bool = False,
-        **metrics: Any,
+    def _check_multi_label(self, multi_label: Any) -> None:
+        """Refuses what says another task than the class, as rows at the place of `multi_label`."""
+        several = self._task == "multilabel"
+        if multi_label is None or multi_label is several:
+            return
+        if isinstance(multi_label, bool | np.bool_) and bool(multi_label) is several:
+            return
+        received = multi_label if np.ndim(multi_label) == 0 else type(multi_label).__name__
+        raise ValueError(
+            f"`multi_label` of a {type(self).__name__} must be {several}, or left out; there is a "
+            f"class for each task. Received: {received!r}"
+        )
+
+    def _train_texts(
+        self, train_df, evaluation, multi_label, output_dir, args, *, metrics, **options
     ) -> tuple[int, Any]:
-        """Trains on labelled texts; a trained model is trained on.
-
-        Args:
-            train_df: A DataFrame, or the path of a table, with the columns `text` and `labels`, or
-                `text_a`, `text_b` and `labels`.
-            multi_label: Not read; the class says it.
-            output_dir: Where everything goes; by default `args.output_dir`.
-            show_running_loss: Not read; see `args.silent`.
-            args: Settings to change; they stay changed.
-            eval_data: Rows that `evaluate_during_training` evaluates.
-            verbose: Whether the end is told.
-            eval_df: Another name of `eval_data`.
-            auto_weights: Whether labels are weighted so that they balance.
-            **metrics: Functions of labels and answers, as places among the labels; one whose name
-                begins with `prob_` is given probabilities.
-
-        Returns:
-            The number of steps, and the mean loss; with `evaluate_during_training`, the columns of
-            `training_progress_scores.csv` as a dict of lists.
-
-        Raises:
-            ValueError: if the output folder is not empty, or settings and rows do not fit.
-            keras_mm.TableError: listing every row that cannot be used.
-        """
+        """Trains on a table; `evaluation` are the others by the names of their arguments."""
+        self._check_multi_label(multi_label)
+        check_metrics(metrics, self.train_model)
         with self._settled():
-            self.args.update_from_dict(args or {})
-            table, texts = self._table(train_df)
-            eval_data = eval_df if eval_data is None else eval_data
-            eval_table = None if eval_data is None else self._table(eval_data)[0]
+            self.args.update_from_dict({} if args is None else args)
+            table, self._texts = self._table(train_df)
+            tables = {"train_df": table}
+            for name, data in evaluation.items():
+                if data is not None and len(tables) == 1:
+                    tables[name] = self._table(data)[0]
             return self._train(
-                table,
-                texts,
-                eval_table,
-                output_dir=output_dir,
-                auto_weights=auto_weights,
-                metrics=metrics,
-                verbose=verbose,
+                tables, self._texts, output_dir=output_dir, metrics=metrics, **options
             )
 
     def eval_model(
@@ -113,38 +103,53 @@ class TextModel(Model):
         verbose: bool = True,
         silent: bool = False,
         wandb_log: bool = False,
+        *,
+        show_running_loss: bool = True,
+        auto_weights: bool = False,
+        args: Mapping | None = None,
         **metrics: Any,
     ) -> tuple[dict[str, float], np.ndarray, list[InputExample]]:
         """Evaluates labelled texts.
 
         Args:
             eval_df: As `train_df` of `train_model`.
-            multi_label: Not read; the class says it.
+            multi_label: Not needed; the class says it.
             output_dir: Where `eval_results.txt` goes; by default `args.output_dir`.
             verbose: Whether the results are logged.
             silent: Whether no bar is shown.
             wandb_log: Not read.
+            show_running_loss: Not read; nothing is trained.
+            auto_weights: Not read; labels weigh what they did in training.
+            args: Settings to change; they stay changed.
             **metrics: As in `train_model`.
 
         Returns:
             Results by name, what `predict` gives as raw outputs, and the rows that were answered
             wrongly.
+
+        Raises:
+            keras_mm.TableError: listing every row that cannot be used.
         """
-        found = self._assess(
-            self._table(eval_df)[0],
-            metrics=metrics,
-            output_dir=output_dir,
-            verbose=verbose,
-            silent=silent,
-        )
-        return found.results, self._raw(found.logits), self._wrong(found)
+        self._check_multi_label(multi_label)
+        check_metrics(metrics, self.eval_model)
+        with self._settled():
+            self.args.update_from_dict({} if args is None else args)
+            found = self._assess(
+                self._table(eval_df)[0],
+                argument="eval_df",
+                metrics=metrics,
+                output_dir=output_dir,
+                verbose=verbose,
+                silent=silent,
+            )
+        return found.results, self._raw(found.logits), wrong_rows(self._own_head, found)
 
     def predict(self, to_predict: Sequence, multi_label: bool | None = None) -> tuple[Any, Any]:
         """Answers texts, or pairs of texts.
 
         Args:
             to_predict: A list of texts, or of pairs.
-            multi_label: Not read; the class says it.
+            multi_label: Not needed; the class says it.
 
         Returns:
             For classes the labels, `(num_texts,)`, and logits `(num_texts, num_labels)`; for
@@ -154,6 +159,7 @@ class TextModel(Model):
         Raises:
             ValueError: for a single text, or none.
         """
+        self._check_multi_label(multi_label)
         texts = self._ready().texts
         logits = self._answered(texts_to_predict(to_predict, texts))
         found = predictions(self._own_head, logits)
@@ -213,6 +219,7 @@ class ClassificationModel(TextModel):
     """
 
     _args_class = ClassificationArgs
+    _task = "multiclass"
 
     def __init__(
         self,
@@ -227,11 +234,60 @@ class ClassificationModel(TextModel):
         cuda_device: int = -1,
         **keywords: Any,
     ):
-        self.num_labels, self.weight = num_labels, weight
+        self.num_labels, self.weight = plain(num_labels), plain(weight)
         for name, value in (("tokenizer_type", tokenizer_type), ("tokenizer_name", tokenizer_name)):
             if value not in (model_type, str(model_name)):
                 keywords[name] = value
         self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
+
+    def train_model(
+        self,
+        train_df: Any,
+        multi_label: bool | None = None,
+        output_dir: str | PathLike | None = None,
+        show_running_loss: bool = True,
+        args: Mapping | None = None,
+        eval_data: Any = None,
+        verbose: bool = True,
+        *,
+        eval_df: Any = None,
+        auto_weights: bool = False,
+        **metrics: Any,
+    ) -> tuple[int, Any]:
+        """Trains on labelled texts; a trained model is trained on.
+
+        Args:
+            train_df: A DataFrame, or the path of a table, with the columns `text` and `labels`, or
+                `text_a`, `text_b` and `labels`.
+            multi_label: Not needed; the class says it.
+            output_dir: Where everything goes; by default `args.output_dir`.
+            show_running_loss: Not read; see `args.silent`.
+            args: Settings to change; they stay changed.
+            eval_data: Rows that `evaluate_during_training` evaluates.
+            verbose: Whether the end is told.
+            eval_df: Another name of `eval_data`.
+            auto_weights: Whether labels are weighted so that they balance.
+            **metrics: Functions of labels and answers, as places among the labels; one whose name
+                begins with `prob_` is given probabilities.
+
+        Returns:
+            The number of steps, and the mean loss; with `evaluate_during_training`, the columns of
+            `training_progress_scores.csv` as a dict of lists.
+
+        Raises:
+            ValueError: if the output folder is not empty, or settings and rows do not fit.
+            keras_mm.TableError: listing every row that cannot be used.
+        """
+        return self._train_texts(
+            train_df,
+            {"eval_data": eval_data, "eval_df": eval_df},
+            multi_label,
+            output_dir,
+            args,
+            auto_weights=auto_weights,
+            metrics=metrics,
+            verbose=verbose,
+        )
 
     def _check(self) -> None:
         super()._check()
@@ -283,6 +339,8 @@ class MultiLabelClassificationModel(TextModel):
     """
 
     _args_class = MultiLabelClassificationArgs
+    _task = "multilabel"
+    _metrics_of_probabilities = True
 
     def __init__(
         self,
@@ -295,8 +353,58 @@ class MultiLabelClassificationModel(TextModel):
         cuda_device: int = -1,
         **keywords: Any,
     ):
-        self.num_labels, self.pos_weight = num_labels, pos_weight
+        self.num_labels, self.pos_weight = plain(num_labels), plain(pos_weight)
         self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
+
+    def train_model(
+        self,
+        train_df: Any,
+        multi_label: bool | None = None,
+        eval_df: Any = None,
+        output_dir: str | PathLike | None = None,
+        show_running_loss: bool = True,
+        args: Mapping | None = None,
+        verbose: bool = True,
+        *,
+        eval_data: Any = None,
+        auto_weights: bool = False,
+        **metrics: Any,
+    ) -> tuple[int, Any]:
+        """Trains on labelled texts; a trained model is trained on.
+
+        The third place is that of the evaluation rows, as in Simple Transformers' class for several
+        labels; in `ClassificationModel` it is that of the output folder.
+
+        Args:
+            train_df: As in `ClassificationModel.train_model`.
+            multi_label: As there.
+            eval_df: Rows that `evaluate_during_training` evaluates.
+            output_dir: As there.
+            show_running_loss: As there.
+            args: As there.
+            verbose: As there.
+            eval_data: Another name of `eval_df`.
+            auto_weights: As there.
+            **metrics: Functions of labels, 0 or 1 `(num_rows, num_labels)`, and of their
+                probabilities, of the same shape.
+
+        Returns:
+            As `ClassificationModel.train_model`.
+
+        Raises:
+            ValueError: as there.
+            keras_mm.TableError: as there.
+        """
+        return self._train_texts(
+            train_df,
+            {"eval_df": eval_df, "eval_data": eval_data},
+            multi_label,
+            output_dir,
+            args,
+            auto_weights=auto_weights,
+            metrics=metrics,
+            verbose=verbose,
+        )
 
     def _check(self) -> None:
         super()._check()
@@ -312,6 +420,10 @@ class MultiLabelClassificationModel(TextModel):
         check_each("pos_weight", self.pos_weight, count)
         check_each("threshold", self.args.threshold, count, single=True)
         Head("multilabel", count, threshold=self.args.threshold)
+
+    @property
+    def _has_label_names(self) -> bool:  # type: ignore[override]
+        return bool(self.args.labels_list or self.args.labels_map)
 
     def _count(self, labels: Sequence) -> int:
         trained = self._own_head.num_classes if self._is_trained else None

@@ -48,6 +48,7 @@ SCHEDULES = {
 }
 OPTIMIZERS = {"AdamW": "adamw", "Adam": "adam", "Adafactor": "adafactor"}
 LOSSES = {None: "cross_entropy", "focal": "focal"}
+_PAIR = ("text_a", "text_b")
 DROPOUT = 0.1  # of a classification head there
 
 
@@ -123,10 +124,15 @@ def window_settings(args: Any, head: Head, pair: bool) -> dict[str, Any] | None:
         pair: Whether there are two texts.
 
     Raises:
-        ValueError: if `tie_value` is neither.
+        ValueError: if `tie_value` is neither, or there is no such text as `sliding_window_text`.
     """
     if not args.sliding_window:
         return None
+    if pair and args.sliding_window_text not in _PAIR:
+        raise ValueError(
+            f"`sliding_window_text` must be one of {list(_PAIR)}. "
+            f"Received: sliding_window_text={args.sliding_window_text!r}"
+        )
     return {
         "text": args.sliding_window_text if pair else None,
         "stride": args.stride,

@@ -1,7 +1,12 @@
 """The settings: names, files, what does nothing and what is refused. Loads no backend."""
 
 import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from keras_mm.simple_transformers.args import (
@@ -10,6 +15,8 @@ from keras_mm.simple_transformers.args import (
     MultiLabelClassificationArgs,
     MultiModalClassificationArgs,
     check_refused,
+    check_savable,
+    settings_class,
     without_effect,
 )
 
@@ -75,9 +82,8 @@ def test_written_and_read_again(kind, tmp_path):
     assert json.loads((tmp_path / "model_args.json").read_text())["num_train_epochs"] == 7
     again = kind()
     again.load(tmp_path)
-    assert again.num_train_epochs == 7 and list(again.adam_betas) == [0.5, 0.25]
+    assert again.num_train_epochs == 7 and again.adam_betas == (0.5, 0.25)
     assert again.special_tokens_list == ["<url>"]
-    # A file has lists for tuples, and that is no setting that was given.
     assert without_effect(again) == {}
     again.load(tmp_path / "nowhere")
     assert again.num_train_epochs == 7
@@ -110,3 +116,102 @@ def test_what_would_change_answers_is_refused(values, words):
         check_refused(ClassificationArgs(**values))
     assert all(f"`{name}`" in str(error.value) for name in values)
     check_refused(ClassificationArgs())
+
+
+class Tensor:
+    """What has `numpy()` only, as TensorFlow's tensors."""
+
+    def numpy(self):
+        return np.float32([0.5, 0.25])
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("labels_list", pd.Series(["b", "a", "b"]).unique(), ["b", "a"]),
+        ("labels_list", pd.Series([1, 0], dtype="category").unique(), [1, 0]),
+        ("labels_list", (np.str_("a"), np.int64(1), np.bool_(True)), ["a", 1, True]),
+        ("labels_list", {"a": 0, "b": 1}.keys(), ["a", "b"]),
+        ("labels_map", {np.int64(7): np.int64(0), True: 1, "b": 2}, {7: 0, True: 1, "b": 2}),
+        ("special_tokens_list", ("<a>",), ["<a>"]),
+        ("threshold", pd.Series([0.5, 0.25]), [0.5, 0.25]),
+        ("threshold", Tensor(), [0.5, 0.25]),
+        ("threshold", {"a": np.float64(0.5)}, {"a": 0.5}),
+        ("stride", np.float64(0.5), 0.5),
+        ("num_train_epochs", np.array(3), 3),
+        ("silent", np.bool_(True), True),
+        ("adam_betas", np.array([0.5, 0.25]), (0.5, 0.25)),
+        ("adam_betas", [0.5, 0.25], (0.5, 0.25)),
+        ("loss_args", {"gamma": np.float32(2)}, {"gamma": 2.0}),
+        ("output_dir", Path("a/b"), str(Path("a/b"))),
+    ],
+)
+def test_arrays_and_scalars_become_plain_values(name, given, expected, tmp_path):
+    args = MultiLabelClassificationArgs(**{name: given})
+    args.save(tmp_path)
+    again = MultiLabelClassificationArgs()
+    again.load(tmp_path)
+    for found in (getattr(args, name), getattr(again, name)):
+        assert found == expected and type(found) is type(expected)
+        cells = [*found, *found.values()] if isinstance(found, dict) else found
+        for cell in cells if isinstance(cells, list | tuple) else [cells]:
+            assert type(cell) in (str, int, float, bool)
+
+
+def test_values_that_were_put_in_later_become_plain_too(tmp_path):
+    args = ClassificationArgs(labels_map={"a": 0})
+    args.labels_map[np.str_("b")] = np.int64(1)
+    args.labels_list.append(np.int64(3))
+    args.save(tmp_path)
+    stored = json.loads((tmp_path / "model_args.json").read_text())
+    assert stored["labels_map"] == {"a": 0, "b": 1} and stored["labels_list"] == [3]
+    assert type(args.labels_list[0]) is int
+
+
+@pytest.mark.parametrize("value", [object(), {"a"}, [object()], {(1, 2): 3}, str.upper])
+def test_what_cannot_be_saved_is_refused_by_name(value, tmp_path):
+    args = MultiModalClassificationArgs(fusion=value)
+    for refuse in (lambda: check_savable(args), lambda: args.save(tmp_path)):
+        with pytest.raises(ValueError, match="`fusion` must be made of numbers, texts.*Received"):
+            refuse()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_does_nothing_need_not_be_saved(tmp_path):
+    args = ClassificationArgs(wandb_kwargs={"settings": object()}, tokenizer_type=str)
+    check_savable(args)
+    args.save(tmp_path)
+    again = ClassificationArgs()
+    again.load(tmp_path)
+    assert again.wandb_kwargs == {} and again.tokenizer_type is None
+
+
+def test_settings_that_were_given_are_known_even_as_defaults():
+    args = ClassificationArgs(sliding_window=False)
+    args.stride = 0.8
+    assert args.given() == {"sliding_window": False, "stride": 0.8}
+
+
+@dataclass
+class Derived(ClassificationArgs):
+    """Settings of a user's own class."""
+
+    dropout: float = 0.5
+
+
+def test_a_derived_class_of_settings(tmp_path):
+    args = Derived(dropout=0.25, num_train_epochs=3)
+    assert args.given() == {"dropout": 0.25, "num_train_epochs": 3}
+    assert settings_class(args, ClassificationArgs) is Derived
+    # Of one of the other classes, which knows settings that this one does not.
+    other = MultiLabelClassificationArgs()
+    assert settings_class(other, ClassificationArgs) is ClassificationArgs
+    assert settings_class({}, ClassificationArgs) is ClassificationArgs
+    args.save(tmp_path)
+    again = ClassificationArgs()
+    with pytest.warns(UserWarning, match="settings that ClassificationArgs has not: 'dropout'"):
+        again.load(tmp_path)
+    assert again.num_train_epochs == 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Derived().load(tmp_path)

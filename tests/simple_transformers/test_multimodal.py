@@ -106,6 +106,72 @@ def test_answers(trained, pictures):
         model.predict({"words": ["a"], "file": ["nowhere"]}, pictures)
 
 
+def test_the_documented_keys_and_arguments(trained, pictures):
+    model, _, _, mine = trained
+    texts, images = mine["words"].tolist(), mine["file"].tolist()
+    own, outputs = model.predict({"words": texts, "file": images}, pictures)
+    found, same = model.predict({"text": texts, "images": images}, pictures)
+    assert found == own and (same == outputs).all()
+    expected, _ = model.eval_model(mine, image_path=pictures, verbose=False)
+    result, _ = model.eval_model(
+        mine, eval_image_path=pictures, verbose=False, show_running_loss=True, auto_weights=False,
+        args={"silent": True},
+    )  # fmt: skip
+    assert result == expected
+    # An empty text is one: the image is asked about with nothing said.
+    found, outputs = model.predict({"text": [""], "images": images[:1]}, pictures)
+    rows = keras_mm.data.rows.Rows(([str(pictures / f"{images[0]}.png")],), ([""],), None, [0])
+    assert np.allclose(model.classifier._logits(rows).argmax(), outputs.argmax())
+    assert model.classifier.preprocessor_.masks(rows)["text_mask"].all()
+
+
+def write_rows(folder, colours):
+    """Rows of equal texts and file names, whose label is the image's colour."""
+    folder.mkdir()
+    rows = []
+    for i, colour in enumerate(colours):
+        Image.new("RGB", (32, 32), PIXELS[colour]).save(folder / f"{i}.png")
+        rows.append({"text": "a square", "labels": colour, "images": f"{i}.png"})
+        (folder / f"{i}.json").write_text(json.dumps(rows[-1]))
+    pd.DataFrame(rows).to_csv(folder / "rows.csv", index=False)
+
+
+def test_evaluation_in_training_reads_its_own_folder(tmp_path):
+    train, evaluation = tmp_path / "train", tmp_path / "eval"
+    write_rows(train, ["red", "blue"] * 4)
+    write_rows(evaluation, ["blue", "red"] * 4)
+    frame = pd.read_csv(evaluation / "rows.csv")
+    args = settings(
+        tmp_path, num_train_epochs=1, evaluate_during_training=True, save_best_model=False,
+        overwrite_output_dir=True,
+    )  # fmt: skip
+    model = MultiModalClassificationModel("bert", "tiny_bert", args=args)
+    for eval_data, options in (
+        (evaluation, {}),
+        (evaluation / "rows.csv", {"image_path": train}),
+    ):
+        _, scores = model.train_model(train, eval_data=eval_data, verbose=False, **options)
+        own, _ = model.eval_model(frame, image_path=evaluation, verbose=False)
+        others, _ = model.eval_model(frame, image_path=train, verbose=False)
+        assert scores["eval_loss"][-1] == pytest.approx(own["eval_loss"], rel=1e-5)
+        assert own["eval_loss"] != pytest.approx(others["eval_loss"], rel=1e-2)
+
+
+def test_names_of_several_labels_may_be_0_and_1(pictures, table, tmp_path):
+    model = MultiModalClassificationModel(
+        "bert", "tiny_bert", True, label_list=np.array(["0", "1"]), args=settings(tmp_path)
+    )
+    named = table.assign(labels=[["0"], ["1"], ["0", "1"], []] * 3)
+    model.train_model(named, image_path=pictures, verbose=False)
+    assert model.classifier.priors_ == {"label": [0.5, 0.5]}
+    asked = {"text": table["text"].tolist(), "images": table["images"].tolist()}
+    found, outputs = model.predict(asked, pictures)
+    for row, probabilities in zip(found, outputs, strict=True):
+        assert row == [n for n, p in zip("01", probabilities, strict=True) if p >= 0.5]
+    again = MultiModalClassificationModel("bert", tmp_path / "out", label_list=["0", "1"])
+    assert again.predict(asked, pictures)[0] == found
+
+
 def test_a_fresh_process_needs_only_the_folder(trained, pictures, tmp_path):
     model, folder, _, mine = trained
     asked = {"words": mine["words"].tolist(), "file": mine["file"].tolist()}
@@ -215,6 +281,15 @@ def test_bad_calls(pictures, table, tmp_path):
     with pytest.raises(ValueError, match="have no 'words'"):
         model.train_model(table, image_path=pictures, text_label="words")
     model.args.text_label = "text"
+    bad = table.astype(object)
+    bad.at[0, "images"], bad.at[1, "images"], bad.at[2, "labels"] = None, "../x.png", None
+    with pytest.raises(keras_mm.TableError, match=r"3 problems(?s:.*)outside image_path=") as told:
+        model.train_model(bad, image_path=pictures)
+    assert [problem.row for problem in told.value.problems] == [0, 1, 2]
+    with pytest.raises(NotADirectoryError, match="`image_path` must be a folder that exists"):
+        model.train_model(table, image_path=tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="`fusion` must be made of numbers"):
+        model.train_model(table, image_path=pictures, args={"fusion": object()})
     with pytest.raises(keras_mm.TableError, match="12 problems"):
         model.train_model(table, image_path=pictures, image_type_extension=".jpeg")
     model.args.image_type_extension = ""

@@ -1,5 +1,7 @@
 """Results, with the figures that Simple Transformers' own tests and code give."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, log_loss
@@ -14,6 +16,8 @@ from keras_mm.simple_transformers.labels import (
     check_trained_count,
     classes_of,
     in_order,
+    label_problems,
+    names_to_multi_hot,
 )
 from keras_mm.simple_transformers.scores import answers, results
 
@@ -101,6 +105,49 @@ def log_loss_of_two(labels, probabilities):
     return log_loss(labels, probabilities, labels=[0, 1])
 
 
+def test_functions_of_several_labels_may_all_get_probabilities():
+    logits, labels, seen = np.array([[2.0, -1, 0]]), np.array([[1, 0, 1]]), []
+
+    def keep(given, answered):
+        seen.append((given.tolist(), answered))
+        return 0
+
+    for of_probabilities in (True, False):
+        head = Head("multilabel", 3)
+        results(head, labels, logits, {"a": keep}, of_probabilities=of_probabilities)
+    assert seen[0][0] == seen[1][0] == [[1, 0, 1]]
+    assert np.allclose(logit(seen[0][1]), logits) and seen[1][1].tolist() == [[1, 0, 1]]
+    results(Head(classes=3), np.array([2]), logits, {"a": keep}, of_probabilities=True)
+    assert seen[2][1].tolist() == [0]  # of classes there are no others than answers
+
+
+def cells(*labels):
+    import pandas as pd
+
+    index = range(5, 5 + len(labels))
+    return pd.DataFrame({"labels": pd.Series(labels, index=index, dtype=object)})
+
+
+def test_names_that_look_like_bits_are_names():
+    table, problems = names_to_multi_hot(cells(["0"], ["1"], ["1", "0"], [], None), ["0", "1"])
+    assert table["labels"].tolist() == [[1, 0], [0, 1], [1, 1], [0, 0], None] and problems == []
+    table, _ = names_to_multi_hot(cells("1", "0|1", '["0"]'), [0, 1])
+    assert table["labels"].tolist() == [[0, 1], [1, 1], [1, 0]]
+    table, problems = names_to_multi_hot(cells(["b"], ["x", "b"], [1]), ["a", "b"])
+    assert table["labels"].tolist()[0] == [0, 1]
+    assert [problem.row for problem in problems] == [6, 7]
+    assert "unknown label 'x'. The labels are ['a', 'b']" in str(problems[0])
+    # A table without any text holds bits, as does one whose texts are no names.
+    for bits in (cells([0, 1], [1, 1]), cells(["0", "1"], ["1", "1"])):
+        assert names_to_multi_hot(bits, ["a", "b"]) == (bits, [])
+
+
+def test_cells_that_are_no_label_of_one_class():
+    found = label_problems(cells("a", ["b"], 3, None, object(), Fraction(1, 2), True, 0.5))
+    assert [problem.row for problem in found] == [6, 9, 10]
+    assert all("must be a text, a number or a bool" in str(problem) for problem in found)
+
+
 def test_labels_in_order():
     assert in_order(["a", "b"]) == in_order([], {"b": 1, "a": 0}) == ["a", "b"]
     assert in_order(["a", "b"], {"a": 0, "b": 1}) == ["a", "b"]
@@ -125,6 +172,9 @@ def test_counts():
     check_each("threshold", 0.5, 2, single=True)
     with pytest.raises(ValueError, match="`weight` must have a number for each label. Received: 3"):
         check_each("weight", 3.0, 2)
+    for wrong in ([1, -1], [1, None], ["1", 2], [1, float("nan")], [True, 1]):
+        with pytest.raises(ValueError, match="`weight` must have a finite number >= 0 for each"):
+            check_each("weight", wrong, 2)
     check_number(None)
     for wrong in (0, "2", 2.0, True):
         with pytest.raises(ValueError, match="`num_labels` must be an integer >= 1"):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_mm.data.rows import TableError
+from keras_mm.data.tables import load_table
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.tables import (
     image_table,
@@ -131,13 +131,7 @@ def test_an_image_of_the_row_s_own_folder(folder):
         assert table["images"].tolist() == ["sub/2.JPEG", "3.jpeg"]
 
 
-def test_rows_without_an_image_are_told(folder):
-    (folder / "4.json").write_text('{"text": "four", "labels": "a"}')
-    with pytest.raises(TableError, match="row 4.json.*there is no image") as error:
-        image_table(folder, args())
-    assert len(error.value.problems) == 1
-    with pytest.raises(TableError, match="2 problems"):
-        image_table(folder, args(image_type_extension=".bmp"), files_list=["2", "3", "4"])
+def test_there_is_no_such_folder(folder):
     with pytest.raises(ValueError, match="There is no folder or table"):
         image_table(folder / "elsewhere", args())
 
@@ -150,6 +144,31 @@ def test_a_frame_needs_the_folder_of_its_images():
         image_table(frame, args(), files_list=["a"], image_path=".")
     table, path = image_table(frame, args(image_type_extension="png"), image_path="there")
     assert path == "there" and table["images"].tolist() == ["c.png"]
+
+
+@pytest.fixture
+def others(tmp_path_factory):
+    """Another folder, with the image `1.jpeg` too, and a table of it."""
+    path = tmp_path_factory.mktemp("others")
+    (path / "1.jpeg").write_bytes(b"")
+    (path / "rows.csv").write_text("text,labels,images\none,a,1.jpeg\n")
+    return path
+
+
+def test_evaluation_rows_have_a_folder_of_their_own(folder, others):
+    frame = pd.read_csv(others / "rows.csv")
+    (others / "1.json").write_text('{"text": "one", "labels": "a"}')
+    for data in (others, others / "rows.csv", load_table(frame, image_dir=others)):
+        assert image_table(data, args(), beside=folder)[1] == str(others)
+        assert image_table(data, args(), image_path=folder)[1] == str(folder)
+    assert image_table(frame, args(), beside=folder)[1] == str(folder)
+    # A folder without images is read beside those of the training rows.
+    (others / "1.jpeg").unlink()
+    (others / "1.json").write_text('{"text": "one", "labels": "a", "images": "1.jpeg"}')
+    for data in (others, others / "rows.csv"):
+        assert image_table(data, args(), beside=folder)[1] == str(folder)
+    with pytest.raises(ValueError, match="`eval_image_path` must be given"):
+        image_table(frame, args(), argument="eval_image_path")
 
 
 @pytest.mark.parametrize("name", ["text", "labels", "images"])
@@ -167,6 +186,15 @@ def test_images_to_predict():
     table = images_to_predict(given, args(), image_type_extension=".png")
     assert table["images"].tolist() == ["1.png", "2.png"]
     assert given == {"text": ["a", "b"], "images": ["1", "2.png"]}
+    named = args(text_label="caption", images_label="file")
+    for keys in (("caption", "file"), ("text", "images"), ("caption", "images")):
+        table = images_to_predict(dict(zip(keys, (["a"], ["1"]), strict=True)), named)
+        assert table[["text", "images"]].to_numpy().tolist() == [["a", "1"]]
+    # The model's own columns are looked for first.
+    both = {"caption": ["a"], "text": ["b"], "images": ["1"]}
+    assert images_to_predict(both, named)["text"].tolist() == ["a"]
+    with pytest.raises(ValueError, match=r"{'caption': .*} or {'text': \[...\], 'images': "):
+        images_to_predict({"words": ["a"], "images": ["1"]}, named)
     for wrong, words in (
         ("a", "must be a dict of lists"),
         ({"text": ["a"]}, "must be a dict of lists"),

@@ -1,10 +1,12 @@
 """Texts to labels through the interface of Simple Transformers, each by a real training."""
 
 import json
+import shutil
 import subprocess
 import sys
 import warnings
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -149,7 +151,7 @@ def test_a_folder_that_is_not_empty(two):
     with pytest.raises(ValueError, match="is not empty.*overwrite_output_dir=True"):
         model.train_model(frame(is_red), eval_data=frame(is_red))
     # Nothing is replaced before there is something in its place.
-    for wrong in (frame(lambda text: "red"), frame(is_red).assign(text="")):
+    for wrong in (frame(lambda text: "red"), frame(is_red).assign(text=None)):
         with pytest.raises(ValueError):
             model.train_model(wrong, eval_data=wrong, args={"overwrite_output_dir": True})
     assert sorted(folder.rglob("*")) == before
@@ -173,8 +175,99 @@ def test_another_class_or_type_names_both(two):
     with pytest.raises(ValueError, match="must begin with the labels that the model was trained"):
         ClassificationModel("bert", folder, args={"labels_list": [1, 0]})
     assert ClassificationModel("bert", folder).num_labels == 2
-    with pytest.raises(ValueError, match="'max_seq_length': 8}. Received: {'max_seq_length': 16}"):
-        ClassificationModel("bert", folder, args={"max_seq_length": 16})
+    with pytest.raises(ValueError, match="'text_pooling': None}. Received: {'text_pooling': 'max'"):
+        ClassificationModel("bert", folder, args={"text_pooling": "max"})
+
+
+class Mine(ClassificationModel):
+    """A user's own class."""
+
+
+def test_a_derived_class_shares_folders_with_ours(two, tmp_path):
+    model, folder, _ = two
+    mine = Mine("bert", folder)
+    mine.save_model(tmp_path / "mine")
+    # As a folder of an earlier version, which named the class that somebody had derived.
+    shutil.copytree(tmp_path / "mine", tmp_path / "older")
+    file = tmp_path / "older" / "model_args.json"
+    file.write_text(file.read_text().replace('"ClassificationModel"', '"Mine"'))
+    for name in ("mine", "older"):
+        for kind in (Mine, ClassificationModel):
+            again = kind("bert", tmp_path / name)
+            assert (again.predict(TEXTS)[1] == model.predict(TEXTS)[1]).all()
+        with pytest.raises(ValueError, match="holds a model of (Classification|Mine)"):
+            MultiLabelClassificationModel("bert", tmp_path / name)
+
+
+def test_how_texts_are_read_may_be_changed_at_load(two, tmp_path):
+    model, folder, _ = two
+    long = " ".join(["a blue circle"] * 4 + ["a red square"] * 4)
+    cut = {"sliding_window": True, "max_seq_length": 8, "stride": 6}
+    windows = ClassificationModel("bert", folder, args={**cut, "tie_value": 0})
+    parts = ["a blue circle a blue circle"] * 2 + ["a red square a red square"] * 2
+    votes = model.predict(parts)[0].tolist()
+    assert votes == [0, 0, 1, 1] and windows.predict([long])[0].tolist() == [0]
+    other = ClassificationModel("bert", folder, args=ClassificationArgs(**cut, tie_value=1))
+    assert other.predict([long])[0].tolist() == [1]
+    # Between two calls, too; and what is saved is read so.
+    other.args.max_seq_length, other.args.sliding_window = 5, False
+    expected = model.predict(["a blue circle"])[1]
+    assert np.allclose(other.predict([long])[1], expected, atol=1e-5)
+    other.save_model(tmp_path / "short")
+    again = ClassificationModel("bert", tmp_path / "short")
+    assert again.args.max_seq_length == 5
+    assert (again.predict([long])[1] == other.predict([long])[1]).all()
+    # A default that is given turns off what the folder has on.
+    windows.save_model(tmp_path / "windows")
+    args = ClassificationArgs(sliding_window=False)
+    plain = ClassificationModel("bert", tmp_path / "windows", args=args)
+    assert np.allclose(plain.predict([long])[1], model.predict([long])[1])
+    for wrong, words in (
+        ({"max_seq_length": 129}, "`max_seq_length` must be <= 128"),
+        ({"max_seq_length": 3}, "`max_seq_length` must be >= 4"),
+        ({"max_seq_length": "8"}, "`max_seq_length` must be an integer"),
+        ({**cut, "stride": 0}, "`stride` must be"),
+        ({**cut, "tie_value": 7}, "`tie_value` must be one of"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            ClassificationModel("bert", folder, args=wrong)
+
+
+def test_documented_arguments_of_an_evaluation(two):
+    model, *_ = two
+    expected = model.eval_model(frame(is_red), verbose=False)[0]
+    found, _, _ = model.eval_model(
+        frame(is_red), verbose=False, show_running_loss=False, auto_weights=True,
+        args={"eval_batch_size": 100, "silent": True},
+    )  # fmt: skip
+    assert found == expected
+    with pytest.raises(TypeError, match="'show_runing_loss'. Did you mean 'show_running_loss'"):
+        model.eval_model(frame(is_red), show_runing_loss=True)
+    with pytest.raises(TypeError, match="Did you mean 'num_train_epochs'"):
+        model.eval_model(frame(is_red), args={"num_train_epoch": 1})
+
+
+def test_an_empty_text_is_answered_and_evaluated(two):
+    model, *_ = two
+    texts = ["", *TEXTS[1:]]
+    result, outputs, wrong = model.eval_model(frame(lambda text: 1, texts), verbose=False)
+    assert outputs.shape == (9, 2) and "" in {row.text_a for row in wrong} | {""}
+    assert (model.predict(texts)[1] == outputs).all()
+    # It is read as a text of no tokens, and not as a text that is missing.
+    rows = keras_mm.data.rows.Rows(([]), ([""],), None, np.arange(1))
+    assert model.classifier.preprocessor_.masks(rows)["text_mask"].all()
+    assert np.allclose(model.classifier._logits(rows), outputs[:1], atol=1e-5)
+    with pytest.raises(keras_mm.TableError, match="<to_predict>, row 1, .*there is no text"):
+        model.predict(["a", None])
+
+
+def test_weights_of_any_library():
+    weights = keras.ops.convert_to_tensor([1.0, 2.0])
+    assert ClassificationModel("bert", "tiny_bert", weight=weights).weight == [1.0, 2.0]
+    for given in (pd.Series([1.0, 2.0]), np.float32([1, 2]), (np.int64(1), 2)):
+        model = MultiLabelClassificationModel("bert", "tiny_bert", pos_weight=given)
+        assert model.pos_weight == [1.0, 2.0] or model.pos_weight == (1, 2)
+        assert {type(weight) for weight in model.pos_weight} <= {int, float}
 
 
 def test_training_goes_on(two, tmp_path):
@@ -279,8 +372,12 @@ def test_several_labels(tmp_path):
     model = MultiLabelClassificationModel(
         "bert", "tiny_bert", num_labels=3, pos_weight=[1, 2, 1], args=args
     )
-    model.train_model(frame(labels_of), verbose=False)
+    seen = []
+    model.train_model(frame(labels_of), True, frame(labels_of), verbose=False)
     found, outputs = model.predict(TEXTS)
+    model.eval_model(frame(labels_of), verbose=False, auc=lambda y, p: seen.append((y, p)) or 0)
+    assert seen[0][0].tolist() == [labels_of(text) for text in TEXTS]
+    assert (seen[0][1] == outputs).all()  # probabilities, as there
     assert [row[0::2] for row in found] == [labels_of(text)[0::2] for text in TEXTS]
     assert all(row[1] == 1 for row in found)  # a threshold of 0 is one
     assert outputs.shape == (9, 3) and (outputs >= 0).all() and (outputs <= 1).all()
@@ -308,9 +405,11 @@ def test_several_labels(tmp_path):
 def test_names_of_labels_weights_and_special_tokens(tmp_path):
     texts = [f"{text} <{text.split()[1].upper()}>" for text in TEXTS]
     args = settings(
-        tmp_path / "out", labels_list=list(COLOURS), num_train_epochs=2, optimizer="Adafactor",
+        tmp_path / "out", num_train_epochs=2, optimizer="Adafactor",
+        labels_list=pd.Series(COLOURS).unique(),
         scheduler="polynomial_decay_schedule_with_warmup", polynomial_decay_schedule_power=2.0,
-        special_tokens_list=["<RED>", "<BLUE>", "<GREEN>"], max_seq_length=6, warmup_steps=1,
+        special_tokens_list=np.array(["<RED>", "<BLUE>", "<GREEN>"]), max_seq_length=np.int64(6),
+        warmup_steps=1,
     )  # fmt: skip
     model = MultiLabelClassificationModel("bert", "tiny_bert", args=args)
     model.train_model(
@@ -323,6 +422,7 @@ def test_names_of_labels_weights_and_special_tokens(tmp_path):
     assert tokenizer.pack([texts[:1]], 8)["token_ids"][0, 4] == last - 3
     outputs = model.predict(texts)[1]
     again = MultiLabelClassificationModel("bert", tmp_path / "out")
+    assert again.args.labels_list == list(COLOURS)
     assert (again.predict(texts)[1] == outputs).all()
 
 
@@ -370,8 +470,23 @@ def test_bad_calls(tmp_path):
     model.args.optimizer = "AdamW"
     with pytest.raises(ValueError, match="3 labels .* num_labels is 2"):
         model.train_model(frame(lambda text: text.split()[1]))
-    with pytest.raises(keras_mm.TableError, match="row 0"):
-        model.train_model(frame(is_red, texts=["", *TEXTS[1:]]))
+    with pytest.raises(keras_mm.TableError, match="<train_df>, row 0, column 'text'"):
+        model.train_model(frame(is_red).assign(text=[None, *TEXTS[1:]]))
+    with pytest.raises(ValueError, match="`multi_label` of a Class.* must be False.*'DataFrame'"):
+        model.train_model(frame(is_red), frame(is_red))
+    with pytest.raises(TypeError, match="`output_dir` must be the path.*Received: DataFrame"):
+        model.train_model(frame(is_red), False, frame(is_red))
+    for call in (model.train_model, model.eval_model, model.predict):
+        with pytest.raises(ValueError, match="`multi_label` of a Class.* must be False.*True"):
+            call(frame(is_red), True)
+    model.args.labels_list.append(object())
+    with pytest.raises(ValueError, match="`labels_list` must be made of numbers, texts"):
+        model.train_model(frame(is_red))
+    model.args.labels_list = []
+    blocked = {"evaluate_during_training": True, "best_model_dir": str(tmp_path / "f" / "best")}
+    (tmp_path / "f").write_text("")
+    with pytest.raises(ValueError, match="`best_model_dir` must be a folder that can be written"):
+        model.train_model(frame(is_red), args=blocked, eval_data=frame(is_red))
     (tmp_path / "file").write_text("")
     assert model.args.num_train_epochs == 1  # a call that fails changes no settings
     for name, value in (("train_batch_size", 0), ("save_steps", None), ("num_train_epochs", "3")):
@@ -383,6 +498,50 @@ def test_bad_calls(tmp_path):
     with pytest.raises(ValueError, match="must be a folder"):
         model.train_model(frame(is_red), output_dir=tmp_path / "file")
     assert not (tmp_path / "out").exists()
+
+
+def test_bad_rows_are_told_at_once(tmp_path):
+    args = settings(tmp_path / "out", evaluate_during_training=True)
+    model = ClassificationModel("bert", "tiny_bert", args=args)
+    train, evaluation = frame(is_red).astype(object), frame(is_red).astype(object)
+    train.at[0, "text"], train.at[1, "labels"], train.at[2, "labels"] = None, None, [1, 0]
+    evaluation.at[3, "labels"], evaluation.at[4, "text"] = "what", b"text"
+    train = train.rename(columns={"text": "sentence", "labels": "answer"})
+    with (
+        pytest.raises(keras_mm.TableError) as told,
+        pytest.warns(UserWarning, match="taking 'sentence'") as warned,
+    ):
+        model.train_model(train, eval_df=evaluation)
+    assert warned[0].filename == __file__
+    assert [(p.file, p.row, p.column) for p in told.value.problems] == [
+        ("<train_df>", 0, "sentence"), ("<train_df>", 1, "answer"), ("<train_df>", 2, "answer"),
+        ("<eval_df>", 3, "labels"), ("<eval_df>", 4, "text"),
+    ]  # fmt: skip
+
+
+def test_the_settings_of_a_sweep():
+    class Config:
+        """Settings by name, as wandb.config holds them."""
+
+        def keys(self):
+            return ["learning_rate", "stride"]
+
+        def __getitem__(self, name):
+            return {"learning_rate": 3e-4, "stride": 0.5}[name]
+
+    for config in (Config(), {"learning_rate": 3e-4, "stride": 0.5}):
+        args = {"learning_rate": 1e-5, "silent": True}
+        model = ClassificationModel("bert", "tiny_bert", args=args, sweep_config=config)
+        found = (model.args.learning_rate, model.args.stride, model.args.silent)
+        assert found == (3e-4, 0.5, True)
+    whole = {"method": "bayes", "parameters": {"learning_rate": {"min": 0, "max": 1}}}
+    for wrong, error, words in (
+        (whole, ValueError, "settings of one run, `wandb.config`. Received the description"),
+        (3, TypeError, "must hold settings by name"),
+        ({"learnig_rate": 1}, TypeError, "Did you mean 'learning_rate'"),
+    ):
+        with pytest.raises(error, match=words):
+            ClassificationModel("bert", "tiny_bert", sweep_config=wrong)
 
 
 def test_one_warning_tells_all_that_does_nothing():

@@ -1,0 +1,63 @@
+"""How a trained model reads texts: settings that may be changed after training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from keras_mm.classifier import MultimodalClassifier
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.models.multimodal import backbones
+from keras_mm.models.text_encoder import input_length
+from keras_mm.sliding import SlidingWindow, as_sliding_window
+
+
+def read_as(
+    classifier: MultimodalClassifier, sequence_length: int, window: Mapping[str, Any] | None
+) -> None:
+    """Makes a trained classifier read its texts in other pieces; its weights stay as they are.
+
+    Args:
+        classifier: A trained classifier; changed in place.
+        sequence_length: Tokens of a sequence.
+        window: Fields of `keras_mm.SlidingWindow`; `None` cuts off what does not fit.
+
+    Raises:
+        ValueError: for a length that the text network cannot read, or a window that cannot be.
+    """
+    try:
+        _read_as(classifier, sequence_length, window)
+    except ValueError as error:
+        words = str(error).replace("sequence_length", "max_seq_length")
+        raise ValueError(words) from None
+
+
+def _read_as(classifier, sequence_length, window) -> None:
+    before = classifier.preprocessor_
+    sliding = as_sliding_window(window)
+    cut = _by_slot(sliding, classifier.texts)
+    if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
+        return
+    if isinstance(sequence_length, bool) or not isinstance(sequence_length, int):
+        raise ValueError(f"`sequence_length` must be an integer. Received: {sequence_length!r}")
+    input_length(backbones(classifier.model_)["text"], sequence_length)
+    classifier.preprocessor_ = Preprocessor(
+        image_size=before.image_size,
+        num_images=before.num_images,
+        tokenizer=before.tokenizer,
+        sequence_length=sequence_length,
+        num_texts=before.num_texts,
+        text_pairing=before.text_pairing,
+        sliding_window=cut,
+    )
+    changed = {"sequence_length": sequence_length, "sliding_window": sliding}
+    classifier.set_params(**changed)
+    classifier._settings_ = replace(classifier._settings_, **changed)
+
+
+def _by_slot(window: SlidingWindow | None, texts: Sequence[str]) -> SlidingWindow | None:
+    """The window with its text by its place in a row instead of its column."""
+    if window is None or window.text is None:
+        return window
+    return replace(window, text=f"text_{list(texts).index(window.text) + 1}")

@@ -1,0 +1,173 @@
+"""Checked rows of the tables of one call: every problem of all of them is reported at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from keras_mm.data.labels import is_missing
+from keras_mm.data.rows import Problem, Rows, TableError, examine
+from keras_mm.data.tables import table_name
+from keras_mm.heads import Head
+from keras_mm.simple_transformers.tables import COLUMNS, IMAGES, LABELS
+
+_UNNAMED = "<table>"
+_ARGUMENT = "simple_transformers.image_path"  # in `attrs`: the argument that named the images
+# What stands for an empty text while rows are checked, which take that for a missing one.
+_BLANK = " "
+
+
+def checked_rows(
+    tables: Mapping[str, pd.DataFrame],
+    texts: Sequence[str],
+    *,
+    images: bool = False,
+    head: Head | None = None,
+    problems: Sequence[Problem] = (),
+    progress: bool = True,
+) -> dict[str, Rows]:
+    """The rows of all tables of a call.
+
+    Args:
+        tables: Tables by the name of the argument that they were given as.
+        texts: Text columns; an empty text is a text.
+        images: Whether each row has an image in the column `images`.
+        head: What the column `labels` holds; `None` reads no labels.
+        problems: What was found before; of the same cell nothing else is reported.
+        progress: Whether to show a bar on what takes longer than two seconds.
+
+    Returns:
+        Rows by the argument's name.
+
+    Raises:
+        keras_mm.TableError: listing every problem, by the user's names of columns and arguments.
+    """
+    found, rows = list(problems), {}
+    labels = None if head is None else {"label": replace(head, column=LABELS)}
+    for name, table in tables.items():
+        found += missing_images(table) if images else missing_texts(table, texts)
+        examined = examine(
+            _with_stand_ins(table, texts),
+            (IMAGES,) if images else (),
+            texts,
+            labels,
+            None,
+            progress=progress,
+        )
+        found += _not_known(examined.problems, found)
+        if examined.rows is not None:
+            rows[name] = _with_empty_texts(examined.rows, table, texts)
+    if found:
+        found = [_in_their_words(p, tables) for p in _in_order(found, tables)]
+        raise TableError(found, skippable=False)
+    return rows
+
+
+def named(table: pd.DataFrame, argument: str) -> pd.DataFrame:
+    """The table, called after the argument that it was given as if it comes from no file."""
+    if table_name(table) != _UNNAMED:
+        return table
+    return _with_origin(table, source=f"<{argument}>")
+
+
+def with_images(table: pd.DataFrame, image_path: str, argument: str = "image_path") -> pd.DataFrame:
+    """The table with the folder of its own images, the only one that is read.
+
+    Raises:
+        NotADirectoryError: if there is no such folder.
+    """
+    if not Path(image_path).is_dir():
+        raise NotADirectoryError(
+            f"`{argument}` must be a folder that exists. Received: {argument}={image_path!r}"
+        )
+    found = _with_origin(table, image_dir=image_path, confined=True)
+    found.attrs[_ARGUMENT] = argument
+    return found
+
+
+def missing_images(table: pd.DataFrame) -> list[Problem]:
+    """A problem for each row without an image: Simple Transformers cannot read such a row."""
+    words = "there is no image: name it, or put an image file of the row's name beside it"
+    return [
+        Problem(row, IMAGES, table_name(table), words)
+        for row, cell in zip(table.index, table[IMAGES], strict=True)
+        if is_missing(cell)
+    ]
+
+
+def missing_texts(table: pd.DataFrame, texts: Sequence[str]) -> list[Problem]:
+    """A problem for each row of which no text is there; an empty one is."""
+    words = "there is no text; an empty one is written as ''"
+    absent = pd.DataFrame({name: [_is_absent(cell) for cell in table[name]] for name in texts})
+    rows = table.index[absent.all(axis=1).to_numpy()]
+    return [Problem(row, texts[0], table_name(table), words) for row in rows]
+
+
+def _not_known(problems: Sequence[Problem], known: Sequence[Problem]) -> list[Problem]:
+    """The problems of other cells than the known ones, and of other rows where no cell is named."""
+    cells = {(p.file, p.row, p.column) for p in known}
+    rows = {(p.file, p.row) for p in known}
+    return [
+        p
+        for p in problems
+        if (p.file, p.row, p.column) not in cells
+        and not (p.column is None and (p.file, p.row) in rows)
+    ]
+
+
+def _in_order(problems: Sequence[Problem], tables: Mapping[str, pd.DataFrame]) -> list[Problem]:
+    """The problems in the order of the tables and of their rows, those of a whole table first."""
+    places: dict[tuple, int] = {}
+    for table in tables.values():
+        for row in (None, *table.index):
+            places.setdefault((table_name(table), row), len(places))
+    return sorted(problems, key=lambda p: places.get((p.file, p.row), -1))
+
+
+def _is_absent(cell: Any) -> bool:
+    return is_missing(cell) and not _is_empty(cell)
+
+
+def _with_origin(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    found = table.copy(deep=False)
+    origin = {**table.attrs.get("keras_mm", {}), **values}
+    found.attrs = {**table.attrs, "keras_mm": origin}
+    return found
+
+
+def _with_stand_ins(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
+    columns = {
+        name: pd.Series(
+            [_BLANK if _is_empty(cell) else cell for cell in table[name]],
+            index=table.index,
+            dtype=object,
+        )
+        for name in texts
+    }
+    found = table.assign(**columns)
+    found.attrs = table.attrs
+    return found
+
+
+def _with_empty_texts(rows: Rows, table: pd.DataFrame, texts: Sequence[str]) -> Rows:
+    columns = tuple(
+        ["" if _is_empty(cell) else text for cell, text in zip(table[name], column, strict=True)]
+        for name, column in zip(texts, rows.texts, strict=True)
+    )
+    return replace(rows, texts=columns)
+
+
+def _is_empty(cell: Any) -> bool:
+    return isinstance(cell, str) and cell == ""
+
+
+def _in_their_words(problem: Problem, tables: Mapping[str, pd.DataFrame]) -> Problem:
+    """The problem by the names that the user knows."""
+    attrs = {table_name(table): table.attrs for table in tables.values()}[problem.file]
+    columns = attrs.get(COLUMNS, {})
+    words = problem.message.replace("image_dir=", f"{attrs.get(_ARGUMENT, 'image_path')}=")
+    return replace(problem, column=columns.get(problem.column, problem.column), message=words)
