@@ -575,3 +575,23 @@ def test_settings_are_written_as_json(two):
     stored = json.loads((folder / "model_args.json").read_text())
     assert stored["model_class"] == "ClassificationModel" and stored["model_type"] == "bert"
     assert stored["model_name"] == "tiny_bert" and stored["labels_list"] == [0, 1]
+
+
+def test_a_training_that_fails_leaves_its_best_weights(tmp_path):
+    evaluated = []
+
+    def failing(labels, answers):
+        evaluated.append(1)
+        if len(evaluated) > 1:
+            raise OSError("no more")
+        return 0.5
+
+    args = settings(tmp_path, num_train_epochs=4, evaluate_during_training=True, no_save=True)
+    model = ClassificationModel("bert", "tiny_bert", args=args)
+    with pytest.raises(OSError, match="no more"):
+        model.train_model(frame(is_red), eval_df=frame(is_red), failing=failing)
+    assert len(model.classifier.history_["loss"]) == 2
+    before = model.predict(TEXTS)[1]
+    with pytest.raises(OSError, match="no more"):
+        model.train_model(frame(is_red), eval_df=frame(is_red), failing=failing)
+    np.testing.assert_array_equal(model.predict(TEXTS)[1], before)
