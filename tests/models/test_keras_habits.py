@@ -109,17 +109,17 @@ def test_an_export_that_fails_says_where(plain, tmp_path):
     if keras.backend.backend() == "tensorflow":
         pytest.skip("exports in this process")
     inputs = keras.Input((7,))
-    own = MultimodalModel(inputs, Doubled()(inputs))
-    with pytest.raises(ChildError, match="process on TensorFlow.*Doubled"):
+    own = MultimodalModel(inputs, Trebled()(inputs))
+    with pytest.raises(ChildError, match="(?s)process on TensorFlow.*Trebled"):
         own.export(tmp_path / "saved")
 
 
 @keras.saving.register_keras_serializable("elsewhere")
-class Doubled(keras.layers.Layer):
+class Trebled(keras.layers.Layer):
     """A layer of the user's own."""
 
     def call(self, x):
-        return x * 2
+        return x * 3
 
 
 def test_quantized_saved_and_loaded(tmp_path):
@@ -158,7 +158,8 @@ def test_checkpoints_of_a_training(tmp_path):
     loaded = keras.models.load_model(file)
     assert_same(answers(loaded, inputs), answers(made, inputs))
     rates = loaded.optimizer.get_config()["rates"]
-    assert rates == made.optimizer.get_config()["rates"] and {1.0, 0.01} == set(rates)
+    assert rates == made.optimizer.get_config()["rates"]
+    assert sorted(set(rates)) == pytest.approx([0.01, 1.0])
     loaded.fit(inputs, labels, verbose=0, callbacks=[checkpoint])  # with its own losses
     assert_same(answers(keras.models.load_model(file), inputs), answers(loaded, inputs))
 
@@ -209,4 +210,5 @@ def test_loaded_in_a_fresh_process(once, how, tmp_path):
         "numpy.save(sys.argv[2] + '/out.npy', out)\n"
     )
     run_fresh(code, file, tmp_path)
-    np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), answers(made, inputs)[""])
+    found = np.load(tmp_path / "out.npy")  # TensorFlow rounds apart in another process
+    np.testing.assert_allclose(found, answers(made, inputs)[""], atol=1e-6, rtol=0)
