@@ -11,13 +11,13 @@ import contextlib
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_mm.data.labels import encode_labels, is_missing
+from keras_mm.data.labels import is_missing
 from keras_mm.label_keys import label_key, label_value
 
 _SEPARATOR = "|"
@@ -135,13 +135,19 @@ def could_be_bits(classes: Iterable) -> bool:
     return any(label_key(name) in (0, 1) for name in classes)
 
 
-def encode_list(labels: Collection, classes: Sequence, multi_hot: bool) -> np.ndarray:
+def encode_list(
+    labels: Collection,
+    classes: Sequence,
+    multi_hot: bool,
+    place_of: Callable[[Any], int | None],
+) -> np.ndarray:
     """0 or 1 for each class, int8 `(num_labels,)`.
 
     Args:
         labels: A cell's labels.
         classes: Label names in order.
         multi_hot: Whether the column is multi-hot.
+        place_of: What `place_finder(classes)` gives, made once for a column.
 
     Raises:
         ValueError: for a cell that is not of the column's form, or holds an unknown label.
@@ -156,12 +162,12 @@ def encode_list(labels: Collection, classes: Sequence, multi_hot: bool) -> np.nd
             f"column in one way. Received: {labels!r}"
         )
     check_names(labels)
-    listed = list(labels)
-    codes = encode_labels(listed, classes)
-    if (codes < 0).any():
-        raise ValueError(unknown_label(listed[int(np.argmax(codes < 0))], classes))
     found = np.zeros(len(classes), "int8")
-    found[codes] = 1
+    for label in labels:
+        place = None if is_missing(label) else place_of(label)
+        if place is None:
+            raise ValueError(unknown_label(label, classes))
+        found[place] = 1
     return found
 
 

@@ -25,7 +25,7 @@ from keras_mm.data.label_lists import (
 from keras_mm.data.labels import encode_labels, is_missing, label_problems, sorted_labels
 from keras_mm.data.tables import table_name
 from keras_mm.heads import Head
-from keras_mm.label_keys import differing_types, label_key, label_value
+from keras_mm.label_keys import differing_types, label_key, label_value, place_finder
 
 _YES_NO = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
 
@@ -230,13 +230,14 @@ def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
     labels = None if classes is None else np.full((len(table), len(classes)), -1, "int8")
     cells = read_lists(table[column])
     multi_hot = _is_multi_hot(cells.lists.values(), target)
+    place_of = place_finder(classes or ())
     problems = [*cells.problems]
     if classes is None:
         problems += _form_problems(cells.lists, multi_hot)
     for position, listed in cells.lists.items():
         if labels is not None:
             try:
-                labels[position] = encode_list(listed, classes, multi_hot)
+                labels[position] = encode_list(listed, classes, multi_hot, place_of)
             except ValueError as error:
                 problems.append((position, str(error)))
     problems.sort(key=lambda problem: problem[0])
