@@ -112,6 +112,7 @@ FAMILIES = (
     "tests/features/test_fingerprint.py",
     "tests/models/test_applications.py::test_each_module",
     "tests/models/test_blocks.py",
+    "tests/models/test_first_losses.py",
     "tests/models/test_hugging_face_folders.py",
     "tests/models/test_text_families.py",
     "tests/models/test_vision_families.py",
