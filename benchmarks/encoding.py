@@ -24,7 +24,7 @@ from keras_mm.data.rows import read_rows
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.networks import choose_engine, create_network
 from keras_mm.features.store import FeatureStore
-from keras_mm.models.trunk import dtype_policy
+from keras_mm.models.keras_settings import build_settings
 
 SIZE, LENGTH = (128, 128), 256
 
@@ -61,7 +61,7 @@ def main() -> None:
         )  # fmt: skip
         lengths = preprocessor.masks_and_tokens(rows)["padding_mask"].sum(axis=1)
         for precision in ("float32", "bfloat16"):
-            with dtype_policy("mixed_bfloat16" if precision == "bfloat16" else "float32"):
+            with build_settings("mixed_bfloat16" if precision == "bfloat16" else "float32"):
                 encoders = {
                     "vision": keras_mm.create_vision_encoder(
                         "resnet50v2", weights="random", image_size=SIZE

@@ -31,7 +31,7 @@ class Watch(keras.callbacks.Callback):
         self.inputs, self.trained, self.factors = [], [], []
 
     def on_train_begin(self, logs=None):
-        self.factors.append(set(getattr(self.model.optimizer, "rates", {}).values()))
+        self.factors.append(set(getattr(self.model.optimizer, "factors", {}).values()))
         self.inputs.append({tensor.name for tensor in self.model.inputs})
         self.trained.append({v.path for v in self.model.trainable_variables})
 

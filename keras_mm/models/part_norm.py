@@ -28,7 +28,7 @@ class PartNorm(keras.layers.Layer):
         Floats of that shape. While `gamma` is 1, the root mean square of each part is below 1.
 
     Example:
-        >>> float(PartNorm([1])([[1e6]])[0, 0])
+        >>> float(PartNorm([1])(ops.array([[1e6]]))[0, 0])
         1.0
 
     Reference:

@@ -13,8 +13,8 @@ from keras_mm.features import engine, networks
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.fingerprint import weights_check
 from keras_mm.features.store import FeatureStore
+from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.text_encoder import create_text_encoder
-from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 
 COLUMNS = {"images": ["image_1", "image_2"], "texts": ["text_1", "text_2"]}
@@ -342,7 +342,7 @@ def test_batches_are_whole_rows_and_whole_registers(slots, items, monkeypatch):
 
 
 def test_in_bfloat16_a_row_is_the_same_bits_in_any_company(preprocessor, table, tmp_path):
-    with dtype_policy("mixed_bfloat16"):
+    with build_settings("mixed_bfloat16"):
         encoder = create_text_encoder(
             "tiny_bert", weights="random", sequence_length=48, text_pairing="separate"
         )
@@ -362,7 +362,7 @@ def test_in_bfloat16_a_row_is_the_same_bits_in_any_company(preprocessor, table, 
 
 
 def test_weights_of_bfloat16_are_kept_apart(preprocessor, table, tmp_path):
-    with dtype_policy("bfloat16"):
+    with build_settings("bfloat16"):
         encoder = create_text_encoder(
             "tiny_bert", weights="random", sequence_length=48, text_pairing="separate"
         )

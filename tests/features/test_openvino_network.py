@@ -15,8 +15,8 @@ from keras_mm.features import engine, networks, openvino_network
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.networks import EngineError, choose_engine, deviation
 from keras_mm.features.store import FeatureStore
+from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.text_encoder import create_text_encoder
-from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.conftest import missing
 
@@ -150,7 +150,7 @@ def test_other_weights_are_converted_anew(rows, preprocessor, store, once):
 
 
 def test_bfloat16_is_near_and_its_deviation_is_told(rows, preprocessor, store, caplog, once):
-    with dtype_policy("mixed_bfloat16"):
+    with build_settings("mixed_bfloat16"):
         encoder = create_texts()
     copy = networks.full_precision(encoder)
     assert networks.precision_of(copy) == "float32"
@@ -201,7 +201,7 @@ def test_auto_takes_it_where_it_pays(encoder, store, monkeypatch):
     monkeypatch.setattr(networks, "_WORTHWHILE", 1000)
     as_fast = keras.backend.backend() == "tensorflow"
     assert choose_engine(encoder, "auto", store).startswith("keras" if as_fast else "openvino ")
-    with dtype_policy("mixed_bfloat16"):
+    with build_settings("mixed_bfloat16"):
         encoder = create_texts()
     assert choose_engine(encoder, "auto", store).endswith(" bfloat16")
     assert choose_engine(encoder, "auto", None) == "keras"
@@ -250,7 +250,7 @@ def test_a_failed_conversion_is_not_tried_again(rows, preprocessor, tmp_path, mo
 
     monkeypatch.setattr(openvino_network, "_convert", fail)
     monkeypatch.setattr(networks, "_WORTHWHILE", 1000)
-    with dtype_policy("mixed_bfloat16"):
+    with build_settings("mixed_bfloat16"):
         encoder = create_texts()
     for _ in range(2):
         assert encoded(encoder, rows, preprocessor, "auto", store)[NAMES[0]].any()

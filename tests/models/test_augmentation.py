@@ -6,8 +6,8 @@ import pytest
 
 from keras_mm.augmentation import Augmentation
 from keras_mm.models.augmentation import ImageAugmentation, sample
+from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.multimodal import create_multimodal_model, cut, input_names
-from keras_mm.models.trunk import dtype_policy
 from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.models.conftest import SIZE, logits_of, make_inputs
 
@@ -42,7 +42,7 @@ def ramps():
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_in_inference_images_are_what_they_were(policy):
     images = images_of() + 0.3  # no number of bfloat16
-    with dtype_policy(policy):
+    with build_settings(policy):
         layer = ImageAugmentation(ALL)
     for options in ({}, {"training": False}):
         found = layer(images, **options)
@@ -273,7 +273,7 @@ def test_one_seed_trains_one_model():
 
 
 def test_in_mixed_precision():
-    with dtype_policy("mixed_bfloat16"):
+    with build_settings("mixed_bfloat16"):
         plain, encoder = make_encoder(), make_encoder(ALL)
     assert encoder.get_layer("augmentation").compute_dtype == "float32"
     assert encoder.get_layer("backbone").layers[-1].compute_dtype == "bfloat16"
