@@ -97,11 +97,11 @@ def test_exported_on_each_backend(plain, tmp_path):
     with redirect_stdout(io.StringIO()) as out:
         made.export(tmp_path / "saved")
     assert str(tmp_path / "saved") in out.getvalue()
-    served = tf.saved_model.load(str(tmp_path / "saved")).serve
+    loaded = tf.saved_model.load(str(tmp_path / "saved"))
     sequences = ("token_ids", "segment_ids", "padding_mask")
     longer = {name: np.pad(inputs[name], [(0, 0), (0, 5)]) for name in sequences}
     for given in (inputs, {**inputs, **longer}):  # of any length
-        found = served({name: tf.constant(given[name]) for name in input_names(made)})
+        found = loaded.serve({name: tf.constant(given[name]) for name in input_names(made)})
         np.testing.assert_allclose(found.numpy(), wanted[""], atol=1e-4)
 
 
