@@ -639,7 +639,8 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         return hasattr(self, "model_")
 
     def __sklearn_clone__(self) -> MultimodalClassifier:
-        clone = super().__sklearn_clone__()
+        with unseeded():  # a network among the parameters is built anew
+            clone = super().__sklearn_clone__()
         clone._workbench, clone._own_networks = self._bench(), self._own_networks
         clone._declared = dict(self._declared)
         return clone
@@ -660,11 +661,11 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         return pack_layers(state)
 
     def __setstate__(self, state: dict) -> None:
-        state = unpack_layers(state)
-        packed = state.pop("model_", None)
-        super().__setstate__(state)
-        if packed is not None:
-            with unseeded():
+        with unseeded():
+            state = unpack_layers(state)
+            packed = state.pop("model_", None)
+            super().__setstate__(state)
+            if packed is not None:
                 self.model_, self.preprocessor_, _ = unpack_bundle(packed)
 
     def _check_fitted(self) -> None:

@@ -78,6 +78,6 @@ def test_validation_and_test_rows_of_a_run(folders, image_dir):
         test_data=str(bare / "rows.csv"),
         image_dir=str(train) if image_dir else None,
     )
-    parts = _prepared(settings)[1].parts
+    parts = _prepared(settings, progress=False)[1].parts
     for name, folder in (("train", train), ("val", val), ("test", shared)):
         assert set(parts[name].images[0]) == {str(folder / "1.png"), str(folder / "2.png")}

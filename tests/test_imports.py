@@ -48,7 +48,17 @@ ALLOWED = {
         "label_keys",
         "progress",
     },
-    "models": {"zoo", "presets", "pretrained", "heads", "augmentation", "child"},
+    "models": {
+        "zoo",
+        "presets",
+        "pretrained",
+        "heads",
+        "augmentation",
+        "child",
+        "progress",
+        "forks",
+        "random_state",
+    },
     "losses": {"presets", "label_keys"},
     "metrics": {"presets", "heads"},
     "features": {

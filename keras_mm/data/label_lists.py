@@ -108,7 +108,7 @@ def multi_hot_width(lists: Iterable[Collection], num_labels: int | None = None) 
 
     A column is multi-hot if each cell holds zeros and ones only; or if more cells than not hold as
     many zeros and ones as there are labels, two at least (a single 1 is rather a label's name). An
-    empty list is of either form.
+    empty list decides nothing; in a multi-hot column it is refused with its row.
 
     Args:
         lists: The cells.

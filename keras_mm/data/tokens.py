@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from os import PathLike
 from pathlib import Path
@@ -240,15 +240,9 @@ class Tokenizer:
                     one = [part[name][start : start + _CHUNK] for name in ("starts", "counts")]
                     bounds.append([tf.constant(x, tf.int64) for x in (where, *one)])
                 tensors = [tf.constant(column, tf.string) for column in columns]
-                try:
-                    chunk = self._function(*key)(tensors, bounds)
-                except tf.errors.NotFoundError:
-                    # Seeding TensorFlow drops its cached kernels, and SentencePiece's model with
-                    # the kernel that owns it.
-                    del self.layer, self._cut
-                    self._functions.clear()
-                    chunk = self._function(*key)(tensors, bounds)
-                chunks.append(chunk)
+                chunks.append(
+                    self._with_kernels(lambda t=tensors, b=bounds: self._function(*key)(t, b))
+                )
         return {
             name: np.concatenate([chunk[name].numpy() for chunk in chunks]) for name in chunks[0]
         }
@@ -268,12 +262,30 @@ class Tokenizer:
         with tf.device("CPU"):
             for start in range(0, len(distinct), _CHUNK):
                 chunk = tf.constant(distinct[start : start + _CHUNK], tf.string)
-                counts.append(self.count_graph(chunk).numpy())
+                found = self._with_kernels(lambda chunk=chunk: self.count_graph(chunk))
+                counts.append(found.numpy())
         return np.concatenate(counts)[where]
 
     def count_graph(self, texts: Any) -> Any:
         """The same as `count`, of a string tensor; also runs inside a `tf.function`."""
         return self._cut(texts).row_lengths()
+
+    def _with_kernels(self, work: Callable[[], Any]) -> Any:
+        """What `work` gives, with the tokenizer built anew if TensorFlow has dropped it.
+
+        Seeding TensorFlow drops its cached kernels, and SentencePiece's model with the kernel that
+        owns it.
+        """
+        tf, layer = load_tensorflow(), self.layer
+        try:
+            return work()
+        except tf.errors.NotFoundError:
+            with self._tracing:
+                if vars(self).get("layer") is layer:  # else another thread has built it anew
+                    for name in ("layer", "_cut"):
+                        vars(self).pop(name, None)
+                    self._functions.clear()
+            return work()
 
     def _function(
         self, num_texts: int, sequence_length: int, text_pairing: str, parts: tuple[int, ...]

@@ -52,7 +52,9 @@ def class_table(one: HeadEvaluation) -> tuple[Table, str]:
         A table of all, in order, and an empty text. Of more than `MOST_CLASSES` the worst, worst
         first, and a sentence that says how many are not shown.
     """
-    kind, names = one.head.kind, one.classes
+    kind = one.head.kind
+    # Of targets only those that some row has are measured.
+    names = list(one.metrics["per_target"]) if kind == "regression" else one.classes
     header, line, rank = _TABLES.get(kind, _of_classes)(one)
     places, note = list(range(len(names))), ""
     if len(names) > MOST_CLASSES:

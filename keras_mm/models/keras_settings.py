@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import keras
 
+from keras_mm.forks import check_not_forked
+
 DEFAULTS = {"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7}
 _ENCODER_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -51,6 +53,7 @@ def build_settings(dtype_policy: str = "float32") -> Iterator[None]:
     Args:
         dtype_policy: Name of the dtype policy of the layers.
     """
+    check_not_forked()  # what is built inside runs the backend
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype_policy)
     try:

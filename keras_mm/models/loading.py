@@ -9,7 +9,9 @@ from typing import Any
 
 import keras
 
+from keras_mm.forks import check_not_forked
 from keras_mm.models.keras_settings import default_settings
+from keras_mm.random_state import unseeded
 
 
 def load_model(
@@ -53,7 +55,8 @@ def load_model(
             "MultimodalClassifier.save wrote. Use keras_mm.MultimodalClassifier.load."
         )
     objects = None if custom_objects is None else dict(custom_objects)
-    with default_settings():
+    check_not_forked()
+    with unseeded(), default_settings():
         return keras.models.load_model(
             path, custom_objects=objects, compile=compile, safe_mode=safe_mode
         )

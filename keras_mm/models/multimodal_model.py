@@ -13,6 +13,7 @@ import keras
 
 from keras_mm.child import run_on_tensorflow
 from keras_mm.models.keras_settings import build_settings, default_settings
+from keras_mm.progress import progress_line
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -82,7 +83,7 @@ class MultimodalModel(keras.Model):
             )
             run_on_tensorflow("keras_mm.models.export", file, target, format, doing=doing)
         if verbose is not False:
-            print(f"Saved artifact at '{filepath}'.")
+            progress_line(f"Saved artifact at '{filepath}'.")
 
     def quantize(
         self,

@@ -243,8 +243,11 @@ class Trainer:
     def _keep_best(self, best: BestWeights, error: BaseException) -> None:
         """Puts the best weights of a training that failed back, and says so in one line."""
         number = best.restore(after_failure=True)
-        if number:
-            count, reason = len(next(iter(self.history.values()), ())), type(error).__name__
+        reason = type(error).__name__
+        if not number:
+            _log.warning("training ended in its first epoch (%s): nothing of it is kept", reason)
+        else:
+            count = len(next(iter(self.history.values()), ()))
             _log.warning(
                 "training ended after %d epochs (%s): the weights of epoch %d are kept",
                 count, reason, number,

@@ -13,6 +13,7 @@ from keras_mm.features import engine, networks
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.fingerprint import weights_check
 from keras_mm.features.store import FeatureStore
+from keras_mm.models.backbones import text_backbone
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
@@ -363,9 +364,8 @@ def test_in_bfloat16_a_row_is_the_same_bits_in_any_company(preprocessor, table, 
 
 def test_weights_of_bfloat16_are_kept_apart(preprocessor, table, tmp_path):
     with build_settings("bfloat16"):
-        encoder = create_text_encoder(
-            "tiny_bert", weights="random", sequence_length=48, text_pairing="separate"
-        )
+        network = text_backbone("tiny_bert", "random")
+    encoder = create_text_encoder(network, sequence_length=48, text_pairing="separate")
     rows, store = read_rows(table, **COLUMNS), FeatureStore(tmp_path)
     first, again = (
         np.asarray(
