@@ -35,7 +35,7 @@ def create_logits(name: str, head: Head, fused: Any) -> Any:
     dense = layers.Dense(
         head.num_logits,
         # Logits near 0: the first loss is that of the bias alone, whatever the features are.
-        kernel_initializer=keras.initializers.VarianceScaling(0.01, "fan_in"),
+        kernel_initializer=keras.initializers.VarianceScaling(0.004, "fan_in"),
         kernel_regularizer=penalty,
         name=f"{name}_logits",
         **own,

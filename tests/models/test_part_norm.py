@@ -13,9 +13,9 @@ def normalised(x, widths):
     return keras.ops.convert_to_numpy(PartNorm(widths)(keras.ops.convert_to_tensor(x)))
 
 
-def test_each_part_is_the_papers_formula_with_an_epsilon_of_1():
+def test_each_part_is_bounded_by_its_own_root_mean_square():
     x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32") * 3
-    expected = [part / np.sqrt(1 + (part**2).mean(axis=1, keepdims=True))
+    expected = [part / np.sqrt(1 + (part**2 / 16).mean(axis=1, keepdims=True))
                 for part in (x[:, :2], x[:, 2:])]  # fmt: skip
     np.testing.assert_allclose(normalised(x, [2, 3]), np.hstack(expected), rtol=1e-5)
 
@@ -25,7 +25,7 @@ def test_parts_do_not_see_each_other():
     louder = x * np.float32([1, 1, 100, 100, 100])
     before, after = normalised(x, [2, 3]), normalised(louder, [2, 3])
     np.testing.assert_array_equal(after[:, :2], before[:, :2])
-    assert np.sqrt((after**2).mean(axis=1)).max() <= 1
+    assert np.sqrt((after**2).mean(axis=1)).max() <= 4
     assert np.abs(normalised(louder, [5])[:, :2]).max() < np.abs(before[:, :2]).max()
 
 
@@ -34,7 +34,7 @@ def test_lengths_stay_in_order():
     x = np.float32([[-20], [-1], [0], [0.01], [0.5], [3], [20]])
     found = normalised(x, [1])[:, 0]
     assert (np.diff(found) > 0).all()
-    np.testing.assert_allclose(found[3], 0.01, rtol=1e-3)
+    np.testing.assert_allclose(found[1:5], x[1:5, 0], rtol=0.05)  # of scale 1: nearly as it is
 
 
 def test_widths_that_do_not_fit():
