@@ -46,36 +46,54 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     check_vacant(output)
     quiet = quiet or not settings.verbose
     settings, run = _prepared(settings, progress=not quiet)
-    import keras
-
     from keras_mm.classifier import MultimodalClassifier
-    from keras_mm.evidence.evaluate import evaluate_rows
 
-    with new_folder(output) as folder, _logging(folder / "train.log", quiet):
-        estimator = settings.estimator()
-        _log.info(
-            "keras %s on %s, seed %d", keras.__version__, keras.backend.backend(), settings.seed
-        )
-        for name, rows in run.parts.items():
-            _log.info("%s: %d rows of %s", name, len(rows), run.sources[name])
-        classifier = MultimodalClassifier(
-            **{**_keywords(estimator), "verbose": 0 if quiet else estimator.verbose}
-        )
-        classifier.fit_rows(
-            run.parts["train"],
-            run.parts.get("val"),
-            heads=run.heads,
-            callbacks=[_epoch_log()],
-        )
-        evaluation = evaluate_rows(classifier, run.parts["test"], run.sources["test"])
-        _log.info("test: %s", evaluation)
-        _write(folder, replace(settings, output=str(output)), classifier, evaluation)
+    estimator = settings.estimator()
+    classifier = MultimodalClassifier(
+        **{**_keywords(estimator), "verbose": 0 if quiet else estimator.verbose}
+    )
+    try:
+        with new_folder(output) as folder, _logging(folder / "train.log", quiet):
+            evaluation = _train(classifier, run)
+            _write(folder, replace(settings, output=str(output)), classifier, evaluation)
+    except BaseException:
+        _keep_model(classifier, output)
+        raise
     _log.info("written to %s", output)
     return {
         **evaluation.to_dict(),
         "output": str(output),
         "summary": f"test {evaluation}\nreport: {output / 'report.html'}",
     }
+
+
+def _train(classifier: Any, run: _Prepared) -> Any:
+    """Trains the classifier; its evaluation on the test rows."""
+    import keras
+
+    from keras_mm.evidence.evaluate import evaluate_rows
+
+    _log.info(
+        "keras %s on %s, seed %d", keras.__version__, keras.backend.backend(), classifier.seed
+    )
+    for name, rows in run.parts.items():
+        _log.info("%s: %d rows of %s", name, len(rows), run.sources[name])
+    classifier.fit_rows(
+        run.parts["train"], run.parts.get("val"), heads=run.heads, callbacks=[_epoch_log()]
+    )
+    evaluation = evaluate_rows(classifier, run.parts["test"], run.sources["test"])
+    _log.info("test: %s", evaluation)
+    return evaluation
+
+
+def _keep_model(classifier: Any, output: Path) -> None:
+    """Saves what a run that does not come to its end has trained so far, beside its folder."""
+    if not hasattr(classifier, "model_"):
+        return
+    with new_folder(output.with_name(f"{output.name}-interrupted"), overwrite=True) as folder:
+        classifier.save(folder / "model")
+        pd.DataFrame(classifier.history_).to_csv(folder / "history.csv", index=False)
+    _log.warning("the model as far as it was trained is in %s", f"{output}-interrupted")
 
 
 def dry_run(settings: RunSettings, *, quiet: bool = False) -> dict:

@@ -7,6 +7,7 @@ import json
 import pandas as pd
 import pytest
 
+import keras_mm
 from keras_mm import cli, progress
 from keras_mm.augmentation import Augmentation
 from keras_mm.config import ConfigError, read_toml
@@ -216,6 +217,28 @@ def test_nothing_is_left_when_a_run_fails(files, capsys, tmp_path):
     )  # fmt: skip
     assert status == 2 and "no.png" in err
     assert [p.name for p in tmp_path.iterdir()] == ["bad.parquet"]
+
+
+def test_an_interrupted_run_leaves_its_model(files, capsys, tmp_path, monkeypatch):
+    import keras
+
+    from keras_mm import run as runs
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "_epoch_log", Interrupt)
+    status, _, err = run(
+        capsys, "train", "--data", files / "train.parquet", "--preset", "tiny",
+        "--epochs", "3", "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert status == 1 and "interrupted" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["run-interrupted"]
+    model = keras_mm.MultimodalClassifier.load(tmp_path / "run-interrupted" / "model")
+    assert len(model.history_["loss"]) == 1
+    assert len(pd.read_csv(tmp_path / "run-interrupted" / "history.csv")) == 1
 
 
 def test_all_that_is_wrong_with_the_rows_is_told_before_any_work(files, capsys, tmp_path):

@@ -240,9 +240,7 @@ class Tokenizer:
                     one = [part[name][start : start + _CHUNK] for name in ("starts", "counts")]
                     bounds.append([tf.constant(x, tf.int64) for x in (where, *one)])
                 tensors = [tf.constant(column, tf.string) for column in columns]
-                chunks.append(
-                    self._with_kernels(lambda t=tensors, b=bounds: self._function(*key)(t, b))
-                )
+                chunks.append(self._with_kernels(self._packed, key, tensors, bounds))
         return {
             name: np.concatenate([chunk[name].numpy() for chunk in chunks]) for name in chunks[0]
         }
@@ -262,30 +260,32 @@ class Tokenizer:
         with tf.device("CPU"):
             for start in range(0, len(distinct), _CHUNK):
                 chunk = tf.constant(distinct[start : start + _CHUNK], tf.string)
-                found = self._with_kernels(lambda chunk=chunk: self.count_graph(chunk))
-                counts.append(found.numpy())
+                counts.append(self._with_kernels(self.count_graph, chunk).numpy())
         return np.concatenate(counts)[where]
 
     def count_graph(self, texts: Any) -> Any:
         """The same as `count`, of a string tensor; also runs inside a `tf.function`."""
         return self._cut(texts).row_lengths()
 
-    def _with_kernels(self, work: Callable[[], Any]) -> Any:
-        """What `work` gives, with the tokenizer built anew if TensorFlow has dropped it.
+    def _packed(self, key: tuple, tensors: list, bounds: list) -> dict:
+        return self._function(*key)(tensors, bounds)
+
+    def _with_kernels(self, work: Callable, *arguments: Any) -> Any:
+        """What `work(*arguments)` gives; the tokenizer is built anew if TensorFlow has dropped it.
 
         Seeding TensorFlow drops its cached kernels, and SentencePiece's model with the kernel that
         owns it.
         """
         tf, layer = load_tensorflow(), self.layer
         try:
-            return work()
+            return work(*arguments)
         except tf.errors.NotFoundError:
             with self._tracing:
                 if vars(self).get("layer") is layer:  # else another thread has built it anew
                     for name in ("layer", "_cut"):
                         vars(self).pop(name, None)
                     self._functions.clear()
-            return work()
+            return work(*arguments)
 
     def _function(
         self, num_texts: int, sequence_length: int, text_pairing: str, parts: tuple[int, ...]

@@ -251,6 +251,7 @@ class Model:
         table, head, rows = self._checked(tables, texts)
         self._check_metric(head, metrics)
         head = replace(head, class_weight=self._class_weight(table, head, auto_weights))
+        before = self.classifier.get_params(deep=False) if self._is_trained else None
         classifier = self._classifier_for(texts, head, len(table))
         progress = Progress(
             self.args,
@@ -265,10 +266,16 @@ class Model:
                 classifier.fit_rows(
                     training, validation, heads={"label": head}, callbacks=[progress]
                 )
-        finally:  # a first training that fails leaves the best weights so far
-            if hasattr(classifier, "model_"):
-                self.num_labels = None  # it may have been trained on more
+        except BaseException:
+            if before is not None:  # it is the model that it was, also in the folder
+                classifier.set_params(**before)
+                if progress.has_cleared and not self.args.no_save:
+                    self._write(folder, classifier, None)
+            elif hasattr(classifier, "model_"):  # the best weights so far
                 self._take_model(classifier)
+            raise
+        self.num_labels = None  # it may have been trained on more
+        self._take_model(classifier)
         progress.classifier = None  # which has the model of this training
         if not self.args.no_save:
             progress.make_room()

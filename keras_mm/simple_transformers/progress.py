@@ -75,6 +75,7 @@ class Progress(TrainingObserver):
         global_step: Steps of the optimizer.
         losses: The mean loss of each epoch.
         scores: A list for each column of `training_progress_scores.csv`.
+        has_cleared: Whether the output folder was cleared for this training.
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class Progress(TrainingObserver):
             delta=args.early_stopping_delta,
         )
         self._best: Snapshot | None = None
-        self._batches, self._is_clear = 0, False
+        self._batches, self.has_cleared = 0, False
 
     @property
     def best_model_dir(self) -> Path:
@@ -106,9 +107,9 @@ class Progress(TrainingObserver):
 
     def make_room(self) -> None:
         """Clears the output folder, before the first thing is written and only then."""
-        if not self._is_clear:
+        if not self.has_cleared:
             self._clear(self.output_dir)
-        self._is_clear = True
+        self.has_cleared = True
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Counts the step; saves and evaluates where it is time to."""

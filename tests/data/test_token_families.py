@@ -338,3 +338,12 @@ def test_bad_vocabularies():
         Tokenizer({"<s>": 0, "</s>": 1}, family="roberta")
     with pytest.raises(ValueError, match="no SentencePiece model of the family 'deberta_v3'"):
         Tokenizer(sentence_piece("xlm_roberta"), family="deberta_v3")
+
+
+def test_seeding_tensorflow_keeps_tokenizers_alive(tokenizers):
+    tokenizer = tokenizers["xlm_roberta"]
+    count, packed = tokenizer.count(["left blue"]), tokenizer.pack((["left"],), 8)
+    load_tensorflow().random.set_seed(3)
+    assert tokenizer.count(["left blue"]) == count
+    load_tensorflow().random.set_seed(3)
+    np.testing.assert_array_equal(tokenizer.pack((["left"],), 8)["token_ids"], packed["token_ids"])
