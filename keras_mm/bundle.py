@@ -124,7 +124,6 @@ def load_bundle(
     fusion = spec["trunk"]["fusion"]
     if isinstance(fusion, Mapping) and "class_name" in fusion:
         spec["trunk"]["fusion"] = _rebuild(fusion, custom_objects)
-    spec["trunk"].setdefault("normalize_fused", False)  # not there before format 3
     model = build_model(spec, build_encoders(spec, custom_objects=custom_objects))
     model.load_weights(folder / _WEIGHTS)
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec

@@ -566,7 +566,6 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         classifier = cls(**{**settings, "labels": labels, "fusion": fusion, "training": training})
         classifier._settings_ = Settings(**classifier.get_params(deep=False))
         classifier.model_, classifier.preprocessor_ = model, preprocessor
-        classifier._normalize_fused = spec["trunk"]["normalize_fused"]
         classifier.history_ = spec["history"]
         classifier.num_rows_, classifier.priors_ = _known_of_training(spec)
         classifier.heads_ = {name: Head(**head) for name, head in spec["heads"].items()}

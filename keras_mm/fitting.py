@@ -42,7 +42,6 @@ from keras_mm.random_state import seeded
 from keras_mm.rollback import Rollback
 from keras_mm.sliding import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
-from keras_mm.training.initial_bias import initial_bias, set_bias, set_bias_of_new_classes
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.objectives import create_objectives
 from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
@@ -79,8 +78,6 @@ class Fitting:
     heads_: dict[str, Head]
     # Heads as `add_head` took them, trained or not.
     _declared: Mapping[str, Head] = MappingProxyType({})
-    # Whether the model has `PartNorm`; loaded models of earlier formats have not.
-    _normalize_fused = True
 
     @property
     def _added(self) -> dict[str, Head]:
@@ -172,10 +169,9 @@ class Fitting:
         check_labelled(heads, labels)
         model = twin = None
         if former is not None:
-            model = self._continued(former, labels)
+            model = self._continued(former)
         else:
             self.preprocessor_ = _preprocessor(settings)
-            self._normalize_fused = True
             with keras_output(show=bool(settings.verbose)):
                 model, twin = self._bench().model(
                     self._model_spec(),
@@ -185,18 +181,17 @@ class Fitting:
                 )
             for network in (model, twin):
                 if network is not None:
-                    _start(parts(network).trunk, heads, labels, settings)
+                    _standardize(network, heads, labels)
         result = self._train(model, twin, settings, heads, rows, validation, callbacks)
         self._settings_ = replace(settings, batch_size=result.batch_size)
         self.model_, self.history_ = model, result.history
         return result
 
-    def _continued(self, former: Fitting, labels: Mapping) -> keras.Model:
+    def _continued(self, former: Fitting) -> keras.Model:
         """The model to be trained on: with the classes of `heads_`, where it had fewer.
 
         Args:
             former: The estimator as it was.
-            labels: Training labels by head.
 
         Raises:
             ValueError: if the settings ask for another model than there is.
@@ -221,10 +216,7 @@ class Fitting:
         if not wider:
             return model
         encoders, trunk = parts(model)
-        trunk = widened(trunk, wider, list(old))
-        for name, bias in _biases(wider, labels, self._settings_).items():
-            set_bias_of_new_classes(trunk, name, wider[name], bias, old[name].num_logits)
-        return join(encoders, trunk)
+        return join(encoders, widened(trunk, wider, list(old)))
 
     def _train(self, model, twin, settings, heads, rows, validation, callbacks) -> StagesResult:
         """Trains a model's outputs, `heads`."""
@@ -271,7 +263,7 @@ class Fitting:
         """Trains new heads on what the model before them gives, and puts them in."""
         encoders, trunk = parts(self.model_)
         grown = with_heads(trunk, heads, list(self.heads_))
-        _start(grown, heads, by_head(heads, rows.labels), settings)
+        _standardize(grown, heads, by_head(heads, rows.labels))
         cut = [
             (None, None) if part is None else self.preprocessor_.windows(part)
             for part in (rows, validation)
@@ -337,7 +329,7 @@ class Fitting:
             )
         encoders, trunk = parts(self.model_)
         grown = with_heads(trunk, heads, list(self.heads_))
-        _start(grown, heads, by_head(heads, rows.labels), settings)
+        _standardize(grown, heads, by_head(heads, rows.labels))
         own, before = join(encoders, only(grown, list(heads))), Snapshot(self.model_.variables)
         result = self._train(own, None, settings, heads, rows, validation, callbacks)
         if result.error is not None:
@@ -387,7 +379,6 @@ class Fitting:
                 "projection_dims": training.projection_dims,
                 "dropout_rate": training.dropout_rate,
                 "modality_dropout": settings.modality_dropout,
-                "normalize_fused": self._normalize_fused,
             },
             "heads": {name: plain_values(asdict(head)) for name, head in self.heads_.items()},
         }
@@ -507,24 +498,11 @@ def _with_old(head: Head, old: Head | None) -> Head:
     return replace(grown, threshold=(*before, *[most] * len(new)))
 
 
-def _start(
-    trunk: keras.Model, heads: Mapping[str, Head], labels: Mapping, settings: Settings
-) -> None:
-    """Makes regression heads learn standardised targets, and others begin at their shares."""
-    for name, bias in _biases(heads, labels, settings).items():
-        if heads[name].kind == "regression":
-            standardize_targets(trunk, name, labels[name])
-        else:
-            set_bias(trunk, name, bias)
-
-
-def _biases(
-    heads: Mapping[str, Head], labels: Mapping, settings: Settings
-) -> dict[str, np.ndarray]:
-    """The bias that each head starts with."""
-    options = objective_options(settings)
-    objectives = create_objectives(heads, widths(heads), labels, {}, **options)
-    return {n: initial_bias(heads[n], one.loss, labels[n]) for n, one in objectives.items()}
+def _standardize(model: keras.Model, heads: Mapping[str, Head], labels: Mapping) -> None:
+    """Makes regression heads learn standardised targets."""
+    for name, head in heads.items():
+        if head.kind == "regression":
+            standardize_targets(model, name, labels[name])
 
 
 def _of_head(history: Mapping[str, list], name: str) -> dict[str, list]:

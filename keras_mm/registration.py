@@ -32,7 +32,6 @@ CLASSES = {
     "models.fusion.mmbt": ("MMBT",),
     "models.missing": ("MissingModality", "ModalityDropout"),
     "models.multimodal_model": ("MultimodalModel",),
-    "models.part_norm": ("PartNorm",),
     "models.projection": ("TokenProjection",),
     "models.scaling": ("TargetScaling",),
     "models.slots": ("JoinSlots", "SlotsToRows"),

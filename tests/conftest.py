@@ -46,7 +46,6 @@ BACKEND_FREE = (
     "tests/evidence/test_model_card.py",
     "tests/evidence/test_report.py",
     "tests/features/test_store.py",
-    "tests/models/test_part_norm.py::test_the_parts",
     "tests/simple_transformers/test_args.py",
     "tests/simple_transformers/test_documentation.py",
     "tests/simple_transformers/test_progress.py",
@@ -63,10 +62,6 @@ BACKEND_FREE = (
         f"tests/simple_transformers/test_multimodal.py::test_{name}"
         for name in ("a_folder_of", "bad", "evaluation_in", "multi_hot", "names_of_several",
                      "numbers")
-    ),
-    *(
-        f"tests/training/test_initial_bias.py::test_{name}"
-        for name in ("a_", "classes_without", "labels_that", "no_other", "several_labels")
     ),
     "tests/metrics/",
     "tests/test_image_folders.py",
@@ -112,7 +107,6 @@ FAMILIES = (
     "tests/features/test_fingerprint.py",
     "tests/models/test_applications.py::test_each_module",
     "tests/models/test_blocks.py",
-    "tests/models/test_first_losses.py",
     "tests/models/test_hugging_face_folders.py",
     "tests/models/test_text_families.py",
     "tests/models/test_vision_families.py",

@@ -32,14 +32,7 @@ def create_logits(name: str, head: Head, fused: Any) -> Any:
     if head.dropout_rate:
         fused = layers.Dropout(head.dropout_rate, name=f"{name}_dropout", **own)(fused)
     penalty = keras.regularizers.L2(head.l2) if head.l2 else None
-    dense = layers.Dense(
-        head.num_logits,
-        # Logits near 0: the first loss is that of the bias alone, whatever the features are.
-        kernel_initializer=keras.initializers.VarianceScaling(0.004, "fan_in"),
-        kernel_regularizer=penalty,
-        name=f"{name}_logits",
-        **own,
-    )
+    dense = layers.Dense(head.num_logits, kernel_regularizer=penalty, name=f"{name}_logits", **own)
     if head.kind != "regression":
         return dense(fused)
     return TargetScaling(name=scaling_name(name), **own)(dense(fused))

@@ -35,7 +35,6 @@ def create_multimodal_model(
     vision_trainable: bool = False,
     text_trainable: bool = False,
     modality_dropout: float = 0.0,
-    normalize_fused: bool = True,
 ) -> keras.Model:
     """Builds encoders, fusion and heads as one functional model.
 
@@ -64,8 +63,6 @@ def create_multimodal_model(
         text_trainable: Whether a named text backbone is trained.
         modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
             of a row; see `keras_mm.models.missing.ModalityDropout`.
-        normalize_fused: Whether the fused vector is normalised before the heads. `False` builds
-            the layers of models that were made without it, for their weights files.
 
     Returns:
         A `keras_mm.models.multimodal_model.MultimodalModel` from the encoders' inputs, `image_mask`
@@ -115,7 +112,6 @@ def create_multimodal_model(
         projection_dims=projection_dims,
         dropout_rate=dropout_rate,
         modality_dropout=modality_dropout,
-        normalize_fused=normalize_fused,
     )
     return join(encoders, trunk)
 

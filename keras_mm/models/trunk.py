@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -14,7 +14,6 @@ from keras_mm.models.fusion import MMBT, Concat
 from keras_mm.models.heads import create_logits
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.missing import MissingModality, ModalityDropout
-from keras_mm.models.part_norm import PartNorm
 from keras_mm.models.projection import TokenProjection, project_embeddings
 
 MASKS = {"vision": "image_mask", "text": "text_mask"}
@@ -31,7 +30,6 @@ def create_trunk(
     projection_dims: int = 256,
     dropout_rate: float = 0.1,
     modality_dropout: float = 0.0,
-    normalize_fused: bool = True,
 ) -> keras.Model:
     """Builds the part of the model that is always trained, in float32.
 
@@ -46,7 +44,6 @@ def create_trunk(
         projection_dims: See `project_embeddings`; 0 leaves the encoders' vectors as they are.
         dropout_rate: See `project_embeddings`.
         modality_dropout: See `ModalityDropout`; nothing is dropped where there is one side only.
-        normalize_fused: Whether the fused vector is normalised before the heads; see `PartNorm`.
 
     Returns:
         A model named `"trunk"` to logits `(batch, num_logits)`, or a dict of them by head. Its
@@ -93,8 +90,6 @@ def create_trunk(
                 f"the fusion {getattr(fusion, 'name', None)!r} must give one vector a row, "
                 f"(batch, width). Received: shape {fused.shape}"
             )
-        if normalize_fused:
-            fused = PartNorm(_part_widths(fusion, fused), name="fused_scale")(fused)
         logits = {name: create_logits(name, head, fused) for name, head in heads.items()}
         outputs = logits if len(logits) > 1 else next(iter(logits.values()))
         return keras.Model(inputs, outputs, name="trunk")
@@ -103,13 +98,6 @@ def create_trunk(
 def needs_tokens(fusion: Any) -> bool:
     """Whether a fusion layer reads token sequences besides vectors."""
     return bool(getattr(fusion, "needs_tokens", False))
-
-
-def _part_widths(fusion: Any, fused: Any) -> Sequence[int]:
-    """Widths of what a fusion has concatenated; one part where it does not say."""
-    width = fused.shape[-1]
-    widths = getattr(fusion, "part_widths", ())
-    return widths if sum(widths) == width else (width,)
 
 
 def _names(

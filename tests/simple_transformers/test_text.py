@@ -35,7 +35,7 @@ def is_red(text):
 
 
 def settings(folder, **values):
-    quiet = {"max_seq_length": 8, "silent": True, "manual_seed": 3, "learning_rate": 4e-3}
+    quiet = {"max_seq_length": 8, "silent": True, "manual_seed": 3, "learning_rate": 1e-3}
     few = {"save_model_every_epoch": False, "output_dir": str(folder)}
     return {**quiet, **few, **values}
 
@@ -285,7 +285,7 @@ def test_training_goes_on(two, tmp_path):
     model.args.labels_list = [0, 1, "green"]
     model.args.overwrite_output_dir = True
     green = frame(lambda text: "green" if "green" in text else is_red(text))
-    model.train_model(green, args={"num_train_epochs": 20, "learning_rate": 4e-3}, verbose=False)
+    model.train_model(green, args={"num_train_epochs": 8, "learning_rate": 1e-3}, verbose=False)
     found, logits = model.predict(TEXTS)
     assert model.num_labels == 3
     assert logits.shape == (9, 3) and found.tolist() == green["labels"].tolist()

@@ -2,9 +2,7 @@
 
 A fusion gets `(batch, projection_dims)` for each side. One with `needs_tokens = True` gets a dict:
 `pooled_output`, the same; `sequence_output` `(batch, tokens, projection_dims)`; `sequence_mask`
-`(batch, tokens)`, bool. Any Keras layer that keeps to this is a fusion. What
-it gives is normalised before the heads (`PartNorm`): each part by itself where the built layer has
-`part_widths`, the widths of what it concatenates; else as a whole.
+`(batch, tokens)`, bool. Any Keras layer that keeps to this is a fusion.
 """
 
 from __future__ import annotations

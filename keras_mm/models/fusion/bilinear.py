@@ -43,7 +43,6 @@ class Bilinear(layers.Layer):
         own = {"dtype": self.dtype_policy}
         self.projections = [layers.Dense(rank, name=f"projection_{i}", **own) for i in (1, 2)]
         self.norms = [layers.LayerNormalization(name=f"norm_{i}", **own) for i in (1, 2)]
-        self.part_widths = (shapes[0][-1], shapes[1][-1], rank)
         for projection, norm, shape in zip(self.projections, self.norms, shapes, strict=True):
             projection.build(shape)
             norm.build((shape[0], rank))

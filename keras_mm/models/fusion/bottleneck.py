@@ -61,7 +61,6 @@ class Bottleneck(layers.Layer):
         if len(shapes) != 2:
             raise ValueError(f"Bottleneck fusion takes two sides. Received: {len(shapes)}")
         shapes = [shape["sequence_output"] for shape in shapes]
-        self.part_widths = (shapes[0][-1],) * 3
         self.shared = self.add_weight(
             shape=(1, self.num_bottlenecks, shapes[0][-1]),
             initializer=keras.initializers.RandomNormal(stddev=0.02),

@@ -19,10 +19,6 @@ class Concat(layers.Layer):
         `(batch, sum of widths)`.
     """
 
-    def build(self, shapes):
-        """Notes the widths of the sides."""
-        self.part_widths = tuple(shape[-1] for shape in shapes)
-
     def call(self, embeddings):
         """Concatenates the sides."""
         return ops.concatenate(embeddings, axis=-1)

@@ -52,7 +52,6 @@ class CrossAttention(layers.Layer):
         if len(shapes) != 2:
             raise ValueError(f"Cross-attention takes two sides. Received: {len(shapes)}")
         image, text = (shape["sequence_output"] for shape in shapes)
-        self.part_widths = (image[-1],) * 3
         self.blocks = []
         for layer in range(1, self.num_layers + 1):
             pair = [

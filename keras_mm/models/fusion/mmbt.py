@@ -91,7 +91,6 @@ class MMBT(layers.Layer):
         network = self.backbone
         self.slots = vision["sequence_output"][1] // (self.grid[0] * self.grid[1])
         width = network.hidden_dim
-        self.part_widths = (width,) * 2
         self.project = layers.Dense(width, name="project", dtype=self.dtype_policy)
         self.project.build(vision["sequence_output"])
         if "pooled_output" in vision:
