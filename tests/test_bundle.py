@@ -11,7 +11,6 @@ from sklearn.base import clone
 
 import keras_mm
 from keras_mm.bundle import load_bundle
-from keras_mm.models.multimodal import parts
 
 
 @pytest.fixture(scope="module")
@@ -232,17 +231,3 @@ def test_models_of_earlier_formats_answer_as_they_did(archive, tmp_path):
     np.testing.assert_array_equal(
         again.predict_proba(given, **where), model.predict_proba(given, **where)
     )
-    assert "fused_scale" not in [layer.name for layer in parts(again.model_).trunk.layers]
-
-
-def test_a_model_of_an_earlier_format_is_trained_on(sample, tmp_path):
-    """With the layers that it has; one that is trained anew has today's."""
-    shutil.unpack_archive(BUNDLES[0], tmp_path)
-    model = keras_mm.MultimodalClassifier.load(tmp_path / "model")
-    for going_on in (True, False):
-        model.set_params(warm_start=going_on).fit(sample[0][:40], validation_split=0)
-        model.save(tmp_path / "again", overwrite=True)
-        again = keras_mm.MultimodalClassifier.load(tmp_path / "again")
-        for trained in (model, again):
-            names = [layer.name for layer in parts(trained.model_).trunk.layers]
-            assert ("fused_scale" in names) is not going_on
