@@ -254,6 +254,10 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
     ) -> MultimodalClassifier:
         """Trains on a table of rows: anew, or with `warm_start` from where the last training ended.
 
+        A training that fails, or is interrupted, leaves a fitted classifier as it was. One that
+        was not fitted gets the weights of the best epoch so far, if any came to its end. Either
+        way the error is raised on, and one line of the log says what is kept.
+
         Args:
             data: A DataFrame, a path, or anything else that `load_table` takes.
             y: Labels of the rows, in place of the label column: as its cells are, or an array
@@ -266,10 +270,6 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
                 their own, as that of their file, are read from there if it holds their images.
             callbacks: Keras callbacks of your own.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
-
-        A training that fails, or is interrupted, leaves a fitted classifier as it was. One that
-        was not fitted gets the weights of the best epoch so far, if any came to its end. Either
-        way the error is raised on, and one line of the log says what is kept.
 
         Returns:
             The classifier itself.
