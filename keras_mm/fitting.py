@@ -591,9 +591,7 @@ def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
 def _window(settings: Settings) -> SlidingWindow | None:
     """The sliding window with its text by the table's role in the place of its column."""
     window = as_sliding_window(settings.sliding_window)
-    if window is None or window.text is None:
-        return window
-    return replace(window, text=f"text_{list(settings.texts).index(window.text) + 1}")
+    return None if window is None else window.by_slot(settings.texts)
 
 
 def plain_values(value: Any) -> Any:

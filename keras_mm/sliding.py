@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -90,6 +90,16 @@ class SlidingWindow:
         step = int(length * self.stride) if isinstance(self.stride, float) else self.stride
         starts = range(0, num_tokens, max(1, min(step, capacity)))
         return [(start, min(capacity, num_tokens - start)) for start in starts]
+
+    def by_slot(self, texts: Sequence[str]) -> SlidingWindow:
+        """The window with its text by the place in a row, as `text_1`, instead of the column.
+
+        Args:
+            texts: The text columns, in order.
+        """
+        if self.text is None:
+            return self
+        return replace(self, text=f"text_{list(texts).index(self.text) + 1}")
 
     def tie_index(self, names: Iterable[Any]) -> int | None:
         """The place of `tie_value` among a head's label names; `None` where it is not there.

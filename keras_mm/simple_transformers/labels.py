@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ast
-import json
 import math
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from keras_mm.data.label_lists import read_lists
 from keras_mm.data.labels import find_classes, is_missing, label_value
 from keras_mm.data.rows import Problem
 from keras_mm.data.tables import table_name
@@ -145,87 +143,31 @@ def without_rows(table: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFra
     return found
 
 
-def multi_hot_problems(table: pd.DataFrame, num_labels: int | None) -> list[Problem]:
-    """A problem for each list of 0 and 1 that is not one for each label.
+def label_form(table: pd.DataFrame, head: Head) -> bool | None:
+    """How the label lists of training rows are read, as `Head.multi_hot`.
 
     Args:
-        table: Rows of several labels that have no names.
-        num_labels: Number of labels; `None` if it is not known.
-    """
-    problems = []
-    for row, cell in zip(table.index, table[LABELS], strict=True):
-        listed = cell.tolist() if isinstance(cell, np.ndarray) else cell
-        bits = isinstance(listed, list | tuple) and all(
-            isinstance(value, Real) and value in (0, 1) for value in listed
-        )
-        if bits and num_labels is not None and len(listed) != num_labels:
-            words = f"a multi-hot label has 0 or 1 for each of {num_labels} labels"
-            words += f". Received: {len(listed)} of them"
-            problems.append(Problem(row, LABELS, table_name(table), words))
-    return problems
-
-
-def names_to_multi_hot(table: pd.DataFrame, names: Sequence) -> tuple[pd.DataFrame, list[Problem]]:
-    """Lists of label names as 0 or 1 for each label, so that the names "0" and "1" are names.
-
-    Args:
-        table: Rows of several labels. They are lists of names if one of them holds a text, else
-            they stay as they are.
-        names: All label names, in the order of the outputs.
+        table: Training rows.
+        head: Their head.
 
     Returns:
-        The table, and a problem for each row with a name that is none of them.
+        `True`, 0 or 1 for each label, where labels have no names. `False`, lists of names, if a
+        cell holds a text: of texts "0" and "1" if labels are called so. Else `None`: the cells
+        decide.
     """
-    cells = [_listed(cell) for cell in table[LABELS]]
-    places = {str(name): place for place, name in enumerate(names)}
-    texts = {v for cell in cells if cell is not None for v in cell if isinstance(v, str)}
-    if not texts or (texts <= _BITS and not _BITS & set(places)):
-        return table, []
-    found, problems = [], []
-    for row, listed, cell in zip(table.index, cells, table[LABELS], strict=True):
-        chosen = [places.get(str(label_value(value)), -1) for value in listed or ()]
-        if -1 in chosen:
-            words = f"unknown label {listed[chosen.index(-1)]!r}. The labels are {list(places)}."
-            problems.append(Problem(row, LABELS, table_name(table), words))
-        found.append(cell if listed is None else [int(p in chosen) for p in range(len(places))])
-    changed = table.assign(**{LABELS: pd.Series(found, index=table.index, dtype=object)})
-    changed.attrs = table.attrs
-    return changed, problems
-
-
-def _listed(cell: Any) -> list | None:
-    """The labels of a cell: of a list, or of a text such as `red|old` or `["red", "old"]`."""
-    if isinstance(cell, np.ndarray):
-        cell = cell.tolist()
-    if isinstance(cell, list | tuple | set | frozenset):
-        return list(cell)
-    if not isinstance(cell, str) or is_missing(cell):
+    if head.kind != "multilabel" or head.classes is None:
         return None
-    for read in (json.loads, ast.literal_eval):
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            found = read(cell)
-            if isinstance(found, list | tuple | set):
-                return list(found)
-    return [name.strip() for name in cell.split("|")]
+    if not isinstance(head.classes, tuple):
+        return True
+    lists = read_lists(table[LABELS]).lists.values()
+    texts = {value for cell in lists for value in cell if isinstance(value, str)}
+    bits = texts <= _BITS and not _BITS & {str(name) for name in head.names}
+    return False if texts and not bits else None
 
 
 def has_names(head: Head) -> bool:
     """Whether labels have names, so that a list of 0 and 1 could be one of them."""
     return isinstance(head.classes, tuple) and head.classes != tuple(range(len(head.classes)))
-
-
-def as_classes(table: pd.DataFrame, head: Head) -> pd.DataFrame:
-    """The table with labels of classes as these are: 1 and "1" are the same label."""
-    if head.kind != "multiclass" or head.classes is None:
-        return table
-    known = {str(name): name for name in head.names}
-    cells = [
-        cell if is_missing(cell) else known.get(str(label_value(cell)), cell)
-        for cell in table[LABELS]
-    ]
-    found = table.assign(**{LABELS: pd.Series(cells, index=table.index, dtype=object)})
-    found.attrs = table.attrs
-    return found
 
 
 def automatic_weights(

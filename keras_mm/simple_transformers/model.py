@@ -45,13 +45,10 @@ from keras_mm.simple_transformers.folders import (
 )
 from keras_mm.simple_transformers.keywords import sweep_settings, unused_keywords
 from keras_mm.simple_transformers.labels import (
-    as_classes,
     automatic_weights,
     check_number,
-    has_names,
+    label_form,
     label_problems,
-    multi_hot_problems,
-    names_to_multi_hot,
     without_rows,
 )
 from keras_mm.simple_transformers.plain import is_scalar
@@ -206,8 +203,6 @@ class Model:
 
     # Whether a row has an image.
     _reads_images = False
-    # Whether lists of labels are names even if they are "0" and "1".
-    _has_label_names = False
     # Whether keyword metrics of several labels get probabilities.
     _metrics_of_probabilities = False
 
@@ -301,19 +296,17 @@ class Model:
         except ValueError as error:
             problems.append(Problem(None, LABELS, table_name(tables[train]), str(error)))
             head = Head(self._kind, column=LABELS)
-        found = {}
-        for name, table in tables.items():
-            found[name], wrong = self._labelled(table, head)
-            problems += wrong
+        if head.kind == "multiclass":
+            problems += [p for table in tables.values() for p in label_problems(table)]
         rows = checked_rows(
-            found,
+            tables,
             texts,
             images=self._reads_images,
             head=head,
             problems=problems,
             progress=not self.args.silent,
         )
-        return found[train], head, list(rows.values())
+        return tables[train], head, list(rows.values())
 
     def _found_head(self, table: pd.DataFrame) -> Head:
         """The head for training rows, with its classes.
@@ -324,25 +317,12 @@ class Model:
         if self._kind == "multiclass":
             table = without_rows(table, label_problems(table))
         head = replace(self._head(table), column=LABELS, dropout_rate=DROPOUT)
+        form = self._own_head.multi_hot if self._is_trained else label_form(table, head)
+        head = replace(head, multi_hot=form)
         head = with_classes({"label": head}, table)["label"]
         if not all(map(is_scalar, head.names)):
             raise ValueError(f"Labels must be texts, numbers or bools. Received: {head.names}")
         return head
-
-    def _labelled(self, table: pd.DataFrame, head: Head) -> tuple[pd.DataFrame, list[Problem]]:
-        """The rows with labels as the head has them, and what is wrong with these."""
-        if head.kind == "multiclass":
-            return as_classes(table, head), label_problems(table)
-        if head.kind == "regression":
-            return table, []
-        if head.classes is None:
-            return table, []
-        problems: list[Problem] = []
-        if self._has_label_names:
-            table, problems = names_to_multi_hot(table, head.names)
-        if not has_names(head):
-            problems = [*problems, *multi_hot_problems(table, head.num_classes)]
-        return table, problems
 
     def _classifier_for(
         self, texts: Sequence[str], head: Head, num_rows: int
@@ -454,7 +434,7 @@ class Model:
         folder = output_folder(output_dir, self.args)
         classifier = self._ready()
         head, table = self._own_head, named(table, argument)
-        table, problems = self._labelled(table, head)
+        problems = label_problems(table) if head.kind == "multiclass" else []
         (rows,) = checked_rows(
             {argument: table},
             classifier.texts,

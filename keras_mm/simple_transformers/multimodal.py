@@ -60,7 +60,6 @@ class MultiModalClassificationModel(Model):
 
     _args_class = MultiModalClassificationArgs
     _reads_images = True
-    _has_label_names = True
 
     @property
     def _kind(self) -> str:

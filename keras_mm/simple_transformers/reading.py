@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ from keras_mm.classifier import MultimodalClassifier
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.models.multimodal import backbones
 from keras_mm.models.text_encoder import input_length
-from keras_mm.sliding import SlidingWindow, as_sliding_window
+from keras_mm.sliding import as_sliding_window
 
 
 def read_as(
@@ -36,7 +36,7 @@ def read_as(
 def _read_as(classifier, sequence_length, window) -> None:
     before = classifier.preprocessor_
     sliding = as_sliding_window(window)
-    cut = _by_slot(sliding, classifier.texts)
+    cut = None if sliding is None else sliding.by_slot(classifier.texts)
     if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
         return
     if isinstance(sequence_length, bool) or not isinstance(sequence_length, int):
@@ -54,10 +54,3 @@ def _read_as(classifier, sequence_length, window) -> None:
     changed = {"sequence_length": sequence_length, "sliding_window": sliding}
     classifier.set_params(**changed)
     classifier._settings_ = replace(classifier._settings_, **changed)
-
-
-def _by_slot(window: SlidingWindow | None, texts: Sequence[str]) -> SlidingWindow | None:
-    """The window with its text by its place in a row instead of its column."""
-    if window is None or window.text is None:
-        return window
-    return replace(window, text=f"text_{list(texts).index(window.text) + 1}")

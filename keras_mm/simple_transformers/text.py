@@ -421,10 +421,6 @@ class MultiLabelClassificationModel(TextModel):
         check_each("threshold", self.args.threshold, count, single=True)
         Head("multilabel", count, threshold=self.args.threshold)
 
-    @property
-    def _has_label_names(self) -> bool:  # type: ignore[override]
-        return bool(self.args.labels_list or self.args.labels_map)
-
     def _count(self, labels: Sequence) -> int:
         trained = self._own_head.num_classes if self._is_trained else None
         return len(labels) or self.num_labels or trained or _NUM_LABELS

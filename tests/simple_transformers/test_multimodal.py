@@ -164,6 +164,10 @@ def test_names_of_several_labels_may_be_0_and_1(pictures, table, tmp_path):
     named = table.assign(labels=[["0"], ["1"], ["0", "1"], []] * 3)
     model.train_model(named, image_path=pictures, verbose=False)
     assert model.classifier.priors_ == {"label": [0.5, 0.5]}
+    # The training rows have decided that these are names, whatever their type is now.
+    expected, *_ = model.eval_model(named, image_path=pictures)
+    numbers = table.assign(labels=[[0], [1], [0, 1], []] * 3)
+    assert model.eval_model(numbers, image_path=pictures)[0] == expected
     asked = {"text": table["text"].tolist(), "images": table["images"].tolist()}
     found, outputs = model.predict(asked, pictures)
     for row, probabilities in zip(found, outputs, strict=True):

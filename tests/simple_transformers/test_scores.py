@@ -16,8 +16,8 @@ from keras_mm.simple_transformers.labels import (
     check_trained_count,
     classes_of,
     in_order,
+    label_form,
     label_problems,
-    names_to_multi_hot,
 )
 from keras_mm.simple_transformers.scores import answers, results
 
@@ -128,18 +128,21 @@ def cells(*labels):
     return pd.DataFrame({"labels": pd.Series(labels, index=index, dtype=object)})
 
 
-def test_names_that_look_like_bits_are_names():
-    table, problems = names_to_multi_hot(cells(["0"], ["1"], ["1", "0"], [], None), ["0", "1"])
-    assert table["labels"].tolist() == [[1, 0], [0, 1], [1, 1], [0, 0], None] and problems == []
-    table, _ = names_to_multi_hot(cells("1", "0|1", '["0"]'), [0, 1])
-    assert table["labels"].tolist() == [[0, 1], [1, 1], [1, 0]]
-    table, problems = names_to_multi_hot(cells(["b"], ["x", "b"], [1]), ["a", "b"])
-    assert table["labels"].tolist()[0] == [0, 1]
-    assert [problem.row for problem in problems] == [6, 7]
-    assert "unknown label 'x'. The labels are ['a', 'b']" in str(problems[0])
-    # A table without any text holds bits, as does one whose texts are no names.
-    for bits in (cells([0, 1], [1, 1]), cells(["0", "1"], ["1", "1"])):
-        assert names_to_multi_hot(bits, ["a", "b"]) == (bits, [])
+@pytest.mark.parametrize(
+    ("labels", "table", "expected"),
+    [
+        (("0", "1"), cells(["0"], ["1"], ["1", "0"], [], None), False),
+        ((0, 1), cells("1", "0|1", '["0"]'), False),
+        (("a", "b"), cells(["b"], ["x", "b"], [1]), False),
+        # A table without any text holds bits, as does one whose texts are no names.
+        (("a", "b"), cells([0, 1], [1, 1]), None),
+        (("a", "b"), cells(["0", "1"], ["1", "1"]), None),
+        (3, cells(["0", "1", "1"], [1, 1, 0]), True),  # labels without names
+        (None, cells(["a"], ["b"]), None),
+    ],
+)
+def test_names_that_look_like_bits_are_names(labels, table, expected):
+    assert label_form(table, Head("multilabel", labels)) is expected
 
 
 def test_cells_that_are_no_label_of_one_class():
