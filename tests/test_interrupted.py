@@ -109,6 +109,14 @@ def test_a_failed_stage(caplog):
         model.fit(TABLE, callbacks=[Second()])
     assert model.history_["stage"] == [1]
     assert model.predict_proba(TABLE).shape == (24, 2)
+    # What is trained is again what it was before the stages, for a training that goes on.
+    whole = len(MultimodalClassifier(**{**OPTIONS, "text_trainable": True, "epochs": 1})
+                .fit(TABLE).model_.trainable_variables)  # fmt: skip
+    assert len(model.model_.trainable_variables) == whole
+    model.set_params(warm_start=True)
+    with pytest.raises(OSError, match="no more"):
+        model.fit(TABLE, callbacks=[Second()])
+    assert len(model.model_.trainable_variables) == whole
 
 
 def test_the_trainer_puts_the_best_weights_back():

@@ -78,6 +78,27 @@ def train_only(network: keras.Model, variables: Collection[Any]) -> None:
             variable.trainable = False
 
 
+class TrainableState:
+    """What of a network is trained at one moment.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: keras.Model):
+        self._network = network
+        # A layer hands its state down to those inside it, which come after it.
+        self._layers = [(layer, layer.trainable) for layer in network._flatten_layers()]
+        self._variables = [(variable, variable.trainable) for variable in network.weights]
+
+    def restore(self) -> None:
+        """Trains again what was trained at that moment; layers that came later stay as they are."""
+        for layer, trainable in self._layers:
+            layer.trainable = trainable
+        for variable, trainable in self._variables:
+            variable.trainable = trainable
+
+
 def freeze_batch_norm(network: keras.Model) -> None:
     """Keeps the batch normalisation of a pretrained network as it was pretrained.
 

@@ -13,7 +13,7 @@ import keras
 
 from keras_mm.fine_tuning import Stage, fill_sides
 from keras_mm.metrics.classification import lower_is_better
-from keras_mm.models.blocks import top_blocks, train_only
+from keras_mm.models.blocks import TrainableState, top_blocks, train_only
 from keras_mm.models.lora import enable_lora, merge_lora
 from keras_mm.models.multimodal import backbones, copy_variables, cut, parts
 from keras_mm.training.memory import Snapshot, is_out_of_memory
@@ -54,6 +54,15 @@ class FineTuning:
         self._networks = backbones(model)
         encoders = parts(model).encoders
         self._owners = {side: encoders.get(side, net) for side, net in self._networks.items()}
+        self._before = [TrainableState(owner) for owner in self._owners.values()]
+        try:
+            self._plans = self._all_plans(lora_rank, lora_alpha)
+        except BaseException:
+            self.undo()
+            raise
+
+    def _all_plans(self, lora_rank: int | None, lora_alpha: float | None) -> list[dict[str, list]]:
+        """The variables of each side that each stage trains."""
         trainable = {
             side: list(network.trainable_variables) for side, network in self._networks.items()
         }
@@ -62,14 +71,20 @@ class FineTuning:
                 side: enable_lora(self._networks[side], lora_rank, lora_alpha) if chosen else []
                 for side, chosen in trainable.items()
             }
-        self._plans = [self._plan(stage, trainable) for stage in self.stages] or [trainable]
-        for number in range(1, len(self._plans)):
-            before, plan = (_ids(p) for p in self._plans[number - 1 : number + 1])
+        plans = [self._plan(stage, trainable) for stage in self.stages] or [trainable]
+        for number in range(1, len(plans)):
+            before, plan = (_ids(p) for p in plans[number - 1 : number + 1])
             if plan <= before:
                 raise ValueError(
                     f"`training.stages[{number}]` unfreezes nothing: nothing of its blocks "
                     f"{self.stages[number].blocks!r} is still frozen in the stage before."
                 )
+        return plans
+
+    def undo(self) -> None:
+        """Makes trainable what was so before; what a training that failed leaves can go on."""
+        for state in self._before:
+            state.restore()
 
     def __len__(self) -> int:
         return len(self._plans)
@@ -191,6 +206,8 @@ def fit_stages(
         if error is not None:
             break
     tuning.end()
+    if error is not None:
+        tuning.undo()
     return StagesResult(history, batch_size, error)
 
 
