@@ -8,7 +8,8 @@ import logging
 import sys
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -181,7 +182,8 @@ def write_network(encoder: keras.Model, folder: Path) -> None:
     specs = {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in encoder.input.items()}
     function = tf.function(lambda inputs: encoder(inputs, training=False), autograph=False)
     try:
-        model = openvino.convert_model(function.get_concrete_function(specs))
+        with _root_logger_kept():
+            model = openvino.convert_model(function.get_concrete_function(specs))
     except Exception as error:  # OpenVINO raises many kinds for what it does not know
         raise EngineError(f"OpenVINO cannot convert {encoder.name}: {error}") from error
     for port in model.inputs:
@@ -200,6 +202,18 @@ def write_network(encoder: keras.Model, folder: Path) -> None:
         )
     model.set_rt_info(difference, _NOTE)
     openvino.serialize(model, folder / _FILES[0], folder / _FILES[1])
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """Puts the root logger back: OpenVINO sets its level, and does not undo it after an error."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, root.filters[:], root.handlers[:]
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
 
 
 def _drawn(encoder: keras.Model) -> dict[str, np.ndarray]:

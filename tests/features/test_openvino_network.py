@@ -232,8 +232,11 @@ def test_what_it_cannot_run(sample, store, monkeypatch, caplog, once):
     encoder = create_vision_encoder(network, image_size=(4, 4))
     preprocessor = Preprocessor(image_size=(4, 4), num_images=2)
     rows = read_rows(sample[0][:20], images=["image_1", "image_2"])
+    root = logging.getLogger()
+    before = root.level, root.filters[:], root.handlers[:]
     with pytest.raises(EngineError, match="OpenVINO cannot convert vision_encoder"):
         encode_rows({"vision": encoder}, rows, preprocessor, engine="openvino", store=store)
+    assert (root.level, root.filters, root.handlers) == before
     monkeypatch.setattr(networks, "_pays", lambda *_: True)
     with caplog.at_level(logging.INFO, "keras_mm"):
         found = encode_rows({"vision": encoder}, rows, preprocessor, engine="auto", store=store)
