@@ -63,6 +63,10 @@ BACKEND_FREE = (
         for name in ("a_folder_of", "bad", "evaluation_in", "multi_hot", "names_of_several",
                      "numbers")
     ),
+    *(
+        f"tests/training/test_initial_bias.py::test_{name}"
+        for name in ("a_", "classes_without", "labels_that", "no_other", "several_labels")
+    ),
     "tests/metrics/",
     "tests/test_image_folders.py",
     "tests/test_answers.py",
@@ -107,6 +111,7 @@ FAMILIES = (
     "tests/features/test_fingerprint.py",
     "tests/models/test_applications.py::test_each_module",
     "tests/models/test_blocks.py",
+    "tests/models/test_first_losses.py",
     "tests/models/test_hugging_face_folders.py",
     "tests/models/test_text_families.py",
     "tests/models/test_vision_families.py",

@@ -43,6 +43,9 @@ class LogitAdjusted(WeightedLoss):
     Returns:
         Scalar, mean by weight over the rows that have a label, in nats.
 
+    Attributes:
+        shift: What is added to the logits, `tau log prior`, shape `(num_classes,)`.
+
     Raises:
         ValueError: if `tau < 0`, a count or a weight is negative or not finite, all counts are 0,
             or the smoothing is outside `[0, 1)`; when called, if the counts do not fit the logits.
@@ -62,7 +65,7 @@ class LogitAdjusted(WeightedLoss):
         self.class_counts, self.tau = class_counts, tau
         super().__init__(class_weight, label_smoothing, name)
         self.class_counts = [float(count) for count in class_counts]
-        self._shift = tau * _log_priors(np.asarray(self.class_counts))
+        self.shift = tau * _log_priors(np.asarray(self.class_counts))
 
     def _mistakes(self) -> list[str]:
         mistakes = super()._mistakes() + self._count_mistakes(None)
@@ -93,7 +96,7 @@ class LogitAdjusted(WeightedLoss):
         mistakes = self._count_mistakes(log_probabilities.shape[-1])
         if mistakes:
             raise ValueError("\n".join(mistakes))
-        shift = ops.convert_to_tensor(self._shift, dtype="float32")
+        shift = ops.convert_to_tensor(self.shift, dtype="float32")
         return -ops.log_softmax(log_probabilities + shift, axis=-1)
 
     def get_config(self) -> dict[str, Any]:

@@ -45,6 +45,18 @@ def head_layers(trunk: keras.Model, name: str) -> list[keras.layers.Layer]:
     return [known[wanted] for wanted in names if wanted in known]
 
 
+def logits_layer(model: keras.Model, name: str) -> keras.layers.Dense | None:
+    """The linear layer of head `name`, wherever it stands in a model; `None` without one."""
+    for layer in getattr(model, "layers", ()):
+        if isinstance(layer, keras.layers.Dense) and layer.name == f"{name}_logits":
+            return layer
+        if isinstance(layer, keras.Model):
+            found = logits_layer(layer, name)
+            if found is not None:
+                return found
+    return None
+
+
 def fused_features(trunk: keras.Model, name: str) -> Any:
     """The symbolic tensor that head `name` reads, shape `(batch, width)`."""
     return head_layers(trunk, name)[0].input

@@ -95,6 +95,21 @@ def target_scales(model: keras.Model) -> dict[str, np.ndarray]:
     }
 
 
+def standardized(model: keras.Model, head: str, answers: np.ndarray) -> np.ndarray:
+    """A head's answers as it learns them: of a regression head, in the unit before its scaling.
+
+    Args:
+        model: A model of `create_multimodal_model`.
+        head: The head's name.
+        answers: What the model gives, shape `(batch, num_logits)`.
+    """
+    layer = _scaling_layers(model).get(head)
+    if layer is None:
+        return answers
+    mean, scale = (np.asarray(keras.ops.convert_to_numpy(v)) for v in (layer.mean, layer.scale))
+    return (answers - mean) / scale
+
+
 def _scaling_layers(model: keras.Model) -> dict[str, TargetScaling]:
     found = {}
     for layer in getattr(model, "layers", ()):

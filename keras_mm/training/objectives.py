@@ -13,6 +13,7 @@ from keras_mm.heads import HEAD_LOSSES, Head
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import count_labels, resolve_class_weight, resolve_pos_weight
 from keras_mm.metrics.heads import head_metrics, is_labelled
+from keras_mm.training.initial_bias import initial_bias
 
 # What is told of each epoch; other metrics where they are monitored.
 _TOLD = {
@@ -32,12 +33,15 @@ class Objective:
         weight: What the loss counts beside those of other heads.
         head: What the logits answer; `None` measures the loss only.
         names: Label names in order.
+        bias: The bias that a new head begins with, shape `(num_logits,)`; `None` where the
+            training labels are not at hand.
     """
 
     loss: keras.losses.Loss
     weight: float = 1.0
     head: Head | None = None
     names: Sequence[Any] = ()
+    bias: np.ndarray | None = None
 
     def measure(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
         """The loss, and all metrics that are one number; nothing if nothing is labelled."""
@@ -123,7 +127,8 @@ def create_objectives(
             if len(heads) == 1:
                 raise
             raise ValueError(f"The head {name!r}: {error}") from error
-        found[name] = Objective(made, head.loss_weight, head, known)
+        bias = None if mine is None else initial_bias(head, made, mine)
+        found[name] = Objective(made, head.loss_weight, head, known, bias)
     return found
 
 

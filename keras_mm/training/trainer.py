@@ -29,6 +29,7 @@ from keras_mm.training.callbacks import (
     ProgressBar,
     TrainingObserver,
 )
+from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import Objective, check_labels, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule
 
@@ -43,6 +44,9 @@ class Trainer:
 
     Works for models of `create_multimodal_model` and for any Keras model that gives logits. For
     mixed precision, build the encoders under `keras.config.set_dtype_policy("mixed_bfloat16")`.
+
+    A model's heads that were never trained begin at the labels' shares; see
+    `keras_mm.training.head_start`.
 
     Args:
         model: The model; its outputs are logits `(batch, num_logits)`, or a dict of them by head.
@@ -224,6 +228,7 @@ class Trainer:
         self._compile(self._optimizer(len(dataset)), objectives)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
+        start_heads(self.model, dataset, objectives)
         seed_layers(self.model, self.seed)
         try:
             found = self.model.fit(

@@ -1,0 +1,74 @@
+"""The bias that a head starts with: the best answer that sees no input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mm.heads import Head
+from keras_mm.losses import LogitAdjusted
+from keras_mm.losses.base import WeightedLoss
+from keras_mm.losses.multilabel import MultilabelLoss
+from keras_mm.metrics.heads import head_prior
+
+
+def initial_bias(head: Head, loss: keras.losses.Loss, labels: Any) -> np.ndarray:
+    """The logits that answer every row alike and have the least cross-entropy.
+
+    They are the logarithms of the classes' shares of the rows, weighted and smoothed as the loss
+    does it, less what a logit adjustment adds; for a single logit or for several labels a row the
+    log odds. The loss then starts at the entropy of these shares. A class without rows, or of
+    weight 0, counts as half a row, so that all values are finite.
+
+    Args:
+        head: What the logits answer.
+        loss: The head's loss, with its class weights and smoothing, as `create_loss` makes it.
+        labels: Labels of the training rows, as in `keras_mm.metrics.heads.head_metrics`.
+
+    Returns:
+        Floats, shape `(num_logits,)`; zeros for `"regression"`, whose targets are standardised,
+        and for a loss of another kind.
+
+    Example:
+        >>> from keras_mm.losses import create_loss
+        >>> loss = create_loss("cross_entropy")
+        >>> np.exp(initial_bias(Head(classes=2), loss, [0, 0, 0, 1])).round(2).tolist()
+        [0.75, 0.25]
+    """
+    if isinstance(loss, MultilabelLoss):
+        return _label_bias(head, loss, labels)
+    if not isinstance(loss, WeightedLoss):
+        return np.zeros(head.num_logits)
+    bias = _class_bias(head, loss, labels)
+    return bias if head.kind == "multiclass" else bias[1:] - bias[:1]
+
+
+def _class_bias(head: Head, loss: WeightedLoss, labels: Any) -> np.ndarray:
+    """For one of several classes, also of two: shape `(num_classes,)`."""
+    shares = head_prior(head, labels)
+    if loss.class_weight is not None:
+        shares = shares * loss.class_weight
+    total, count = shares.sum(), len(shares)
+    shares = shares / total if total > 0 else np.full(count, 1 / count)
+    shares = (1 - loss.label_smoothing) * shares + loss.label_smoothing / count
+    bias = np.log(np.maximum(shares, _half_a_row(np.asarray(labels).reshape(-1))))
+    return bias - loss.shift if isinstance(loss, LogitAdjusted) else bias
+
+
+def _label_bias(head: Head, loss: MultilabelLoss, labels: Any) -> np.ndarray:
+    """For several labels a row: shape `(num_labels,)`."""
+    share = head_prior(head, labels)
+    yes = (1 - loss.label_smoothing) * share + loss.label_smoothing / 2
+    no = 1 - yes
+    if loss.pos_weight is not None:
+        yes = yes * loss.pos_weight
+    least = _half_a_row(np.asarray(labels))
+    share = np.clip(yes / np.maximum(yes + no, 1e-30), least, 1 - least)
+    return np.log(share) - np.log1p(-share)
+
+
+def _half_a_row(labels: np.ndarray) -> Any:
+    """The share of half a row among those whose label is known, at most 1/2."""
+    return 0.5 / np.maximum((labels >= 0).sum(axis=0), 1)
