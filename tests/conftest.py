@@ -34,95 +34,6 @@ def missing(what: str):
     pytest.skip(what)
 
 
-# What loads no backend gives the same under each: where all backends run in turn, once is enough.
-BACKEND_FREE = (
-    "tests/data/test_token_families.py::test_characters",
-    "tests/data/test_token_families.py::test_truncation",
-    "tests/data/test_token_families.py::test_saved_and_read_again",
-    "tests/data/test_token_families.py::test_empty_texts",
-    "tests/data/test_token_families.py::test_families_of_single_texts",
-    "tests/data/test_tokens.py::test_characters",
-    "tests/evidence/test_many_classes.py",
-    "tests/evidence/test_model_card.py",
-    "tests/evidence/test_report.py",
-    "tests/features/test_store.py",
-    "tests/simple_transformers/test_args.py",
-    "tests/simple_transformers/test_documentation.py",
-    "tests/simple_transformers/test_progress.py",
-    "tests/simple_transformers/test_rows.py",
-    "tests/simple_transformers/test_scores.py",
-    "tests/simple_transformers/test_tables.py",
-    "tests/simple_transformers/test_weights.py",
-    *(
-        f"tests/simple_transformers/test_text.py::test_{name}"
-        for name in ("bad", "names_of", "names_pairs", "numbers", "one_warning", "several_labels",
-                     "the_settings", "training_goes_on")
-    ),
-    *(
-        f"tests/simple_transformers/test_multimodal.py::test_{name}"
-        for name in ("a_folder_of", "bad", "evaluation_in", "multi_hot", "names_of_several",
-                     "numbers")
-    ),
-    *(
-        f"tests/training/test_initial_bias.py::test_{name}"
-        for name in ("a_", "classes_without", "labels_that", "no_other", "several_labels")
-    ),
-    "tests/metrics/",
-    "tests/test_image_folders.py",
-    "tests/test_answers.py",
-    "tests/test_augmentation.py",
-    "tests/test_child.py",
-    "tests/test_config.py",
-    "tests/test_heads.py",
-    "tests/test_imports.py",
-    "tests/test_indexes.py",
-    "tests/test_load_order.py",
-    "tests/test_silence.py",
-    "tests/test_label_types.py",
-    *(
-        f"tests/data/test_{name}.py"
-        for name in ("control_characters", "entailment", "image_graph", "images", "labels", "plots",
-                     "rows", "samples", "splits", "strata", "tables", "threads")
-    ),
-    *(
-        f"tests/test_several_heads.py::test_{name}"
-        for name in ("bad_heads", "integers", "labels_by_y", "names_of", "numbers_that", "one_head",
-                     "scikit", "several_columns", "a_label_is", "a_head_is_scored",
-                     "a_target_that", "an_evaluation", "labels_of_which", "rows_may_lack",
-                     "the_command_line", "the_labels", "thresholds")
-    ),
-    *(
-        f"tests/test_heads_over_time.py::test_{name}"
-        for name in ("a_failed", "a_head_may", "fit_begins", "linear_heads", "momentum",
-                     "no_projection", "settings_of", "the_only_head", "warm_start", "what")
-    ),
-    *(
-        f"tests/test_sliding.py::test_{name}"
-        for name in ("a_head_is", "all_heads_pairs_and_images[options0",
-                     "all_heads_pairs_and_images[options1", "bad_windows", "of_", "the_graph",
-                     "the_mean", "votes", "what", "windows_of", "windows_see")
-    ),
-)  # fmt: skip
-
-
-# Networks in turn: what of them is ours is the same on each backend, and compiling each of them
-# takes JAX many minutes. The tests from rows to labels have some of them on JAX too.
-FAMILIES = (
-    "tests/features/test_fingerprint.py",
-    "tests/models/test_applications.py::test_each_module",
-    "tests/models/test_blocks.py",
-    "tests/models/test_first_losses.py",
-    "tests/models/test_hugging_face_folders.py",
-    "tests/models/test_text_families.py",
-    "tests/models/test_vision_families.py",
-    "tests/test_feature_cache.py::test_stages",
-    "tests/test_feature_cache.py::test_the_run_log",
-    "tests/test_workbench.py::test_random",
-    "tests/test_workbench.py::test_settings",
-    "tests/test_workbench.py::test_what_",
-)
-
-
 # Minutes long, so that no process is left with one of them at the end.
 LONG = (
     "tests/serving/test_backends.py",
@@ -143,10 +54,10 @@ def pytest_collection_modifyitems(config, items):
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if not STRICT or backend == "tensorflow":
         return
-    left_out = BACKEND_FREE + (FAMILIES if backend == "jax" else ())
-    free = {item for item in items if item.nodeid.startswith(left_out)}
-    items[:] = [item for item in items if item not in free]
-    config.hook.pytest_deselected(items=list(free))
+    markers = ["backend_free", *(["many_networks"] if backend == "jax" else [])]
+    left_out = {item for item in items if any(map(item.get_closest_marker, markers))}
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=list(left_out))
 
 
 @pytest.fixture(scope="module", autouse=True)

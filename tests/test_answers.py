@@ -14,6 +14,8 @@ from keras_mm.answers import (
 )
 from keras_mm.heads import Head
 
+pytestmark = pytest.mark.backend_free
+
 KIND = Head(classes=("no", "yes"))
 TAGS = Head("multilabel", ("old", "red", 7), threshold=(0.25, 0.9, 0.6))
 SIZE = Head("regression", ("height", "width"))

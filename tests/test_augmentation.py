@@ -5,6 +5,8 @@ import pytest
 
 from keras_mm.augmentation import RULES, Augmentation, as_augmentation
 
+pytestmark = pytest.mark.backend_free
+
 
 def test_every_field_has_a_rule_and_is_off_by_default():
     assert RULES.keys() == Augmentation.__dataclass_fields__.keys()

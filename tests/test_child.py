@@ -7,6 +7,8 @@ import pytest
 
 from keras_mm.child import FAULT_HANDLER, ChildError, run, run_on_tensorflow
 
+pytestmark = pytest.mark.backend_free
+
 
 def failure(code: str, *options: str, **environment: str) -> str:
     """What is said about a process that runs some code and fails."""

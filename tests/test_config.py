@@ -24,6 +24,8 @@ from keras_mm.presets import list_presets
 from keras_mm.sliding import SlidingWindow
 from keras_mm.zoo import BACKBONES
 
+pytestmark = pytest.mark.backend_free
+
 NUMBER = [True, "1", None, float("nan"), float("inf"), [1]]
 WHOLE = [*NUMBER, 1.0, 1.5, -1]
 PART = [*NUMBER, 1, 1.0, -0.1]

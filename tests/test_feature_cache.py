@@ -69,6 +69,7 @@ def test_cached_and_uncached_are_the_same_bits(first, train, test, folder, decod
     assert not np.array_equal(other, plain)
 
 
+@pytest.mark.many_networks
 def test_stages_keep_what_the_frozen_encoder_gave(train, test, tmp_path):
     """What is trained later is encoded anew, and never mistaken for what it was."""
     options = {"training": {"stages": [{"blocks": 0, "epochs": 1}, {"blocks": {"text": "all"}}]}}
@@ -85,6 +86,7 @@ def test_a_saved_model_names_no_folder(first, folder, tmp_path):
     assert keras_mm.MultimodalClassifier.load(tmp_path / "model").cache is True
 
 
+@pytest.mark.many_networks
 def test_the_run_log_says_what_came_from_the_cache(first, train, folder, tmp_path):
     train.to_parquet(tmp_path / "train.parquet")
     options = ["train", "--data", str(tmp_path / "train.parquet"), "--preset", "tiny", "--quiet"]

@@ -5,6 +5,8 @@ import pytest
 
 from keras_mm.heads import HEAD_LOSSES, Head, as_heads
 
+pytestmark = pytest.mark.backend_free
+
 
 def test_logits():
     assert (Head().num_classes, Head().num_logits) == (2, 2)

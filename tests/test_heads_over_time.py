@@ -92,6 +92,7 @@ def test_a_reloaded_model_takes_heads_too(trained, tables, tmp_path):
         np.testing.assert_allclose(found[name], values, atol=1e-6)
 
 
+@pytest.mark.backend_free
 def test_a_head_may_be_trained_with_all_before_it(base, tables, tmp_path):
     base.save(tmp_path / "model")
     trained = MultimodalClassifier.load(tmp_path / "model")
@@ -106,6 +107,7 @@ def test_a_head_may_be_trained_with_all_before_it(base, tables, tmp_path):
         trained.fit_head(["label", "way"], tables[0], freeze=False)
 
 
+@pytest.mark.backend_free
 def test_a_failed_training_leaves_all_as_it_was(trained, tables):
     before = logits_of(trained, tables[1])
     trained.add_head("way", Head("binary"))
@@ -120,6 +122,7 @@ def test_a_failed_training_leaves_all_as_it_was(trained, tables):
     np.testing.assert_array_equal(logits_of(trained, tables[1]), before)
 
 
+@pytest.mark.backend_free
 def test_momentum_and_plateaus(trained, tables):
     trained.add_head("way", Head("binary", dropout_rate=0.25, l2=1e-3))
     plateau = {"decay": "plateau", "plateau_patience": 1, "momentum": 0.9, "patience": 9}
@@ -136,6 +139,7 @@ def test_momentum_and_plateaus(trained, tables):
     assert rates[0] == pytest.approx(0.05) and rates[-1] == pytest.approx(0.05 * 0.2**6, rel=1e-3)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("act", "words"),
     [
@@ -155,12 +159,14 @@ def test_what_is_refused(trained, tables, act, words):
     assert trained.predict(tables[1]).shape == (80,)
 
 
+@pytest.mark.backend_free
 def test_fit_begins_anew_with_its_own_heads(trained, tables):
     trained.add_head("way", Head("binary")).set_params(epochs=1)
     trained.fit_head("way", tables[0]).fit(tables[0][:100])
     assert list(trained.heads_) == ["label"]
 
 
+@pytest.mark.backend_free
 def test_warm_start_goes_on(tables):
     model = MultimodalClassifier(text_trainable=True, epochs=1, warm_start=True, **TEXTS)
     model.fit(tables[0][:100])
@@ -173,6 +179,7 @@ def test_warm_start_goes_on(tables):
     assert np.abs(logits_of(model, tables[1]) - before).max() > 1e-3
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
 def test_warm_start_adds_classes(tables, kind, tmp_path):
     table = tables[0].assign(label=[f"{w}" for w in tables[0]["way"]])
@@ -192,6 +199,7 @@ def test_warm_start_adds_classes(tables, kind, tmp_path):
     assert set(model.predict_frame(tables[1][:2]).columns) >= {"probability_a new one"}
 
 
+@pytest.mark.backend_free
 def test_warm_start_with_another_model_is_refused(trained, tables):
     before = logits_of(trained, tables[1])
     for change in ({"labels": ["label", "way"]}, {"head": "multilabel"}, {"text_pooling": "max"}):
@@ -203,6 +211,7 @@ def test_warm_start_with_another_model_is_refused(trained, tables):
         trained.set_params(**names)
 
 
+@pytest.mark.backend_free
 def test_linear_heads_on_a_real_encoder(tables, minilm):
     model = MultimodalClassifier(
         texts=["text_2"], labels="way", preset="minilm_heads", text_weights=minilm, epochs=40,
@@ -218,6 +227,7 @@ def test_linear_heads_on_a_real_encoder(tables, minilm):
     np.testing.assert_array_equal(model.predict_proba(tables[1])["label"], before)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("fusion", ["bilinear", "gated", "cross_attention", "bottleneck"])
 def test_no_projection_for_fusions_that_need_one(tables, fusion):
     model = MultimodalClassifier(
@@ -228,6 +238,7 @@ def test_no_projection_for_fusions_that_need_one(tables, fusion):
         model.fit(tables[0][:40], validation_split=0.0)
 
 
+@pytest.mark.backend_free
 def test_the_only_head_trained_with_all_before_it(base, tables, tmp_path):
     base.save(tmp_path / "model")
     model = MultimodalClassifier.load(tmp_path / "model").set_params(epochs=1)
@@ -238,6 +249,7 @@ def test_the_only_head_trained_with_all_before_it(base, tables, tmp_path):
         model.fit_head("label", tables[0][:60], freeze=False)
 
 
+@pytest.mark.backend_free
 def test_settings_of_other_heads_are_not_a_new_head_s(trained, tables):
     """Weights, losses and a metric that are the first head's alone."""
     trained.set_params(
@@ -254,6 +266,7 @@ def test_settings_of_other_heads_are_not_a_new_head_s(trained, tables):
     np.testing.assert_array_equal(*found)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("labels", [[0, 1, 2], [True, False, True]])
 def test_warm_start_knows_labels_that_a_file_spells(tables, labels):
     table = tables[0][:90].assign(label=labels * 30)
@@ -263,6 +276,7 @@ def test_warm_start_knows_labels_that_a_file_spells(tables, labels):
     assert model.classes_.tolist() == classes == sorted(set(labels))
 
 
+@pytest.mark.backend_free
 def test_warm_start_knows_bits_and_keeps_thresholds(tables):
     table = tables[0][:80].assign(label=[["a", "b"], ["b"], ["c"], ["a", "c"]] * 20)
     model = MultimodalClassifier(

@@ -9,6 +9,8 @@ from keras_mm.config import RunSettings
 from keras_mm.data.tables import load_beside, load_table
 from keras_mm.run import _prepared
 
+pytestmark = pytest.mark.backend_free
+
 CELLS = {"image": ["1.png", "2.png"] * 4, "text": ["a", "b"] * 4, "label": ["x", "y"] * 4}
 
 

@@ -9,6 +9,8 @@ import pytest
 
 import keras_mm
 
+pytestmark = pytest.mark.backend_free
+
 PACKAGE = Path(keras_mm.__file__).parent
 
 # Each room and the rooms it may import from.

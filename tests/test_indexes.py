@@ -9,6 +9,8 @@ import pytest
 import keras_mm.classifier as module
 from keras_mm import cli
 
+pytestmark = pytest.mark.backend_free
+
 N = 11
 LETTERS = list("abcdefghijk")
 INDEXES = {

@@ -9,6 +9,8 @@ from keras_mm import Head
 from keras_mm.data.rows import TableError
 from keras_mm.fitting import _with_old
 
+pytestmark = pytest.mark.backend_free
+
 WORDS = ["red", "blue"] * 8
 OTHERS = {
     "int": [0, 1],

@@ -12,6 +12,8 @@ import pytest
 import keras_mm
 from tests.conftest import ROOT, LoadOrder, missing
 
+pytestmark = pytest.mark.backend_free
+
 PACKAGE = Path(keras_mm.__file__).parent
 FILES = sorted(
     path

@@ -56,6 +56,7 @@ def several(tables):
     ).fit(tables[0])  # fmt: skip
 
 
+@pytest.mark.backend_free
 def test_the_labels_are_what_the_texts_say(tables):
     assert {w for cell in tables[1]["words"] for w in cell} <= set(WORDS)
     assert tables[1]["moved"].nunique() == 2 and set(tables[1]["words"].map(len)) == {1, 2}
@@ -97,6 +98,7 @@ def test_answers_do_not_depend_on_the_batch(several, tables):
     assert together["kind"][2] == alone["kind"][0]
 
 
+@pytest.mark.backend_free
 def test_an_evaluation_is_by_head(several, tables, tmp_path):
     found = several.evaluate(tables[1])
     stored = json.loads(json.dumps(found.to_dict()))
@@ -116,6 +118,7 @@ def test_an_evaluation_is_by_head(several, tables, tmp_path):
     assert "Answers and labels" in page and "Largest errors" in page
 
 
+@pytest.mark.backend_free
 def test_rows_may_lack_a_head_s_labels(several, tables):
     test = tables[1].astype({"words": object}).assign(words=None)
     found = several.evaluate(test)
@@ -156,6 +159,7 @@ def test_a_saved_model_answers_the_same_in_a_fresh_process(several, tables, tmp_
     assert loaded.evaluate(tables[1]).metrics["kind"] == several.evaluate(tables[1]).metrics["kind"]
 
 
+@pytest.mark.backend_free
 def test_thresholds_are_tuned_and_stored(several, tables, tmp_path):
     before = several.heads_
     try:
@@ -193,6 +197,7 @@ def test_the_export_answers_for_each_head(several, tables, tmp_path, once):
     np.testing.assert_array_equal(given, mine["words"])
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("labels", "head", "shape"),
     [
@@ -219,6 +224,7 @@ def test_one_head_of_columns(tables, labels, head, shape):
             model.predict_proba(tables[1][:4])
 
 
+@pytest.mark.backend_free
 def test_several_columns_of_classes_are_several_heads(tables):
     model = MultimodalClassifier(
         labels=["label", "moved"], preset="tiny", text_trainable=False, epochs=1, verbose=0, **TEXTS
@@ -229,6 +235,7 @@ def test_several_columns_of_classes_are_several_heads(tables):
     assert 0 <= model.score(tables[1]) <= 1
 
 
+@pytest.mark.backend_free
 def test_scikit_learn_s_cross_validation(tables):
     model = MultimodalClassifier(
         labels="tenths", head="regression", preset="tiny", text_trainable=False, epochs=1,
@@ -245,6 +252,7 @@ def test_scikit_learn_s_cross_validation(tables):
     assert lists.classes_.tolist() == sorted(WORDS)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -266,6 +274,7 @@ def test_bad_heads_are_told_before_any_work(tables, change, words):
     assert not hasattr(model, "model_")
 
 
+@pytest.mark.backend_free
 def test_the_command_line_trains_several_heads(tables, tmp_path, capsys):
     for name, table in zip(("train", "test"), tables, strict=True):
         table.drop(columns=["image_1", "image_2"]).to_csv(tmp_path / f"{name}.csv", index=False)
@@ -304,6 +313,7 @@ def test_the_sample_s_own_columns_are_unchanged():
 FROZEN = {"preset": "tiny", "text_trainable": False, "epochs": 1, "verbose": 0, **TEXTS}
 
 
+@pytest.mark.backend_free
 def test_labels_of_which_each_row_has_some_are_validated(tables):
     """Not one row knows both labels, and yet there is a loss to stop by."""
     table = tables[0][61:181].reset_index(drop=True)
@@ -319,6 +329,7 @@ def test_labels_of_which_each_row_has_some_are_validated(tables):
     assert model.score(table) == found["subset_accuracy"]
 
 
+@pytest.mark.backend_free
 def test_a_target_that_no_test_row_has(tables, tmp_path):
     model = MultimodalClassifier(labels=["length", "tenths"], head="regression", **FROZEN)
     model.fit(tables[0][61:181])
@@ -328,6 +339,7 @@ def test_a_target_that_no_test_row_has(tables, tmp_path):
     assert "length: label" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.backend_free
 def test_labels_by_y_are_taken_by_name(tables):
     table = tables[0][61:181]
     model = MultimodalClassifier(labels=["label", "moved"], **FROZEN)
@@ -344,6 +356,7 @@ def test_labels_by_y_are_taken_by_name(tables):
     assert large.classes_.tolist() == [2**53, 2**53 + 1]
 
 
+@pytest.mark.backend_free
 def test_a_label_is_never_read_as_a_text(tables):
     table = tables[0][61:181].drop(columns=["image_1", "image_2"])
     settings = {**FROZEN, "texts": (), "labels": "text_2", "head": "multiclass"}
@@ -353,6 +366,7 @@ def test_a_label_is_never_read_as_a_text(tables):
         MultimodalClassifier(**{**settings, "texts": ["text_2"]}).fit(table)
 
 
+@pytest.mark.backend_free
 def test_numbers_that_float32_cannot_tell_apart_are_refused(tables):
     table = tables[0][61:181].assign(seconds=1.7e9 + np.arange(120))
     model = MultimodalClassifier(labels="seconds", head="regression", **FROZEN)
@@ -370,12 +384,14 @@ def test_a_head_without_labels_is_refused(tables):
         model.fit(tables[0][61:181].assign(x=None))
 
 
+@pytest.mark.backend_free
 def test_integers_that_a_file_spells_as_floats(tables):
     table = tables[0][61:181].assign(three=np.arange(120) % 3)
     model = MultimodalClassifier(labels="three", **FROZEN).fit(table)
     assert model.score(table.assign(three=table["three"].map("{}.0".format))) == model.score(table)
 
 
+@pytest.mark.backend_free
 def test_a_head_is_scored_and_tuned_by_its_own_column(several, tables):
     before, rows = several.heads_, tables[0][100:][["text_1", "text_2", "words"]]
     try:
@@ -387,6 +403,7 @@ def test_a_head_is_scored_and_tuned_by_its_own_column(several, tables):
         several.evaluate(rows, heads=[])
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("name", ["val", "val_x", "Val"])
 def test_names_of_validation_metrics_are_no_heads(name):
     from keras_mm.heads import as_heads

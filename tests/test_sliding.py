@@ -16,6 +16,7 @@ WORDS = [f"w{i}" for i in range(60)]
 TOKENIZER = Tokenizer([*SPECIAL_TOKENS, *WORDS])
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("stride", "tokens", "sizes"),
     [
@@ -37,6 +38,7 @@ def test_windows_of_simple_transformers(stride, tokens, sizes):
     assert covered == set(range(tokens))
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -70,6 +72,7 @@ def text(*numbers):
     return " ".join(f"w{i}" for i in numbers)
 
 
+@pytest.mark.backend_free
 def test_windows_of_single_texts():
     words, owners = windows_of([[text(1), text(*range(11)), text(5)]], stride=0.5)
     assert owners == [0, 1, 1, 1, 2]
@@ -81,6 +84,7 @@ def test_windows_of_single_texts():
     ]
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("slot", [0, 1])
 def test_of_a_pair_one_text_slides_and_the_other_stays(slot):
     pair = [[text(50, 51)], [text(*range(11))]]
@@ -92,6 +96,7 @@ def test_of_a_pair_one_text_slides_and_the_other_stays(slot):
         assert window == f"[CLS] {first} [SEP] {second} [SEP]"
 
 
+@pytest.mark.backend_free
 def test_of_two_long_texts_the_other_takes_half():
     words, _ = windows_of([[text(*range(50, 60))], [text(*range(9))]], text="text_2", stride=1.0)
     assert words[0] == f"[CLS] {text(50, 51, 52)} [SEP] {text(0, 1, 2, 3)} [SEP]"
@@ -99,6 +104,7 @@ def test_of_two_long_texts_the_other_takes_half():
     assert said == list(range(9))
 
 
+@pytest.mark.backend_free
 def test_of_separate_texts_each_window_has_the_other():
     words, owners = windows_of(
         [[text(50)], [text(*range(11))]], pairing="separate", text="text_2", stride=1.0
@@ -107,6 +113,7 @@ def test_of_separate_texts_each_window_has_the_other():
     assert words[1::2] == [f"[CLS] {text(*range(8))} [SEP]", f"[CLS] {text(8, 9, 10)} [SEP]"]
 
 
+@pytest.mark.backend_free
 def test_the_mean_of_probabilities():
     logits, owners = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 5.0]]), np.array([0, 0, 1])
     for kind, of in (("multiclass", logits), ("multilabel", logits), ("binary", logits[:, :1])):
@@ -119,6 +126,7 @@ def test_the_mean_of_probabilities():
     np.testing.assert_allclose(join_windows(logits, owners, "regression"), [[1.0, 0.5], [3.0, 5.0]])
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("votes", "tie", "answer"),
     [
@@ -173,6 +181,7 @@ def model_of(**options):
     return MultimodalClassifier(**{**settings, **options})
 
 
+@pytest.mark.backend_free
 def test_windows_see_what_is_cut_off_otherwise(table):
     options = {"epochs": 12, "text_trainable": True, "learning_rate": 3e-3}
     long = table[table["text_2"].str.split().str.len() > 30]
@@ -186,8 +195,8 @@ def test_windows_see_what_is_cut_off_otherwise(table):
 @pytest.mark.parametrize(
     "options",
     [
-        {"labels": "ways", "head": "multilabel"},
-        {"labels": "size", "head": "regression"},
+        pytest.param({"labels": "ways", "head": "multilabel"}, marks=pytest.mark.backend_free),
+        pytest.param({"labels": "size", "head": "regression"}, marks=pytest.mark.backend_free),
         {
             "labels": {"way": Head("binary", class_weight="balanced"), "label": Head()},
             "texts": ["text_1", "text_2"], "images": ["image_1", "image_2"],
@@ -211,6 +220,7 @@ def test_all_heads_pairs_and_images(table, options, tmp_path):
         np.testing.assert_allclose(one[column], found[column][3:4], atol=1e-4)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("pairing", ["packed", "separate"])
 @pytest.mark.parametrize("stride", [0.3, 0.8, 1.0, 1, 3, 50])
 @pytest.mark.parametrize("slot", [None, 0, 1])
@@ -240,6 +250,7 @@ def test_the_graph_cuts_as_python_does(pairing, stride, slot):
         np.testing.assert_array_equal(values.numpy(), expected[name])
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel", "regression"])
 @pytest.mark.parametrize(("vote", "tie"), [("mean", None), ("majority", None), ("majority", 1)])
 def test_the_graph_joins_as_python_does(kind, vote, tie):
@@ -322,6 +333,7 @@ def test_a_short_text_answers_as_without_windows(table):
     np.testing.assert_array_equal(model.predict_proba(rows), expected)
 
 
+@pytest.mark.backend_free
 def test_a_head_is_added_to_a_model_of_long_texts(table):
     model = model_of().fit(table[:80])
     before = model.predict_proba(table[80:90])
@@ -330,6 +342,7 @@ def test_a_head_is_added_to_a_model_of_long_texts(table):
     assert model.predict(table[80:90])["size"].shape == (10,)
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -84,6 +84,7 @@ def test_another_seed_or_fold_is_as_if_built_anew(sample, weights, built, compil
     assert not np.array_equal(first, second) and not np.array_equal(first, fold)
 
 
+@pytest.mark.many_networks
 @pytest.mark.parametrize(
     "changes",
     [{"fusion": "gated"}, {"head": "binary"}, {"training": {"ema_momentum": 0.9}}],
@@ -98,6 +99,7 @@ def test_what_differs_is_made_anew(yes_no, changes, built):
     assert not np.array_equal(before, after)
 
 
+@pytest.mark.many_networks
 def test_random_encoders_and_those_that_learn_are_built_anew(sample, built):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES)
     for number, changes in enumerate(({}, {"seed": 1}, {"vision_trainable": True}, {}), 1):
@@ -136,6 +138,7 @@ def fewer_to_train(model):
     model.get_layer("trunk").layers[-1].trainable = False
 
 
+@pytest.mark.many_networks
 @pytest.mark.parametrize("change", [another_weight, another_rate, fewer_to_train])
 def test_what_somebody_has_changed_is_not_taken_over(sample, weights, change, built):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
@@ -176,6 +179,7 @@ def a_part(model):
     return keras.Model(trunk.input, trunk.layers[-1].output)
 
 
+@pytest.mark.many_networks
 @pytest.mark.parametrize("part", [a_layer, a_part])
 def test_what_somebody_holds_of_a_trunk(sample, weights, part, built):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
@@ -187,6 +191,7 @@ def test_what_somebody_holds_of_a_trunk(sample, weights, part, built):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(variable))
 
 
+@pytest.mark.many_networks
 def test_settings_as_numpy_numbers(sample, weights):
     training = {"clipnorm": np.float32(1), "weight_decay": np.float32(0.004)}
     options = {**IMAGES, "vision_weights": weights}
@@ -195,6 +200,7 @@ def test_settings_as_numpy_numbers(sample, weights):
     np.testing.assert_allclose(found, anew(sample, **options, training=plain), atol=1e-6)
 
 
+@pytest.mark.many_networks
 @pytest.mark.parametrize("what", ["model", "vision"])
 def test_what_somebody_holds_stays_as_it_is(sample, weights, what, built):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)

@@ -8,6 +8,8 @@ from keras_mm.data.control_characters import control_characters
 from keras_mm.data.rows import check_table, read_rows
 from tests.families import JOINED
 
+pytestmark = pytest.mark.backend_free
+
 
 def test_a_check_warns_by_row_and_the_rows_are_taken():
     bad = ["good\0 bad", "\x01", "\x7f\x7f", "caf\x85", "so\u00adft", "\ufeffa", "\ue000", "\uffff"]

@@ -15,6 +15,8 @@ from PIL import Image
 from keras_mm.data import entailment
 from keras_mm.data.entailment import load_multimodal_entailment
 
+pytestmark = pytest.mark.backend_free
+
 COLUMNS = ["id_1", "text_1", "image_1", "id_2", "text_2", "image_2", "label"]
 ROWS = [
     ["0071", "NA", "http://x.y/p.jpg", "0072", "None", "http://x.y/q.png", "Implies"],

@@ -9,6 +9,8 @@ from keras_mm.data.images import load_image
 tf = pytest.importorskip("tensorflow")
 from keras_mm.data.image_graph import decode_images  # noqa: E402
 
+pytestmark = pytest.mark.backend_free
+
 SIZES = [(23, 29), (112, 104)]
 
 

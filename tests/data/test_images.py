@@ -21,6 +21,8 @@ from keras_mm.data.images import (
     open_image,
 )
 
+pytestmark = pytest.mark.backend_free
+
 
 def at_full_size(cell):
     return np.array(open_image(cell))

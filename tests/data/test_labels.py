@@ -14,6 +14,8 @@ from keras_mm.data.labels import (
     label_value,
 )
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.mark.parametrize(
     "cell",

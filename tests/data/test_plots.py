@@ -11,6 +11,8 @@ from PIL import Image
 from keras_mm.data.images import ImageError
 from keras_mm.data.plots import plot_rows
 
+pytestmark = pytest.mark.backend_free
+
 
 def tile(colour, size=(7, 5)):
     return Image.new("RGB", size, colour)

@@ -14,6 +14,8 @@ from keras_mm.data import rows as rows_module
 from keras_mm.data.rows import Problem, TableError, check_table, read_row_parts, read_rows
 from keras_mm.data.tables import load_table
 
+pytestmark = pytest.mark.backend_free
+
 
 def encoded(kind="PNG", size=(7, 5), color=(10, 200, 30)):
     file = io.BytesIO()

@@ -15,6 +15,8 @@ from PIL import Image
 
 from keras_mm.data import samples
 
+pytestmark = pytest.mark.backend_free
+
 COMMITTED = Path(__file__).resolve().parents[2] / "data"
 PRIOR = {"Contradictory": 0.15, "Implies": 0.15, "NoEntailment": 0.7}
 AXIS_WORDS = {"light": {"light", "brightness", "bright"}, "size": {"size", "width", "wide"}}

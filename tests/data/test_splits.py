@@ -7,6 +7,8 @@ from sklearn.model_selection import train_test_split
 
 from keras_mm.data.splits import stratified_k_fold, stratified_split
 
+pytestmark = pytest.mark.backend_free
+
 COUNTS = {"rare": 11, "some": 31, "most": 101}
 
 

@@ -1,11 +1,14 @@
 """What rows are drawn by: classes, rarest labels, fifths of numbers, and all of them at once."""
 
 import numpy as np
+import pytest
 
 from keras_mm.data.parts import read_parts
 from keras_mm.data.strata import labelled_rows, strata
 from keras_mm.data.targets import Target, as_targets
 from keras_mm.heads import Head
+
+pytestmark = pytest.mark.backend_free
 
 TAGS = Target("multilabel", ("tags",), ("a", "b", "c"))
 PRICE = Target("regression", ("price",))

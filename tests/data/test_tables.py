@@ -11,6 +11,8 @@ from keras_mm.data.labels import is_missing
 from keras_mm.data.rows import check_table
 from keras_mm.data.tables import guess_columns, load_table, read_folder, table_name, table_parts
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.fixture
 def write(tmp_path):

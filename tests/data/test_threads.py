@@ -5,6 +5,8 @@ import pytest
 from keras_mm.data import threads
 from keras_mm.data.threads import in_threads
 
+pytestmark = pytest.mark.backend_free
+
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 20])
 def test_results_come_in_order(count, monkeypatch):

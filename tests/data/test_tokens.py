@@ -129,6 +129,7 @@ def test_odd_texts_are_taken(real, text):
     assert len(found) == 16 and found.count(real.vocabulary.index("[SEP]")) == 2
 
 
+@pytest.mark.backend_free
 def test_characters_cut_no_text(real):
     """NUL is dropped; the other control and format characters are a space, as in KerasHub."""
     whole, split = ids(real, "leftblue"), ids(real, "left blue")

@@ -21,6 +21,8 @@ from keras_mm.metrics.heads import head_metrics, head_prior, prior_metrics
 from keras_mm.metrics.windows import join_windows
 from tests.evidence.test_report import Page, evaluation_of
 
+pytestmark = pytest.mark.backend_free
+
 K, EACH = 1000, 5
 
 

@@ -10,6 +10,8 @@ from keras_mm.evidence.model_card import render_model_card
 from keras_mm.heads import Head
 from keras_mm.metrics import classification_metrics, majority_baseline
 
+pytestmark = pytest.mark.backend_free
+
 ABOUT = {
     "source": "/somebody/secret/test.csv",
     "preset": "mobilenet_v2_minilm",

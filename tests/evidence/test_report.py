@@ -18,6 +18,8 @@ from keras_mm.evidence.report import render_report
 from keras_mm.heads import Head
 from keras_mm.metrics import classification_metrics, majority_baseline
 
+pytestmark = pytest.mark.backend_free
+
 HISTORY = {
     "loss": [1.3, 0.7, 0.5],
     "val_loss": [1.1, 0.6, 0.8],

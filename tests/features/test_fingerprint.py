@@ -11,6 +11,8 @@ from keras_mm.models.encoder import Encoder
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
 
+pytestmark = pytest.mark.many_networks
+
 SIZE = {"weights": "random", "image_size": (32, 32)}
 
 

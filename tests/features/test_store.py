@@ -22,6 +22,8 @@ from keras_mm.features.store import (
     reserve,
 )
 
+pytestmark = pytest.mark.backend_free
+
 ROWS = 50
 
 

@@ -9,6 +9,8 @@ from sklearn import metrics as sk
 
 from keras_mm.metrics import classification_metrics, majority_baseline, wilson_interval
 
+pytestmark = pytest.mark.backend_free
+
 CLASSES = ["a", "b", "c", "d", "e"]
 
 

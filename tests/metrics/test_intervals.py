@@ -2,6 +2,8 @@ import pytest
 
 from keras_mm.metrics import wilson_interval
 
+pytestmark = pytest.mark.backend_free
+
 
 def test_published_accuracy():
     low, high = wilson_interval(121, 140)

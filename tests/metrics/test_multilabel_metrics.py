@@ -13,6 +13,8 @@ from keras_mm.metrics.multilabel import (
     tune_thresholds,
 )
 
+pytestmark = pytest.mark.backend_free
+
 NAMES = ["a", "b", "c", "d", "e"]
 
 

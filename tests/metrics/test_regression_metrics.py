@@ -6,6 +6,8 @@ from sklearn import metrics as sk
 
 from keras_mm.metrics.regression import mean_baseline, regression_metrics
 
+pytestmark = pytest.mark.backend_free
+
 NAMES = ["stars", "price"]
 
 

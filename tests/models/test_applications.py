@@ -61,6 +61,7 @@ def forward(name):
     assert tokens.shape[1] == out["sequence_mask"].shape[1]
 
 
+@pytest.mark.many_networks
 @pytest.mark.parametrize("module", MODULES)
 def test_each_module_has_its_own_preprocessing(module):
     x = images(5)

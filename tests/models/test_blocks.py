@@ -18,6 +18,8 @@ from keras_mm.models.towers import text_tower, vision_tower
 from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.families import POSITIONS, randomise, shapes_only, text_network, vision_network
 
+pytestmark = pytest.mark.many_networks
+
 TEXT = ["bert", "distil_bert", "roberta", "xlm_roberta", "deberta_v3", "albert", "electra"]
 # Blocks at the sizes of tests/families.py; ALBERT shares its weights, in one group.
 NUM_BLOCKS = {**dict.fromkeys(TEXT, 2), "albert": 1, "vit": 2, "dinov2": 2}

@@ -23,6 +23,8 @@ from keras_mm.presets import FUSIONS
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import create_objectives
 
+pytestmark = pytest.mark.many_networks
+
 HEADS = {
     "mood": Head(classes=5),
     "spam": Head("binary"),

@@ -9,6 +9,8 @@ import pytest
 from keras_mm.models.text_encoder import create_text_encoder
 from tests.families import POSITIONS, randomise, text_network
 
+pytestmark = pytest.mark.many_networks
+
 FAMILIES = ["bert", "distil_bert", "roberta", "xlm_roberta", "deberta_v3", "albert", "electra",
             "clip", "siglip"]  # fmt: skip
 POOLED = {"bert": 6, "albert": 6, "electra": 6, "clip": 5, "siglip": 5}

@@ -20,6 +20,8 @@ from keras_mm.simple_transformers.args import (
     without_effect,
 )
 
+pytestmark = pytest.mark.backend_free
+
 KINDS = (
     ModelArgs, ClassificationArgs, MultiLabelClassificationArgs, MultiModalClassificationArgs,
 )  # fmt: skip

@@ -8,6 +8,8 @@ import pytest
 
 import keras_mm.simple_transformers as simple_transformers
 
+pytestmark = pytest.mark.backend_free
+
 PAGES = {
     "multimodal": "000_6e0b4fbe4d97e8d7.txt",
     "models": "001_016f91700acd2df4.txt",

@@ -136,6 +136,7 @@ def write_rows(folder, colours):
     pd.DataFrame(rows).to_csv(folder / "rows.csv", index=False)
 
 
+@pytest.mark.backend_free
 def test_evaluation_in_training_reads_its_own_folder(tmp_path):
     train, evaluation = tmp_path / "train", tmp_path / "eval"
     write_rows(train, ["red", "blue"] * 4)
@@ -157,6 +158,7 @@ def test_evaluation_in_training_reads_its_own_folder(tmp_path):
         assert own["eval_loss"] != pytest.approx(others["eval_loss"], rel=1e-2)
 
 
+@pytest.mark.backend_free
 def test_names_of_several_labels_may_be_0_and_1(pictures, table, tmp_path):
     model = MultiModalClassificationModel(
         "bert", "tiny_bert", True, label_list=np.array(["0", "1"]), args=settings(tmp_path)
@@ -198,6 +200,7 @@ def test_a_fresh_process_needs_only_the_folder(trained, pictures, tmp_path):
     assert (np.load(file) == model.predict(asked, pictures)[1]).all()
 
 
+@pytest.mark.backend_free
 def test_a_folder_of_files_with_several_labels(pictures, tmp_path):
     rows = tmp_path / "rows"
     rows.mkdir()
@@ -231,6 +234,7 @@ def test_a_folder_of_files_with_several_labels(pictures, tmp_path):
     assert again.multi_label and again.predict(asked, pictures)[0] == found
 
 
+@pytest.mark.backend_free
 def test_multi_hot_labels_and_several_weights(pictures, table, tmp_path):
     args = MultiModalClassificationArgs(**settings(tmp_path, no_save=True, threshold=0))
     model = MultiModalClassificationModel(
@@ -245,6 +249,7 @@ def test_multi_hot_labels_and_several_weights(pictures, table, tmp_path):
         model.eval_model(hot.assign(labels=[[0, 1]] * 12), image_path=pictures)
 
 
+@pytest.mark.backend_free
 def test_numbers(pictures, table, tmp_path):
     args = settings(tmp_path, regression=True, num_train_epochs=20, fusion="concat")
     model = MultiModalClassificationModel("bert", "tiny_bert", args=args)
@@ -256,6 +261,7 @@ def test_numbers(pictures, table, tmp_path):
     assert found.shape == same.shape == (1,) and outputs.shape == (12,)
 
 
+@pytest.mark.backend_free
 def test_bad_constructors(tmp_path):
     def make(**arguments):
         return MultiModalClassificationModel("bert", "tiny_bert", **arguments)
@@ -278,6 +284,7 @@ def test_bad_constructors(tmp_path):
         make(args=MultiLabelClassificationArgs(stride=0.5))
 
 
+@pytest.mark.backend_free
 def test_bad_calls(pictures, table, tmp_path):
     model = MultiModalClassificationModel("bert", "tiny_bert", args=settings(tmp_path))
     with pytest.raises(ValueError, match="`image_path` must be given"):

@@ -4,6 +4,8 @@ import pytest
 
 from keras_mm.simple_transformers.progress import EarlyStopping
 
+pytestmark = pytest.mark.backend_free
+
 
 def run(values, **options):
     """The evaluation that stops, from 1, or None; and the best."""

@@ -10,6 +10,8 @@ from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.rows import checked_rows, named, with_images
 from keras_mm.simple_transformers.tables import image_table, text_table
 
+pytestmark = pytest.mark.backend_free
+
 HEAD = Head("multiclass", ("a", "b"))
 
 

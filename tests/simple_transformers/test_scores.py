@@ -21,6 +21,8 @@ from keras_mm.simple_transformers.labels import (
 )
 from keras_mm.simple_transformers.scores import answers, results
 
+pytestmark = pytest.mark.backend_free
+
 
 def logit(probability):
     return np.log(probability) - np.log1p(-np.asarray(probability))

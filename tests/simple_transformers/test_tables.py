@@ -16,6 +16,8 @@ from keras_mm.simple_transformers.tables import (
     texts_to_predict,
 )
 
+pytestmark = pytest.mark.backend_free
+
 
 def test_texts_and_pairs_by_their_names():
     single = pd.DataFrame({"id": [7], "labels": [1], "text": ["a"]})

@@ -270,6 +270,7 @@ def test_weights_of_any_library():
         assert {type(weight) for weight in model.pos_weight} <= {int, float}
 
 
+@pytest.mark.backend_free
 def test_training_goes_on(two, tmp_path):
     _, folder, (_, details) = two
     model = ClassificationModel(
@@ -291,6 +292,7 @@ def test_training_goes_on(two, tmp_path):
     assert logits.shape == (9, 3) and found.tolist() == green["labels"].tolist()
 
 
+@pytest.mark.backend_free
 def test_names_pairs_and_windows(tmp_path):
     table = pd.DataFrame(
         {
@@ -346,6 +348,7 @@ def test_early_stopping_puts_the_best_back(tmp_path):
     assert "worse = 0.0\n" in stated
 
 
+@pytest.mark.backend_free
 def test_numbers(tmp_path):
     args = settings(tmp_path / "out", regression=True, num_train_epochs=20, no_save=True)
     model = ClassificationModel("bert", "tiny_bert", num_labels=1, args=args)
@@ -367,6 +370,7 @@ def labels_of(text):
     return [int(colour in text) for colour in COLOURS]
 
 
+@pytest.mark.backend_free
 def test_several_labels(tmp_path):
     args = settings(tmp_path / "out", num_train_epochs=25, threshold=[0.5, 0, 0.5])
     model = MultiLabelClassificationModel(
@@ -402,6 +406,7 @@ def test_several_labels(tmp_path):
     assert all(len(row) == 3 and set(row) <= {0, 1} for row in again.predict(TEXTS)[0])
 
 
+@pytest.mark.backend_free
 def test_names_of_labels_weights_and_special_tokens(tmp_path):
     texts = [f"{text} <{text.split()[1].upper()}>" for text in TEXTS]
     args = settings(
@@ -429,6 +434,7 @@ def test_names_of_labels_weights_and_special_tokens(tmp_path):
 ONE, MANY = ClassificationModel, MultiLabelClassificationModel
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("kind", "arguments", "error", "words"),
     [
@@ -453,6 +459,7 @@ def test_bad_constructors(kind, arguments, error, words):
         kind("bert", "tiny_bert", **arguments)
 
 
+@pytest.mark.backend_free
 def test_bad_calls(tmp_path):
     model = ClassificationModel("bert", "tiny_bert", args=settings(tmp_path / "out"))
     with pytest.raises(ValueError, match="not trained"):
@@ -500,6 +507,7 @@ def test_bad_calls(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.backend_free
 def test_bad_rows_are_told_at_once(tmp_path):
     args = settings(tmp_path / "out", evaluate_during_training=True)
     model = ClassificationModel("bert", "tiny_bert", args=args)
@@ -519,6 +527,7 @@ def test_bad_rows_are_told_at_once(tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.backend_free
 def test_the_settings_of_a_sweep():
     class Config:
         """Settings by name, as wandb.config holds them."""
@@ -544,6 +553,7 @@ def test_the_settings_of_a_sweep():
             ClassificationModel("bert", "tiny_bert", sweep_config=wrong)
 
 
+@pytest.mark.backend_free
 def test_one_warning_tells_all_that_does_nothing():
     args = {"process_count": 3, "fp16": False}
     with pytest.warns(UserWarning) as told:

@@ -6,6 +6,8 @@ import pytest
 
 from keras_mm.simple_transformers.weights import MODEL_TYPES, text_backbone, text_pooling
 
+pytestmark = pytest.mark.backend_free
+
 
 def folder(path, **config):
     (path / "config.json").write_text(json.dumps(config))

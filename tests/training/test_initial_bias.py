@@ -8,6 +8,8 @@ from keras_mm.heads import Head
 from keras_mm.training.initial_bias import initial_bias
 from keras_mm.training.objectives import create_objectives
 
+pytestmark = pytest.mark.backend_free
+
 CODES = np.repeat([0, 1, 2], [70, 20, 10])
 RARE = np.repeat([0, 1], [95, 5])
 
