@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from keras_mm.errors import TableError
 from keras_mm.registration import register_classes
 
 __version__ = "0.1.0"
@@ -16,12 +17,13 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "Augmentation": "augmentation",
     "Head": "heads",
+    "KerasMMError": "errors",
     "MultimodalClassifier": "classifier",
     "MultimodalDataset": "data.dataset",
     "Preprocessor": "data.preprocessor",
     "SlidingWindow": "sliding",
     "Stage": "fine_tuning",
-    "TableError": "data.rows",
+    "TableError": "errors",
     "Trainer": "training.trainer",
     "Training": "config",
     "balanced_class_weight": "losses.class_weights",
@@ -54,12 +56,13 @@ if TYPE_CHECKING:
     from keras_mm.data.entailment import load_multimodal_entailment as load_multimodal_entailment
     from keras_mm.data.plots import plot_rows as plot_rows
     from keras_mm.data.preprocessor import Preprocessor as Preprocessor
-    from keras_mm.data.rows import TableError as TableError
     from keras_mm.data.rows import check_table as check_table
     from keras_mm.data.samples import load_sample_data as load_sample_data
     from keras_mm.data.splits import stratified_k_fold as stratified_k_fold
     from keras_mm.data.splits import stratified_split as stratified_split
     from keras_mm.data.tables import load_table as load_table
+    from keras_mm.errors import KerasMMError as KerasMMError
+    from keras_mm.errors import TableError as TableError
     from keras_mm.evidence.augmentation import plot_augmentation as plot_augmentation
     from keras_mm.fine_tuning import Stage as Stage
     from keras_mm.heads import Head as Head

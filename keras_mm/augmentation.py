@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.presets import unknown_name
 
 
@@ -75,7 +76,7 @@ class Augmentation:
         for name, (words, test) in RULES.items():
             value = getattr(self, name)
             if not test(value):
-                raise ValueError(f"`{name}` must be {words}. Received: {name}={value!r}")
+                raise InvalidValueError(f"`{name}` must be {words}. Received: {name}={value!r}")
             if not isinstance(value, bool):  # NumPy's numbers are no JSON
                 object.__setattr__(self, name, float(value))
 
@@ -106,11 +107,11 @@ def as_augmentation(augmentation: Augmentation | Mapping | None) -> Augmentation
     if augmentation is None:
         return Augmentation()
     if not isinstance(augmentation, Mapping):
-        raise ValueError(
+        raise InvalidValueError(
             "`augmentation` must be a keras_mm.Augmentation or a dict of its fields. "
             f"Received: augmentation={augmentation!r}"
         )
     for name in augmentation:
         if name not in RULES:
-            raise ValueError(unknown_name("augmentation", name, RULES))
+            raise InvalidValueError(unknown_name("augmentation", name, RULES))
     return Augmentation(**augmentation)

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from copy import deepcopy
 from os import PathLike
 from pathlib import Path
@@ -16,6 +13,8 @@ import keras
 
 import keras_mm
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.errors import InvalidValueError, MissingFileError
+from keras_mm.files import new_folder
 from keras_mm.forks import check_not_forked
 from keras_mm.heads import Head
 from keras_mm.models.backbones import is_buildable
@@ -133,17 +132,17 @@ def read_spec(folder: str | PathLike) -> dict:
     """The JSON part of a bundle, its version checked."""
     file = Path(folder) / SPEC
     if not file.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"No saved model in {str(folder)!r}: it holds no {SPEC}. Give the folder that "
             "`save` wrote (the `model` folder of a run)."
         )
     try:
         spec = json.loads(file.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{str(file)!r} is damaged: {error}") from None
+        raise InvalidValueError(f"{str(file)!r} is damaged: {error}") from None
     version = spec.get("format_version")
     if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise ValueError(
+        raise InvalidValueError(
             f"{str(folder)!r} has format_version {version!r}; this keras_mm "
             f"{keras_mm.__version__} reads up to {FORMAT_VERSION}. Upgrade keras_mm to "
             f"{spec.get('keras_mm_version', 'a newer version')} or later."
@@ -154,55 +153,6 @@ def read_spec(folder: str | PathLike) -> dict:
 def is_bundle(folder: str | PathLike) -> bool:
     """Whether a folder holds a saved model."""
     return (Path(folder) / SPEC).is_file()
-
-
-@contextmanager
-def new_folder(folder: str | PathLike, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when all went well, and vanishes otherwise.
-
-    A folder that cannot be replaced (a mount point, the working folder) is filled instead, file by
-    file.
-
-    Raises:
-        FileExistsError: if `folder` is there and not empty, without `overwrite`.
-    """
-    folder = Path(folder).resolve()
-    check_vacant(folder, overwrite=overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        yield temporary
-        if folder.exists() and _stays(folder):
-            for old in folder.iterdir():
-                if old.is_dir() and not old.is_symlink():
-                    shutil.rmtree(old)
-                else:
-                    old.unlink()
-            for new in temporary.iterdir():
-                shutil.move(new, folder / new.name)
-            return
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.chmod(0o755)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _stays(folder: Path) -> bool:
-    """Whether a folder cannot be replaced: a mount point, or where this process works."""
-    return folder.is_mount() or folder in (Path.cwd(), *Path.cwd().parents)
-
-
-def check_vacant(folder: str | PathLike, *, overwrite: bool = False) -> None:
-    """Raises FileExistsError if `folder` is a file, or holds something and may not be replaced."""
-    folder = Path(folder)
-    if folder.is_file():
-        raise FileExistsError(f"{str(folder)!r} is a file; give a folder.")
-    if folder.exists() and any(folder.iterdir()) and not overwrite:
-        raise FileExistsError(
-            f"The folder {str(folder)!r} is not empty. Give another one, or remove it first."
-        )
 
 
 def _encoder(create, options: Mapping | None, weights, custom_objects):
@@ -241,7 +191,7 @@ def _rebuild(config: Mapping, custom_objects: Mapping | None) -> Any:
     allowed = dict(custom_objects or {})
     refused = sorted(set(_refused(config, allowed)))
     if refused:
-        raise ValueError(
+        raise InvalidValueError(
             f"The saved model is made of classes that are not allowed: {', '.join(refused)}. If "
             "you trust them, pass them: load(folder, custom_objects={name: class})."
         )

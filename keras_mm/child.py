@@ -9,15 +9,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from keras_mm.errors import ChildError
+
 # The traceback of a crash on stderr, so that its reason can be told.
 FAULT_HANDLER = ("-X", "faulthandler")
 _NUM_LINES = 12  # of a child's last words
 _NUM_BEFORE_CRASH = 3
 _CRASH = "Fatal Python error"  # how the fault handler begins
-
-
-class ChildError(RuntimeError):
-    """A child process that failed; the message says how it ended, then its last words."""
 
 
 def run_on_tensorflow(module: str, *arguments: str | os.PathLike, doing: str) -> None:

@@ -28,6 +28,7 @@ from keras_mm.columns import label_columns
 from keras_mm.config import Settings, Training, as_labels, as_training
 from keras_mm.data.rows import Rows, read_row_parts, read_rows
 from keras_mm.data.tables import load_table, table_name
+from keras_mm.errors import InvalidValueError
 from keras_mm.features.engine import encode_rows
 from keras_mm.features.store import open_store
 from keras_mm.fitting import (
@@ -336,7 +337,9 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         self._check_fitted()
         kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
         if not kinds:
-            raise ValueError("A regression head has no probabilities; `predict` gives its numbers.")
+            raise InvalidValueError(
+                "A regression head has no probabilities; `predict` gives its numbers."
+            )
         logits = self._all_logits(data, image_dir)
         found = {name: probabilities(logits[name], kind) for name, kind in kinds.items()}
         return one_or_all(found) if len(self.heads_) == 1 else found
@@ -409,7 +412,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         if head is None and len(known) == 1:
             head = known[0]
         if head not in known:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`head` must be a multilabel head, one of {known}. Received: head={head!r}"
             )
         own = {head: self.heads_[head]}
@@ -467,7 +470,9 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         """
         self._check_fitted()
         if name in self.heads_:
-            raise ValueError(f"The model has a head {name!r} already; `fit_head` trains it anew.")
+            raise InvalidValueError(
+                f"The model has a head {name!r} already; `fit_head` trains it anew."
+            )
         as_heads({**self.heads_, **self._added, name: head})
         self._declared = {**self._declared, name: head}
         return self
@@ -627,11 +632,11 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         """
         names = [names] if isinstance(names, str) else list(names)
         if not names:
-            raise ValueError(f"Name at least one head of {list(known)}.")
+            raise InvalidValueError(f"Name at least one head of {list(known)}.")
         for name in names:
             if name not in known:
                 later = " `fit_head` has not trained it yet." if name in self._added else ""
-                raise ValueError(unknown_name("head", name, known) + later)
+                raise InvalidValueError(unknown_name("head", name, known) + later)
         return names
 
     def __sklearn_is_fitted__(self) -> bool:

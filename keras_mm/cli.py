@@ -12,16 +12,16 @@ import time
 import tomllib
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras_mm
-from keras_mm.config import ConfigError, RunSettings, read_toml, settings_from
+from keras_mm.config import RunSettings, read_toml, settings_from
+from keras_mm.errors import ConfigError, KerasMMError
+from keras_mm.files import new_file
 from keras_mm.presets import FUSIONS, list_presets
 from keras_mm.progress import progress_line
 
 _BACKENDS = ("jax", "tensorflow", "torch")
-_WRONG_REQUEST = (ConfigError, ValueError, FileNotFoundError, FileExistsError, NotADirectoryError)
 
 # flag -> (settings name, help); all of these may also stand in the TOML file.
 _FLAGS = {
@@ -50,7 +50,7 @@ _FLAGS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0 (done), 1 (the work failed) or 2 (the request was wrong)."""
+    """Runs one command; returns 0 (done), 1 (failed) or 2 (a problem of the request)."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -59,15 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _set_backend(options.backend)
         return _COMMANDS[options.command](options)
-    except _WRONG_REQUEST as error:
-        print(f"keras-mm {options.command}: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("keras-mm: interrupted", file=sys.stderr)
         return 1
     except Exception as error:
         if os.environ.get("KERAS_MM_DEBUG"):
             traceback.print_exc()
+        if isinstance(error, KerasMMError):
+            print(f"keras-mm {options.command}: {error}", file=sys.stderr)
+            return 2
         print(
             f"keras-mm {options.command}: {type(error).__name__}: {error}\n"
             "(KERAS_MM_DEBUG=1 shows where)",
@@ -80,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-mm",
         description="Multimodal classification: image(s) + text(s) to labels, in Keras 3.",
-        epilog="Exit status: 0 done, 1 the work failed, 2 the request was wrong.",
+        epilog="Exit status: 0 done, 1 something unexpected failed, 2 a problem that the message "
+        "explains. KERAS_MM_DEBUG=1 shows where an error was raised.",
     )
     parser.add_argument("--version", action="version", version=f"keras_mm {keras_mm.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -318,10 +319,8 @@ def _with_rows(frame):
 
 
 def _write_csv(frame, path: str) -> None:
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    part = f"{path}.part"
-    frame.to_csv(part, index=False)
-    os.replace(part, path)
+    with new_file(path) as temporary:
+        frame.to_csv(temporary, index=False)
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -8,11 +8,12 @@ from typing import TypeVar
 
 import pandas as pd
 
-from keras_mm.config import ConfigError, Settings, as_labels, as_names
+from keras_mm.config import Settings, as_labels, as_names
 from keras_mm.data.columns import missing_columns
 from keras_mm.data.labels import label_value
 from keras_mm.data.tables import guess_columns, table_name
 from keras_mm.data.targets import as_targets, with_classes
+from keras_mm.errors import ConfigError
 from keras_mm.heads import Head, as_heads
 from keras_mm.sliding import as_sliding_window
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from keras_mm.augmentation import RULES as AUGMENTATION_RULES
 from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.engines import ENGINES, engine_problem
+from keras_mm.errors import ConfigError, InvalidValueError
 from keras_mm.fine_tuning import RATE_RULE, SIDES, as_stages, fill_sides, stages_problems
 from keras_mm.heads import HEAD_KINDS, HEAD_LOSSES, Head, as_heads
 from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
@@ -28,16 +29,6 @@ POOLINGS = ("mean", "max", "cls", "pooler")
 
 
 Kind = TypeVar("Kind", bound="Settings")
-
-
-class ConfigError(ValueError):
-    """Settings that cannot be used; `problems` lists every one of them."""
-
-    def __init__(self, problems: Sequence[str], where: str = "settings"):
-        self.problems = list(problems)
-        lines = "\n".join(f"  - {problem}" for problem in self.problems)
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(f"{count} in the {where}:\n{lines}")
 
 
 @dataclass(frozen=True)
@@ -260,7 +251,9 @@ def _as_head(name: str, head: Any) -> Head:
     if isinstance(head, Head):
         return head
     if not isinstance(head, Mapping):
-        raise ValueError(f"the head {name!r} must be a keras_mm.Head or a dict. Received: {head!r}")
+        raise InvalidValueError(
+            f"the head {name!r} must be a keras_mm.Head or a dict. Received: {head!r}"
+        )
     known = [f.name for f in fields(Head)]
     mistakes = [unknown_name("setting", str(key), known) for key in head if key not in known]
     if not mistakes:
@@ -268,7 +261,7 @@ def _as_head(name: str, head: Any) -> Head:
             return Head(**head)
         except ValueError as error:
             mistakes = str(error).splitlines()
-    raise ValueError("\n".join(f"the head {name!r}: {mistake}" for mistake in mistakes))
+    raise InvalidValueError("\n".join(f"the head {name!r}: {mistake}" for mistake in mistakes))
 
 
 def as_size(value) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.presets import unknown_name
 
 SIDES = ("vision", "text")
@@ -93,7 +94,7 @@ class Stage:
     def __post_init__(self):
         problems = stage_problems(vars(self), "")
         if problems:
-            raise ValueError(" ".join(problems))
+            raise InvalidValueError(" ".join(problems))
 
     def depth(self, side: str) -> int | str:
         """What `blocks` says of a side, `"vision"` or `"text"`."""

@@ -19,7 +19,7 @@ import pandas as pd
 from keras_mm.answers import by_head
 from keras_mm.augmentation import as_augmentation
 from keras_mm.columns import find_heads, has_pair, label_columns, label_heads, with_columns
-from keras_mm.config import ConfigError, Settings
+from keras_mm.config import Settings
 from keras_mm.data.columns import missing_columns
 from keras_mm.data.dataset import RowBatches
 from keras_mm.data.parts import read_parts
@@ -28,6 +28,7 @@ from keras_mm.data.rows import Rows
 from keras_mm.data.tables import load_beside, load_table, table_name
 from keras_mm.data.targets import with_classes
 from keras_mm.data.tokens import Tokenizer
+from keras_mm.errors import ConfigError, InvalidValueError
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store import FeatureStore, open_store
@@ -94,7 +95,7 @@ class Fitting:
         going_on = self.warm_start and hasattr(self, "model_")  # type: ignore[attr-defined]
         for name in self._own_networks:
             if getattr(self, name) is None and not going_on:
-                raise ValueError(
+                raise InvalidValueError(
                     f"this classifier was trained with a keras.Model of your own as `{name}`, and "
                     "a saved model holds it as it was trained. To train anew, give it again: "
                     f"set_params({name}=...)."
@@ -205,7 +206,7 @@ class Fitting:
         elif any(_layers(old[n]) != _layers(new[n]) for n in old):
             changed.append("heads")
         if changed:
-            raise ValueError(
+            raise InvalidValueError(
                 "warm_start=True goes on with the model that there is, and the settings ask for "
                 f"another one ({', '.join(changed)}). Set them back, or warm_start=False."
             )
@@ -323,7 +324,7 @@ class Fitting:
             )
         changed = _changed(self._model_spec(), self._model_spec(settings))
         if changed:
-            raise ValueError(
+            raise InvalidValueError(
                 "freeze=False trains the model that there is, and the settings ask for another one "
                 f"({', '.join(changed)}). Set them back."
             )
@@ -524,12 +525,12 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
     if y is None:
         return table
     if len(y) != len(table):
-        raise ValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
+        raise InvalidValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
     if isinstance(y, pd.DataFrame):
         if set(columns) <= set(y.columns):
             y = y[list(columns)]
         elif len(columns) > 1:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`y` must have the columns {list(columns)}. Received: {list(y.columns)}"
             )
         y = y.to_numpy(object)
@@ -539,7 +540,7 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
         return table.assign(**{columns[0]: pd.Series(list(y), dtype=object).to_numpy()})
     given = np.asarray(y, dtype=object)
     if given.ndim != 2 or given.shape[1] != len(columns):
-        raise ValueError(
+        raise InvalidValueError(
             f"`y` must have a column for each of {list(columns)}. Received: shape {given.shape}"
         )
     return table.assign(**{column: given[:, i] for i, column in enumerate(columns)})
@@ -570,7 +571,7 @@ def check_labelled(heads: Mapping[str, Head], labels: Mapping) -> None:
     """Raises ValueError for a head of which no training row has a label."""
     for name, head in heads.items():
         if not is_labelled(head, labels[name]):
-            raise ValueError(
+            raise InvalidValueError(
                 f"No training row has a label of the head {name!r}: give rows that have one, or "
                 "leave the head out."
             )
@@ -582,7 +583,7 @@ def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
         return
     if all(window.tie_index(head.names) is None for head in heads.values()):
         known = sorted({str(name) for head in heads.values() for name in head.names})
-        raise ValueError(
+        raise InvalidValueError(
             f"`sliding_window.tie_value` must be one of {known}. "
             f"Received: tie_value={window.tie_value!r}"
         )

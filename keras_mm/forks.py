@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 
+from keras_mm.errors import ForkError
+
 _backend_process: int | None = None
-
-
-class ForkError(RuntimeError):
-    """Work of a backend in a process that was forked from one where the backend had worked."""
 
 
 def check_not_forked() -> None:

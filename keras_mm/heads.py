@@ -10,6 +10,7 @@ from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.label_keys import by_place
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class Head:
 
     def __post_init__(self):
         if self.kind not in HEAD_KINDS:
-            raise ValueError(f"`kind` must be one of {HEAD_KINDS}. Received: kind={self.kind!r}")
+            raise InvalidValueError(
+                f"`kind` must be one of {HEAD_KINDS}. Received: kind={self.kind!r}"
+            )
         if hasattr(self.classes, "tolist"):  # NumPy's
             object.__setattr__(self, "classes", self.classes.tolist())
         if isinstance(self.classes, Sequence) and not isinstance(self.classes, str):
@@ -88,7 +91,7 @@ class Head:
             object.__setattr__(self, name, _plain(getattr(self, name)))
         mistakes = [*self._class_mistakes(), *self._setting_mistakes()]
         if mistakes:
-            raise ValueError("\n".join(mistakes))
+            raise InvalidValueError("\n".join(mistakes))
 
     def _class_mistakes(self) -> list[str]:
         received = f"Received: classes={self.classes!r}"
@@ -200,7 +203,9 @@ class Head:
         """
         if self.classes is None:
             if self.kind == "multilabel":
-                raise ValueError("A multilabel head needs `classes`: label names or their number.")
+                raise InvalidValueError(
+                    "A multilabel head needs `classes`: label names or their number."
+                )
             return self._least
         return self.classes if isinstance(self.classes, int) else len(self.classes)
 
@@ -224,7 +229,9 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
             and lower case.
     """
     if isinstance(heads, bool):
-        raise ValueError(f"`heads` must be an int, a Head or a dict. Received: heads={heads}")
+        raise InvalidValueError(
+            f"`heads` must be an int, a Head or a dict. Received: heads={heads}"
+        )
     if isinstance(heads, int):
         return {"label": Head(classes=heads)}
     if isinstance(heads, Head):
@@ -232,9 +239,9 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
     if isinstance(heads, Mapping) and heads and all(isinstance(h, Head) for h in heads.values()):
         mistakes = _name_mistakes(list(heads))
         if mistakes:
-            raise ValueError("\n".join(mistakes))
+            raise InvalidValueError("\n".join(mistakes))
         return dict(heads)
-    raise ValueError(
+    raise InvalidValueError(
         "`heads` must be a number of classes, a keras_mm.Head, or a dict of name to Head. "
         f"Received: heads={heads!r}"
     )
@@ -294,21 +301,25 @@ def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
         given, unknown, repeated = by_place(threshold, classes)
         if unknown:
             names = [str(name) for name in classes]
-            raise ValueError(f"`threshold` names {unknown[0]!r}, which is not one of {names}.")
+            raise InvalidValueError(
+                f"`threshold` names {unknown[0]!r}, which is not one of {names}."
+            )
         if repeated:
-            raise ValueError(f"`threshold` names the label {repeated[0]!r} twice. {received}")
+            raise InvalidValueError(
+                f"`threshold` names the label {repeated[0]!r} twice. {received}"
+            )
         threshold = [given.get(place, 0.5) for place in range(len(classes))]
     try:
         found = np.asarray(threshold, "float64")
     except (TypeError, ValueError):
-        raise ValueError(
+        raise InvalidValueError(
             f"`threshold` must be a number, one per label, or a dict of them. {received}"
         ) from None
     found = np.full(len(classes), float(found)) if found.ndim == 0 else found
     if found.shape != (len(classes),):
-        raise ValueError(
+        raise InvalidValueError(
             f"`threshold` must be a number or one per label, {len(classes)} in all. {received}"
         )
     if not ((found >= 0) & (found <= 1)).all():
-        raise ValueError(f"`threshold` must be in [0, 1]. {received}")
+        raise InvalidValueError(f"`threshold` must be in [0, 1]. {received}")
     return found

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.zoo import BACKBONES, Backbone
 
 FUSIONS = ("concat", "bilinear", "gated", "cross_attention", "bottleneck", "mmbt")
@@ -203,7 +204,7 @@ def get_preset(name: str) -> Preset:
         0.0
     """
     if not isinstance(name, str) or name not in _BY_NAME:
-        raise ValueError(unknown_name("preset", name, _BY_NAME))
+        raise InvalidValueError(unknown_name("preset", name, _BY_NAME))
     return _BY_NAME[name]
 
 

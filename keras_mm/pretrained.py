@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-
-class PretrainedError(RuntimeError):
-    """Pretrained files that could not be had: what, from where, and how to give them by hand."""
+from keras_mm.errors import InvalidValueError, PretrainedError
 
 
 def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: Any) -> Any:
@@ -32,7 +30,7 @@ def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: A
     except Exception as error:  # every hub client raises its own kinds
         family = re.search(r"no converter for .* model type `'([^']*)'`", str(error))
         if family:
-            raise ValueError(
+            raise InvalidValueError(
                 f"{handle!r} is a Hugging Face model of the family {family[1]!r}, which KerasHub "
                 "does not convert. It converts BERT, DistilBERT, RoBERTa, XLM-RoBERTa and ALBERT "
                 "for texts, ViT, DeiT, Swin and DINOv2 for images. Look for the network among "

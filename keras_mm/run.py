@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -15,18 +16,20 @@ from typing import Any
 import pandas as pd
 
 from keras_mm.answers import written_frame
-from keras_mm.bundle import check_vacant, new_folder
 from keras_mm.columns import find_heads, has_pair, label_heads, with_columns
-from keras_mm.config import ConfigError, RunSettings, Settings, to_toml
+from keras_mm.config import RunSettings, Settings, to_toml
 from keras_mm.data.labels import is_missing
 from keras_mm.data.parts import read_parts
-from keras_mm.data.rows import Problem, Rows, check_table
+from keras_mm.data.rows import Rows, check_table
 from keras_mm.data.samples import load_sample_data
 from keras_mm.data.tables import load_beside, load_table, table_name
+from keras_mm.errors import ConfigError, Problem
+from keras_mm.files import check_vacant, new_folder
 from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 
 _log = logging.getLogger("keras_mm")
+_file_log = logging.getLogger("keras_mm.file")  # does not reach stderr
 _PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "dev": "val",
           "validation": "val", "test": "test"}  # fmt: skip
 
@@ -53,7 +56,7 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
         **{**_keywords(estimator), "verbose": 0 if quiet else estimator.verbose}
     )
     try:
-        with new_folder(output) as folder, _logging(folder / "train.log", quiet):
+        with new_folder(output) as folder, _logging(folder / "train.log", quiet, output):
             evaluation = _train(classifier, run)
             _write(folder, replace(settings, output=str(output)), classifier, evaluation)
     except BaseException:
@@ -217,8 +220,14 @@ def _write(folder: Path, settings: RunSettings, classifier: Any, evaluation: Any
 
 
 @contextmanager
-def _logging(path: Path, quiet: bool) -> Iterator[None]:
-    """Sends the package's log to a file and, unless quiet, to stderr."""
+def _logging(path: Path, quiet: bool, output: Path) -> Iterator[None]:
+    """Sends the package's log to a file and, unless quiet, to stderr.
+
+    Args:
+        path: The log file, in a folder that vanishes if the run fails.
+        quiet: Whether stderr gets warnings only.
+        output: The run folder; the log of a run that fails is kept beside it, with the traceback.
+    """
     file = logging.FileHandler(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     handlers: list[logging.Handler] = [file]
@@ -232,6 +241,11 @@ def _logging(path: Path, quiet: bool) -> Iterator[None]:
         _log.addHandler(handler)
     try:
         yield
+    except Exception:
+        _file_log.exception("the run failed")
+        shutil.copyfile(path, f"{output}-failed.log")
+        _log.warning("the log, with the traceback, is in %s", f"{output}-failed.log")
+        raise
     finally:
         for handler in handlers:
             _log.removeHandler(handler)
@@ -243,11 +257,9 @@ def _epoch_log() -> Any:
     """A callback that writes each epoch's metrics to the log's file; stderr has the bar's line."""
     import keras
 
-    file_log = _log.getChild("epochs")
-
     class EpochLog(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
             words = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
-            file_log.info("epoch %d  %s", epoch + 1, words)
+            _file_log.info("epoch %d  %s", epoch + 1, words)
 
     return EpochLog()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.label_keys import place_finder
 from keras_mm.presets import unknown_name
 
@@ -74,7 +75,7 @@ class SlidingWindow:
             if hasattr(value, "item"):  # NumPy's
                 object.__setattr__(self, name, value.item())
             if not test(value):
-                raise ValueError(f"`{name}` must be {words}. Received: {name}={value!r}")
+                raise InvalidValueError(f"`{name}` must be {words}. Received: {name}={value!r}")
 
     def bounds(self, num_tokens: int, *, capacity: int, length: int) -> list[tuple[int, int]]:
         """Where the windows of a text begin, and how many tokens they have.
@@ -124,11 +125,11 @@ def as_sliding_window(value: SlidingWindow | Mapping | bool | None) -> SlidingWi
     if isinstance(value, SlidingWindow):
         return value
     if not isinstance(value, Mapping):
-        raise ValueError(
+        raise InvalidValueError(
             "`sliding_window` must be a keras_mm.SlidingWindow, a dict of its fields, or a bool. "
             f"Received: sliding_window={value!r}"
         )
     for name in value:
         if name not in RULES:
-            raise ValueError(unknown_name("sliding_window", name, RULES))
+            raise InvalidValueError(unknown_name("sliding_window", name, RULES))
     return SlidingWindow(**value)

@@ -241,6 +241,27 @@ def test_an_interrupted_run_leaves_its_model(files, capsys, tmp_path, monkeypatc
     assert len(pd.read_csv(tmp_path / "run-interrupted" / "history.csv")) == 1
 
 
+def test_an_unexpected_error_leaves_its_traceback(files, capsys, tmp_path, monkeypatch):
+    from keras_mm import run as runs
+
+    def fail(*_):
+        raise ValueError("not of the package")
+
+    monkeypatch.setattr(runs, "_train", fail)
+    command = ["train", "--data", files / "train.parquet", "--preset", "tiny"]
+    status, out, err = run(capsys, *command, "--output", tmp_path / "run")
+    assert status == 1 and out == ""
+    assert "ValueError: not of the package" in err and "Traceback" not in err
+    assert f"the traceback, is in {tmp_path / 'run-failed.log'}" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["run-failed.log"]
+    log = (tmp_path / "run-failed.log").read_text()
+    assert "Traceback" in log and log.rstrip().endswith("ValueError: not of the package")
+    monkeypatch.setenv("KERAS_MM_DEBUG", "1")
+    for name, expected in (("run", 1), (".", 2)):
+        status, _, err = run(capsys, *command, "--output", tmp_path / name)
+        assert status == expected and "Traceback" in err
+
+
 def test_all_that_is_wrong_with_the_rows_is_told_before_any_work(files, capsys, tmp_path):
     table = pd.read_parquet(files / "train.parquet")
     table["label"] = table["label"].astype(object)

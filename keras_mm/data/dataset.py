@@ -19,6 +19,7 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows, read_rows
 from keras_mm.data.tables import load_table
 from keras_mm.data.targets import with_classes
+from keras_mm.errors import InvalidValueError
 from keras_mm.heads import Head, as_heads
 from keras_mm.sliding import SlidingWindow
 
@@ -72,7 +73,7 @@ class RowBatches(keras.utils.PyDataset):
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         if batch_size < 1:
-            raise ValueError(f"`batch_size` must be >= 1. Received: batch_size={batch_size}")
+            raise InvalidValueError(f"`batch_size` must be >= 1. Received: batch_size={batch_size}")
         columns = [*arrays.values(), *self.images.values()]
         self.num_rows = len(columns[0])
         self._decoded: dict = {}
@@ -231,7 +232,7 @@ class MultimodalDataset(RowBatches):
             ("text", texts, preprocessor.num_texts),
         ):
             if len(given) != wanted:
-                raise ValueError(
+                raise InvalidValueError(
                     f"The preprocessor takes {wanted} {what} columns. Received: {what}s={given}"
                 )
         table = load_table(table, image_dir=image_dir)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from keras_mm.errors import DownloadError, InvalidValueError, MissingFileError
 from keras_mm.progress import keras_output
 
 _REPOSITORY = "https://github.com/sayakpaul/Multimodal-Entailment-Baseline"
@@ -63,7 +64,9 @@ def load_multimodal_entailment(
         table = load_multimodal_entailment(num_rows=1000)
     """
     if num_rows is not None and (not isinstance(num_rows, int) or num_rows < 1):
-        raise ValueError(f"num_rows must be a whole number >= 1, or None. Received: {num_rows!r}")
+        raise InvalidValueError(
+            f"num_rows must be a whole number >= 1, or None. Received: {num_rows!r}"
+        )
     source = _csv_file(_download(progress) if folder is None else Path(folder))
     table = _read(source)[:num_rows].copy()
     present = _files(source.parent / _IMAGES)
@@ -81,7 +84,7 @@ def load_multimodal_entailment(
 def _csv_file(path: Path) -> Path:
     source = path / "tweets.csv" if path.is_dir() else path
     if not source.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"no file {str(source)!r}. Give {_LAYOUT}, one CSV file, or None to download."
         )
     return source
@@ -94,10 +97,10 @@ def _read(source: Path) -> pd.DataFrame:
             source, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8"
         )
     except (ValueError, OSError) as error:
-        raise ValueError(f"{str(source)!r} cannot be read as a CSV file: {error}") from error
+        raise InvalidValueError(f"{str(source)!r} cannot be read as a CSV file: {error}") from error
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
-        raise ValueError(
+        raise InvalidValueError(
             f"{str(source)!r} must have the columns {_COLUMNS}. Missing: {missing}. "
             f"Received: {list(table)}"
         )
@@ -146,7 +149,7 @@ def _fetch(url: str, folder: Path, progress: bool) -> Path:
         with keras_output(show=progress):
             return Path(keras.utils.get_file(name, url, cache_dir=str(folder), cache_subdir=""))
     except Exception as error:  # whatever the network throws; Keras itself raises bare Exception
-        raise ConnectionError(
+        raise DownloadError(
             f"cannot download the multimodal entailment data from {url} ({error}). To provide it "
             f"by hand, fetch {TWEETS_URL} and {IMAGES_URL}, make {_LAYOUT}, and call "
             "load_multimodal_entailment(folder)."
@@ -170,7 +173,7 @@ def _extract(archive: Path, folder: Path) -> None:
                 with content, open(folder / name, "wb") as file:
                     shutil.copyfileobj(content, file)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise ConnectionError(
+        raise DownloadError(
             f"the archive from {IMAGES_URL} is damaged ({error}); try again, or make {_LAYOUT} by "
             "hand and call load_multimodal_entailment(folder)."
         ) from error

@@ -23,6 +23,8 @@ from PIL import (
     WebPImagePlugin,
 )
 
+from keras_mm.errors import ImageError
+
 # Pillow warns above this size (a quarter of a GiB of RGB); an image that would warn is refused.
 MAX_PIXELS = 89_478_485
 # A JPEG is decoded at 1/2, 1/4 or 1/8 while that stays 3/2 times larger than what is asked for: the
@@ -57,10 +59,6 @@ _TRANSPOSES = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-class ImageError(ValueError):
-    """An image that cannot be used. The message names the file, the rule and the mend."""
 
 
 class _DataEnds(Exception):

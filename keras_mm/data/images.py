@@ -13,7 +13,6 @@ from PIL import Image
 
 from keras_mm.data.image_files import (
     MAX_PIXELS,
-    ImageError,
     check_pixels,
     decode_file,
     exif_orientation,
@@ -21,6 +20,7 @@ from keras_mm.data.image_files import (
     upright,
 )
 from keras_mm.data.pixels import from_array, on_white, resize
+from keras_mm.errors import ImageError
 
 __all__ = [
     "MAX_PIXELS",

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from keras_mm.data.labels import is_missing
+from keras_mm.errors import InvalidValueError
 from keras_mm.label_keys import label_key, label_value
 
 _SEPARATOR = "|"
@@ -82,7 +83,7 @@ def _listed(cell: Any) -> Collection:
                     return _listed(found)
     elif not _BITS_AS_TEXT.fullmatch(text):
         return [name.strip() for name in text.split(_SEPARATOR)]
-    raise ValueError(
+    raise InvalidValueError(
         'a list of labels is written as ["red", "old"] or red|old, and 0 or 1 for each label as '
         f"[1, 0] or 1|0. Received: {cell!r}"
     )
@@ -157,7 +158,7 @@ def encode_list(
         return np.asarray([label_key(value) for value in labels], "int8")
     if is_bits(labels) and not could_be_bits(classes):
         check_multi_hot(labels, len(classes))
-        raise ValueError(
+        raise InvalidValueError(
             "the other rows hold lists of names, and this one 0 or 1 for each label. Write the "
             f"column in one way. Received: {labels!r}"
         )
@@ -166,7 +167,7 @@ def encode_list(
     for label in labels:
         place = None if is_missing(label) else place_of(label)
         if place is None:
-            raise ValueError(unknown_label(label, classes))
+            raise InvalidValueError(unknown_label(label, classes))
         found[place] = 1
     return found
 
@@ -179,7 +180,7 @@ def check_multi_hot(labels: Collection, num_labels: int) -> None:
     column = (
         "" if is_bits(labels) else "; such is this column. For names, see Head(multi_hot=False)"
     )
-    raise ValueError(
+    raise InvalidValueError(
         f"a multi-hot label has 0 or 1 for each of {num_labels} labels{column}. "
         f"Received: {received}"
     )
@@ -188,10 +189,10 @@ def check_multi_hot(labels: Collection, num_labels: int) -> None:
 def check_names(labels: Collection) -> None:
     """Raises ValueError for a cell that is no list of names."""
     if not all(map(is_name, labels)):
-        raise ValueError(f"a label must be a name. Received: {labels!r}")
+        raise InvalidValueError(f"a label must be a name. Received: {labels!r}")
     numbers = [key for key in map(label_key, labels) if not isinstance(key, str)]
     if len(set(numbers)) < len(numbers):
-        raise ValueError(
+        raise InvalidValueError(
             "a list of names holds a number once, and 0 or 1 for each label (multi-hot) is not how "
             f"this column is written; see Head(multi_hot=True). Received: {labels!r}"
         )

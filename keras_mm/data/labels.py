@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.label_keys import differing_types, place_finder
 from keras_mm.label_keys import label_value as label_value
 
@@ -42,7 +43,7 @@ def find_classes(cells: Iterable) -> list:
     """
     cells = list(cells)
     for position, message in label_problems(enumerate(cells)):
-        raise ValueError(f"label {position}, counted from 0: {message}")
+        raise InvalidValueError(f"label {position}, counted from 0: {message}")
     return sorted_labels(cell for cell in cells if not is_missing(cell))
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from keras_mm.data.rows import Problem, Rows, TableError, check_on_error, examine
+from keras_mm.data.rows import Rows, check_on_error, examine
 from keras_mm.data.splits import column_values, stratified_split
 from keras_mm.data.strata import labelled_rows, strata
 from keras_mm.data.tables import load_table, table_name
 from keras_mm.data.targets import as_targets
+from keras_mm.errors import InvalidValueError, Problem, TableError
 from keras_mm.heads import Head
 
 
@@ -105,7 +106,7 @@ def _draw(
         mistakes: list[str] = []
         groups = column_values(frame, "groups", groups, mistakes)
         if mistakes:
-            raise ValueError("\n".join(mistakes))
+            raise InvalidValueError("\n".join(mistakes))
         groups = groups[rows]
     places = pd.DataFrame({"position": range(len(rows))})
     split = stratified_split(places, labels, groups=groups, **options)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from keras_mm.data.image_files import ImageError, check_pixels
+from keras_mm.data.image_files import check_pixels
+from keras_mm.errors import ImageError
 
 _ARRAY_RULE = (
     "arrays must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, "

@@ -17,6 +17,7 @@ from keras_mm.data.images import open_image
 from keras_mm.data.labels import is_missing
 from keras_mm.data.rows import resolve_image
 from keras_mm.data.tables import load_table
+from keras_mm.errors import InvalidValueError
 
 _IMAGE_INCHES = 1.9
 _TEXT_INCHES = 4.2
@@ -88,14 +89,16 @@ def _check(
 ) -> None:
     for name, columns in (("images", images), ("texts", texts)):
         if isinstance(columns, str):
-            raise ValueError(f"{name} must be a list of columns. Received: {columns!r}")
+            raise InvalidValueError(f"{name} must be a list of columns. Received: {columns!r}")
     if not images and not texts:
-        raise ValueError("nothing to draw: name at least one column in images or texts.")
+        raise InvalidValueError("nothing to draw: name at least one column in images or texts.")
     if not isinstance(num_rows, int | np.integer) or num_rows < 1:
-        raise ValueError(f"num_rows must be a whole number, at least 1. Received: {num_rows!r}")
+        raise InvalidValueError(
+            f"num_rows must be a whole number, at least 1. Received: {num_rows!r}"
+        )
     problems = missing_columns(table, [*images, *texts, *([] if labels is None else [labels])])
     if problems:
-        raise ValueError(" ".join(problems))
+        raise InvalidValueError(" ".join(problems))
 
 
 def _chosen(table: pd.DataFrame, num_rows: int, seed: int | None) -> list[pd.Series]:

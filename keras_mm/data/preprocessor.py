@@ -14,6 +14,7 @@ from keras_mm.data.rows import Rows
 from keras_mm.data.threads import in_threads
 from keras_mm.data.tokens import Tokenizer
 from keras_mm.data.windows import cut_windows, parts_of
+from keras_mm.errors import InvalidValueError
 from keras_mm.presets import get_preset
 from keras_mm.sliding import as_sliding_window
 
@@ -74,7 +75,7 @@ class Preprocessor:
                 f"`text_pairing` must be 'packed' or 'separate'. Received: {text_pairing!r}"
             )
         if problems:
-            raise ValueError("; ".join(problems) + ".")
+            raise InvalidValueError("; ".join(problems) + ".")
         self.image_size: tuple[int, int] | None = None
         if image_size is not None:
             self.image_size = (int(image_size[0]), int(image_size[1]))
@@ -108,7 +109,7 @@ class Preprocessor:
         if text is None and self.num_texts == 1:
             return 0
         if text not in self.text_names:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`sliding_window.text` must be one of {self.text_names}. Received: text={text!r}"
             )
         return self.text_names.index(text)
@@ -234,7 +235,7 @@ def _check_columns(rows: Rows, preprocessor: Preprocessor) -> None:
     given = len(rows.images), len(rows.texts)
     wanted = preprocessor.num_images, preprocessor.num_texts
     if given != wanted:
-        raise ValueError(
+        raise InvalidValueError(
             f"The preprocessor takes {wanted[0]} images and {wanted[1]} texts a row. "
             f"Received: {given[0]} images and {given[1]} texts"
         )

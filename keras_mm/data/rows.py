@@ -17,63 +17,20 @@ import pandas as pd
 
 from keras_mm.data.columns import column_names, missing_columns
 from keras_mm.data.control_characters import control_characters
-from keras_mm.data.images import ImageError, check_image, image_key
+from keras_mm.data.images import check_image, image_key
 from keras_mm.data.labels import is_missing
 from keras_mm.data.tables import load_table, table_name, table_parts
 from keras_mm.data.targets import Target, as_targets, encode_target
 from keras_mm.data.threads import in_threads
+from keras_mm.errors import ImageError, InvalidValueError, Problem, TableError
 from keras_mm.heads import Head
 from keras_mm.progress import progress_bar
 
-_SHOWN = 20
 # Image files that this process has found to be good, so that they are decoded once for all
 # trainings on them; no more than so many.
 _sound_files: set[int] = set()
 _MOST_FILES = 2**16
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a table.
-
-    Attributes:
-        row: The row's index in the table (from 0 for files); `None` for the table as a whole.
-        column: The column; `None` for the row as a whole.
-        file: The table file, or `"<table>"`.
-        message: What is wrong and how to mend it.
-        severity: `"error"`; or `"warning"` for a row that can be used as it is.
-    """
-
-    row: Any
-    column: str | None
-    file: str
-    message: str
-    severity: str = "error"
-
-    def __str__(self) -> str:
-        place = [self.file]
-        if self.row is not None:
-            place.append(f"row {self.row}")
-        if self.column is not None:
-            place.append(f"column {self.column!r}")
-        warning = "warning: " if self.severity == "warning" else ""
-        return f"{', '.join(place)}: {warning}{self.message}"
-
-
-class TableError(ValueError):
-    """A table that cannot be used; `problems` lists every one found."""
-
-    def __init__(self, problems: Sequence[Problem], *, skippable: bool = True):
-        self.problems = list(problems)
-        lines = [f"  - {problem}" for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"  ... and {len(self.problems) - _SHOWN} more (see `.problems`)")
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        mend = 'Mend them, or pass on_error="skip" to leave the rows out.'
-        if not skippable or any(problem.row is None for problem in self.problems):
-            mend = "Mend them and try again."
-        super().__init__("\n".join([f"{count} in the table:", *lines, mend]))
 
 
 @dataclass(frozen=True)
@@ -147,7 +104,7 @@ def read_rows(
     found = examine(table, images, texts, labels, classes, progress=progress)
     unknown = any(target.needs_classes for target in as_targets(labels, classes).values())
     if unknown and found.rows is not None:
-        raise ValueError("`classes` are needed with `labels`: the label names in order.")
+        raise InvalidValueError("`classes` are needed with `labels`: the label names in order.")
     if found.problems and (on_error == "raise" or found.rows is None):
         raise TableError(found.problems)
     return found.good_rows()
@@ -192,7 +149,9 @@ def read_row_parts(
 def check_on_error(on_error: str) -> None:
     """Raises ValueError for anything but `"raise"` and `"skip"`."""
     if on_error not in ("raise", "skip"):
-        raise ValueError(f"`on_error` must be 'raise' or 'skip'. Received: on_error={on_error!r}")
+        raise InvalidValueError(
+            f"`on_error` must be 'raise' or 'skip'. Received: on_error={on_error!r}"
+        )
 
 
 def check_table(

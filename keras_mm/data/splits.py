@@ -15,6 +15,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train
 
 from keras_mm.data.columns import missing_columns
 from keras_mm.data.labels import is_missing
+from keras_mm.errors import InvalidValueError
 
 Column = Any  # a column's name, or values for each row
 _MAX_SWAP_TABLE = 4_000_000
@@ -156,7 +157,7 @@ def _read_rows(
 ) -> _Rows:
     """Labels and groups of the table; raises for all mistakes, those given included."""
     if not isinstance(table, pd.DataFrame):
-        raise ValueError(
+        raise InvalidValueError(
             f"`table` must be a pandas DataFrame; read a file first. Received: {type(table)}"
         )
     if not len(table):
@@ -166,7 +167,7 @@ def _read_rows(
     if groups is not None:
         codes, _ = _encode("groups", column_values(table, "groups", groups, mistakes), mistakes)
     if mistakes:
-        raise ValueError("\n".join(mistakes))
+        raise InvalidValueError("\n".join(mistakes))
     return _Rows(labels, codes, classes)
 
 
@@ -219,7 +220,7 @@ def _hold_out(
     keep = 2 if more else 1
     num_groups = len(np.unique(rows.groups[positions]))
     if num_groups <= keep:
-        raise ValueError(
+        raise InvalidValueError(
             f"`groups` has {num_groups} group(s) for {keep + 1} parts; each part needs one of its "
             "own. Ask for fewer parts, or split without groups."
         )
@@ -232,7 +233,7 @@ def _check_strata(rows: _Rows, positions: np.ndarray, part: str, size: float) ->
     counts = rows.counts(positions)
     after = " left after the test rows were drawn" if part == "val" else ""
     if np.any(counts == 1):
-        raise ValueError(
+        raise InvalidValueError(
             f"`{part}_size={size}` is impossible: a class needs two rows to be split, and these "
             f"have one{after}: {rows.describe(positions, counts == 1)}. Add rows, merge the class "
             f"into another or drop it, or set {part}_size=0."
@@ -240,7 +241,7 @@ def _check_strata(rows: _Rows, positions: np.ndarray, part: str, size: float) ->
     num_held = math.ceil(size * len(positions))
     num_classes = int((counts > 0).sum())
     if min(num_held, len(positions) - num_held) < num_classes:
-        raise ValueError(
+        raise InvalidValueError(
             f"`{part}_size={size}` is impossible: it cuts {len(positions)} rows{after} into "
             f"{len(positions) - num_held} and {num_held}, and both need a row for each of "
             f"{num_classes} classes: {rows.describe(positions, counts > 0)}. Change the size or "
@@ -317,12 +318,12 @@ def _check_folds(rows: _Rows, num_folds: int) -> None:
         units["groups"] = len(np.unique(rows.groups))
     for unit, number in units.items():
         if number < num_folds:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`num_folds={num_folds}` is impossible with {number} {unit}; ask for at most "
                 f"{number} folds."
             )
     if counts.max() < num_folds:
-        raise ValueError(
+        raise InvalidValueError(
             f"`num_folds={num_folds}` is impossible: no class has a row for every fold: "
             f"{rows.describe(everything, counts > 0)}. Ask for at most {counts.max()} folds."
         )

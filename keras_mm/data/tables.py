@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from keras_mm.errors import InvalidValueError, MissingFileError, NotAFolderError
+
 _READERS = {
     ".csv": "csv",
     ".tsv": "csv",
@@ -132,7 +134,7 @@ def _empty(table: pd.DataFrame, allowed: bool) -> pd.DataFrame:
         ValueError: if it is not.
     """
     if not (allowed and len(table.columns)):
-        raise ValueError(f"The table {table_name(table)} has no rows.")
+        raise InvalidValueError(f"The table {table_name(table)} has no rows.")
     return table
 
 
@@ -144,7 +146,7 @@ def _with_image_dir(origin: dict[str, Any], image_dir: str | PathLike | None) ->
     if image_dir is None:
         return origin
     if not Path(image_dir).is_dir():
-        raise NotADirectoryError(
+        raise NotAFolderError(
             f"`image_dir` must be a folder that exists. Received: image_dir={str(image_dir)!r}"
         )
     return {**origin, "image_dir": str(image_dir), "confined": True}
@@ -209,7 +211,7 @@ def _from_dicts(source: Any) -> pd.DataFrame:
             {c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns},
             index=range(len(rows)),
         )
-    raise ValueError(
+    raise InvalidValueError(
         "A table is a path, a DataFrame, a list of dicts or one dict. "
         f"Received: {type(source).__name__}"
     )
@@ -218,11 +220,11 @@ def _from_dicts(source: Any) -> pd.DataFrame:
 def _read_file(path: Path) -> pd.DataFrame:
     kind = _READERS.get(path.suffix.lower())
     if not path.exists():
-        raise FileNotFoundError(f"No such table: {str(path)!r}. Check the path.")
+        raise MissingFileError(f"No such table: {str(path)!r}. Check the path.")
     if path.is_dir():
         return read_folder(path)
     if kind is None:
-        raise ValueError(
+        raise InvalidValueError(
             f"Cannot tell what kind of table {str(path)!r} is. Give a file that ends in one of "
             f"{', '.join(_READERS)}, or a folder of .json files."
         )
@@ -238,15 +240,15 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except pd.errors.EmptyDataError:
-        raise ValueError(f"The table {str(path)!r} is empty.") from None
+        raise InvalidValueError(f"The table {str(path)!r} is empty.") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"Cannot read {str(path)!r}: {error}. Save it as UTF-8.") from error
+        raise InvalidValueError(f"Cannot read {str(path)!r}: {error}. Save it as UTF-8.") from error
     except pd.errors.ParserWarning:
-        raise ValueError(
+        raise InvalidValueError(
             f"Cannot read {str(path)!r}: its rows have more cells than the header has columns."
         ) from None
     except (ValueError, OSError) as error:
-        raise ValueError(f"Cannot read {str(path)!r}: {error}") from error
+        raise InvalidValueError(f"Cannot read {str(path)!r}: {error}") from error
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -282,9 +284,9 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise ValueError(f"line {number} is not JSON: {error}") from None
+            raise InvalidValueError(f"line {number} is not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise ValueError(f"line {number} must be a JSON object. Received: {line[:60]}")
+            raise InvalidValueError(f"line {number} must be a JSON object. Received: {line[:60]}")
         rows.append(row)
     return _from_dicts(rows)
 
@@ -316,7 +318,7 @@ def read_folder(
     folder = Path(folder)
     names = sorted(path.name for path in folder.glob("*.json")) if files is None else list(files)
     if not names:
-        raise ValueError(f"The folder {str(folder)!r} holds no .json file.")
+        raise InvalidValueError(f"The folder {str(folder)!r} holds no .json file.")
     suffixes = tuple(suffix.lower() for suffix in image_suffixes or _IMAGE_SUFFIXES)
     beside: dict[str, str] = {}
     for place in sorted({Path(name).parent for name in names}):
@@ -328,7 +330,7 @@ def read_folder(
         try:
             row = json.loads((folder / name).read_text(encoding="utf-8-sig"))
             if not isinstance(row, dict):
-                raise ValueError(f"it must hold an object. Received: {type(row).__name__}")
+                raise InvalidValueError(f"it must hold an object. Received: {type(row).__name__}")
         except (OSError, ValueError, RecursionError) as error:
             problems.append(f"{name}: {getattr(error, 'strerror', None) or error}")
             continue
@@ -341,7 +343,7 @@ def read_folder(
         more = len(problems) - _MOST_NAMED
         shown = problems[:_MOST_NAMED] + ([f"... and {more} more"] if more > 0 else [])
         count = "1 file" if len(problems) == 1 else f"{len(problems)} files"
-        raise ValueError(
+        raise InvalidValueError(
             f"Cannot read {count} of the folder {str(folder)!r}:\n  - " + "\n  - ".join(shown)
         )
     table = _from_dicts(rows)

@@ -24,6 +24,7 @@ from keras_mm.data.label_lists import (
 )
 from keras_mm.data.labels import encode_labels, is_missing, label_problems, sorted_labels
 from keras_mm.data.tables import table_name
+from keras_mm.errors import InvalidValueError
 from keras_mm.heads import Head
 from keras_mm.label_keys import differing_types, label_key, label_value, place_finder
 
@@ -88,7 +89,7 @@ def as_targets(
     if isinstance(labels, str):
         return {"label": Target("multiclass", (labels,), None if classes is None else (*classes,))}
     if not isinstance(labels, Mapping) or not all(isinstance(h, Head) for h in labels.values()):
-        raise ValueError(
+        raise InvalidValueError(
             "`labels` must be the name of a column, or a dict of name to keras_mm.Head. "
             f"Received: labels={labels!r}"
         )
@@ -98,11 +99,11 @@ def as_targets(
 def _target(name: str, head: Head) -> Target:
     columns = (head.column or name,) if not isinstance(head.column, tuple) else head.column
     if len(columns) > 1 and head.kind in ("multiclass", "binary"):
-        raise ValueError(
+        raise InvalidValueError(
             f"The {head.kind} head {name!r} has one column of classes. Received: column={columns}"
         )
     if head.kind == "regression" and head.classes is not None and len(columns) != head.num_classes:
-        raise ValueError(
+        raise InvalidValueError(
             f"The {head.num_classes} targets of the head {name!r} have a column each: "
             f"Head(column=[...]). Received: column={head.column!r}"
         )
@@ -142,7 +143,7 @@ def _check_classes(name: str, classes: Any) -> None:
         return
     mixed = differing_types(classes)
     if mixed is not None:
-        raise ValueError(
+        raise InvalidValueError(
             f"`classes` of the head {name!r} has {mixed[0]!r} and {mixed[1]!r}, which differ only "
             f"in their type. Name them differently. Received: classes={classes!r}"
         )
@@ -159,7 +160,7 @@ def _with_values(head: Head, table: pd.DataFrame, target: Target) -> Head:
     _raise_first(table, columns[0], label_problems(enumerate(cells)))
     found = sorted_labels(cell for cell in cells if not is_missing(cell))
     if len(found) < 2:
-        raise ValueError(
+        raise InvalidValueError(
             f"The label column {columns[0]!r} has one class only ({found}); a classifier "
             "needs rows of at least two."
         )
@@ -181,7 +182,7 @@ def _with_lists(head: Head, table: pd.DataFrame, target: Target) -> Head:
         whole = (name for _, name in names if not isinstance(label_value(name), float))
         classes = tuple(sorted_labels(whole))
     if not classes:
-        raise ValueError(
+        raise InvalidValueError(
             f"The label column {column!r} names no label. Write lists of names, as "
             '["red", "old"] or red|old, or 0 or 1 for each label, as [1, 0].'
         )
@@ -204,7 +205,7 @@ def _is_multi_hot(lists: Collection[Collection], target: Target) -> bool:
 def _raise_first(table: pd.DataFrame, column: str, problems: list[tuple[int, str]]) -> None:
     for position, message in problems:
         row = table.index[position]
-        raise ValueError(f"{table_name(table)}, row {row}, column {column!r}: {message}")
+        raise InvalidValueError(f"{table_name(table)}, row {row}, column {column!r}: {message}")
 
 
 def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
@@ -299,11 +300,11 @@ def _numbers(table: pd.DataFrame, target: Target) -> Encoded:
 def _number(cell: Any) -> float:
     words = f"a target must be a finite number. Received: {cell!r}"
     if isinstance(cell, bool | np.bool_) or not isinstance(cell, str | Real | np.number):
-        raise ValueError(words)
+        raise InvalidValueError(words)
     try:
         value = float(cell)
     except (TypeError, ValueError):
-        raise ValueError(words) from None
+        raise InvalidValueError(words) from None
     if not math.isfinite(value) or abs(value) > float(np.finfo("float32").max):
-        raise ValueError(words)
+        raise InvalidValueError(words)
     return value

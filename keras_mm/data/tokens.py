@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_mm.data.token_families import TOKEN_FAMILIES
 from keras_mm.data.vocabularies import from_keras_hub, from_name, from_path, read_files
+from keras_mm.errors import InvalidValueError
 from keras_mm.forks import check_not_forked
 from keras_mm.load_order import load_tensorflow
 from keras_mm.presets import unknown_name
@@ -64,7 +65,7 @@ class Tokenizer:
         special_tokens: Sequence[str] = (),
     ):
         if family not in TOKEN_FAMILIES:
-            raise ValueError(unknown_name("tokenizer family", family, TOKEN_FAMILIES))
+            raise InvalidValueError(unknown_name("tokenizer family", family, TOKEN_FAMILIES))
         self.family = TOKEN_FAMILIES[family]
         self.vocabulary, self.merges = vocabulary, list(merges)
         self.lowercase = self.family.lowercase if lowercase is None else lowercase
@@ -73,7 +74,7 @@ class Tokenizer:
         ids = self._token_ids()
         absent = [token for token in self.family.special_tokens if token not in ids]
         if absent:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`vocabulary` lacks {absent}; one of the family {family!r} has "
                 f"{list(self.family.special_tokens)}."
             )
@@ -168,13 +169,13 @@ class Tokenizer:
         """Raises ValueError if the family cannot pack so many texts into so few tokens."""
         pair = num_texts > 1 and text_pairing == "packed"
         if pair and self.family.separator is None:
-            raise ValueError(
+            raise InvalidValueError(
                 f"The family {self.family.name!r} reads one text at a time. Use "
                 "text_pairing='separate' for two. Received: text_pairing='packed'"
             )
         specials = self.num_special(2 if pair else 1)
         if sequence_length <= specials:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`sequence_length` must be > {specials}, the special tokens of a sequence. "
                 f"Received: {sequence_length!r}"
             )
@@ -321,7 +322,7 @@ class Tokenizer:
                 try:
                     return create(proto=self.vocabulary)
                 except Exception as error:  # KerasHub, TensorFlow and SentencePiece each their own
-                    raise ValueError(
+                    raise InvalidValueError(
                         "`vocabulary` is no SentencePiece model of the family "
                         f"{self.family.name!r}: {error}"
                     ) from error

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.pretrained import from_handle
 from keras_mm.zoo import BACKBONES
 
@@ -62,7 +63,7 @@ def from_path(path: Path) -> Vocabulary:
     if file.is_file() and family is not None:
         family = _model_family(folder, family)
         return _read(file, folder / "merges.txt", family, _hugging_face_options(folder))
-    raise ValueError(
+    raise InvalidValueError(
         f"No vocabulary in {str(path)!r}: expected vocab.txt (BERT), vocab.json and merges.txt "
         "(RoBERTa), sentencepiece.bpe.model (XLM-RoBERTa), spm.model (DeBERTa-v3) or spiece.model "
         "(ALBERT) of a Hugging Face folder, or assets/tokenizer of a KerasHub one."
@@ -86,7 +87,7 @@ def from_keras_hub(tokenizer: Any) -> Vocabulary:
     names = [kind.__name__ for kind in type(tokenizer).__mro__]
     family = next((_CLASSES[name] for name in names if name in _CLASSES), None)
     if family is None:
-        raise ValueError(
+        raise InvalidValueError(
             "`tokenizer` must be a KerasHub tokenizer of a text family "
             f"({', '.join(_CLASSES)}), a folder that holds a vocabulary, or a backbone's name. "
             f"Received: {names[0]}"
@@ -134,7 +135,9 @@ def _rules(lines: Sequence[str]) -> list[str]:
 def _family_of(class_name: str) -> str:
     name = "WordPieceTokenizer" if class_name in _WORD_PIECE_CLASSES else class_name
     if name not in _CLASSES:
-        raise ValueError(f"A {class_name} is not supported; these are: {', '.join([*_CLASSES])}.")
+        raise InvalidValueError(
+            f"A {class_name} is not supported; these are: {', '.join([*_CLASSES])}."
+        )
     return _CLASSES[name]
 
 
@@ -150,7 +153,7 @@ def _model_family(folder: Path, family: str) -> str:
     if family == "roberta" and model.startswith("clip"):
         return "clip"
     if family == "albert" and model not in ("", "albert"):
-        raise ValueError(f"The tokenizer of {model!r} in {str(folder)!r} is not supported.")
+        raise InvalidValueError(f"The tokenizer of {model!r} in {str(folder)!r} is not supported.")
     return family
 
 

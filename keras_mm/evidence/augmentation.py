@@ -15,6 +15,7 @@ from keras_mm.augmentation import Augmentation
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
 from keras_mm.data.tables import load_table
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.augmentation import ImageAugmentation
 
 _INCHES = 1.3
@@ -61,9 +62,9 @@ def plot_augmentation(
     """
     for name, value in (("num_rows", num_rows), ("num_draws", num_draws)):
         if value < 1:
-            raise ValueError(f"`{name}` must be >= 1. Received: {name}={value}")
+            raise InvalidValueError(f"`{name}` must be >= 1. Received: {name}={value}")
     if isinstance(images, str) or not images:
-        raise ValueError(f"`images` must be a list of columns. Received: images={images!r}")
+        raise InvalidValueError(f"`images` must be a list of columns. Received: images={images!r}")
     rows = read_rows(
         load_table(table, image_dir=image_dir)[:num_rows], images=images, progress=False
     )

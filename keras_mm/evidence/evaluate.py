@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,9 @@ import pandas as pd
 
 from keras_mm.answers import answer_frame, by_head, names_array
 from keras_mm.data.rows import Rows
+from keras_mm.errors import InvalidValueError
 from keras_mm.evidence.modalities import evaluate_modalities
+from keras_mm.files import write_text
 from keras_mm.heads import Head
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.metrics.heads import head_metrics, is_labelled, prior_metrics
@@ -80,7 +81,7 @@ class HeadEvaluation:
             ValueError: for a head without classes.
         """
         if "per_class" not in self.metrics:
-            raise ValueError(f"A {self.head.kind} head has no confusion matrix.")
+            raise InvalidValueError(f"A {self.head.kind} head has no confusion matrix.")
         names = [str(name) for name in self.head.names]
         labels, answers, counts = confusion_cells(self.metrics).T
         # Of 10,000 classes it takes 400 MB.
@@ -165,11 +166,7 @@ class Evaluation:
         """Writes the report as one self-contained HTML file, whole or not at all."""
         from keras_mm.evidence.report import render_report
 
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_text(render_report(self), encoding="utf-8")
-        temporary.replace(path)
+        write_text(path, render_report(self))
 
     def __str__(self) -> str:
         if not self.several:

@@ -12,13 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.data.images import ImageError
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
+from keras_mm.errors import EngineError, ImageError
 from keras_mm.features.fingerprint import fingerprint
 from keras_mm.features.items import Items, images_of, texts_of
 from keras_mm.features.networks import (
-    EngineError,
     Network,
     choose_engine,
     create_network,

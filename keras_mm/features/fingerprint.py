@@ -19,6 +19,7 @@ import numpy as np
 import PIL.features
 
 import keras_mm
+from keras_mm.errors import InvalidArgumentError, InvalidValueError
 
 _REFERENCES = ("keras_history", "input_layers", "output_layers")
 _OURS = ("keras", "keras_hub", "keras_mm")
@@ -107,7 +108,7 @@ def _architecture(encoder: keras.Model) -> str:
     """
     for layer in encoder._flatten_layers():
         if type(layer).__module__.split(".")[0] not in _OURS:
-            raise ValueError(f"{type(layer).__name__} is a layer of its user's own")
+            raise InvalidValueError(f"{type(layer).__name__} is a layer of its user's own")
     config = encoder.get_config()
     _refuse_functions(config)
     return json.dumps(_unnamed(config), sort_keys=True, default=_plain)
@@ -116,7 +117,7 @@ def _architecture(encoder: keras.Model) -> str:
 def _refuse_functions(config: Any) -> None:
     if isinstance(config, Mapping):
         if config.get("class_name") in ("function", "__lambda__", "Lambda"):
-            raise ValueError("it has a function of its user's own")
+            raise InvalidValueError("it has a function of its user's own")
         config = list(config.values())
     if isinstance(config, list | tuple):
         for one in config:
@@ -199,4 +200,4 @@ def _plain(value: Any) -> Any:
         return [value.dtype, list(value.shape)]
     if hasattr(value, "get_config"):
         return [type(value).__name__, value.get_config()]
-    raise TypeError(f"{type(value).__name__} has no config")
+    raise InvalidArgumentError(f"{type(value).__name__} has no config")

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from keras_mm.engines import ENGINES, engine_problem
+from keras_mm.errors import EngineError, InvalidValueError
 from keras_mm.features.fingerprint import described, device_of
 from keras_mm.features.store import FeatureStore
 from keras_mm.forks import check_not_forked
@@ -32,10 +33,6 @@ _predicting = threading.RLock()
 _jax_steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 # Encoders that OpenVINO could not run: not tried again unless it is asked for.
 _unfit: weakref.WeakSet = weakref.WeakSet()
-
-
-class EngineError(RuntimeError):
-    """An engine that cannot run an encoder. The message says what to do."""
 
 
 class Network(Protocol):
@@ -159,7 +156,7 @@ def choose_engine(encoder: keras.Model, engine: str, store: FeatureStore | None)
         EngineError: for `engine="openvino"` where it is not installed.
     """
     if engine not in ENGINES:
-        raise ValueError(unknown_name("engine", engine, ENGINES))
+        raise InvalidValueError(unknown_name("engine", engine, ENGINES))
     problem = engine_problem(engine)
     if problem:
         raise EngineError(problem)

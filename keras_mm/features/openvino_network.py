@@ -18,10 +18,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.child import ChildError, run_on_tensorflow
+from keras_mm.child import run_on_tensorflow
+from keras_mm.errors import ChildError, EngineError
 from keras_mm.features.fingerprint import fingerprint, weights_check
 from keras_mm.features.networks import (
-    EngineError,
     float32_config,
     full_precision,
     precision_of,

@@ -21,6 +21,9 @@ from uuid import uuid4
 
 import numpy as np
 
+from keras_mm.errors import InvalidValueError
+from keras_mm.files import new_file
+
 KEY_BYTES = 16
 _HEAD = "<u8"
 _ABOUT = "about.json"
@@ -63,7 +66,7 @@ def cache_limit() -> int:
         if not 0 <= size < float("inf"):
             raise ValueError
     except ValueError:
-        raise ValueError(
+        raise InvalidValueError(
             f"KERAS_MM_CACHE_GB must be a number of gigabytes, as 20. Received: {text!r}"
         ) from None
     return int(size * 1e9)
@@ -127,7 +130,7 @@ class _File:
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         flat = np.frombuffer(content, "uint8")[self.offset :]
         if self.path not in _sound and _checksum(flat) != self.checksum:
-            raise ValueError("its checksum differs")
+            raise InvalidValueError("its checksum differs")
         _sound.add(self.path)
         return flat.view(self.dtype).reshape(self.shape)
 
@@ -149,7 +152,7 @@ class Shelf:
         self, store: FeatureStore | None = None, name: str = "", about: Mapping | None = None
     ):
         if store is not None and not _SHELF.fullmatch(name):
-            raise ValueError(f"no name of a shelf: {name!r}")
+            raise InvalidValueError(f"no name of a shelf: {name!r}")
         self.store: FeatureStore | None = store
         self.folder: Path | None = None if store is None else store.shelves / name
         self.used: set[Path] = set()
@@ -239,9 +242,9 @@ class Shelf:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 if not (self.folder / _ABOUT).exists():
-                    with _whole(self.folder / _ABOUT) as file:
+                    with new_file(self.folder / _ABOUT) as part, part.open("wb") as file:
                         file.write(about.encode())
-                with _whole(path) as file:
+                with new_file(path) as part, part.open("wb") as file:
                     offset = _write(file, block.index, values)
                 break
             except FileNotFoundError:  # another process clears the cache just now
@@ -445,20 +448,20 @@ def _read(path: Path) -> Block:
     with path.open("rb") as file:
         words = file.read(_WORDS.size)
         if len(words) < _WORDS.size:
-            raise ValueError("it is cut off")
+            raise InvalidValueError("it is cut off")
         magic, length, checksum = _WORDS.unpack(words)
         text = file.read(length) if length < _SPAN else b""
         if magic != _MAGIC or zlib.crc32(text) != checksum:
-            raise ValueError("its header is broken")
+            raise InvalidValueError("its header is broken")
         header = json.loads(text)
         if np.dtype(header["dtype"]).kind not in "bfiu":
-            raise ValueError("its values are no numbers")
+            raise InvalidValueError("its values are no numbers")
         count, *rest = header["shape"]
         index = file.read(count * KEY_BYTES)
         offset = file.tell()
         size = offset + count * int(np.prod(rest)) * np.dtype(header["dtype"]).itemsize
         if zlib.crc32(index) != header["keys"] or os.fstat(file.fileno()).st_size != size:
-            raise ValueError("it is cut off")
+            raise InvalidValueError("it is cut off")
     shape = (count, *rest)
     return Block(index, None, _File(path, offset, header["dtype"], shape, header["values"]))
 
@@ -468,19 +471,6 @@ def _checksum(flat: np.ndarray) -> int:
     for start in range(0, len(flat), _SPAN):
         found = zlib.crc32(flat[start : start + _SPAN].data, found)
     return found
-
-
-@contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Any]:
-    """A file to write that is at `path` when all went well, and vanishes otherwise."""
-    part = path.with_name(f".{uuid4().hex}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _remove_damaged(path: Path, error: ValueError) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.losses.base import WeightedLoss, WeightedMean
 from keras_mm.losses.class_weights import (
     balanced_class_weight,
@@ -100,18 +101,18 @@ def create_loss(
         1.626928
     """
     if kind not in _LOSSES:
-        raise ValueError(f"`kind` must be one of {sorted(_LOSSES)}. Received: kind={kind!r}")
+        raise InvalidValueError(f"`kind` must be one of {sorted(_LOSSES)}. Received: kind={kind!r}")
     losses = _LOSSES[kind]
     if name not in losses:
         nearest = get_close_matches(str(name), losses, n=1)
         hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
         of = "" if kind == "multiclass" else f" for a {kind} head"
-        raise ValueError(
+        raise InvalidValueError(
             f"`name` must be one of {sorted(losses)}{of}. Received: name={name!r}.{hint}"
         )
     if kind == "regression":
         if class_weight is not None or label_smoothing:
-            raise ValueError(
+            raise InvalidValueError(
                 "A regression head has no classes to weigh or to smooth. Received: "
                 f"class_weight={class_weight!r}, label_smoothing={label_smoothing!r}"
             )

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.losses.class_weights import class_weight_mistakes, is_finite_number
 
 
@@ -85,7 +86,7 @@ class WeightedLoss(WeightedMean):
         self.label_smoothing = label_smoothing
         mistakes = self._mistakes()
         if mistakes:
-            raise ValueError("\n".join(mistakes))
+            raise InvalidValueError("\n".join(mistakes))
         if class_weight is not None:
             self.class_weight = [float(weight) for weight in class_weight]
         super().__init__(name)
@@ -113,7 +114,7 @@ class WeightedLoss(WeightedMean):
         if self.class_weight is not None:
             mistakes = class_weight_mistakes(self.class_weight, num_classes)
             if mistakes:
-                raise ValueError("\n".join(mistakes))
+                raise InvalidValueError("\n".join(mistakes))
             one_hot = one_hot * ops.convert_to_tensor(self.class_weight, dtype="float32")
         return ops.sum(one_hot, axis=-1)
 
@@ -140,7 +141,7 @@ def num_classes_of(y_pred: Any) -> int:
     """Number of classes behind the logits: their width, or two for a single logit."""
     shape = y_pred.shape
     if len(shape) != 2 or not shape[-1]:
-        raise ValueError(
+        raise InvalidValueError(
             "`y_pred` must hold logits of shape (batch, num_classes), or (batch, 1) for a "
             f"binary head. Received: shape {tuple(shape)}"
         )
@@ -162,7 +163,7 @@ def one_hot_of(y_true: Any, num_classes: int) -> Any:
     if len(labels.shape) == 1:
         labels = ops.expand_dims(labels, axis=-1)
     if len(labels.shape) != 2 or labels.shape[-1] not in (1, None):
-        raise ValueError(
+        raise InvalidValueError(
             "`y_true` must hold integer labels of shape (batch,) or (batch, 1); turn one-hot rows "
             f"into integers with argmax. Received: shape {tuple(labels.shape)}"
         )

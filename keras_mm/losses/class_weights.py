@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.label_keys import by_place
 
 ClassWeight = str | Mapping[Any, float] | Sequence[float] | np.ndarray | None
@@ -72,7 +73,7 @@ def effective_number_class_weight(
         arXiv:1901.05555, eq. 2 and section 4.1.
     """
     if not (is_finite_number(beta) and 0 <= beta < 1):
-        raise ValueError(
+        raise InvalidValueError(
             "`beta` must be in [0, 1); 0.999 is usual, 0 weighs all rows alike. "
             f"Received: beta={beta!r}"
         )
@@ -106,7 +107,7 @@ def count_labels(labels: Any, num_classes: int | None = None) -> np.ndarray:
     labels = _present_labels(labels)
     num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
     if labels.max() >= num_classes:
-        raise ValueError(
+        raise InvalidValueError(
             f"`labels` must be below num_classes={num_classes}. Received: {int(labels.max())}"
         )
     return np.bincount(labels, minlength=num_classes)
@@ -116,14 +117,16 @@ def _present_labels(labels: Any) -> np.ndarray:
     """The labels that are not missing, as a flat integer array."""
     labels = np.asarray(labels)
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
+        raise InvalidValueError(
             "`labels` must be integers in the order of the classes (-1 where missing); encode "
             f"label names first. Received: dtype {labels.dtype}"
         )
     labels = labels.reshape(-1)
     labels = labels[labels >= 0] if labels.size else labels
     if not len(labels):
-        raise ValueError("`labels` holds no label to count; pass the labels of the training rows.")
+        raise InvalidValueError(
+            "`labels` holds no label to count; pass the labels of the training rows."
+        )
     return labels
 
 
@@ -159,7 +162,7 @@ def resolve_class_weight(
             return balanced_class_weight(labels, len(classes)).tolist()
         if class_weight == "effective_number":
             return effective_number_class_weight(labels, len(classes), beta=beta).tolist()
-        raise ValueError(
+        raise InvalidValueError(
             "`class_weight` as a string must be 'balanced' or 'effective_number'. "
             f"Received: class_weight={class_weight!r}"
         )
@@ -169,7 +172,7 @@ def resolve_class_weight(
         mistakes, class_weight = _by_name(class_weight, classes)
     mistakes += class_weight_mistakes(class_weight, len(classes))
     if mistakes:
-        raise ValueError("\n".join(mistakes))
+        raise InvalidValueError("\n".join(mistakes))
     return [float(weight) for weight in class_weight]
 
 
@@ -203,7 +206,7 @@ def resolve_pos_weight(
         return None
     if isinstance(pos_weight, str):
         if pos_weight not in ("balanced", "effective_number"):
-            raise ValueError(
+            raise InvalidValueError(
                 "`class_weight` as a string must be 'balanced' or 'effective_number'. "
                 f"Received: class_weight={pos_weight!r}"
             )
@@ -227,7 +230,7 @@ def resolve_pos_weight(
         least=1,
     )
     if mistakes:
-        raise ValueError("\n".join(mistakes))
+        raise InvalidValueError("\n".join(mistakes))
     return [float(weight) for weight in pos_weight]
 
 
@@ -280,7 +283,7 @@ def per_class_mistakes(
     received = f"Received: {name}={values!r}"
     try:
         if values is None or isinstance(values, str | Mapping):
-            raise TypeError("names need the labels and the classes to become numbers")
+            raise InvalidArgumentError("names need the labels and the classes to become numbers")
         numbers = np.asarray(values, dtype="float64")
     except (TypeError, ValueError):
         return [f"`{name}` must be one number per class; {source}. {received}"]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.losses.base import WeightedLoss
 from keras_mm.losses.class_weights import is_finite_number, per_class_mistakes
 
@@ -95,7 +96,7 @@ class LogitAdjusted(WeightedLoss):
         """`-log softmax(z + tau log prior)_c` of every class."""
         mistakes = self._count_mistakes(log_probabilities.shape[-1])
         if mistakes:
-            raise ValueError("\n".join(mistakes))
+            raise InvalidValueError("\n".join(mistakes))
         shift = ops.convert_to_tensor(self.shift, dtype="float32")
         return -ops.log_softmax(log_probabilities + shift, axis=-1)
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.losses.base import WeightedMean, smoothing_mistakes
 from keras_mm.losses.class_weights import per_class_mistakes
 from keras_mm.losses.focal import focal_losses, gamma_mistakes
@@ -48,7 +49,7 @@ class MultilabelLoss(WeightedMean):
         self.pos_weight, self.label_smoothing = pos_weight, label_smoothing
         mistakes = self._mistakes()
         if mistakes:
-            raise ValueError("\n".join(mistakes))
+            raise InvalidValueError("\n".join(mistakes))
         if pos_weight is not None:
             self.pos_weight = [float(weight) for weight in pos_weight]
         super().__init__(name)
@@ -73,7 +74,7 @@ class MultilabelLoss(WeightedMean):
         if self.pos_weight is not None:
             mistakes = pos_weight_mistakes(self.pos_weight, logits.shape[-1])
             if mistakes:
-                raise ValueError("\n".join(mistakes))
+                raise InvalidValueError("\n".join(mistakes))
             yes = yes * ops.convert_to_tensor(self.pos_weight, dtype="float32")
         return no * losses[..., 0] + yes * losses[..., 1]
 
@@ -178,7 +179,7 @@ def pos_weight_mistakes(pos_weight: Any, num_labels: int | None = None) -> list[
 def _labels(y_true: Any, logits: Any) -> Any:
     labels = ops.cast(ops.convert_to_tensor(y_true), "float32")
     if len(logits.shape) != 2 or len(labels.shape) != 2 or labels.shape[-1] != logits.shape[-1]:
-        raise ValueError(
+        raise InvalidValueError(
             "`y_true` must hold multi-hot labels and `y_pred` logits, both of shape "
             f"(batch, num_labels). Received: shapes {tuple(labels.shape)} and "
             f"{tuple(logits.shape)}"

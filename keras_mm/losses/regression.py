@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.losses.base import WeightedMean
 from keras_mm.losses.class_weights import is_finite_number
 
@@ -133,7 +134,9 @@ class HuberLoss(RegressionLoss):
 
     def __init__(self, delta=1.0, scale=None, name="huber"):
         if not (is_finite_number(delta) and delta > 0):
-            raise ValueError(f"`delta` must be a finite number > 0. Received: delta={delta!r}")
+            raise InvalidValueError(
+                f"`delta` must be a finite number > 0. Received: delta={delta!r}"
+            )
         self.delta = float(delta)
         super().__init__(scale, name)
 
@@ -154,7 +157,7 @@ def _targets(y_true: Any, predictions: Any) -> Any:
         targets = ops.expand_dims(targets, axis=-1)
     shapes = targets.shape, predictions.shape
     if any(len(shape) != 2 for shape in shapes) or shapes[0][-1] != shapes[1][-1]:
-        raise ValueError(
+        raise InvalidValueError(
             "`y_true` and `y_pred` must have one column per target, shape (batch, num_targets). "
             f"Received: shapes {tuple(shapes[0])} and {tuple(shapes[1])}"
         )
@@ -164,7 +167,7 @@ def _targets(y_true: Any, predictions: Any) -> Any:
 def _checked_scale(scale: Any) -> list[float]:
     found = np.asarray(scale, "float64")
     if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found > 0)).all():
-        raise ValueError(
+        raise InvalidValueError(
             f"`scale` must be a finite number > 0 for each target. Received: scale={scale!r}"
         )
     return found.tolist()

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import wilson_interval
 
 # Of more classes than this the matrix is given by its cells that are not 0: it grows by the square.
@@ -118,13 +119,13 @@ def majority_baseline(train_labels: Any, labels: Any, classes: Sequence[Any]) ->
 def _check(labels: np.ndarray, probabilities: np.ndarray, num_classes: int) -> None:
     _check_labels("labels", labels, num_classes)
     if probabilities.shape != (len(labels), num_classes):
-        raise ValueError(
+        raise InvalidValueError(
             f"`probabilities` must have one row per label and one column per class, shape "
             f"{(len(labels), num_classes)}. Received: shape {probabilities.shape}"
         )
     sums_to_one = np.abs(probabilities.sum(axis=1) - 1) <= _MAX_SUM_ERROR
     if not (sums_to_one.all() and probabilities.min() >= 0):
-        raise ValueError(
+        raise InvalidValueError(
             "`probabilities` must be >= 0 and sum to 1 in every row; pass logits through a "
             f"softmax first. Received: values from {probabilities.min()} to {probabilities.max()}"
         )
@@ -132,14 +133,14 @@ def _check(labels: np.ndarray, probabilities: np.ndarray, num_classes: int) -> N
 
 def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
     if labels.ndim != 1 or (labels.size and not np.issubdtype(labels.dtype, np.integer)):
-        raise ValueError(
+        raise InvalidValueError(
             f"`{name}` must be integers of shape (num_rows,), in the order of `classes`. "
             f"Received: dtype {labels.dtype}, shape {labels.shape}"
         )
     if not labels.size or labels.max() < 0:
-        raise ValueError(f"`{name}` holds no label; give rows that have one.")
+        raise InvalidValueError(f"`{name}` holds no label; give rows that have one.")
     if labels.max() >= num_classes:
-        raise ValueError(
+        raise InvalidValueError(
             f"`{name}` must be below the number of classes, {num_classes}. Received: {labels.max()}"
         )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from keras_mm.errors import InvalidValueError
+
 
 def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion, such as an accuracy.
@@ -39,7 +41,7 @@ def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tup
     if not 0 < confidence < 1:
         mistakes.append(f"`confidence` must be in (0, 1), e.g. 0.95. Received: {confidence}")
     if mistakes:
-        raise ValueError("\n".join(mistakes))
+        raise InvalidValueError("\n".join(mistakes))
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / total
     scale = 1 + z * z / total

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import label_ranking_average_precision_score
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.heads import resolve_threshold
 from keras_mm.metrics.classification import areas_under_curves
 from keras_mm.metrics.intervals import wilson_interval
@@ -51,7 +52,7 @@ def multilabel_metrics(
     _check(labels, probabilities, len(classes))
     some = (labels >= 0).any(axis=1)
     if not some.any():
-        raise ValueError("`labels` holds no label that is known.")
+        raise InvalidValueError("`labels` holds no label that is known.")
     labels, probabilities = labels[some].astype(int), probabilities[some]
     known = labels >= 0
     whole = known.all(axis=1)
@@ -136,7 +137,7 @@ def tune_thresholds(
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
     _check(labels, probabilities, labels.shape[-1] if labels.ndim == 2 else 0)
     if not (metric == "f1" or callable(metric)):
-        raise ValueError(f"`metric` must be 'f1' or a function. Received: metric={metric!r}")
+        raise InvalidValueError(f"`metric` must be 'f1' or a function. Received: metric={metric!r}")
     found = [
         _best_threshold(column[column >= 0] == 1, scores[column >= 0], metric)
         for column, scores in zip(labels.T, probabilities.T, strict=True)
@@ -233,16 +234,16 @@ def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 def _check(labels: np.ndarray, probabilities: np.ndarray, num_labels: int) -> None:
     if labels.ndim != 2 or labels.shape != probabilities.shape or labels.shape[1] != num_labels:
-        raise ValueError(
+        raise InvalidValueError(
             "`labels` and `probabilities` must have one row per row and one column per label, "
             f"{num_labels} in all. Received: shapes {labels.shape} and {probabilities.shape}"
         )
     if not len(labels):
-        raise ValueError("`labels` holds no row.")
+        raise InvalidValueError("`labels` holds no row.")
     if not (np.isin(labels, (0, 1)) | (labels < 0)).all():
-        raise ValueError("`labels` must be multi-hot: 0 or 1, or negative where not known.")
+        raise InvalidValueError("`labels` must be multi-hot: 0 or 1, or negative where not known.")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise ValueError(
+        raise InvalidValueError(
             "`probabilities` must be in [0, 1]; pass logits through a sigmoid first. Received: "
             f"values from {probabilities.min()} to {probabilities.max()}"
         )

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import r2_score
 
+from keras_mm.errors import InvalidValueError
+
 _SCORES = ("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "spearman")
 
 
@@ -40,15 +42,15 @@ def regression_metrics(targets: Any, predictions: Any, names: Sequence[Any]) -> 
     """
     targets, predictions = np.asarray(targets, "float64"), np.asarray(predictions, "float64")
     if targets.ndim != 2 or targets.shape != predictions.shape or targets.shape[1] != len(names):
-        raise ValueError(
+        raise InvalidValueError(
             "`targets` and `predictions` must have one column per target, "
             f"{len(names)} in all. Received: shapes {targets.shape} and {predictions.shape}"
         )
     if not np.isfinite(predictions).all():
-        raise ValueError("`predictions` must be finite numbers.")
+        raise InvalidValueError("`predictions` must be finite numbers.")
     there = ~np.isnan(targets)
     if not there.any():
-        raise ValueError("`targets` holds no number.")
+        raise InvalidValueError("`targets` holds no number.")
     per_target = {
         str(name): _scores(targets[rows, i], predictions[rows, i])
         for i, (name, rows) in enumerate(zip(names, there.T, strict=True))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.pretrained import failed_download
 
 
@@ -57,7 +58,7 @@ def application_options(name: str) -> dict[str, Any] | None:
     if match[2] is None:
         return {"class_name": known}
     if "alpha" not in inspect.signature(getattr(keras.applications, known)).parameters:
-        raise ValueError(
+        raise InvalidValueError(
             f"{known} has one width only; MobileNet, MobileNetV2 and MobileNetV3 have several. "
             f"Received: {name!r}. Use {match[1]!r}."
         )
@@ -105,4 +106,4 @@ def _random(create, name: str, image_size, options) -> keras.Model:
     try:
         return create(weights=None, **options)
     except ValueError as error:
-        raise ValueError(f"{name!r} cannot take images of {image_size}: {error}") from error
+        raise InvalidValueError(f"{name!r} cannot take images of {image_size}: {error}") from error

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.applications import application, application_names, application_options
 from keras_mm.models.towers import text_tower, vision_tower
 from keras_mm.presets import unknown_name
@@ -99,7 +100,7 @@ def is_buildable(backbone: Any) -> bool:
 def _known(name: str, modality: str) -> Backbone | None:
     known = BACKBONES.get(name)
     if known is not None and known.modality not in (modality, "image_text"):
-        raise ValueError(f"{name!r} is no {modality} backbone but a {known.modality} one.")
+        raise InvalidValueError(f"{name!r} is no {modality} backbone but a {known.modality} one.")
     return known
 
 
@@ -140,7 +141,7 @@ def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> 
     if str(weights) in ("pretrained", "random"):
         return model
     if not Path(weights).is_file():
-        raise ValueError(
+        raise InvalidValueError(
             f"`{keyword}` must be 'pretrained', 'random' or an existing path. "
             f"Received: {str(weights)!r}"
         )
@@ -150,7 +151,7 @@ def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> 
             warnings.filterwarnings("ignore", message="Skipping nested container")
             model.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
-        raise ValueError(
+        raise InvalidValueError(
             f"`{keyword}`={str(weights)!r} does not fit {model.name!r}: {_in_short(error)}"
         ) from error
     return model
@@ -183,7 +184,7 @@ def _load_keras_hub(handle: str, weights, modality: str) -> keras.Model:
         names = [*known, *keras_hub.models.Backbone.presets]
         if modality == "vision":
             names += application_names()
-        raise ValueError(unknown_name(f"{modality} backbone", handle, names))
+        raise InvalidValueError(unknown_name(f"{modality} backbone", handle, names))
     keyword = f"{modality}_weights"
     options = {} if weights == "pretrained" else {"load_weights": False}
     model = from_handle("Backbone", handle, what=f"backbone {handle!r}", keyword=keyword, **options)
@@ -220,7 +221,7 @@ def _hugging_face_json(handle: str, name: str) -> dict:
     else:
         path = Path(handle) / name
     if not path.is_file():
-        raise ValueError(
+        raise InvalidValueError(
             f"{handle!r} does not say how its images are normalised: it holds no {name}."
         )
     return json.loads(path.read_text(encoding="utf-8"))

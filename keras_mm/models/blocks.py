@@ -9,6 +9,8 @@ from typing import Any
 
 import keras
 
+from keras_mm.errors import InvalidValueError
+
 # A block's part of a layer's name: conv2_block1_out, block_13_expand, block2a_dwconv.
 _DEPTHWISE = re.compile(r"^conv_[dp]w")  # the two halves of MobileNet's blocks
 _NAMED = re.compile(r"^(.*?(?:block|expanded_conv)_?\d*[a-z]?(?:_block_?\d+)?)(?:_|$)")
@@ -52,7 +54,7 @@ def top_blocks(network: keras.Model, depth: int | str, side: str) -> list[Any]:
     blocks = backbone_blocks(network)[1:]
     if depth > len(blocks):
         has = f"has {len(blocks)} blocks" if blocks else "has no blocks that are known"
-        raise ValueError(
+        raise InvalidValueError(
             f"the {side} encoder's {network.name!r} {has}; a stage asks for the top {depth}. "
             "Use fewer, or 'all'."
         )

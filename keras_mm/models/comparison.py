@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.errors import InvalidValueError
+
 
 @keras.saving.register_keras_serializable("keras_mm")
 class PairComparison(layers.Layer):
@@ -26,7 +28,7 @@ class PairComparison(layers.Layer):
     def build(self, shape):
         """Creates the shared normalisation."""
         if shape[1] != 2:
-            raise ValueError(f"A comparison needs exactly two slots. Received: {shape[1]}")
+            raise InvalidValueError(f"A comparison needs exactly two slots. Received: {shape[1]}")
         self.norm = layers.LayerNormalization(name="norm", dtype=self.dtype_policy)
         self.norm.build(shape)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.keras_settings import build_settings, default_settings
 from keras_mm.presets import unknown_name
 
@@ -57,16 +58,16 @@ def pool(sequence, mask, pooling: str, pooler_output=None, *, has_class_token: b
             where no token stands for the whole.
     """
     if pooling not in POOLINGS:
-        raise ValueError(unknown_name("pooling", pooling, POOLINGS))
+        raise InvalidValueError(unknown_name("pooling", pooling, POOLINGS))
     if pooling == "pooler":
         if pooler_output is None:
-            raise ValueError(
+            raise InvalidValueError(
                 "pooling='pooler' needs a backbone with a pooled output, which this one lacks. "
                 f"Use {_listed(has_class_token, pooler_output)}."
             )
         return ops.cast(pooler_output, "float32")
     if pooling == "cls" and not has_class_token:
-        raise ValueError(
+        raise InvalidValueError(
             "pooling='cls' needs a backbone that gives a class token, which this one lacks. "
             f"Use {_listed(has_class_token, pooler_output)}."
         )

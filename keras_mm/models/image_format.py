@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mm.errors import InvalidValueError
+
 
 def check_channels_last(network: keras.Model) -> None:
     """Makes an image network independent of the global image data format.
@@ -26,7 +28,7 @@ def check_channels_last(network: keras.Model) -> None:
             layer.scale, layer.offset = _on_last_axis(layer.scale), _on_last_axis(layer.offset)
         first = getattr(layer, "data_format", None) == "channels_first"
         if first and not isinstance(layer, keras.layers.Flatten):
-            raise ValueError(
+            raise InvalidValueError(
                 f"A vision backbone must read images channels last, (batch, height, width, 3). "
                 f"Received: {network.name!r}, whose layer {layer.name!r} has "
                 "data_format='channels_first'. Build it with data_format='channels_last'."

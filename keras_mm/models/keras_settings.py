@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import keras
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.forks import check_not_forked
 
 DEFAULTS = {"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7}
@@ -79,13 +80,13 @@ def encoder_policy(*, trainable: bool) -> str:
     if name == _of_the_user("floatx"):
         return "float32"
     if name not in _ENCODER_POLICIES:
-        raise ValueError(
+        raise InvalidValueError(
             "The global dtype policy of an encoder must be 'float32', 'mixed_bfloat16' or "
             f"'mixed_float16'. Received: {name!r}. Call keras.config.set_dtype_policy('float32')."
         )
     if name == "mixed_float16" and trainable:
         # The model's own policy is float32, and so Keras would not scale the loss.
-        raise ValueError(
+        raise InvalidValueError(
             "A trainable encoder cannot have the global dtype policy 'mixed_float16': small "
             "gradients would become 0. Call keras.config.set_dtype_policy('mixed_bfloat16')."
         )

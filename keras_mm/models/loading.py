@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.forks import check_not_forked
 from keras_mm.models.keras_settings import default_settings
 from keras_mm.random_state import unseeded
@@ -50,7 +51,7 @@ def load_model(
         (None, 2)
     """
     if (Path(path) / "model.json").is_file():
-        raise ValueError(
+        raise InvalidValueError(
             f"`path` must be a .keras file. Received: {str(path)!r}, a folder that "
             "MultimodalClassifier.save wrote. Use keras_mm.MultimodalClassifier.load."
         )

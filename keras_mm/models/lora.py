@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.blocks import attention_blocks
 
 # How KerasHub and Keras call the projections that the paper adapts.
@@ -42,7 +43,7 @@ def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> 
         if _TARGET.match(layer.name) and hasattr(layer, "enable_lora")
     ]
     if not targets:
-        raise ValueError(
+        raise InvalidValueError(
             f"LoRA adapts the attention of transformers, and {network.name!r} has none. Train "
             "its blocks by `stages`, or leave `lora_rank` out."
         )

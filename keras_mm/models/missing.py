@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.errors import InvalidValueError
+
 
 @keras.saving.register_keras_serializable("keras_mm")
 class MissingModality(layers.Layer):
@@ -103,7 +105,7 @@ class ModalityDropout(layers.Layer):
     def __init__(self, rate: float, **kwargs):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
-            raise ValueError(f"`modality_dropout` must be in [0, 1). Received: {rate}")
+            raise InvalidValueError(f"`modality_dropout` must be in [0, 1). Received: {rate}")
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator()
 

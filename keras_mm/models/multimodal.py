@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.heads import Head, as_heads
 from keras_mm.models.fusion import MMBT, create_fusion
 from keras_mm.models.fusion.cross_attention import AttentionWeights, CrossAttention
@@ -215,7 +216,7 @@ def attention_model(model: keras.Model) -> keras.Model:
     encoders, trunk = parts(model)
     fusion = next((la for la in trunk.layers if isinstance(la, CrossAttention)), None)
     if fusion is None:
-        raise ValueError("Only a model with fusion='cross_attention' has attention weights.")
+        raise InvalidValueError("Only a model with fusion='cross_attention' has attention weights.")
     names = ("pooled_output", "sequence_mask", "sequence_output")
     sides = keras.tree.pack_sequence_as([dict.fromkeys(names, 0)] * 2, fusion.input)
     weights = AttentionWeights(fusion)(sides)
@@ -233,18 +234,20 @@ def _same_input(tensor) -> keras.KerasTensor:
 
 def _check_encoders(encoders: Mapping[str, keras.Model], compare: bool) -> None:
     if not encoders:
-        raise ValueError("At least one of `vision_encoder` and `text_encoder` must be given.")
+        raise InvalidValueError(
+            "At least one of `vision_encoder` and `text_encoder` must be given."
+        )
     for side, encoder in encoders.items():
         outputs = getattr(encoder, "output", None)
         if not isinstance(outputs, dict) or "pooled_output" not in outputs:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`{side}_encoder` must be a backbone's name or a functional model that gives a "
                 "dict with `pooled_output` (batch, slots, width), as create_vision_encoder and "
                 f"create_text_encoder make. Received: {encoder!r}"
             )
     pairs = [side for side, e in encoders.items() if e.output["pooled_output"].shape[1] == 2]
     if compare and not pairs:
-        raise ValueError(
+        raise InvalidValueError(
             "compare=True needs two images, or two texts with text_pairing='separate'; there is "
             "no such pair."
         )

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_mm.errors import InvalidValueError
+
 _SUFFIX = "_scaling"
 
 
@@ -69,7 +71,7 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
     """
     layer = _scaling_layers(model).get(head)
     if layer is None:
-        raise ValueError(f"The model has no regression head {head!r}.")
+        raise InvalidValueError(f"The model has no regression head {head!r}.")
     targets = np.asarray(targets, "float64")
     there = ~np.isnan(targets)
     count = np.maximum(there.sum(axis=0), 1)
@@ -78,7 +80,7 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
     coarse = np.spacing(np.abs(mean).astype("float32")) > 0.01 * deviation
     if (coarse & (deviation > 0)).any():
         place = int((coarse & (deviation > 0)).argmax())
-        raise ValueError(
+        raise InvalidValueError(
             f"The targets of the head {head!r} are too far from 0 for what they differ by: their "
             f"mean is {mean[place]:.6g}, their standard deviation {deviation[place]:.3g}. Subtract "
             "a constant from them."

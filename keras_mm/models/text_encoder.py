@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.backbones import text_backbone
 from keras_mm.models.encoder import Encoder, pool
 from keras_mm.models.keras_settings import build_settings, encoder_policy
@@ -63,7 +64,7 @@ def create_text_encoder(
         (None, 1, 64)
     """
     if text_pairing not in ("packed", "separate"):
-        raise ValueError(
+        raise InvalidValueError(
             f"`text_pairing` must be 'packed' or 'separate'. Received: {text_pairing!r}"
         )
     with build_settings(encoder_policy(trainable=trainable)):
@@ -120,14 +121,14 @@ def input_length(network: keras.Model, sequence_length: int) -> int | None:
     tokens = inputs.get("token_ids") if isinstance(inputs, dict) else None
     fixed = None if tokens is None else tokens.shape[1]
     if fixed is not None and sequence_length != fixed:
-        raise ValueError(
+        raise InvalidValueError(
             f"`sequence_length` must be {fixed}, the only length that {network.name!r} reads. "
             f"Received: sequence_length={sequence_length}"
         )
     found = [getattr(layer, "max_sequence_length", None) for layer in (network, *network.layers)]
     positions = min((number for number in found if number is not None), default=None)
     if positions is not None and sequence_length > positions:
-        raise ValueError(
+        raise InvalidValueError(
             f"`sequence_length` must be <= {positions}, the positions of {network.name!r}. "
             f"Received: sequence_length={sequence_length}"
         )

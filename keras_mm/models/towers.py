@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_mm.errors import InvalidValueError
+
 
 @keras.saving.register_keras_serializable("keras_mm")
 class WithoutClassToken(keras.Model):
@@ -32,12 +34,12 @@ def vision_tower(
     encoder = getattr(network, "vision_encoder", network)
     if len(encoder.inputs) != 1 or len(encoder.inputs[0].shape) != 4:
         names = [tensor.name for tensor in encoder.inputs]
-        raise ValueError(f"{name!r} is no vision backbone: its inputs are {names}.")
+        raise InvalidValueError(f"{name!r} is no vision backbone: its inputs are {names}.")
     if hasattr(encoder, "position_embedding_shape"):
         encoder = _dinov2_at(encoder, name, image_size)
     expected = tuple(encoder.inputs[0].shape[1:3])
     if None not in expected and expected != tuple(image_size):
-        raise ValueError(
+        raise InvalidValueError(
             f"{name!r} takes images of {expected} only. Received: image_size={tuple(image_size)}"
         )
     images = keras.Input((*image_size, 3), name="images")
@@ -51,7 +53,7 @@ def vision_tower(
     try:
         outputs = encoder({"images": x} if isinstance(encoder.input, dict) else x)
     except ValueError as error:
-        raise ValueError(f"{name!r} cannot take images of {image_size}: {error}") from error
+        raise InvalidValueError(f"{name!r} cannot take images of {image_size}: {error}") from error
     if type(network).__name__ == "CLIPBackbone":
         pooled = network.vision_projection(network.vision_pooler(outputs))
         outputs = {"sequence_output": outputs, "pooled_output": pooled}
@@ -85,7 +87,7 @@ def text_tower(network: keras.Model, name: str) -> keras.Model:
         return WithoutClassToken(inputs, outputs, name=f"{encoder.name}_tower")
     names = {tensor.name for tensor in network.inputs}
     if not {"token_ids", "padding_mask"} <= names:
-        raise ValueError(f"{name!r} is no text backbone: its inputs are {sorted(names)}.")
+        raise InvalidValueError(f"{name!r} is no text backbone: its inputs are {sorted(names)}.")
     return network
 
 
@@ -102,7 +104,7 @@ def with_vocabulary(network: keras.Model, vocabulary_size: int) -> keras.Model:
     embedding = getattr(network, "token_embedding", None)
     before = getattr(network, "vocabulary_size", None)
     if embedding is None or before is None:
-        raise ValueError(
+        raise InvalidValueError(
             f"The text encoder {network.name!r} takes no further tokens; `special_tokens` need a "
             "text network of KerasHub, as BERT or RoBERTa."
         )
@@ -151,7 +153,7 @@ def _dinov2_at(network, name: str, image_size: tuple[int, int]):
     patch = network.patch_size
     if height != width or height % patch:
         near = max(round(height / patch), 1) * patch
-        raise ValueError(
+        raise InvalidValueError(
             f"{name!r} takes square images whose side is a multiple of {patch}, as "
             f"{(near, near)}. Received: image_size={image_size}"
         )

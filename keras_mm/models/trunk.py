@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.heads import Head
 from keras_mm.models.comparison import PairComparison
 from keras_mm.models.fusion import MMBT, Concat
@@ -56,9 +57,11 @@ def create_trunk(
             vectors only, or it gives no vectors, or needs projections and there are none.
     """
     if projection_dims == 0 and len(features) > 1 and not isinstance(fusion, Concat | MMBT):
-        raise ValueError("projection_dims=0 is for one side, or for fusion='concat' or 'mmbt'.")
+        raise InvalidValueError(
+            "projection_dims=0 is for one side, or for fusion='concat' or 'mmbt'."
+        )
     if fusion is None and len(features) > 1:
-        raise ValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
+        raise InvalidValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
     with build_settings("float32"):
         fusion = fusion if len(features) > 1 else None
         inputs = _inputs(features, fusion, compare, num_masks or {})
@@ -86,7 +89,7 @@ def create_trunk(
             sides.append(x if needs_tokens(fusion) else x["pooled_output"])
         fused: Any = sides[0] if fusion is None else fusion(sides)
         if len(fused.shape) != 2:
-            raise ValueError(
+            raise InvalidValueError(
                 f"the fusion {getattr(fusion, 'name', None)!r} must give one vector a row, "
                 f"(batch, width). Received: shape {fused.shape}"
             )
@@ -121,7 +124,7 @@ def _inputs(
     for side, outputs in features.items():
         for name, full in _names(side, outputs, fusion, compare):
             if name not in outputs:
-                raise ValueError(
+                raise InvalidValueError(
                     f"the fusion {fusion.name!r} reads token sequences, and the {side} encoder "
                     "gives vectors only. Use a backbone with a feature map or tokens, or "
                     "fusion='concat', 'gated' or 'bilinear'."

@@ -10,6 +10,7 @@ import keras
 from keras import layers, ops
 
 from keras_mm.augmentation import Augmentation, as_augmentation
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.augmentation import ImageAugmentation
 from keras_mm.models.backbones import vision_backbone
 from keras_mm.models.blocks import freeze_batch_norm
@@ -64,10 +65,10 @@ def create_vision_encoder(
         (None, 2, 64)
     """
     if num_images < 1:
-        raise ValueError(f"`num_images` must be >= 1. Received: num_images={num_images}")
+        raise InvalidValueError(f"`num_images` must be >= 1. Received: num_images={num_images}")
     augmentation = as_augmentation(augmentation)
     if augmentation.is_on and not trainable:
-        raise ValueError(
+        raise InvalidValueError(
             "`augmentation` needs trainable=True: a frozen encoder gives the same features in "
             f"training as in inference. Received: trainable={trainable}, {augmentation}"
         )
@@ -105,7 +106,7 @@ def _encoder(
         x = layer(x)
     if len(network.inputs) != 1:
         names = [tensor.name for tensor in network.inputs]
-        raise ValueError(f"{network.name!r} is no vision backbone: its inputs are {names}.")
+        raise InvalidValueError(f"{network.name!r} is no vision backbone: its inputs are {names}.")
     features = network(dict.fromkeys(network.input, x) if isinstance(network.input, dict) else x)
     has_class_token = getattr(network, "has_class_token", True)
     outputs = _slots(features, num_images, pooling, has_class_token)
@@ -130,7 +131,7 @@ def _slots(features, num_images: int, pooling: str, has_class_token: bool) -> di
         return {"pooled_output": _split(features, num_images)}
     is_map = len(features.shape) == 4
     if 0 in features.shape:
-        raise ValueError(
+        raise InvalidValueError(
             f"The images are too small: nothing is left of them, {tuple(features.shape[1:])}. "
             "Use a larger `image_size`."
         )
@@ -149,9 +150,9 @@ def _slots(features, num_images: int, pooling: str, has_class_token: bool) -> di
 
 def _check_vectors(pooling: str) -> None:
     if pooling not in POOLINGS:
-        raise ValueError(unknown_name("pooling", pooling, POOLINGS))
+        raise InvalidValueError(unknown_name("pooling", pooling, POOLINGS))
     if pooling in ("max", "cls"):
-        raise ValueError(
+        raise InvalidValueError(
             f"pooling={pooling!r} needs a backbone that gives tokens or a map; this one gives a "
             "vector an image. Leave `pooling` as it is."
         )

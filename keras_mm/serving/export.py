@@ -15,12 +15,13 @@ import keras
 import numpy as np
 
 from keras_mm.answers import by_head, label_cells, predictions
-from keras_mm.bundle import check_vacant, new_folder
-from keras_mm.child import FAULT_HANDLER, ChildError, run, run_on_tensorflow
+from keras_mm.child import FAULT_HANDLER, run, run_on_tensorflow
 from keras_mm.data.image_files import read_file
 from keras_mm.data.images import open_image
 from keras_mm.data.labels import label_value
 from keras_mm.data.rows import Rows, read_rows
+from keras_mm.errors import ChildError, ExportError, InvalidValueError
+from keras_mm.files import check_vacant, new_folder
 from keras_mm.heads import Head
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.presets import unknown_name
@@ -34,10 +35,6 @@ _BATCH_SIZES = (1, 7, 32)
 _NUM_DRAWN = 32
 
 
-class ExportError(RuntimeError):
-    """An artefact that could not be written, or whose answers are not the model's."""
-
-
 def export_classifier(
     classifier: MultimodalClassifier,
     folder: str | os.PathLike,
@@ -48,7 +45,7 @@ def export_classifier(
 ) -> dict:
     """Writes the artefact and compares its answers with the classifier's; see its `export`."""
     if format not in FORMATS:
-        raise ValueError(unknown_name("format", format, FORMATS))
+        raise InvalidValueError(unknown_name("format", format, FORMATS))
     check_vacant(folder)
     rows = _drawn_rows(classifier) if data is None else classifier._rows(data, image_dir)
     expected = by_head(classifier.heads_, classifier._logits(rows))

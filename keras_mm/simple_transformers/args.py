@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
+from keras_mm.errors import InvalidArgumentError, InvalidValueError
+from keras_mm.files import write_text
 from keras_mm.presets import unknown_name
 from keras_mm.simple_transformers.plain import is_plain, plain
 from keras_mm.simple_transformers.warn import warn
@@ -49,7 +51,7 @@ def _named(kind: type[Args]) -> type[Args]:
     create: Callable[..., None] = made.__init__
 
     def __init__(self: Any, **values: Any) -> None:
-        _check_names(made, values, TypeError)
+        _check_names(made, values, InvalidArgumentError)
         create(self, **values)
         vars(self)[_GIVEN] = set(values)
 
@@ -260,8 +262,10 @@ class ModelArgs:
             TypeError: if it is no dict, or for an unknown name; the nearest is offered.
         """
         if not isinstance(new_values, Mapping):
-            raise TypeError(f"`args` must be a dict of settings. Received: {new_values!r}")
-        _check_names(type(self), new_values, TypeError)
+            raise InvalidArgumentError(
+                f"`args` must be a dict of settings. Received: {new_values!r}"
+            )
+        _check_names(type(self), new_values, InvalidArgumentError)
         for name, value in new_values.items():
             setattr(self, name, value)
 
@@ -282,12 +286,11 @@ class ModelArgs:
         """
         values = self.get_args_for_saving()
         check_savable(self)
-        Path(output_dir).mkdir(parents=True, exist_ok=True)
         labels = values.get(_MAP)
         if labels and not all(isinstance(label, str) for label in labels):
             values[_MAP] = list(labels.items())  # keys of JSON are texts
         text = json.dumps(values, indent=2)
-        (Path(output_dir) / FILE).write_text(text + "\n", encoding="utf-8")
+        write_text(Path(output_dir) / FILE, text + "\n")
 
     def load(self, input_dir: str | PathLike) -> None:
         """Takes over what `save` wrote into a folder, if there is such a file.
@@ -410,7 +413,7 @@ def check_refused(args: ModelArgs) -> None:
     given = _given(args, "mend")
     problems = [f"`{name}` is not supported: {mend}." for name, mend in given.items()]
     if problems:
-        raise ValueError(" ".join(problems))
+        raise InvalidValueError(" ".join(problems))
 
 
 def check_savable(args: ModelArgs) -> None:
@@ -422,7 +425,7 @@ def check_savable(args: ModelArgs) -> None:
         if "why" not in f.metadata and not is_plain(getattr(args, f.name))
     ]
     if problems:
-        raise ValueError("\n".join(problems))
+        raise InvalidValueError("\n".join(problems))
 
 
 def _given(args: ModelArgs, what: str) -> dict[str, str]:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_mm.bundle import SPEC, is_bundle, read_spec
+from keras_mm.errors import InvalidArgumentError, InvalidValueError
+from keras_mm.files import write_text
 from keras_mm.simple_transformers.args import FILE, ModelArgs
 
 RESULTS, SCORES = "eval_results.txt", "training_progress_scores.csv"
@@ -32,7 +34,9 @@ def check_class(folder: Path, kind: type) -> None:
     # A class that somebody derived says nothing of its task; what the model is made of does.
     known = name in CLASSES or "model_class" not in stated
     if (name if known else _task_of(folder)) != task_class(kind):
-        raise ValueError(f"{str(folder)!r} holds a model of {name}, and this is a {kind.__name__}.")
+        raise InvalidValueError(
+            f"{str(folder)!r} holds a model of {name}, and this is a {kind.__name__}."
+        )
 
 
 def _task_of(folder: Path) -> str:
@@ -53,7 +57,7 @@ def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
     """
     folder = Path(folder)
     if folder.is_file():
-        raise ValueError(f"`output_dir` must be a folder. Received: {str(folder)!r}, a file")
+        raise InvalidValueError(f"`output_dir` must be a folder. Received: {str(folder)!r}, a file")
     if not args.no_save:
         _check_writable(folder, "output_dir")
         best = best_model_folder(folder, args)
@@ -62,7 +66,7 @@ def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
     if args.no_save or not folder.exists() or not any(folder.iterdir()):
         return folder
     if not args.overwrite_output_dir:
-        raise ValueError(
+        raise InvalidValueError(
             f"The output folder {str(folder)!r} is not empty. Give another `output_dir`, or "
             "overwrite_output_dir=True."
         )
@@ -78,7 +82,7 @@ def output_folder(output_dir: Any, args: ModelArgs) -> Path:
     if output_dir is None:
         return Path(args.output_dir)
     if not isinstance(output_dir, str | PathLike):
-        raise TypeError(
+        raise InvalidArgumentError(
             "`output_dir` must be the path of a folder; give other arguments by their names. "
             f"Received: {type(output_dir).__name__}"
         )
@@ -112,7 +116,7 @@ def _check_writable(folder: Path, argument: str) -> None:
         for path in absent:
             path.rmdir()
     except OSError as error:
-        raise ValueError(
+        raise InvalidValueError(
             f"`{argument}` must be a folder that can be written. Received: {str(folder)!r} "
             f"({error.strerror})"
         ) from None
@@ -144,8 +148,5 @@ def write_model(
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
     """Writes `eval_results.txt`: a line `name = value` each, sorted."""
-    folder.mkdir(parents=True, exist_ok=True)
     lines = [f"{name} = {results[name]}\n" for name in sorted(results)]
-    temporary = folder / f".{RESULTS}"
-    temporary.write_text("".join(lines), encoding="utf-8")
-    temporary.replace(folder / RESULTS)
+    write_text(folder / RESULTS, "".join(lines))

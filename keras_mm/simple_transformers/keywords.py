@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
+from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.presets import unknown_name
 
 _DOWNLOADS = "files are loaded by KerasHub; give a folder to load others"
@@ -30,7 +31,9 @@ def unused_keywords(keywords: Mapping[str, Any], kind: type) -> dict[str, str]:
     for name in keywords:
         if name not in _UNUSED:
             known = [key for key in signature(kind).parameters if key != "keywords"]
-            raise TypeError(unknown_name("argument", name, [*known, "sweep_config", *_UNUSED]))
+            raise InvalidArgumentError(
+                unknown_name("argument", name, [*known, "sweep_config", *_UNUSED])
+            )
     return {name: _UNUSED[name] for name, value in keywords.items() if value is not None}
 
 
@@ -42,13 +45,13 @@ def sweep_settings(sweep_config: Any) -> dict[str, Any]:
         ValueError: if it describes a whole sweep, of many runs.
     """
     if not callable(getattr(sweep_config, "keys", None)):
-        raise TypeError(
+        raise InvalidArgumentError(
             "`sweep_config` must hold settings by name, as `wandb.config` does. "
             f"Received: {sweep_config!r}"
         )
     names = list(sweep_config.keys())
     if {"method", "parameters"} <= {*names}:
-        raise ValueError(
+        raise InvalidValueError(
             "`sweep_config` must be the settings of one run, `wandb.config`. Received the "
             f"description of a whole sweep, with the keys {names}"
         )
@@ -65,6 +68,6 @@ def check_metrics(metrics: Mapping[str, Any], call: Callable) -> None:
     for name, metric in metrics.items():
         if not callable(metric):
             hint = unknown_name("argument", name, known)
-            raise TypeError(
+            raise InvalidArgumentError(
                 f"{hint} A metric is a function of labels and answers. Received: {name}={metric!r}"
             )

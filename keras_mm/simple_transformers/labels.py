@@ -12,9 +12,9 @@ import pandas as pd
 
 from keras_mm.data.label_lists import read_lists
 from keras_mm.data.labels import find_classes, is_missing, label_value
-from keras_mm.data.rows import Problem
 from keras_mm.data.tables import table_name
 from keras_mm.data.targets import as_targets, encode_target
+from keras_mm.errors import InvalidValueError, Problem
 from keras_mm.heads import Head
 from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.simple_transformers.plain import is_scalar
@@ -30,17 +30,19 @@ def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) ->
         ValueError: if the map's places are not 0, 1, 2, ..., or it has other labels than the list.
     """
     if isinstance(labels_list, set | frozenset | str):
-        raise ValueError(f"Labels must be a list: they have an order. Received: {labels_list!r}")
+        raise InvalidValueError(
+            f"Labels must be a list: they have an order. Received: {labels_list!r}"
+        )
     listed = [] if labels_list is None else [label_value(label) for label in labels_list]
     if not labels_map:
         return listed
     mapped = sorted(labels_map, key=lambda label: labels_map[label])
     if [labels_map[label] for label in mapped] != list(range(len(mapped))):
-        raise ValueError(
+        raise InvalidValueError(
             f"`labels_map` must have the places 0, 1, 2, ... Received: {dict(labels_map)}"
         )
     if listed and [str(label) for label in listed] != [str(label) for label in mapped]:
-        raise ValueError(
+        raise InvalidValueError(
             f"`labels_list` and `labels_map` differ. Received: {listed} and {dict(labels_map)}"
         )
     return listed or mapped
@@ -49,19 +51,19 @@ def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) ->
 def check_count(name: str, labels: Sequence, num_labels: int | None) -> None:
     """Raises ValueError if there are not `num_labels` labels, or one comes twice."""
     if labels and num_labels is not None and len(labels) != num_labels:
-        raise ValueError(
+        raise InvalidValueError(
             f"`{name}` must have `num_labels` labels. Received: {len(labels)} labels, "
             f"num_labels={num_labels}"
         )
     if len({str(label) for label in labels}) != len(labels):
-        raise ValueError(f"`{name}` has a label twice. Received: {list(labels)}")
+        raise InvalidValueError(f"`{name}` has a label twice. Received: {list(labels)}")
 
 
 def check_trained_count(num_labels: int | None, labels: Sequence, head: Head) -> None:
     """Raises ValueError for another number of labels than a model has, without more names."""
     trained = head.num_classes
     if num_labels is not None and num_labels != trained and len(labels) != num_labels:
-        raise ValueError(
+        raise InvalidValueError(
             f"`num_labels` must be {trained}, what the model was trained with; name all labels to "
             f"add some. Received: num_labels={num_labels}"
         )
@@ -71,7 +73,7 @@ def check_number(num_labels: Any) -> None:
     """Raises ValueError if `num_labels` is given and no number of labels."""
     whole = isinstance(num_labels, Integral) and not isinstance(num_labels, bool)
     if num_labels is not None and not (whole and num_labels >= 1):
-        raise ValueError(f"`num_labels` must be an integer >= 1. Received: {num_labels!r}")
+        raise InvalidValueError(f"`num_labels` must be an integer >= 1. Received: {num_labels!r}")
 
 
 def check_each(name: str, values: Any, num_labels: int | None, *, single: bool = False) -> None:
@@ -80,16 +82,18 @@ def check_each(name: str, values: Any, num_labels: int | None, *, single: bool =
         return
     if np.ndim(values) == 0:
         if not single:
-            raise ValueError(f"`{name}` must have a number for each label. Received: {values!r}")
+            raise InvalidValueError(
+                f"`{name}` must have a number for each label. Received: {values!r}"
+            )
         return
     if num_labels is not None and len(values) != num_labels:
-        raise ValueError(
+        raise InvalidValueError(
             f"`{name}` must have a number for each label, {num_labels} in all. "
             f"Received: {len(values)} of them"
         )
     wrong = [value for value in values if not _is_weight(value)]
     if wrong:
-        raise ValueError(
+        raise InvalidValueError(
             f"`{name}` must have a finite number >= 0 for each label. Received: {wrong[0]!r}"
         )
 
@@ -116,9 +120,11 @@ def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) ->
         kind: type = str if found and isinstance(found[0], str) else int
         return tuple(kind(place) for place in range(num_labels))
     if len(found) == 1:
-        raise ValueError(f"All rows have the label {found[0]!r}; give rows of at least two labels.")
+        raise InvalidValueError(
+            f"All rows have the label {found[0]!r}; give rows of at least two labels."
+        )
     if num_labels is not None and len(found) != num_labels:
-        raise ValueError(
+        raise InvalidValueError(
             f"The rows have {len(found)} labels ({', '.join(map(repr, found[:20]))}), and "
             f"num_labels is {num_labels}. Give num_labels={len(found)}, or all labels as a list."
         )
@@ -195,7 +201,7 @@ def automatic_weights(
 def check_goes_on(name: str, labels: Sequence, trained: Sequence) -> None:
     """Raises ValueError if labels are others, or in another order, than a model was trained on."""
     if labels and [str(label) for label in labels[: len(trained)]] != [str(x) for x in trained]:
-        raise ValueError(
+        raise InvalidValueError(
             f"`{name}` must begin with the labels that the model was trained on, {list(trained)}. "
             f"Received: {list(labels)}"
         )

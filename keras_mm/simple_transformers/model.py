@@ -17,14 +17,13 @@ import pandas as pd
 from keras_mm.answers import by_head
 from keras_mm.bundle import is_bundle
 from keras_mm.classifier import MultimodalClassifier
-from keras_mm.config import ConfigError
 from keras_mm.data.labels import label_value
-from keras_mm.data.rows import Problem, Rows
+from keras_mm.data.rows import Rows
 from keras_mm.data.tables import table_name
 from keras_mm.data.targets import with_classes
+from keras_mm.errors import ConfigError, InvalidValueError, PretrainedError, Problem
 from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
-from keras_mm.pretrained import PretrainedError
 from keras_mm.simple_transformers.args import (
     FILE,
     ModelArgs,
@@ -160,13 +159,13 @@ class Model:
             value = getattr(self.args, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 allowed = f"an integer >= {least}"
-                raise ValueError(f"`{name}` must be {allowed}. Received: {value!r}")
+                raise InvalidValueError(f"`{name}` must be {allowed}. Received: {value!r}")
         built = self.__dict__.get("_built", {})
         changed = [name for name, value in built.items() if getattr(self.args, name) != value]
         if changed and self._is_trained:
             now = {name: getattr(self.args, name) for name in changed}
             was = {name: built[name] for name in changed}
-            raise ValueError(
+            raise InvalidValueError(
                 f"The model is trained, and was built otherwise: {was}. Received: {now}. Make a "
                 "new model for these settings."
             )
@@ -240,7 +239,7 @@ class Model:
         self._tell(without_effect(self.args))
         evaluating = self.args.evaluate_during_training
         if evaluating and len(tables) == 1:
-            raise ValueError("evaluate_during_training needs `eval_data`: rows to evaluate.")
+            raise InvalidValueError("evaluate_during_training needs `eval_data`: rows to evaluate.")
         folder = check_output(output_folder(output_dir, self.args), self.args)
         tables = {name: named(t, name) for name, t in list(tables.items())[: 1 + evaluating]}
         table, head, rows = self._checked(tables, texts)
@@ -321,7 +320,9 @@ class Model:
         head = replace(head, multi_hot=form)
         head = with_classes({"label": head}, table)["label"]
         if not all(map(is_scalar, head.names)):
-            raise ValueError(f"Labels must be texts, numbers or bools. Received: {head.names}")
+            raise InvalidValueError(
+                f"Labels must be texts, numbers or bools. Received: {head.names}"
+            )
         return head
 
     def _classifier_for(
@@ -358,7 +359,7 @@ class Model:
         """Refuses a metric to watch that there will not be."""
         metric, known = self.args.early_stopping_metric, [*names_of(head), *metrics]
         if self.args.evaluate_during_training and metric not in known:
-            raise ValueError(unknown_name("early_stopping_metric", metric, known))
+            raise InvalidValueError(unknown_name("early_stopping_metric", metric, known))
 
     @contextmanager
     def _settled(self) -> Iterator[None]:
@@ -399,7 +400,7 @@ class Model:
     def _ready(self) -> MultimodalClassifier:
         """The trained classifier, with the thresholds of the settings."""
         if not self._is_trained:
-            raise ValueError(
+            raise InvalidValueError(
                 "This model is not trained, and its answers would be noise: call train_model, or "
                 "give the folder of a trained model as `model_name`."
             )
@@ -507,7 +508,7 @@ class Model:
         check_class(folder, type(self))
         self.args.load(folder)
         if "auto" not in (model_type, self.args.model_type) and model_type != self.args.model_type:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`model_type` must be that of the model. Received: model_type={model_type!r}, and "
                 f"{str(folder)!r} was trained as {self.args.model_type!r}."
             )

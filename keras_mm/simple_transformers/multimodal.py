@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.answers import label_cells, predictions
+from keras_mm.errors import InvalidValueError
 from keras_mm.heads import Head
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.simple_transformers.args import ModelArgs, MultiModalClassificationArgs
@@ -93,9 +94,13 @@ class MultiModalClassificationModel(Model):
         else:
             check_count("label_list", self.label_list, self.num_labels)
         if self.pos_weight is not None and not self.multi_label:
-            raise ValueError("`pos_weight` is for multi_label=True; classes have `auto_weights`.")
+            raise InvalidValueError(
+                "`pos_weight` is for multi_label=True; classes have `auto_weights`."
+            )
         if self.multi_label and self.args.regression:
-            raise ValueError("A row has labels, or a number: multi_label or regression, not both.")
+            raise InvalidValueError(
+                "A row has labels, or a number: multi_label or regression, not both."
+            )
         count = len(self.label_list) or self.num_labels
         check_each("pos_weight", self.pos_weight, count)
         if self.multi_label:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_mm.errors import InvalidValueError
+from keras_mm.files import new_file
 from keras_mm.heads import Head
 from keras_mm.models.scaling import target_scales
 from keras_mm.presets import unknown_name
@@ -163,16 +165,14 @@ class Progress(TrainingObserver):
         assessed = self._evaluate(head, found.labels[name], found.logits[name])
         metric = self.args.early_stopping_metric
         if metric not in assessed:
-            raise ValueError(unknown_name("early_stopping_metric", metric, assessed))
+            raise InvalidValueError(unknown_name("early_stopping_metric", metric, assessed))
         row = {"global_step": self.global_step, "train_loss": self._loss(logs), **assessed}
         for name, value in row.items():
             self.scores.setdefault(name, []).append(value)
         if not self.args.no_save:
             self.make_room()
-            self.output_dir.mkdir(parents=True, exist_ok=True)
-            temporary = self.output_dir / f".{SCORES}"
-            pd.DataFrame(self.scores).to_csv(temporary, index=False)
-            temporary.replace(self.output_dir / SCORES)
+            with new_file(self.output_dir / SCORES) as temporary:
+                pd.DataFrame(self.scores).to_csv(temporary, index=False)
         if self._stopping.note(assessed[metric], counts=counts):
             self._best = Snapshot(self.model.variables)
             if self.args.save_best_model and not self.args.no_save:

@@ -8,6 +8,7 @@ from typing import Any
 
 from keras_mm.classifier import MultimodalClassifier
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.multimodal import backbones
 from keras_mm.models.text_encoder import input_length
 from keras_mm.sliding import as_sliding_window
@@ -30,7 +31,7 @@ def read_as(
         _read_as(classifier, sequence_length, window)
     except ValueError as error:
         words = str(error).replace("sequence_length", "max_seq_length")
-        raise ValueError(words) from None
+        raise InvalidValueError(words) from None
 
 
 def _read_as(classifier, sequence_length, window) -> None:
@@ -40,7 +41,9 @@ def _read_as(classifier, sequence_length, window) -> None:
     if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
         return
     if isinstance(sequence_length, bool) or not isinstance(sequence_length, int):
-        raise ValueError(f"`sequence_length` must be an integer. Received: {sequence_length!r}")
+        raise InvalidValueError(
+            f"`sequence_length` must be an integer. Received: {sequence_length!r}"
+        )
     input_length(backbones(classifier.model_)["text"], sequence_length)
     classifier.preprocessor_ = Preprocessor(
         image_size=before.image_size,

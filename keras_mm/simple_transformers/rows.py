@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from keras_mm.data.labels import is_missing
-from keras_mm.data.rows import Problem, Rows, TableError, examine
+from keras_mm.data.rows import Rows, examine
 from keras_mm.data.tables import table_name
+from keras_mm.errors import NotAFolderError, Problem, TableError
 from keras_mm.heads import Head
 from keras_mm.simple_transformers.tables import COLUMNS, IMAGES, LABELS
 
@@ -81,7 +82,7 @@ def with_images(table: pd.DataFrame, image_path: str, argument: str = "image_pat
         NotADirectoryError: if there is no such folder.
     """
     if not Path(image_path).is_dir():
-        raise NotADirectoryError(
+        raise NotAFolderError(
             f"`{argument}` must be a folder that exists. Received: {argument}={image_path!r}"
         )
     found = _with_origin(table, image_dir=image_path, confined=True)

@@ -13,6 +13,7 @@ import pandas as pd
 
 from keras_mm.data.labels import is_missing
 from keras_mm.data.tables import has_images, load_table, read_folder
+from keras_mm.errors import InvalidValueError
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.warn import warn
 
@@ -40,12 +41,14 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
         if {*texts, LABELS} <= set(names):
             return _with_texts(table, texts), texts
     if set(names) & {*SINGLE, *PAIR}:
-        raise ValueError(
+        raise InvalidValueError(
             "A table has the columns 'text' and 'labels', or 'text_a', 'text_b' and 'labels'. "
             f"Received: {names}"
         )
     if len(names) < 2:
-        raise ValueError(f"A table has a column of texts and one of labels. Received: {names}")
+        raise InvalidValueError(
+            f"A table has a column of texts and one of labels. Received: {names}"
+        )
     warn(
         f"The table has no columns 'text' and 'labels': taking {names[0]!r} as the text and "
         f"{names[1]!r} as the label."
@@ -63,15 +66,15 @@ def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
     each = "texts" if len(texts) == 1 else "pairs of texts"
     others = str | bytes | Mapping | set | frozenset | pd.DataFrame
     if isinstance(to_predict, others) or not hasattr(to_predict, "__len__"):
-        raise ValueError(f"`to_predict` must be a list of {each}. Received: {to_predict!r}")
+        raise InvalidValueError(f"`to_predict` must be a list of {each}. Received: {to_predict!r}")
     rows = list(to_predict)
     if not rows:
-        raise ValueError(f"`to_predict` must hold at least one of the {each}. Received: []")
+        raise InvalidValueError(f"`to_predict` must hold at least one of the {each}. Received: []")
     columns: list[list] = [[] for _ in texts]
     for place, row in enumerate(rows):
         cells = [row] if isinstance(row, str) or not hasattr(row, "__len__") else list(row)
         if len(cells) != len(texts):
-            raise ValueError(
+            raise InvalidValueError(
                 f"The model was trained on {each}. Received: to_predict[{place}]={row!r}"
             )
         for column, cell in zip(columns, cells, strict=True):
@@ -114,15 +117,19 @@ def image_table(
         table.attrs["keras_mm"] = {"source": str(folder), "image_dir": str(folder)}
     else:
         if isinstance(data, str | PathLike) and not Path(data).exists():
-            raise ValueError(f"There is no folder or table {str(data)!r}.")
+            raise InvalidValueError(f"There is no folder or table {str(data)!r}.")
         if files_list is not None:
-            raise ValueError("`files_list` names files of a folder, and the rows are no folder.")
+            raise InvalidValueError(
+                "`files_list` names files of a folder, and the rows are no folder."
+            )
         table = load_table(_as_frame(data))
     wanted = {args.text_label: "text", args.images_label: IMAGES, args.labels_label: LABELS}
     found = _with_extension(_renamed(table, wanted), args.image_type_extension)
     images = _own_folder(found, beside) if image_path is None else image_path
     if images is None:
-        raise ValueError(f"`{argument}` must be given with a DataFrame: the folder of its images.")
+        raise InvalidValueError(
+            f"`{argument}` must be given with a DataFrame: the folder of its images."
+        )
     return found, str(images)
 
 
@@ -147,10 +154,10 @@ def images_to_predict(
     columns = [to_predict[key] for key in keys]
     for key, column in zip(keys, columns, strict=True):
         if isinstance(column, str) or not hasattr(column, "__len__"):
-            raise ValueError(f"`to_predict[{key!r}]` must be a list. Received: {column!r}")
+            raise InvalidValueError(f"`to_predict[{key!r}]` must be a list. Received: {column!r}")
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
-        raise ValueError(
+        raise InvalidValueError(
             f"`to_predict` must hold as many images as texts, and at least one. Received: "
             f"{lengths[0]} texts and {lengths[1]} images"
         )
@@ -170,7 +177,7 @@ def _keys_to_predict(to_predict: Any, args: MultiModalClassificationArgs) -> tup
             return keys
     forms = dict.fromkeys(f"{{{text!r}: [...], {image!r}: [...]}}" for text, image in
                           (named, documented))  # fmt: skip
-    raise ValueError(
+    raise InvalidValueError(
         f"`to_predict` must be a dict of lists, {' or '.join(forms)}. Received: {to_predict!r}"
     )
 
@@ -197,10 +204,12 @@ def _with_texts(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
 
 def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
     if len({*wanted}) < len(wanted):
-        raise ValueError(f"Text, label and image have a column each. Received: {list(wanted)}")
+        raise InvalidValueError(
+            f"Text, label and image have a column each. Received: {list(wanted)}"
+        )
     absent = [name for name in wanted if name not in table.columns]
     if absent:
-        raise ValueError(
+        raise InvalidValueError(
             f"The rows have no {' and no '.join(map(repr, absent))}; see `text_label`, "
             f"`images_label` and `labels_label`. They have {list(map(str, table.columns))}."
         )
@@ -223,12 +232,12 @@ def _file_names(folder: Path, files_list: Any, extension: str) -> list[str] | No
         try:
             files_list = json.loads(source.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`files_list` must be a list, or the path of a JSON file that holds one. {source}:"
                 f" {getattr(error, 'strerror', None) or error}"
             ) from None
     if isinstance(files_list, Mapping) or not hasattr(files_list, "__len__"):
-        raise ValueError(f"`files_list` must be a list of names. Received: {files_list!r}")
+        raise InvalidValueError(f"`files_list` must be a list of names. Received: {files_list!r}")
     names = [str(name) for name in files_list]
     whole = [(folder / n).is_file() or n.lower().endswith(suffix.lower()) for n in names]
     return [n if is_whole else f"{n}{suffix}" for n, is_whole in zip(names, whole, strict=True)]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.answers import predictions
+from keras_mm.errors import InvalidValueError
 from keras_mm.heads import Head
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.simple_transformers.args import (
@@ -59,7 +60,7 @@ class TextModel(Model):
     def _table(self, data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
         table, texts = text_table(data)
         if self._is_trained and tuple(self.classifier.texts) != texts:
-            raise ValueError(
+            raise InvalidValueError(
                 f"The model was trained on the columns {list(self.classifier.texts)}. Received: "
                 f"{list(texts)}"
             )
@@ -73,7 +74,7 @@ class TextModel(Model):
         if isinstance(multi_label, bool | np.bool_) and bool(multi_label) is several:
             return
         received = multi_label if np.ndim(multi_label) == 0 else type(multi_label).__name__
-        raise ValueError(
+        raise InvalidValueError(
             f"`multi_label` of a {type(self).__name__} must be {several}, or left out; there is a "
             f"class for each task. Received: {received!r}"
         )
@@ -174,7 +175,7 @@ class TextModel(Model):
         """
         texts = self._ready().texts
         if self._own_head.kind == "regression":
-            raise ValueError("Numbers have no probabilities; see `predict`.")
+            raise InvalidValueError("Numbers have no probabilities; see `predict`.")
         logits = self._answered(texts_to_predict(to_predict, texts))
         return probabilities(logits, self._own_head.kind)
 
@@ -294,12 +295,12 @@ class ClassificationModel(TextModel):
         labels = in_order(self.args.labels_list, self.args.labels_map)
         if self.args.regression:
             if self.num_labels not in (None, 1):
-                raise ValueError(
+                raise InvalidValueError(
                     f"`num_labels` must be 1 for regression. Received: {self.num_labels}"
                 )
             return
         if self.num_labels == 1:
-            raise ValueError("num_labels=1 is for numbers: args={'regression': True}.")
+            raise InvalidValueError("num_labels=1 is for numbers: args={'regression': True}.")
         if self._is_trained:
             check_goes_on("labels_list", labels, self._own_head.names)
             check_trained_count(self.num_labels, labels, self._own_head)
@@ -409,7 +410,9 @@ class MultiLabelClassificationModel(TextModel):
     def _check(self) -> None:
         super()._check()
         if self.args.regression:
-            raise ValueError("Several numbers a row: see keras_mm.Head('regression', column=[...])")
+            raise InvalidValueError(
+                "Several numbers a row: see keras_mm.Head('regression', column=[...])"
+            )
         labels = in_order(self.args.labels_list, self.args.labels_map)
         if self._is_trained:
             check_goes_on("labels_list", labels, self._own_head.names)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from keras_mm.config import ConfigError
+from keras_mm.errors import ConfigError, InvalidValueError
 from keras_mm.heads import Head
 from keras_mm.presets import unknown_name
 from keras_mm.simple_transformers.args import ModelArgs
@@ -111,7 +111,7 @@ def focal_gamma(args: ModelArgs) -> float:
     """
     for name in args.loss_args:
         if name != "gamma":
-            raise ValueError(unknown_name("argument in loss_args", name, ["gamma"]))
+            raise InvalidValueError(unknown_name("argument in loss_args", name, ["gamma"]))
     return float(args.loss_args.get("gamma", 2.0))
 
 
@@ -129,7 +129,7 @@ def window_settings(args: Any, head: Head, pair: bool) -> dict[str, Any] | None:
     if not args.sliding_window:
         return None
     if pair and args.sliding_window_text not in _PAIR:
-        raise ValueError(
+        raise InvalidValueError(
             f"`sliding_window_text` must be one of {list(_PAIR)}. "
             f"Received: sliding_window_text={args.sliding_window_text!r}"
         )
@@ -148,7 +148,9 @@ def _tie_value(value: Any, head: Head) -> Any:
         return value if head.kind == "multiclass" else None  # others are averaged
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
-    raise ValueError(f"`tie_value` must be one of {list(names)}. Received: tie_value={value!r}")
+    raise InvalidValueError(
+        f"`tie_value` must be one of {list(names)}. Received: tie_value={value!r}"
+    )
 
 
 def in_their_names(error: ConfigError) -> ValueError:
@@ -163,5 +165,7 @@ def in_their_names(error: ConfigError) -> ValueError:
 
 def _chosen(name: str, value: Any, known: Mapping) -> str:
     if value not in known:
-        raise ValueError(unknown_name(name, value, [key for key in known if key is not None]))
+        raise InvalidValueError(
+            unknown_name(name, value, [key for key in known if key is not None])
+        )
     return known[value]

@@ -7,6 +7,7 @@ import os
 from difflib import get_close_matches
 from pathlib import Path
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.zoo import BACKBONES
 
 # Simple Transformers' model types, to what the zoo calls the family.
@@ -39,14 +40,14 @@ def text_backbone(model_type: str, model_name: str | os.PathLike) -> str:
             be of another type.
     """
     if model_type not in (*MODEL_TYPES, "auto"):
-        raise ValueError(_unknown(model_type))
+        raise InvalidValueError(_unknown(model_type))
     name = os.fspath(model_name)
     path = Path(name).expanduser()
     if path.is_dir():
         _check_type(model_type, _stated_type(path), f"{name!r} says in its config.json")
         return str(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.endswith(("/", os.sep)):
-        raise ValueError(f"`model_name` must be a folder that is there. Received: {name!r}")
+        raise InvalidValueError(f"`model_name` must be a folder that is there. Received: {name!r}")
     if name in BACKBONES:
         families = {family: kind for kind, family in MODEL_TYPES.items()}
         family = families.get(BACKBONES[name].family, BACKBONES[name].family)
@@ -104,7 +105,7 @@ def _unknown(model_type: str) -> str:
 def _check_type(model_type: str, stated: str | None, where: str) -> None:
     same = stated == model_type or (stated, model_type) == ("debertav3", "debertav2")
     if stated is not None and model_type != "auto" and not same:
-        raise ValueError(
+        raise InvalidValueError(
             f"`model_type` must be that of the model. Received: model_type={model_type!r}, and "
             f"{where} {stated!r}."
         )

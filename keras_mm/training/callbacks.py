@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.windows import join_windows
 from keras_mm.presets import unknown_name
 from keras_mm.progress import progress_bar, progress_line
@@ -253,7 +254,7 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
             ValueError: if no metric is called as `monitor` says.
         """
         if self.monitor not in logs:
-            raise ValueError(
+            raise InvalidValueError(
                 unknown_name("metric in `monitor`:", self.monitor, logs)
                 + " A head without labels among the validation rows has no metrics."
             )

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.heads import HEAD_LOSSES, Head
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import count_labels, resolve_class_weight, resolve_pos_weight
@@ -126,7 +127,7 @@ def create_objectives(
         except ValueError as error:
             if len(heads) == 1:
                 raise
-            raise ValueError(f"The head {name!r}: {error}") from error
+            raise InvalidValueError(f"The head {name!r}: {error}") from error
         bias = None if mine is None else initial_bias(head, made, mine)
         found[name] = Objective(made, head.loss_weight, head, known, bias)
     return found
@@ -166,7 +167,7 @@ def check_labels(name: str, head: Head, labels: Any) -> None:
     flat = labels.ndim == 1 and head.kind != "multilabel"
     shape = "(num_rows,)" if width == 1 and head.kind != "multilabel" else f"(num_rows, {width})"
     if labels.dtype.kind not in "iufb" or not (flat or labels.ndim == 2) or columns != width:
-        raise ValueError(
+        raise InvalidValueError(
             f"The {head.kind} head {name!r} needs labels of numbers, shape {shape}. "
             f"Received: dtype {labels.dtype}, shape {labels.shape}"
         )
@@ -181,7 +182,7 @@ def check_labels(name: str, head: Head, labels: Any) -> None:
             f"whole numbers from 0 to {last}, in the order of the classes, negative where missing"
         )
     if not right.all():
-        raise ValueError(
+        raise InvalidValueError(
             f"The labels of the {head.kind} head {name!r} must be {rule}. "
             f"Received: {labels[~right][0]}"
         )
@@ -190,17 +191,17 @@ def check_labels(name: str, head: Head, labels: Any) -> None:
 def _check(heads: Mapping[str, Head], widths: Mapping[str, int], loss, class_weight) -> None:
     wanted = {name: head.num_logits for name, head in heads.items()}
     if wanted != dict(widths):
-        raise ValueError(
+        raise InvalidValueError(
             f"`heads` do not fit the model: they ask for logits {wanted}, and it gives "
             f"{dict(widths)}."
         )
     if len(heads) > 1 and not isinstance(loss, str):
-        raise ValueError(
+        raise InvalidValueError(
             "With several heads name the `loss`, or give each its own: Head(loss=...). "
             f"Received: {loss!r}"
         )
     if len(heads) > 1 and not (class_weight is None or isinstance(class_weight, str)):
-        raise ValueError(
+        raise InvalidValueError(
             "With several heads give each its class weights: Head(class_weight=...). "
             f"Received: class_weight={class_weight!r}"
         )
@@ -208,7 +209,7 @@ def _check(heads: Mapping[str, Head], widths: Mapping[str, int], loss, class_wei
 
 def _check_counted(loss: str, class_weight: Any, labels: Any) -> None:
     if labels is None and (loss == "logit_adjusted" or isinstance(class_weight, str)):
-        raise ValueError(
+        raise InvalidValueError(
             f"loss={loss!r} with class_weight={class_weight!r} needs the training labels: train "
             "on a MultimodalDataset or arrays, or give the weights as a list and a loss that "
             "keras_mm.create_loss made."

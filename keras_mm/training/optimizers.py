@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.presets import unknown_name
 
 DECAYS = ("cosine", "linear", "polynomial", "constant", "plateau")
@@ -50,7 +51,7 @@ def create_optimizer(
         ValueError: for an unknown name.
     """
     if name not in _CLASSES:
-        raise ValueError(unknown_name("optimizer", name, _CLASSES))
+        raise InvalidValueError(unknown_name("optimizer", name, _CLASSES))
     kind = _RATED[name] if rates else _CLASSES[name]
     adam = {"beta_1": adam_betas[0], "beta_2": adam_betas[1], "epsilon": adam_epsilon}
     own = {
@@ -149,7 +150,7 @@ def create_schedule(
         ValueError: for an unknown `decay`.
     """
     if decay not in DECAYS:
-        raise ValueError(unknown_name("decay", decay, DECAYS))
+        raise InvalidValueError(unknown_name("decay", decay, DECAYS))
     if decay == "plateau":
         return learning_rate
     warmup_steps = int(total_steps * warmup)

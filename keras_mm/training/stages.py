@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.fine_tuning import Stage, fill_sides
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.blocks import TrainableState, top_blocks, train_only
@@ -75,7 +76,7 @@ class FineTuning:
         for number in range(1, len(plans)):
             before, plan = (_ids(p) for p in plans[number - 1 : number + 1])
             if plan <= before:
-                raise ValueError(
+                raise InvalidValueError(
                     f"`training.stages[{number}]` unfreezes nothing: nothing of its blocks "
                     f"{self.stages[number].blocks!r} is still frozen in the stage before."
                 )
@@ -117,7 +118,7 @@ class FineTuning:
             plan[side] = [v for v in trainable[side] if id(v) in chosen]
         absent = set(stage.blocks if isinstance(stage.blocks, Mapping) else ()) - set(plan)
         if absent:
-            raise ValueError(
+            raise InvalidValueError(
                 f"a stage trains blocks of the {min(absent)} encoder, and there is none: "
                 f"its blocks are {stage.blocks!r}."
             )

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_mm.data.dataset import RowBatches
+from keras_mm.errors import InvalidValueError
 from keras_mm.forks import check_not_forked
 from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.classification import lower_is_better
@@ -158,7 +159,7 @@ class Trainer:
     ):
         for name, value in (("epochs", epochs), ("patience", patience)):
             if value < 1:
-                raise ValueError(f"`{name}` must be >= 1. Received: {name}={value}")
+                raise InvalidValueError(f"`{name}` must be >= 1. Received: {name}={value}")
         self.model, self.loss, self.class_weight = model, loss, class_weight
         self.heads = None if heads is None else as_heads(heads)
         self.label_smoothing, self.gamma = label_smoothing, gamma
@@ -297,7 +298,7 @@ class Trainer:
         heads = getattr(dataset, "heads", None) if self.heads is None else self.heads
         if isinstance(widths, int):
             if isinstance(labels, Mapping):
-                raise ValueError(
+                raise InvalidValueError(
                     "A model of one output has one array of labels. Received: labels of "
                     f"{list(labels)}"
                 )
@@ -307,7 +308,7 @@ class Trainer:
             not isinstance(labels, Mapping) or labels.keys() != widths.keys()
         ):
             given = list(labels) if isinstance(labels, Mapping) else "one array"
-            raise ValueError(
+            raise InvalidValueError(
                 f"The model's outputs are {list(widths)}, and so must be the labels: a dict by "
                 f"head. Fill a head up with -1, or NaN, where there are none. Received: {given}"
             )
@@ -330,16 +331,18 @@ class Trainer:
         names = [getattr(one, "classes", None) for one in (dataset, validation)]
         names = [x if x is None or isinstance(x, Mapping) else list(x) for x in names]
         if all(names) and names[0] != names[1]:
-            raise ValueError(
+            raise InvalidValueError(
                 f"The validation rows have other classes, {names[1]}, than the training rows, "
                 f"{names[0]}: give their dataset the training set's `classes`, or `heads`."
             )
         labels = getattr(validation, "labels", None)
         several = isinstance(labels, Mapping)
         if labels is not None and several != isinstance(getattr(dataset, "labels", None), Mapping):
-            raise ValueError("The labels of the validation rows must be like the training rows'.")
+            raise InvalidValueError(
+                "The labels of the validation rows must be like the training rows'."
+            )
         if several and labels.keys() != objectives.keys():
-            raise ValueError(
+            raise InvalidValueError(
                 f"The validation rows have labels of {list(labels)}, and the heads are "
                 f"{list(objectives)}."
             )
@@ -374,7 +377,7 @@ class Trainer:
     def _optimizer(self, steps_per_epoch: int):
         if not isinstance(self.optimizer, str):
             if self.ema_momentum is not None and not self.optimizer.use_ema:
-                raise ValueError(
+                raise InvalidValueError(
                     "`ema_momentum` needs an optimizer made with use_ema=True, or one given by "
                     f"name. Received: ema_momentum={self.ema_momentum}, {self.optimizer!r}"
                 )
@@ -422,7 +425,7 @@ def _num_logits(model: keras.Model) -> int | dict[str, int]:
     """Width of a model's logits; of several outputs, by name."""
     output = getattr(model, "output", None)  # a Sequential model without an Input has none
     if isinstance(output, list | tuple):
-        raise ValueError(
+        raise InvalidValueError(
             "A model of several outputs must give them as a dict by head. Received: "
             f"{len(output)} outputs"
         )
@@ -431,7 +434,7 @@ def _num_logits(model: keras.Model) -> int | dict[str, int]:
     try:
         return model.output_shape[-1] if output is None else output.shape[-1]
     except AttributeError:
-        raise ValueError(
+        raise InvalidValueError(
             f"The model {model.name!r} does not tell its outputs: make it a functional one."
         ) from None
 

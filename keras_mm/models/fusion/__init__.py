@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.fusion.bilinear import Bilinear
 from keras_mm.models.fusion.bottleneck import Bottleneck
 from keras_mm.models.fusion.concat import Concat
@@ -56,9 +57,11 @@ def create_fusion(fusion: str | Mapping[str, Any] | keras.layers.Layer) -> keras
     options = dict(fusion) if isinstance(fusion, Mapping) else {"name": fusion}
     name = options.pop("name", None)
     if name not in _CLASSES:
-        raise ValueError(unknown_name("fusion", name, FUSIONS))
+        raise InvalidValueError(unknown_name("fusion", name, FUSIONS))
     known = [p for p in signature(_CLASSES[name]).parameters if p != "kwargs"]
     for argument in options:
         if argument not in known:
-            raise ValueError(unknown_name(f"argument of the fusion {name!r}:", argument, known))
+            raise InvalidValueError(
+                unknown_name(f"argument of the fusion {name!r}:", argument, known)
+            )
     return _CLASSES[name](name=f"{name}_fusion", **options)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any
 
+from keras_mm.errors import InvalidValueError
+
 
 def check_whole(low: int = 1, **arguments: Any) -> None:
     """Refuses what is no integer of at least `low`.
@@ -15,7 +17,9 @@ def check_whole(low: int = 1, **arguments: Any) -> None:
     for name, value in arguments.items():
         whole = isinstance(value, Integral) and not isinstance(value, bool)
         if not (whole and value >= low):
-            raise ValueError(f"`{name}` must be an integer >= {low}. Received: {name}={value!r}")
+            raise InvalidValueError(
+                f"`{name}` must be an integer >= {low}. Received: {name}={value!r}"
+            )
 
 
 def check_rate(**arguments: Any) -> None:
@@ -27,4 +31,6 @@ def check_rate(**arguments: Any) -> None:
     for name, value in arguments.items():
         number = isinstance(value, Real) and not isinstance(value, bool)
         if not (number and 0 <= value < 1):
-            raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
+            raise InvalidValueError(
+                f"`{name}` must be a number in [0, 1). Received: {name}={value!r}"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.fusion.arguments import check_whole
 
 
@@ -38,7 +39,7 @@ class Bilinear(layers.Layer):
     def build(self, shapes):
         """Creates a projection and a normalisation for each side."""
         if len(shapes) != 2:
-            raise ValueError(f"Bilinear fusion takes two sides. Received: {len(shapes)}")
+            raise InvalidValueError(f"Bilinear fusion takes two sides. Received: {len(shapes)}")
         rank = self.rank or shapes[0][-1]
         own = {"dtype": self.dtype_policy}
         self.projections = [layers.Dense(rank, name=f"projection_{i}", **own) for i in (1, 2)]

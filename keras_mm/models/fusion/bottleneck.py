@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.fusion.arguments import check_rate, check_whole
 from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_pooled
 
@@ -59,7 +60,7 @@ class Bottleneck(layers.Layer):
     def build(self, shapes):
         """Creates the shared tokens, and a block for each side and layer."""
         if len(shapes) != 2:
-            raise ValueError(f"Bottleneck fusion takes two sides. Received: {len(shapes)}")
+            raise InvalidValueError(f"Bottleneck fusion takes two sides. Received: {len(shapes)}")
         shapes = [shape["sequence_output"] for shape in shapes]
         self.shared = self.add_weight(
             shape=(1, self.num_bottlenecks, shapes[0][-1]),

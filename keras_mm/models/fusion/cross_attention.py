@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.fusion.arguments import check_rate, check_whole
 from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_pooled
 
@@ -50,7 +51,7 @@ class CrossAttention(layers.Layer):
     def build(self, shapes):
         """Creates a block for each side and layer."""
         if len(shapes) != 2:
-            raise ValueError(f"Cross-attention takes two sides. Received: {len(shapes)}")
+            raise InvalidValueError(f"Cross-attention takes two sides. Received: {len(shapes)}")
         image, text = (shape["sequence_output"] for shape in shapes)
         self.blocks = []
         for layer in range(1, self.num_layers + 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.fusion.arguments import check_whole
 
 
@@ -38,7 +39,7 @@ class Gated(layers.Layer):
     def build(self, shapes):
         """Creates the two transforms and the gate."""
         if len(shapes) != 2:
-            raise ValueError(f"Gated fusion takes two sides. Received: {len(shapes)}")
+            raise InvalidValueError(f"Gated fusion takes two sides. Received: {len(shapes)}")
         units = self.units or shapes[0][-1]
         own = {"dtype": self.dtype_policy}
         self.transforms = [

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_mm.errors import InvalidValueError
 from keras_mm.models.fusion.attention import masked_mean
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.missing import MissingModality
@@ -52,7 +53,7 @@ class MMBT(layers.Layer):
     def __init__(self, num_image_tokens: int = 3, **kwargs):
         super().__init__(**kwargs)
         if num_image_tokens not in GRIDS:
-            raise ValueError(
+            raise InvalidValueError(
                 f"`num_image_tokens` must be 1 to 9. Received: num_image_tokens={num_image_tokens}"
             )
         self.num_image_tokens = num_image_tokens
@@ -66,19 +67,21 @@ class MMBT(layers.Layer):
             ValueError: if there is no feature map, or the text encoder is not one packed BERT.
         """
         if grid is None:
-            raise ValueError(
+            raise InvalidValueError(
                 "fusion='mmbt' needs an image encoder with a feature map (height x width of "
                 "regions); this one gives vectors, or tokens of unknown layout."
             )
         network = next(layer for layer in text.layers if isinstance(layer, keras.Model))
         if type(network).__name__ != "BertBackbone":
-            raise ValueError(
+            raise InvalidValueError(
                 "fusion='mmbt' puts image tokens into BERT's own input embeddings; the text "
                 f"encoder {network.name!r} is a {type(network).__name__}. Use a BERT, or "
                 "fusion='cross_attention'."
             )
         if text.output["pooled_output"].shape[1] != 1:
-            raise ValueError("fusion='mmbt' reads one packed sequence: use text_pairing='packed'.")
+            raise InvalidValueError(
+                "fusion='mmbt' reads one packed sequence: use text_pairing='packed'."
+            )
         self._read(grid, network)
 
     def _read(self, grid: tuple[int, int], network: keras.Model) -> None:
