@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 
 import keras
 import numpy as np
@@ -94,7 +94,7 @@ def test_exported_on_each_backend(plain, tmp_path):
     import tensorflow as tf
 
     made, inputs, wanted = plain
-    with redirect_stdout(io.StringIO()) as out:
+    with redirect_stdout(io.StringIO()) as out, redirect_stderr(out):
         made.export(tmp_path / "saved")
     assert str(tmp_path / "saved") in out.getvalue()
     loaded = tf.saved_model.load(str(tmp_path / "saved"))

@@ -46,7 +46,7 @@ def test_an_estimator_starts_there(table):
     for seed in (0, 1):  # the second on the networks of the first
         model.set_params(seed=seed).fit(table, validation_data=table)
         found = [model.history_[f"val_{name}_loss"][0] for name in heads]
-        np.testing.assert_allclose(found, [MOOD, SPAM, TAGS, 1.0], rtol=0.08)
+        np.testing.assert_allclose(found, [MOOD, SPAM, TAGS, 1.0], rtol=0.15)
         # Projections have dropout in training.
         np.testing.assert_allclose(model.history_["loss"], sum(found), rtol=0.08)
     model.add_head("rare", Head("binary", column="spam", class_weight="balanced"))
