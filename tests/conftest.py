@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The processes share the cores: each other's OpenMP threads would spin where ours could work.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest  # noqa: E402
 
@@ -67,6 +70,20 @@ def tidy():
     gc.collect()
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_graphs(request):
+    """Runs TensorFlow eagerly in modules marked `eager`: tracing a step takes seconds."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if request.node.get_closest_marker("eager") is None or backend != "tensorflow":
+        yield
+        return
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="session", autouse=True)

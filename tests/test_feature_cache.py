@@ -11,6 +11,8 @@ from keras_mm.cli import main
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.features.store import FeatureStore
 
+pytestmark = pytest.mark.eager
+
 FROZEN = {
     "preset": "tiny", "vision_trainable": False, "text_trainable": False, "epochs": 1,
     "batch_size": 32, "verbose": 0,

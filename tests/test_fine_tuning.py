@@ -11,6 +11,8 @@ from keras_mm.config import ConfigError, RunSettings, Settings, read_toml, setti
 from keras_mm.fine_tuning import Stage, stages_problems
 from keras_mm.models.multimodal import backbones
 
+pytestmark = pytest.mark.eager
+
 COLUMNS = {"images": ["image_1", "image_2"], "texts": ["text_1", "text_2"]}
 STAGES = [{"blocks": 0}, {"blocks": {"text": 1}}, {"blocks": "all", "learning_rate": 1e-4}]
 

@@ -8,6 +8,8 @@ import keras_mm
 from keras_mm.config import ConfigError
 from keras_mm.models.multimodal import cut, input_names, parts
 
+pytestmark = pytest.mark.eager
+
 COLUMNS = {"images": ["image_1", "image_2"], "texts": ["text_1", "text_2"]}
 
 

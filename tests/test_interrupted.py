@@ -10,6 +10,8 @@ from sklearn.exceptions import NotFittedError
 
 from keras_mm import MultimodalClassifier, Trainer
 
+pytestmark = pytest.mark.eager
+
 TABLE = pd.DataFrame({"text": ["a", "b"] * 12, "label": ["x", "y"] * 12})
 OPTIONS = {"texts": ["text"], "preset": "tiny", "text_trainable": False, "epochs": 4, "verbose": 0}
 

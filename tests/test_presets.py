@@ -8,6 +8,8 @@ from keras_mm.presets import Preset, get_preset, list_presets, unknown_name
 from keras_mm.zoo import BACKBONES
 from tests.families import shapes_only
 
+pytestmark = pytest.mark.eager
+
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbone_has_as_many_weights_as_it_says(name):

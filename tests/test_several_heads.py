@@ -14,6 +14,7 @@ from keras_mm import Head, MultimodalClassifier, TableError, cli
 from keras_mm.config import ConfigError
 from keras_mm.load_order import load_tensorflow
 
+
 WORDS = ("up", "down", "size", "light")
 HEADS = {
     "kind": Head(column="label"),

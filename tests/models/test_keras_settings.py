@@ -20,6 +20,8 @@ from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.families import image_converter, randomise, vision_network
 from tests.models.conftest import LENGTH, SIZE, logits_of, make_inputs, make_model
 
+pytestmark = pytest.mark.eager
+
 NAMES = ("floatx", "image_data_format", "epsilon")
 HOSTILE = {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.1}
 SETTINGS = [

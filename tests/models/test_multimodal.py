@@ -16,6 +16,8 @@ from tests.models.conftest import (
     randomise,
 )
 
+pytestmark = pytest.mark.eager
+
 
 def take(inputs, rows):
     return {name: value[rows] for name, value in inputs.items()}
