@@ -103,6 +103,7 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     assert status == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 30
 
 
+@pytest.mark.slow
 def test_quiet_commands_write_nothing_to_stderr(trained, files, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "DELAY", 0.0)
     rows, model = ("--data", files / "test.parquet"), ("--model", trained)

@@ -128,6 +128,7 @@ def test_readme_python_is_python(block):
     ast.parse(block)
 
 
+@pytest.mark.slow
 def test_readme_python_runs(once, tmp_path, monkeypatch):
     """Each block as it is written, one after the other, on fewer rows."""
     train, test = load_sample_data()

@@ -8,6 +8,8 @@ import keras_mm
 from tests.families import POSITIONS, byte_pairs, image_converter, text_network, vision_network
 from tests.hugging_face import write_text_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def roberta(tmp_path_factory):

@@ -249,6 +249,7 @@ class Exhausted(keras.callbacks.Callback):
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate")
 
 
+@pytest.mark.slow
 def test_batches_are_halved_where_memory_runs_out(sample, caplog):
     rows = sample[0][:64]
     options = {"vision_trainable": False}

@@ -74,6 +74,7 @@ def test_a_layer_of_the_users_own(sample, tmp_path):
     np.testing.assert_allclose(loaded.predict_proba(sample[1][:5]), before, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_fusion_of_tokens_is_exported(sample, tmp_path):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("every backend exports by tensorflow")

@@ -216,6 +216,7 @@ def test_every_registered_class_is_listed():
     assert {pair for pair in found ^ listed if "Rated" not in pair[1]} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["keras", "keras_mm"])
 def test_keras_finds_the_classes_in_either_order(first):
     """Each by its stand-in, then by itself; nothing is loaded that is not asked for."""

@@ -74,6 +74,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_tensorflow_first_used_by_a_graph_is_loaded_after_the_backend():
     if importlib.util.find_spec("torch") is None:
         missing("torch is not installed")

@@ -96,10 +96,12 @@ def test_committed_backends_agree():
     check_backends(outputs(book), ("jax", "tensorflow", "torch"))
 
 
+@pytest.mark.slow
 def test_quickstart_runs(once, tmp_path, monkeypatch):
     check_quickstart(outputs(execute("01_quickstart", tmp_path, monkeypatch)))
     assert list(tmp_path.iterdir()) == [], "a notebook leaves nothing where it lies"
 
 
+@pytest.mark.slow
 def test_backends_run(backends, tmp_path, monkeypatch):
     check_backends(outputs(execute("05_backends", tmp_path, monkeypatch)), backends)

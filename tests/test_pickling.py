@@ -47,6 +47,7 @@ def test_copies_answer_the_same(fitted, sample):
     assert copy.copy(fitted).model_ is fitted.model_
 
 
+@pytest.mark.slow
 def test_in_another_process(fitted, sample, tmp_path):
     rows = sample[1][:40]
     joblib.dump(Pipeline([("model", fitted)]), tmp_path / "model.joblib")
@@ -89,6 +90,7 @@ def test_clone_and_copies_carry_declared_heads(tmp_path):
     assert list(cloned.fit_head(["way", "way2"], table).heads_) == ["label", "way", "way2"]
 
 
+@pytest.mark.slow
 def test_scikit_learn_in_processes_of_its_own(once):
     search = GridSearchCV(
         MultimodalClassifier(**OPTIONS), {"learning_rate": [1e-3, 1e-2]}, cv=2, n_jobs=2

@@ -11,6 +11,7 @@ from tests.families import shapes_only
 pytestmark = pytest.mark.eager
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbone_has_as_many_weights_as_it_says(name):
     backbone = BACKBONES[name]

@@ -67,6 +67,7 @@ def test_a_fit_that_fails(unmoved):
         MultimodalClassifier(**OPTIONS, fusion="no such").fit(TABLE)
 
 
+@pytest.mark.slow
 def test_what_a_trained_model_does(unmoved, trained, tmp_path):
     trained.predict(TABLE)
     trained.evaluate(TABLE).save(tmp_path / "report.html")

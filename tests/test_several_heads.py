@@ -14,7 +14,6 @@ from keras_mm import Head, MultimodalClassifier, TableError, cli
 from keras_mm.config import ConfigError
 from keras_mm.load_order import load_tensorflow
 
-
 WORDS = ("up", "down", "size", "light")
 HEADS = {
     "kind": Head(column="label"),
@@ -130,6 +129,7 @@ def test_rows_may_lack_a_head_s_labels(several, tables):
         several.evaluate(short)
 
 
+@pytest.mark.slow
 def test_a_saved_model_answers_the_same_in_a_fresh_process(several, tables, tmp_path):
     several.save(tmp_path / "model")
     rows = tables[1][["text_1", "text_2"]]
@@ -180,6 +180,7 @@ def test_thresholds_are_tuned_and_stored(several, tables, tmp_path):
             several.tune_thresholds(tables[0], head=head)
 
 
+@pytest.mark.slow
 def test_the_export_answers_for_each_head(several, tables, tmp_path, once):
     tf = load_tensorflow()
     import tensorflow_text  # noqa: F401
@@ -236,6 +237,7 @@ def test_several_columns_of_classes_are_several_heads(tables):
     assert 0 <= model.score(tables[1]) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.backend_free
 def test_scikit_learn_s_cross_validation(tables):
     model = MultimodalClassifier(

@@ -181,6 +181,7 @@ def model_of(**options):
     return MultimodalClassifier(**{**settings, **options})
 
 
+@pytest.mark.slow
 @pytest.mark.backend_free
 def test_windows_see_what_is_cut_off_otherwise(table):
     options = {"epochs": 12, "text_trainable": True, "learning_rate": 3e-3}
@@ -192,6 +193,7 @@ def test_windows_see_what_is_cut_off_otherwise(table):
     assert scores[1] > scores[0] and scores[1] > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -271,6 +273,7 @@ def test_the_graph_joins_as_python_does(kind, vote, tie):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [

@@ -84,6 +84,7 @@ def test_another_seed_or_fold_is_as_if_built_anew(sample, weights, built, compil
     assert not np.array_equal(first, second) and not np.array_equal(first, fold)
 
 
+@pytest.mark.slow
 @pytest.mark.many_networks
 @pytest.mark.parametrize(
     "changes",

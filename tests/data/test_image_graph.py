@@ -31,6 +31,7 @@ def decode(size, tmp_path_factory):
     return lambda files: [part.numpy() for part in loaded.decode(tf.constant(files, tf.string))]
 
 
+@pytest.mark.slow
 def test_every_kind_of_file_equals_pillow(decode, size, encoded_images):
     images, present = decode(list(encoded_images.values()))
     assert images.dtype == np.float32

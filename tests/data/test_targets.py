@@ -240,6 +240,7 @@ def preprocessor():
     return Preprocessor(tokenizer="tiny_bert", sequence_length=8, num_texts=1)
 
 
+@pytest.mark.slow
 def test_from_a_table_to_a_trained_model():
     """The way of a user of the builders: dataset, model and trainer from the same heads."""
     words = {"red": (1, 4.0), "blue": (0, -2.0)}

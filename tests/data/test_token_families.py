@@ -191,6 +191,7 @@ def test_padding_that_is_a_word_of_the_vocabulary(tokenizers):
     assert packed["padding_mask"].sum(axis=2).tolist() == [[4, 3]]
 
 
+@pytest.mark.slow
 @pytest.mark.backend_free
 @pytest.mark.parametrize("family", FAMILIES)
 def test_saved_and_read_again(tokenizers, family, tmp_path):
@@ -259,6 +260,7 @@ def test_characters_are_byte_pairs_but_nul(tokenizers):
         assert written == text.replace("\0", "").encode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
 def test_the_exported_graph_gives_the_same(tokenizers, family, tmp_path):
     tf = load_tensorflow()
@@ -277,6 +279,7 @@ def test_the_exported_graph_gives_the_same(tokenizers, family, tmp_path):
             np.testing.assert_array_equal(ours[name], theirs[name].numpy(), err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_special_tokens_of_one_s_own(tokenizers, family, tmp_path):
     """Each is one token, as it is written, in Python and in a graph; all else is as without."""
@@ -326,6 +329,7 @@ def test_a_special_token_of_the_vocabulary_keeps_its_id(tokenizers):
     assert packed[1:3] == [known["<mask>"], tokenizers["roberta"].vocabulary_size]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["roberta", "xlm_roberta"])
 def test_seeding_takes_no_tokenizer_away(tokenizers, family):
     tf = load_tensorflow()
@@ -346,6 +350,7 @@ def test_bad_vocabularies():
         Tokenizer(sentence_piece("xlm_roberta"), family="deberta_v3")
 
 
+@pytest.mark.slow
 def test_seeding_tensorflow_keeps_tokenizers_alive(tokenizers):
     tokenizer = tokenizers["xlm_roberta"]
     count, packed = tokenizer.count(["left blue"]), tokenizer.pack((["left"],), 8)

@@ -283,6 +283,7 @@ def test_a_conversion_that_gives_something_else_is_refused(encoder, tmp_path, mo
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_it_sends_no_telemetry():
     code = (
         "from keras_mm.features.openvino_network import load_openvino; import sys\n"

@@ -89,7 +89,7 @@ def test_features_of_images(name):
     forward(name)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(set(REPRESENTATIVES) - set(QUICK)))
 def test_features_of_images_of_each_module(name):
     forward(name)

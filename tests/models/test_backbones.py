@@ -141,6 +141,7 @@ def test_a_failed_download_says_what_to_do(monkeypatch):
         assert words in str(error.value)
 
 
+@pytest.mark.slow
 def test_every_preset_can_be_drawn(once):
     """As a graph, for Graphviz to lay out where it is installed."""
     for preset in list_presets().values():

@@ -18,7 +18,7 @@ from keras_mm.models.towers import text_tower, vision_tower
 from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.families import POSITIONS, randomise, shapes_only, text_network, vision_network
 
-pytestmark = pytest.mark.many_networks
+pytestmark = [pytest.mark.many_networks, pytest.mark.slow]
 
 TEXT = ["bert", "distil_bert", "roberta", "xlm_roberta", "deberta_v3", "albert", "electra"]
 # Blocks at the sizes of tests/families.py; ALBERT shares its weights, in one group.

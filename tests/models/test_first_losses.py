@@ -165,6 +165,7 @@ def pretrained(sample, minilm, shared, once):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fusion", "compare", "side", "width"), CASES, ids=str)
 def test_first_losses_of_mobilenet_and_minilm(pretrained, fusion, compare, side, width):
     encoders, features = pretrained[pairing_of(fusion, compare)]
@@ -200,6 +201,7 @@ def drawn(width, slots, scale, seed):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WIDTHS)
 def test_first_losses_on_random_features(once, name):
     preset = list_presets()[name]

@@ -12,7 +12,7 @@ from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.hugging_face import NAMES, POSITIONS, forward, write_text_folder
 
-pytestmark = pytest.mark.many_networks
+pytestmark = [pytest.mark.many_networks, pytest.mark.slow]
 
 SIZES = {"bert": 9, "distilbert": 9, "roberta": 270, "xlm-roberta": 67, "albert": 61}
 

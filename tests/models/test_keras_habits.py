@@ -60,6 +60,7 @@ def test_saved_and_loaded(model, tmp_path):
     assert_same(answers(loaded, inputs), wanted)
 
 
+@pytest.mark.slow
 def test_cloned_and_pickled(model):
     made, inputs, wanted = model
     clone = keras.models.clone_model(made)
@@ -122,6 +123,7 @@ class Trebled(keras.layers.Layer):
         return x * 3
 
 
+@pytest.mark.slow
 def test_quantized_saved_and_loaded(tmp_path):
     text = create_text_encoder(
         "tiny_bert", weights="random", sequence_length=LENGTH, text_pairing="separate"
@@ -189,6 +191,7 @@ LOADING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", LOADING)
 def test_loaded_in_a_fresh_process(once, how, tmp_path):
     text = create_text_encoder("tiny_bert", weights="random", sequence_length=LENGTH)

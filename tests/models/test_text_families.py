@@ -9,7 +9,7 @@ import pytest
 from keras_mm.models.text_encoder import create_text_encoder
 from tests.families import POSITIONS, randomise, text_network
 
-pytestmark = pytest.mark.many_networks
+pytestmark = [pytest.mark.many_networks, pytest.mark.slow]
 
 FAMILIES = ["bert", "distil_bert", "roberta", "xlm_roberta", "deberta_v3", "albert", "electra",
             "clip", "siglip"]  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.families import image_converter, randomise, vision_network
 
-pytestmark = pytest.mark.many_networks
+pytestmark = [pytest.mark.many_networks, pytest.mark.slow]
 
 SIZE = (28, 28)
 # Tokens or places of a map, width, and the poolings besides mean and max.

@@ -14,6 +14,8 @@ import keras_mm
 from keras_mm.data.samples import load_sample_data
 from keras_mm.presets import FUSIONS
 
+pytestmark = pytest.mark.slow
+
 BACKENDS = ["jax", "tensorflow", "torch"]
 PACKAGE = Path(keras_mm.__file__).parents[1]
 SCRIPT = Path(__file__).with_name("per_backend.py")

@@ -125,6 +125,7 @@ def test_answers(two):
             model.predict(wrong)
 
 
+@pytest.mark.slow
 def test_a_fresh_process_answers_to_the_bit(two, tmp_path):
     model, folder, _ = two
     code = (
@@ -370,6 +371,7 @@ def labels_of(text):
     return [int(colour in text) for colour in COLOURS]
 
 
+@pytest.mark.slow
 @pytest.mark.backend_free
 def test_several_labels(tmp_path):
     args = settings(tmp_path / "out", num_train_epochs=25, threshold=[0.5, 0, 0.5])
