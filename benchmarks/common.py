@@ -54,7 +54,7 @@ def matrix_rate(precision: str = "float32", size: int = 2048) -> float:
     rates = [] if precision != "float32" else [2 * size**3 / median_seconds(lambda: a @ b)]
     if engine_problem("openvino"):
         return max(rates)
-    from keras_mm.features.openvino_network import load_openvino
+    from keras_mm.features.engines.openvino_network import load_openvino
 
     openvino = load_openvino()
     ops = openvino.opset13

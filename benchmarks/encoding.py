@@ -22,7 +22,7 @@ import keras_mm
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
 from keras_mm.features.engine import encode_rows
-from keras_mm.features.networks import choose_engine, create_network
+from keras_mm.features.engines.choice import choose_engine, create_network
 from keras_mm.features.store import FeatureStore
 from keras_mm.models.keras_settings import build_settings
 

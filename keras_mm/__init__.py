@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from keras_mm.errors import TableError
 from keras_mm.registration import register_classes
-
-__version__ = "0.1.0"
+from keras_mm.version import __version__ as __version__
 
 _PUBLIC = {
     "Augmentation": "augmentation",

@@ -11,7 +11,6 @@ from typing import Any
 
 import keras
 
-import keras_mm
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import InvalidValueError, MissingFileError
 from keras_mm.files import new_folder
@@ -22,6 +21,7 @@ from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.multimodal import backbones, create_multimodal_model
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
+from keras_mm.version import __version__
 
 FORMAT_VERSION = 3
 SPEC, _WEIGHTS = "model.json", "model.weights.h5"
@@ -95,7 +95,7 @@ def save_bundle(
     """
     stored = {
         "format_version": FORMAT_VERSION,
-        "keras_mm_version": keras_mm.__version__,
+        "keras_mm_version": __version__,
         **_storable(spec, model),
         "preprocessor": preprocessor.get_config(),
     }
@@ -144,7 +144,7 @@ def read_spec(folder: str | PathLike) -> dict:
     if not isinstance(version, int) or version > FORMAT_VERSION:
         raise InvalidValueError(
             f"{str(folder)!r} has format_version {version!r}; this keras_mm "
-            f"{keras_mm.__version__} reads up to {FORMAT_VERSION}. Upgrade keras_mm to "
+            f"{__version__} reads up to {FORMAT_VERSION}. Upgrade keras_mm to "
             f"{spec.get('keras_mm_version', 'a newer version')} or later."
         )
     return spec

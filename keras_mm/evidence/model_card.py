@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-import keras_mm
 from keras_mm.columns import label_columns
 from keras_mm.evidence.classes import class_table
 from keras_mm.evidence.findings import (
@@ -21,6 +20,7 @@ from keras_mm.evidence.findings import (
     find_verdict,
     plain,
 )
+from keras_mm.version import __version__
 from keras_mm.zoo import BACKBONES
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _what(evaluation: Evaluation, facts: Mapping) -> str:
     if facts.get("fusion"):
         lines.append(f"Fusion: {_text(plain(facts['fusion']))}.")
     if facts.get("preset"):
-        lines.append(f"Preset: {_code(facts['preset'])} of keras_mm {keras_mm.__version__}.")
+        lines.append(f"Preset: {_code(facts['preset'])} of keras_mm {__version__}.")
     return _bullets(lines)
 
 

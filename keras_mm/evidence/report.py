@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
-import keras_mm
 from keras_mm.evidence.classes import (
     MOST_CLASSES,
     Confusion,
@@ -30,6 +29,7 @@ from keras_mm.evidence.findings import (
     plain,
 )
 from keras_mm.metrics.classification import lower_is_better
+from keras_mm.version import __version__
 
 if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
@@ -69,7 +69,7 @@ def render_report(evaluation: Evaluation) -> str:
         best_name=_best_name(evaluation.monitor),
         num_epochs=max((len(values) for values in history.values()), default=0),
         about={name.replace("_", " "): plain(value) for name, value in evaluation.about.items()},
-        version=keras_mm.__version__,
+        version=__version__,
     )
 
 

@@ -15,17 +15,16 @@ import numpy as np
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import Rows
 from keras_mm.errors import EngineError, ImageError
-from keras_mm.features.fingerprint import fingerprint
-from keras_mm.features.items import Items, images_of, texts_of
-from keras_mm.features.networks import (
+from keras_mm.features.engines.choice import (
     Network,
     choose_engine,
     create_network,
     deviation,
-    full_batches,
     note_unfit,
-    precision_of,
 )
+from keras_mm.features.engines.keras_network import full_batches, precision_of
+from keras_mm.features.fingerprint import fingerprint
+from keras_mm.features.items import Items, images_of, texts_of
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 from keras_mm.features.table import FeatureTable, join_tables
 from keras_mm.progress import progress_bar
@@ -68,8 +67,8 @@ def encode_rows(
         names: Features that are wanted, by the trunk's input names; `None` is the pooled ones. An
             encoder of which none is wanted does not run.
         store: Where the features of frozen encoders are looked up and kept; `None` for nowhere.
-        engine: `"auto"`, `"keras"` or `"openvino"`, as `keras_mm.features.networks.choose_engine`
-            says.
+        engine: `"auto"`, `"keras"` or `"openvino"`; see
+            `keras_mm.features.engines.choice.choose_engine`.
         few: Whether to look up also what is no more than one batch, which takes as long.
         progress: Whether to show a bar on what takes longer than two seconds.
 

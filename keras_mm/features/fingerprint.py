@@ -18,7 +18,6 @@ import keras
 import numpy as np
 import PIL.features
 
-import keras_mm
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 
 _REFERENCES = ("keras_history", "input_layers", "output_layers")
@@ -150,7 +149,7 @@ def _code() -> str:
     """A digest of this package's code from a row to its features."""
     digest = blake2b(digest_size=8)
     for room in ("data", "models", "features"):
-        for file in sorted((Path(keras_mm.__file__).parent / room).rglob("*.py")):
+        for file in sorted((Path(__file__).parents[1] / room).rglob("*.py")):
             digest.update(file.read_bytes())
     return digest.hexdigest()
 

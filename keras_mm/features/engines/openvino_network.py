@@ -20,13 +20,13 @@ import numpy as np
 
 from keras_mm.child import run_on_tensorflow
 from keras_mm.errors import ChildError, EngineError
-from keras_mm.features.fingerprint import fingerprint, weights_check
-from keras_mm.features.networks import (
+from keras_mm.features.engines.keras_network import (
     float32_config,
     full_precision,
     precision_of,
     predict_batch,
 )
+from keras_mm.features.fingerprint import fingerprint, weights_check
 from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
 from keras_mm.forks import check_not_forked
 

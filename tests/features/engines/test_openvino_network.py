@@ -11,9 +11,12 @@ import pytest
 from keras_mm import engines
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
-from keras_mm.features import engine, networks, openvino_network
+from keras_mm.errors import EngineError
+from keras_mm.features import engine
 from keras_mm.features.engine import encode_rows
-from keras_mm.features.networks import EngineError, choose_engine, deviation
+from keras_mm.features.engines import choice, openvino_network
+from keras_mm.features.engines.choice import choose_engine, deviation
+from keras_mm.features.engines.keras_network import full_precision, precision_of
 from keras_mm.features.store import FeatureStore
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.text_encoder import create_text_encoder
@@ -109,7 +112,7 @@ def test_threads_may_ask_at_the_same_time(encoder, rows, preprocessor, store):
 def test_a_fresh_process_may_begin_with_threads():
     code = (
         "import threading; from concurrent.futures import ThreadPoolExecutor\n"
-        "from keras_mm.features.openvino_network import load_openvino\n"
+        "from keras_mm.features.engines.openvino_network import load_openvino\n"
         "barrier = threading.Barrier(4)\n"
         "def load(_): barrier.wait(); return load_openvino().__version__\n"
         "with ThreadPoolExecutor(4) as pool: print(len(set(pool.map(load, range(4)))))"
@@ -152,8 +155,8 @@ def test_other_weights_are_converted_anew(rows, preprocessor, store, once):
 def test_bfloat16_is_near_and_its_deviation_is_told(rows, preprocessor, store, caplog, once):
     with build_settings("mixed_bfloat16"):
         encoder = create_texts()
-    copy = networks.full_precision(encoder)
-    assert networks.precision_of(copy) == "float32"
+    copy = full_precision(encoder)
+    assert precision_of(copy) == "float32"
     with caplog.at_level(logging.INFO, "keras_mm"):
         found = encoded(encoder, rows, preprocessor, "openvino", store)[NAMES[0]]
     expected = encoded(copy, rows, preprocessor, "keras")[NAMES[0]]
@@ -198,7 +201,7 @@ def test_images(sample, store, once):
 
 def test_auto_takes_it_where_it_pays(encoder, store, monkeypatch):
     assert choose_engine(encoder, "auto", store) == "keras"  # tiny
-    monkeypatch.setattr(networks, "_WORTHWHILE", 1000)
+    monkeypatch.setattr(choice, "_WORTHWHILE", 1000)
     as_fast = keras.backend.backend() == "tensorflow"
     assert choose_engine(encoder, "auto", store).startswith("keras" if as_fast else "openvino ")
     with build_settings("mixed_bfloat16"):
@@ -237,7 +240,7 @@ def test_what_it_cannot_run(sample, store, monkeypatch, caplog, once):
     with pytest.raises(EngineError, match="OpenVINO cannot convert vision_encoder"):
         encode_rows({"vision": encoder}, rows, preprocessor, engine="openvino", store=store)
     assert (root.level, root.filters, root.handlers) == before
-    monkeypatch.setattr(networks, "_pays", lambda *_: True)
+    monkeypatch.setattr(choice, "_pays", lambda *_: True)
     with caplog.at_level(logging.INFO, "keras_mm"):
         found = encode_rows({"vision": encoder}, rows, preprocessor, engine="auto", store=store)
     assert "the vision encoder is run by Keras: OpenVINO cannot convert" in caplog.text
@@ -252,7 +255,7 @@ def test_a_failed_conversion_is_not_tried_again(rows, preprocessor, tmp_path, mo
         raise EngineError("no.")
 
     monkeypatch.setattr(openvino_network, "_convert", fail)
-    monkeypatch.setattr(networks, "_WORTHWHILE", 1000)
+    monkeypatch.setattr(choice, "_WORTHWHILE", 1000)
     with build_settings("mixed_bfloat16"):
         encoder = create_texts()
     for _ in range(2):
@@ -286,7 +289,7 @@ def test_a_conversion_that_gives_something_else_is_refused(encoder, tmp_path, mo
 @pytest.mark.slow
 def test_it_sends_no_telemetry():
     code = (
-        "from keras_mm.features.openvino_network import load_openvino; import sys\n"
+        "from keras_mm.features.engines.openvino_network import load_openvino; import sys\n"
         "print(load_openvino().__version__)\n"
         "assert 'openvino_telemetry' not in sys.modules and 'openvino' in sys.modules"
     )

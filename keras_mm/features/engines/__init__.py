@@ -1,0 +1,1 @@
+"""What runs encoders that are not trained: Keras, or OpenVINO."""
