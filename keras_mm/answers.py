@@ -105,18 +105,18 @@ def answer_columns(head: Head, logits: np.ndarray, labels: np.ndarray | None = N
 
 
 def answer_frame(
-    heads: Mapping[str, Head], logits: Any, index: pd.Index, labels: Any = None
+    heads: Mapping[str, Head], logits: Mapping[str, Any], index: pd.Index, labels: Any = None
 ) -> pd.DataFrame:
     """The columns of all heads; of several, each begins with the head's name and `_`.
 
     Args:
         heads: Heads by name, with their classes; of several all that are wanted.
-        logits: `(num_rows, num_logits)`; of several heads a dict by head.
+        logits: By head, of all heads of the model, `(num_rows, num_logits)`.
         index: The table's.
         labels: As `keras_mm.data.rows.Rows` has them; `None` for none.
     """
-    columns, several = {}, isinstance(logits, Mapping)
-    given, answered = by_head(heads, labels), by_head(heads, logits)
+    columns, several = {}, len(logits) > 1
+    given, answered = by_head(heads, labels), logits
     for name, head in heads.items():
         found = answer_columns(head, answered[name], given.get(name))
         columns.update({f"{name}_{key}" if several else key: value for key, value in found.items()})
@@ -161,9 +161,9 @@ def written_frame(frame: pd.DataFrame, heads: Mapping[str, Head]) -> pd.DataFram
     return frame
 
 
-def no_logits(heads: Mapping[str, Head]) -> Any:
-    """The logits of no rows, as a model of these heads gives them."""
-    return one_or_all({n: np.zeros((0, head.num_logits), "float32") for n, head in heads.items()})
+def no_logits(heads: Mapping[str, Head]) -> dict[str, np.ndarray]:
+    """The logits of no rows by head."""
+    return {name: np.zeros((0, head.num_logits), "float32") for name, head in heads.items()}
 
 
 def by_head(heads: Mapping[str, Head], values: Any) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from keras_mm.answers import (
     by_head,
     join_frames,
     names_array,
-    no_logits,
     one_or_all,
     predictions,
 )
@@ -26,11 +25,9 @@ from keras_mm.augmentation import Augmentation
 from keras_mm.bundle import load_bundle, save_bundle
 from keras_mm.columns import label_columns
 from keras_mm.config import Settings, Training, as_labels, as_training
-from keras_mm.data.rows import Rows, read_row_parts, read_rows
+from keras_mm.data.rows import Rows
 from keras_mm.data.tables import load_table, table_name
 from keras_mm.errors import InvalidValueError
-from keras_mm.features.engine import encode_rows
-from keras_mm.features.store import open_store
 from keras_mm.fitting import (
     Fitting,
     check_labelled,
@@ -41,14 +38,12 @@ from keras_mm.fitting import (
     with_labels,
 )
 from keras_mm.heads import Head, as_heads
+from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.heads import head_metrics, head_prior, is_labelled
 from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.metrics.windows import join_windows
-from keras_mm.models.multimodal import input_names, parts
 from keras_mm.pickling import pack_bundle, pack_layers, unpack_bundle, unpack_layers
 from keras_mm.presets import unknown_name
-from keras_mm.progress import progress_bar
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.sliding import SlidingWindow
 from keras_mm.training.objectives import create_objectives
@@ -57,8 +52,6 @@ if TYPE_CHECKING:
     from keras_mm.evidence.evaluate import Evaluation
 
 
-# Rows that are read, checked and answered at a time.
-_PART = 2048
 # What `score` is, by kind of head.
 _SCORES = {
     "multiclass": "accuracy",
@@ -322,7 +315,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             the targets' unit, `(num_rows,)`, of several targets `(num_rows, num_targets)`.
         """
         self._check_fitted()
-        logits = self._all_logits(data, image_dir)
+        logits = self.predictor_.all_logits(data, image_dir)
         return one_or_all({n: predictions(head, logits[n]) for n, head in self.heads_.items()})
 
     def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
@@ -340,7 +333,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             raise InvalidValueError(
                 "A regression head has no probabilities; `predict` gives its numbers."
             )
-        logits = self._all_logits(data, image_dir)
+        logits = self.predictor_.all_logits(data, image_dir)
         found = {name: probabilities(logits[name], kind) for name, kind in kinds.items()}
         return one_or_all(found) if len(self.heads_) == 1 else found
 
@@ -360,7 +353,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         self._check_fitted()
         parts = [
             answer_frame(self.heads_, logits, rows.numbers)
-            for rows, logits in self._answers(data, image_dir)
+            for rows, logits in self.predictor_.answers(data, image_dir)
         ]
         return join_frames(parts, data.index if isinstance(data, pd.DataFrame) else None)
 
@@ -374,8 +367,8 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         """
         self._check_fitted()
         table = with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
-        rows = self._rows(table, image_dir, heads=self.heads_)
-        labels, logits = (by_head(self.heads_, x) for x in (rows.labels, self._logits(rows)))
+        rows = self.predictor_.rows(table, image_dir, heads=self.heads_)
+        labels, logits = by_head(self.heads_, rows.labels), self.predictor_.logits(rows)
         scores = [
             head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
             for name, head in self.heads_.items()
@@ -416,9 +409,8 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
                 f"`head` must be a multilabel head, one of {known}. Received: head={head!r}"
             )
         own = {head: self.heads_[head]}
-        rows = self._rows(data, image_dir, heads=own)
-        labels, logits = by_head(own, rows.labels)[head], self._logits(rows)
-        logits = by_head(self.heads_, logits)[head]
+        rows = self.predictor_.rows(data, image_dir, heads=own)
+        labels, logits = by_head(own, rows.labels)[head], self.predictor_.logits(rows)[head]
         found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
         chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
         self.heads_ = {**self.heads_, head: chosen}
@@ -446,14 +438,52 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
             `save("report.html")`.
         """
-        from keras_mm.evidence.evaluate import evaluate_rows
-
         self._check_fitted()
         table = load_table(data, image_dir=image_dir)
         names = self._named(list(self.heads_) if heads is None else heads, self.heads_)
         chosen = {name: self.heads_[name] for name in names}
-        rows = self._rows(table, image_dir, on_error, heads=chosen)
-        return evaluate_rows(self, rows, table_name(table), chosen)
+        rows = self.predictor_.rows(table, image_dir, heads=chosen, on_error=on_error)
+        return self.evaluate_rows(rows, table_name(table), heads=chosen)
+
+    def evaluate_rows(
+        self, rows: Rows, source: str, *, heads: Mapping[str, Head] | None = None
+    ) -> Evaluation:
+        """The evaluation on rows that are checked already.
+
+        Args:
+            rows: Rows with labels of `heads`, as `keras_mm.data.parts.read_parts` gives them.
+            source: Name of the rows' table, for the report.
+            heads: The heads that are evaluated, by name; by default all.
+
+        Returns:
+            As `evaluate`.
+        """
+        from keras_mm.evidence.evaluate import evaluate_rows
+
+        settings = self._settings_
+        about = {
+            "preset": settings.preset,
+            "vision": settings.vision_backbone if settings.images else None,
+            "text": settings.text_backbone if settings.texts else None,
+            "fusion": settings.fusion if settings.images and settings.texts else None,
+            "images": list(settings.images),
+            "texts": list(settings.texts),
+            "loss": settings.loss,
+            "class_weight": settings.class_weight,
+            "seed": settings.seed,
+            "backend": keras.backend.backend(),
+            "training_rows": self.num_rows_,
+        }
+        return evaluate_rows(
+            self.predictor_,
+            rows,
+            source,
+            priors=self.priors_,
+            heads=heads,
+            history=self.history_,
+            monitor=settings.training.monitor,
+            about=about,
+        )
 
     def add_head(self, name: str, head: Head) -> MultimodalClassifier:
         """Adds a head to the trained model; `fit_head` trains it, and from then on it answers.
@@ -617,10 +647,12 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         Raises:
             ExportError: if the artefact's answers differ.
         """
-        from keras_mm.serving.export import export_classifier
+        from keras_mm.serving.export import export_model
 
         self._check_fitted()
-        return export_classifier(self, folder, format=format, data=data, image_dir=image_dir)
+        return export_model(
+            self.predictor_, self.save, folder, format=format, data=data, image_dir=image_dir
+        )
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -676,81 +708,16 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         if not hasattr(self, "model_"):
             raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
 
-    def _rows(self, data, image_dir, on_error="raise", *, heads=None, progress=True) -> Rows:
-        settings = self._settings_
-        return read_rows(
-            data,
-            images=settings.images,
-            texts=settings.texts,
-            labels=heads,
-            image_dir=image_dir,
-            on_error=on_error,
-            progress=progress and bool(self.verbose),
-        )
+    @property
+    def predictor_(self) -> Predictor:
+        """What answers rows by the trained model."""
+        self._check_fitted()
+        return self._predictor()
 
     @property
     def classes_(self) -> Any:
         """Label names in the order of the probabilities."""
         return one_or_all({n: names_array(head.names) for n, head in self.heads_.items()})
-
-    def _answers(self, data, image_dir) -> Iterator[tuple[Rows, Any]]:
-        """Rows and their logits, a part of the table after the other."""
-        settings, progress = self._settings_, bool(self.verbose)
-        parts = read_row_parts(
-            data,
-            _PART,
-            images=settings.images,
-            texts=settings.texts,
-            image_dir=image_dir,
-            progress=progress,
-        )
-        store = open_store(self.cache)
-        with progress_bar(description="predicting", unit="row", show=progress) as bar:
-            for number, rows in enumerate(parts):
-                # What a part of many has in common with another is looked up, however little.
-                few = len(rows) == _PART
-                yield (
-                    rows,
-                    self._logits(rows, store=store, few=few, progress=number == 0)
-                    if len(rows)
-                    else no_logits(self.heads_),
-                )
-                bar.update(len(rows))
-
-    def _all_logits(self, data, image_dir) -> dict[str, np.ndarray]:
-        """The logits of all rows by head."""
-        parts = [by_head(self.heads_, logits) for _, logits in self._answers(data, image_dir)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in self.heads_}
-
-    def _features(self, rows: Rows) -> dict:
-        """What the encoders give for the rows, of what the trunk reads; nothing for windows."""
-        if self.preprocessor_.sliding_window is not None:
-            return {}
-        encoders, trunk = parts(self.model_)
-        return encode_rows(
-            encoders,
-            rows,
-            self.preprocessor_,
-            names=input_names(trunk),
-            store=open_store(self.cache),
-            engine=self.engine,
-            progress=bool(self.verbose),
-        )
-
-    def _logits(self, rows: Rows, features: Mapping[str, Any] | None = None, **options: Any) -> Any:
-        """Logits of the rows, their windows joined; `features` and options as in `_run`."""
-        rows, owners = self.preprocessor_.windows(rows)
-        logits = self._run(self.model_, rows, features=features, **options)
-        return logits if owners is None else self._joined(logits, owners)
-
-    def _joined(self, logits: Any, owners: np.ndarray) -> Any:
-        """Logits of rows from those of their windows."""
-        window, found = self.preprocessor_.sliding_window, {}
-        for name, own in by_head(self.heads_, logits).items():
-            head = self.heads_[name]
-            tie = window.tie_index(head.names)
-            found[name] = join_windows(own, owners, head.kind, vote=window.vote, tie=tie)
-        return found if isinstance(logits, Mapping) else next(iter(found.values()))
 
     def _spec(self) -> dict:
         # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.

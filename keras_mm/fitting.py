@@ -30,9 +30,9 @@ from keras_mm.data.targets import with_classes
 from keras_mm.data.tokens import Tokenizer
 from keras_mm.errors import ConfigError, InvalidValueError
 from keras_mm.features.batches import FeatureBatches
-from keras_mm.features.prediction import predict_logits
-from keras_mm.features.store import FeatureStore, open_store
+from keras_mm.features.store import open_store
 from keras_mm.heads import HEAD_LOSSES, Head, resolve_threshold
+from keras_mm.inference.predictor import Predictor
 from keras_mm.label_keys import place_finder
 from keras_mm.metrics.heads import head_prior, is_labelled
 from keras_mm.models.heads import body_of, heads_alone, only, widened, with_heads
@@ -273,7 +273,7 @@ class Fitting:
         body = join(encoders, body_of(grown, next(iter(heads))))
         batches = [
             None if part is None else RowBatches(
-                {"fused": self._run(body, part)},
+                {"fused": self._predictor().run(body, part)},
                 labels=part.labels,
                 owners=owners,
                 window=self.preprocessor_.sliding_window,
@@ -291,27 +291,19 @@ class Fitting:
         )
         self._put_in(join(encoders, grown), heads, trainer.fit(*batches))
 
-    def _run(
-        self,
-        model: keras.Model,
-        rows: Rows,
-        *,
-        features: Mapping[str, Any] | None = None,
-        store: FeatureStore | None = None,
-        few: bool = False,
-        progress: bool = True,
-    ) -> Any:
-        """Outputs of a model on this one's encoders; from `features`, where these have run."""
-        return predict_logits(
-            model,
-            rows,
+    def _predictor(self) -> Predictor:
+        """What answers rows by the model as it is now."""
+        used = self._settings_
+        return Predictor(
+            self.model_,
             self.preprocessor_,
-            features=features or None,
-            batch_size=self._settings_.batch_size,
-            store=store or open_store(self.cache),  # type: ignore[attr-defined]
+            self.heads_,
+            images=used.images,
+            texts=used.texts,
+            batch_size=used.batch_size,
+            store=open_store(self.cache),  # type: ignore[attr-defined]
             engine=self.engine,  # type: ignore[attr-defined]
-            few=few,
-            progress=progress and bool(self.verbose),  # type: ignore[attr-defined]
+            progress=bool(self.verbose),  # type: ignore[attr-defined]
         )
 
     def _train_through(self, settings, heads, rows, validation, callbacks) -> None:

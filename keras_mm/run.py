@@ -74,8 +74,6 @@ def _train(classifier: Any, run: _Prepared) -> Any:
     """Trains the classifier; its evaluation on the test rows."""
     import keras
 
-    from keras_mm.evidence.evaluate import evaluate_rows
-
     _log.info(
         "keras %s on %s, seed %d", keras.__version__, keras.backend.backend(), classifier.seed
     )
@@ -84,7 +82,7 @@ def _train(classifier: Any, run: _Prepared) -> Any:
     classifier.fit_rows(
         run.parts["train"], run.parts.get("val"), heads=run.heads, callbacks=[_epoch_log()]
     )
-    evaluation = evaluate_rows(classifier, run.parts["test"], run.sources["test"])
+    evaluation = classifier.evaluate_rows(run.parts["test"], run.sources["test"])
     _log.info("test: %s", evaluation)
     return evaluation
 

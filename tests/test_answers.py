@@ -72,7 +72,7 @@ def test_a_table_of_one_head_and_of_several():
     ]  # fmt: skip
     assert frame["tags_label"].tolist() == [["red"], ["old", "red", 7]]
     assert frame["tags_prediction"].tolist() == [["old"], ["old"]]
-    alone = answer_frame({"kind": KIND}, logits["kind"], [10, 11])
+    alone = answer_frame({"kind": KIND}, {"kind": logits["kind"]}, [10, 11])
     assert list(alone) == ["prediction", "probability_no", "probability_yes"]
     assert alone["prediction"].tolist() == ["no", "no"]
 

@@ -9,8 +9,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import keras_mm
-from keras_mm import classifier as module
 from keras_mm.config import ConfigError
+from keras_mm.inference import predictor as module
 from keras_mm.models.multimodal import parts
 
 TEXT_ONLY = {"texts": ["text_1", "text_2"], "preset": "tiny", "epochs": 1, "verbose": 0}

@@ -95,8 +95,10 @@ def test_a_stage_that_makes_it_worse_is_taken_back(sample):
     losses = model.history_["val_loss"]
     assert losses[1] > losses[0]
     settings = model.evaluate(sample[0][64:96])
-    logits = model._logits(model._rows(sample[0][64:96], None, heads=model.heads_))
-    rows = model._rows(sample[0][64:96], None, heads=model.heads_)
+    logits = model.predictor_.logits(
+        model.predictor_.rows(sample[0][64:96], None, heads=model.heads_)
+    )["label"]
+    rows = model.predictor_.rows(sample[0][64:96], None, heads=model.heads_)
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     loss = -log_p[np.arange(len(rows)), rows.labels].mean()
     assert loss == pytest.approx(losses[0], abs=1e-4), settings

@@ -39,8 +39,7 @@ def trained(base):
 
 
 def logits_of(model, table):
-    found = model._logits(model._rows(table, None))
-    return found["label"] if isinstance(found, dict) else found
+    return model.predictor_.logits(model.predictor_.rows(table))["label"]
 
 
 def test_a_new_head_learns_and_the_others_answer_the_same_bits(trained, tables, tmp_path):

@@ -294,7 +294,7 @@ def test_the_export_cuts_and_joins_as_the_model_does(table, options, tmp_path, o
 
 def test_a_row_s_answer_is_its_windows_mean(table):
     model = model_of().fit(table[:80])
-    rows = model._rows(table[:5], None)
+    rows = model.predictor_.rows(table[:5], None)
     cut, owners = model.preprocessor_.windows(rows)
     assert len(cut) > 8
     from keras_mm.features.prediction import predict_logits
@@ -309,7 +309,7 @@ def test_the_windows_of_a_row_weigh_as_one_row(table):
     from keras_mm.features.batches import FeatureBatches
 
     model = model_of().fit(table[:80])
-    rows = model._rows(table[:40], None, heads=model.heads_)
+    rows = model.predictor_.rows(table[:40], None, heads=model.heads_)
     source = FeatureBatches(model.model_, model.preprocessor_, (rows, None), progress=False)
     (batches, nothing) = source.batches(model.model_, 16, 0)
     assert nothing is None and len(batches.row_labels) == 40
@@ -322,7 +322,7 @@ def test_windows_may_weigh_by_themselves(table):
 
     window = {"weigh_by": "window"}
     model = model_of(sliding_window=window, epochs=1).fit(table[:80])
-    rows = model._rows(table[:40], None, heads=model.heads_)
+    rows = model.predictor_.rows(table[:40], None, heads=model.heads_)
     source = FeatureBatches(model.model_, model.preprocessor_, (rows,), progress=False)
     (batches,) = source.batches(model.model_, 16, 0)
     assert batches.num_rows > 40 and len(batches[0]) == 2  # without weights: each counts 1

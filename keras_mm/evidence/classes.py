@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_mm.evidence.findings import Table, percent
+from keras_mm.evidence.results import HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.metrics.intervals import wilson_interval
-
-if TYPE_CHECKING:
-    from keras_mm.evidence.evaluate import HeadEvaluation
 
 # Classes, labels or targets of which a page shows everything: each figure, and the whole matrix.
 MOST_CLASSES = 100

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_mm.evidence.modalities import BASELINE_SCORES, SCORES
+from keras_mm.evidence.results import BASELINE_SCORES, SCORES, HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
-
-if TYPE_CHECKING:
-    from keras_mm.evidence.evaluate import HeadEvaluation
 
 _FEW_ROWS = 20  # below it a class's recall is known to about 20 points at best
 _MOST_NAMES = 10

@@ -1,44 +1,28 @@
-"""How well a classifier answers rows by the modalities that they hold, or that are left to them."""
+"""How well a model answers rows by the modalities that they hold, or that are left to them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from keras_mm.answers import by_head
 from keras_mm.data.rows import Rows
+from keras_mm.evidence.results import BASELINE_SCORES, SCORES
+from keras_mm.features.table import FeatureTable
 from keras_mm.heads import Head
+from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.heads import head_metrics, is_labelled, prior_metrics
-
-if TYPE_CHECKING:
-    from keras_mm.classifier import MultimodalClassifier
-    from keras_mm.features.table import FeatureTable
-
-_CLASSES = ("num_rows", "accuracy", "accuracy_interval", "macro_f1")
-# What is told by kind of head; the first number that is no count also of the baseline.
-SCORES = {
-    "multiclass": _CLASSES,
-    "binary": _CLASSES,
-    "multilabel": ("num_rows", "subset_accuracy", "subset_accuracy_interval", "macro_f1"),
-    "regression": ("num_rows", "mean_absolute_error", "r2"),
-}
-# What the baseline's first score is called.
-BASELINE_SCORES = {
-    "multiclass": "majority_accuracy",
-    "binary": "majority_accuracy",
-    "multilabel": "baseline_subset_accuracy",
-    "regression": "baseline_mean_absolute_error",
-}
 
 
 def evaluate_modalities(
-    classifier: MultimodalClassifier,
+    predictor: Predictor,
     rows: Rows,
     features: Mapping[str, FeatureTable],
-    logits: Any,
+    logits: Mapping[str, np.ndarray],
+    priors: Mapping[str, list[float]],
     heads: Mapping[str, Head] | None = None,
 ) -> dict[str, dict[str, dict[str, dict]]]:
     """Scores by the modalities that rows hold, and of complete rows with one of them hidden.
@@ -47,10 +31,11 @@ def evaluate_modalities(
     what is hidden is masked behind them.
 
     Args:
-        classifier: A fitted classifier.
+        predictor: What answers the rows.
         rows: Checked, labelled rows.
-        features: What the classifier's encoders give for `rows`.
-        logits: What it answers `rows`, `(num_rows, num_logits)`; of several heads a dict by head.
+        features: What its encoders give for `rows`.
+        logits: What it answers `rows`, by head, `(num_rows, num_logits)`.
+        priors: By head, what it would answer without seeing anything, as `head_prior` gives it.
         heads: The heads that the rows have labels of; by default all.
 
     Returns:
@@ -66,20 +51,20 @@ def evaluate_modalities(
     """
     if not (rows.images and rows.texts):
         return {}
-    heads = classifier.heads_ if heads is None else heads
-    masks = classifier.preprocessor_.masks(rows)
+    heads = predictor.heads if heads is None else heads
+    masks = predictor.preprocessor.masks(rows)
     image, text = masks["image_mask"].any(axis=1), masks["text_mask"].any(axis=1)
     held = {"image_and_text": image & text, "image_only": image & ~text, "text_only": text & ~image}
-    labels, answers = by_head(heads, rows.labels), {"": by_head(heads, logits)}
+    labels, answers = by_head(heads, rows.labels), {"": logits}
     complete = np.flatnonzero(held["image_and_text"])
     if len(complete):
         encoded = {name: value.take(complete.tolist()) for name, value in features.items()}
         for side in ("images", "texts"):
             left = hide(rows.take(complete.tolist()), side)
-            answers[side] = by_head(heads, classifier._logits(left, encoded))
+            answers[side] = predictor.logits(left, encoded)
     found: dict[str, dict] = {}
     for name, head in heads.items():
-        score = _Scores(head, classifier.priors_[name])
+        score = _Scores(head, priors[name])
         scores = {
             what: score(labels[name][mask], answers[""][name][mask]) for what, mask in held.items()
         }

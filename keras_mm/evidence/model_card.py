@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_mm.columns import label_columns
 from keras_mm.evidence.classes import class_table
@@ -20,11 +20,9 @@ from keras_mm.evidence.findings import (
     find_verdict,
     plain,
 )
+from keras_mm.evidence.results import HeadEvaluation, Results
 from keras_mm.version import __version__
 from keras_mm.zoo import BACKBONES
-
-if TYPE_CHECKING:
-    from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
 
 _USE = """\
 Install `keras_mm`, then in this folder:
@@ -72,7 +70,7 @@ _ANSWERS = {
 _IN_MEMORY = "<table>"  # what a table is called that came from no file
 
 
-def render_model_card(evaluation: Evaluation, settings: Mapping[str, Any]) -> str:
+def render_model_card(evaluation: Results, settings: Mapping[str, Any]) -> str:
     """A model card in Markdown, with the front matter of the Hugging Face Hub.
 
     Of paths only the last part is written: a card is made to be published.
@@ -101,7 +99,7 @@ def render_model_card(evaluation: Evaluation, settings: Mapping[str, Any]) -> st
     return f"{front}\n\n# {title}\n\n{_verdicts(evaluation)}\n\n{body}\n"
 
 
-def _verdicts(evaluation: Evaluation) -> str:
+def _verdicts(evaluation: Results) -> str:
     """A paragraph for each head."""
     found = []
     for name, one in evaluation.heads.items():
@@ -111,7 +109,7 @@ def _verdicts(evaluation: Evaluation) -> str:
     return "\n\n".join(found)
 
 
-def _limits(evaluation: Evaluation) -> list[str]:
+def _limits(evaluation: Results) -> list[str]:
     several = evaluation.several
     return [
         (f"{_code(name)}: " if several else "") + _text(limit)
@@ -120,7 +118,7 @@ def _limits(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _front_matter(evaluation: Evaluation, facts: Mapping) -> str:
+def _front_matter(evaluation: Results, facts: Mapping) -> str:
     tags = ["keras", "keras_mm"]
     tags += ["multimodal"] if _sides(facts) == 2 else []
     tags += ["image-classification"] if facts.get("images") else []
@@ -131,7 +129,7 @@ def _front_matter(evaluation: Evaluation, facts: Mapping) -> str:
     return "\n".join([*lines, "metrics:", *(f"- {metric}" for metric in metrics), "---"])
 
 
-def _what(evaluation: Evaluation, facts: Mapping) -> str:
+def _what(evaluation: Results, facts: Mapping) -> str:
     lines = [_answers(evaluation, name, one) for name, one in evaluation.heads.items()]
     for side in ("vision", "text"):
         name = facts.get(side, facts.get(f"{side}_backbone"))
@@ -144,7 +142,7 @@ def _what(evaluation: Evaluation, facts: Mapping) -> str:
     return _bullets(lines)
 
 
-def _answers(evaluation: Evaluation, head: str, one: HeadEvaluation) -> str:
+def _answers(evaluation: Results, head: str, one: HeadEvaluation) -> str:
     classes = [f"“{name}”" for name in one.classes[:_MOST_CLASSES]]
     more = len(one.classes) - len(classes)
     names = ", ".join(classes) + (f" and {more} more" if more > 0 else "")
@@ -172,7 +170,7 @@ def _encoder(side: str, backbone: Any, facts: Mapping) -> str:
     return line + "."
 
 
-def _data(evaluation: Evaluation, facts: Mapping) -> str:
+def _data(evaluation: Results, facts: Mapping) -> str:
     lines = [
         f"{title}: {', '.join(map(_code, _as_list(facts[name])))}"
         for name, title in (("images", "Image columns"), ("texts", "Text columns"))
@@ -196,7 +194,7 @@ def _data(evaluation: Evaluation, facts: Mapping) -> str:
     return _bullets(lines)
 
 
-def _training(evaluation: Evaluation, facts: Mapping) -> str:
+def _training(evaluation: Results, facts: Mapping) -> str:
     lines = [f"{title}: {_text(plain(facts[name]))}" for name, title in _TRAINING if name in facts]
     for name, one in evaluation.heads.items():
         for field, title in (("loss", "loss"), ("class_weight", "class weights")):
@@ -207,7 +205,7 @@ def _training(evaluation: Evaluation, facts: Mapping) -> str:
     return _bullets([*lines, f"Epochs: {epochs}"] if epochs else lines)
 
 
-def _results(evaluation: Evaluation) -> str:
+def _results(evaluation: Results) -> str:
     found = []
     for name, one in evaluation.heads.items():
         title = [f"### {_code(name)}"] if evaluation.several else []

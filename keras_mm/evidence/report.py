@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,18 +28,16 @@ from keras_mm.evidence.findings import (
     percent,
     plain,
 )
+from keras_mm.evidence.results import HeadEvaluation, Results
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.version import __version__
-
-if TYPE_CHECKING:
-    from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
 
 _MOST_MISTAKES = 20
 _FULL_MATRIX = 12  # classes of a matrix whose figures can be read
 _MOST_PANELS = 12
 
 
-def render_report(evaluation: Evaluation) -> str:
+def render_report(evaluation: Results) -> str:
     """The report as HTML: one file, no script, nothing loaded from elsewhere.
 
     Args:
@@ -73,7 +71,7 @@ def render_report(evaluation: Evaluation) -> str:
     )
 
 
-def _section(evaluation: Evaluation, name: str, one: HeadEvaluation) -> dict[str, Any]:
+def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, Any]:
     """What the template shows of a head."""
     found: dict[str, Any] = {
         "name": name,
@@ -105,7 +103,7 @@ def _section(evaluation: Evaluation, name: str, one: HeadEvaluation) -> dict[str
     }
 
 
-def _of_head(evaluation: Evaluation, name: str) -> pd.DataFrame:
+def _of_head(evaluation: Results, name: str) -> pd.DataFrame:
     """The predictions of one head, their columns named as if it were the only one."""
     frame = evaluation.predictions
     if not evaluation.several:

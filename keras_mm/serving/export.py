@@ -8,26 +8,26 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_mm.answers import by_head, label_cells, predictions
+from keras_mm.answers import label_cells, predictions
 from keras_mm.child import FAULT_HANDLER, run, run_on_tensorflow
 from keras_mm.data.image_files import read_file
 from keras_mm.data.images import open_image
 from keras_mm.data.labels import label_value
-from keras_mm.data.rows import Rows, read_rows
+from keras_mm.data.rows import Rows
 from keras_mm.errors import ChildError, ExportError, InvalidValueError
 from keras_mm.files import check_vacant, new_folder
 from keras_mm.heads import Head
+from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.presets import unknown_name
-
-if TYPE_CHECKING:
-    from keras_mm.classifier import MultimodalClassifier
 
 FORMATS = ("tf_saved_model",)
 TOLERANCE = 1e-4
@@ -35,36 +35,46 @@ _BATCH_SIZES = (1, 7, 32)
 _NUM_DRAWN = 32
 
 
-def export_classifier(
-    classifier: MultimodalClassifier,
+def export_model(
+    predictor: Predictor,
+    save: Callable[[Path], None],
     folder: str | os.PathLike,
     *,
     format: str = "tf_saved_model",
     data: Any = None,
     image_dir: str | os.PathLike | None = None,
 ) -> dict:
-    """Writes the artefact and compares its answers with the classifier's; see its `export`."""
+    """Writes the artefact and compares its answers with the model's.
+
+    Args:
+        predictor: What the artefact must answer like.
+        save: Saves the model in a folder, in its own format.
+        folder: As in `MultimodalClassifier.export`.
+        format: As there.
+        data: As there.
+        image_dir: As there.
+    """
     if format not in FORMATS:
         raise InvalidValueError(unknown_name("format", format, FORMATS))
     check_vacant(folder)
-    rows = _drawn_rows(classifier) if data is None else classifier._rows(data, image_dir)
-    expected = by_head(classifier.heads_, classifier._logits(rows))
+    rows = _drawn_rows(predictor) if data is None else predictor.rows(data, image_dir)
+    expected = predictor.logits(rows)
     with tempfile.TemporaryDirectory() as scratch, new_folder(folder) as target:
         bundle = Path(scratch, "bundle")
-        classifier.save(bundle)
+        save(bundle)
         try:
             run_on_tensorflow(
                 "keras_mm.serving.saved_model", bundle, target, doing="writing the SavedModel"
             )
-            answers = _answers(target, rows, classifier, Path(scratch))
+            answers = _answers(target, rows, predictor, Path(scratch))
         except ChildError as error:
             raise ExportError(str(error)) from None
-        return _compare(answers, expected, classifier, len(rows))
+        return _compare(answers, expected, predictor.heads, len(rows))
 
 
-def _answers(target: Path, rows: Rows, classifier, scratch: Path) -> list[dict]:
+def _answers(target: Path, rows: Rows, predictor: Predictor, scratch: Path) -> list[dict]:
     """What a fresh process without keras_mm answers, once per batch size."""
-    preprocessor = classifier.preprocessor_
+    preprocessor = predictor.preprocessor
     columns = {
         **dict(zip(preprocessor.image_names, rows.images, strict=True)),
         **dict(zip(preprocessor.text_names, rows.texts, strict=True)),
@@ -99,8 +109,8 @@ def _image_bytes(cell: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _compare(answers: list[dict], expected: dict, classifier, num_rows: int) -> dict:
-    heads, kinds = classifier.heads_, ("probabilities", "prediction", "label")
+def _compare(answers: list[dict], expected: dict, heads: Mapping[str, Head], num_rows: int) -> dict:
+    kinds = ("probabilities", "prediction", "label")
     difference, wrong = 0.0, set[int]()
     for name, head in heads.items():
         prefix = f"{name}_" if len(heads) > 1 else ""
@@ -146,16 +156,15 @@ def _difference(head: Head, logits: np.ndarray, found: dict) -> tuple[float, set
     return float(np.abs(np.asarray(found["probabilities"]) - mine).max()), rows
 
 
-def _drawn_rows(classifier) -> Rows:
+def _drawn_rows(predictor: Predictor) -> Rows:
     """Rows of the sample data under this model's columns, so that an export needs no table."""
     from keras_mm.data.samples import load_sample_data
 
     table = load_sample_data()[1][:_NUM_DRAWN]
-    settings = classifier._settings_
     sources = {
-        **{name: f"image_{i % 2 + 1}" for i, name in enumerate(settings.images)},
-        **{name: f"text_{i % 2 + 1}" for i, name in enumerate(settings.texts)},
+        **{name: f"image_{i % 2 + 1}" for i, name in enumerate(predictor.images)},
+        **{name: f"text_{i % 2 + 1}" for i, name in enumerate(predictor.texts)},
     }
     drawn = {name: table[source].to_numpy(object) for name, source in sources.items()}
     frame = table[[]].assign(**drawn)
-    return read_rows(frame, images=settings.images, texts=settings.texts, progress=False)
+    return replace(predictor, progress=False).rows(frame)

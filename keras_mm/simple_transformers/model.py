@@ -483,8 +483,7 @@ class Model:
         return self._logits(rows)
 
     def _logits(self, rows: Rows, silent: bool = False) -> np.ndarray:
-        logits = self.classifier._logits(rows, progress=not silent)
-        return by_head(self.classifier.heads_, logits)["label"]
+        return self.classifier.predictor_.logits(rows, progress=not silent)["label"]
 
     # --- folders ----------------------------------------------------------------------------
 

@@ -11,10 +11,11 @@ from keras_mm.answers import answer_frame
 from keras_mm.data.splits import stratified_split
 from keras_mm.evidence import report
 from keras_mm.evidence.classes import MOST_CLASSES, class_table, frequent_confusions
-from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
+from keras_mm.evidence.evaluate import Evaluation
 from keras_mm.evidence.findings import find_limits, find_verdict, plain
 from keras_mm.evidence.model_card import render_model_card
 from keras_mm.evidence.report import render_report
+from keras_mm.evidence.results import HeadEvaluation
 from keras_mm.heads import Head
 from keras_mm.metrics import classification, classification_metrics
 from keras_mm.metrics.heads import head_metrics, head_prior, prior_metrics
@@ -32,7 +33,7 @@ def evaluate(head, labels, logits):
     name = {"multilabel": "frequency", "regression": "mean"}.get(head.kind, "majority")
     one = HeadEvaluation(head, head_metrics(head, labels, logits), {name: prior})
     index = pd.RangeIndex(len(labels))
-    frame = answer_frame({"label": head}, logits, index, labels)
+    frame = answer_frame({"label": head}, {"label": logits}, index, labels)
     frame.insert(0, "row", index)
     return Evaluation(heads={"label": one}, predictions=frame)
 

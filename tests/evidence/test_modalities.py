@@ -59,10 +59,10 @@ def test_hidden_is_the_same_as_empty_cells(fitted, table, evaluation):
 
 
 def test_hiding_gives_the_probabilities_of_empty_cells(fitted, table):
-    rows = fitted._rows(table[:11], None)
-    features = fitted._features(rows)
+    rows = fitted.predictor_.rows(table[:11], None)
+    features = fitted.predictor_.features(rows)
     for side, columns in (("images", IMAGES), ("texts", TEXTS)):
-        found = probabilities(fitted._logits(hide(rows, side), features))
+        found = probabilities(fitted.predictor_.logits(hide(rows, side), features)["label"])
         emptied = fitted.predict_proba(table[:11].assign(**dict.fromkeys(columns)))
         np.testing.assert_allclose(found, emptied, atol=1e-6)
         assert np.abs(found - fitted.predict_proba(table[:11])).max() > 1e-3
@@ -85,9 +85,14 @@ def test_subsets_without_rows_are_left_out(fitted, table):
 
 
 def test_a_model_of_one_side_has_none(fitted, table):
-    rows = fitted._rows(table, None, heads=fitted.heads_)
+    rows = fitted.predictor_.rows(table, None, heads=fitted.heads_)
     for side in ("images", "texts"):
-        assert evaluate_modalities(fitted, replace(rows, **{side: ()}), {}, None) == {}
+        assert (
+            evaluate_modalities(
+                fitted.predictor_, replace(rows, **{side: ()}), {}, {}, fitted.priors_
+            )
+            == {}
+        )
 
 
 def test_they_are_in_the_metrics(evaluation):

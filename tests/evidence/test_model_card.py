@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
+from keras_mm.evidence.evaluate import Evaluation
 from keras_mm.evidence.model_card import render_model_card
+from keras_mm.evidence.results import HeadEvaluation
 from keras_mm.heads import Head
 from keras_mm.metrics import classification_metrics, majority_baseline
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_mm.evidence.evaluate import Evaluation, HeadEvaluation
+from keras_mm.evidence.evaluate import Evaluation
 from keras_mm.evidence.findings import (
     compare_metrics,
     find_limits,
@@ -15,6 +15,7 @@ from keras_mm.evidence.findings import (
     percent,
 )
 from keras_mm.evidence.report import render_report
+from keras_mm.evidence.results import HeadEvaluation
 from keras_mm.heads import Head
 from keras_mm.metrics import classification_metrics, majority_baseline
 

@@ -257,7 +257,7 @@ def test_an_empty_text_is_answered_and_evaluated(two):
     # It is read as a text of no tokens, and not as a text that is missing.
     rows = keras_mm.data.rows.Rows(([]), ([""],), None, np.arange(1))
     assert model.classifier.preprocessor_.masks(rows)["text_mask"].all()
-    assert np.allclose(model.classifier._logits(rows), outputs[:1], atol=1e-5)
+    assert np.allclose(model.classifier.predictor_.logits(rows)["label"], outputs[:1], atol=1e-5)
     with pytest.raises(keras_mm.TableError, match="<to_predict>, row 1, .*there is no text"):
         model.predict(["a", None])
 
@@ -311,7 +311,7 @@ def test_names_pairs_and_windows(tmp_path):
     model = ClassificationModel("bert", "tiny_bert", args=args)
     steps, loss = model.train_model(table, verbose=False)
     # What counts is windows: of 7 tokens where 6 fit, the second begins 3 later.
-    rows = model.classifier._rows(table, None)
+    rows = model.classifier.predictor_.rows(table)
     windows, owners = model.classifier.preprocessor_.windows(rows)
     assert len(windows) == 9 * 3 == len(owners) and steps == 10 * -(-27 // 8)
     window = model.classifier.preprocessor_.sliding_window

@@ -1,0 +1,1 @@
+"""Answers of a trained model: rows to logits, by head."""
