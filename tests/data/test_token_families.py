@@ -12,6 +12,8 @@ from keras_mm.data.tokens import Tokenizer
 from keras_mm.load_order import load_tensorflow
 from tests.families import JOINED, byte_pairs, odd_characters, sentence_piece
 
+pytestmark = pytest.mark.backend_free
+
 FAMILIES = [name for name in TOKEN_FAMILIES if name != "bert"]
 PAIRED = ["roberta", "xlm_roberta", "deberta_v3", "albert"]
 SINGLE = ["clip", "siglip", "siglip2"]
@@ -87,7 +89,6 @@ def test_a_text_becomes_the_family_s_tokens(tokenizers, family):
     assert tokens(tokenizers[family], "red left") == [*begin, *words, END[family]]
 
 
-@pytest.mark.backend_free
 @pytest.mark.parametrize("family", SINGLE)
 def test_families_of_single_texts(tokenizers, family):
     tokenizer = tokenizers[family]
@@ -132,7 +133,6 @@ def test_a_vocabulary_that_lets_texts_spell_a_special_token():
     assert found.count("[CLS]") == found.count("[SEP]") == 1
 
 
-@pytest.mark.backend_free
 @pytest.mark.parametrize("family", PAIRED)
 def test_truncation_takes_turns(tokenizers, family):
     specials = 2 + len(BETWEEN[family])
@@ -147,7 +147,6 @@ def test_truncation_takes_turns(tokenizers, family):
     assert len(tokens_of(tokenizer, "left")) + 1 == short.index(BETWEEN[family][0])
 
 
-@pytest.mark.backend_free
 @pytest.mark.parametrize("family", FAMILIES)
 def test_empty_texts_and_no_rows(tokenizers, family):
     tokenizer = tokenizers[family]
@@ -192,7 +191,6 @@ def test_padding_that_is_a_word_of_the_vocabulary(tokenizers):
 
 
 @pytest.mark.slow
-@pytest.mark.backend_free
 @pytest.mark.parametrize("family", FAMILIES)
 def test_saved_and_read_again(tokenizers, family, tmp_path):
     first = tokenizers[family]
@@ -227,7 +225,6 @@ def test_byte_pairs_are_gpt_2_s(tokenizers):
         assert found == reference.encode(text).ids
 
 
-@pytest.mark.backend_free
 @pytest.mark.parametrize("family", FAMILIES)
 def test_characters_cut_no_text(tokenizers, family):
     """NUL is dropped wherever it stands; of the others, what stands behind them stays."""
@@ -245,7 +242,6 @@ def test_characters_cut_no_text(tokenizers, family):
         assert found[-len(blue) :] == blue and len(found) > len(blue), f"U+{ord(character):04X}"
 
 
-@pytest.mark.backend_free
 def test_characters_are_byte_pairs_but_nul(tokenizers):
     """Joiners of emoji and scripts above all are encoded as they are, byte for byte."""
     tf = load_tensorflow()
