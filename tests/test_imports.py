@@ -1,4 +1,4 @@
-"""Light modules load no backend; Keras finds the classes. `lint-imports` checks who imports whom."""
+"""Light modules load no backend, and Keras finds the classes; `lint-imports` has the contracts."""
 
 import ast
 import subprocess
