@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
+from keras_mm.checks import is_number, unknown_name
 from keras_mm.errors import InvalidValueError
-from keras_mm.presets import unknown_name
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
 
 _TRUTH = ("True or False", lambda v: isinstance(v, bool))
-_PART = ("a number in [0, 1)", lambda v: _is_number(v) and 0 <= v < 1)
+_PART = ("a number in [0, 1)", lambda v: is_number(v) and 0 <= v < 1)
 
 # Field -> (what is allowed, in words; the test).
 RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "flip": _TRUTH,
     "crop": _PART,
-    "rotation": ("a number in [0, 180]", lambda v: _is_number(v) and 0 <= v <= 180),
+    "rotation": ("a number in [0, 180]", lambda v: is_number(v) and 0 <= v <= 180),
     "brightness": _PART,
     "contrast": _PART,
     "saturation": _PART,

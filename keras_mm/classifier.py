@@ -23,6 +23,7 @@ from keras_mm.answers import (
 )
 from keras_mm.augmentation import Augmentation
 from keras_mm.bundle import load_bundle, save_bundle
+from keras_mm.checks import unknown_name
 from keras_mm.columns import label_columns
 from keras_mm.config import Settings, Training, as_labels, as_training
 from keras_mm.data.rows import Rows
@@ -43,7 +44,6 @@ from keras_mm.metrics.heads import head_metrics, head_prior, is_labelled
 from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.pickling import pack_bundle, pack_layers, unpack_bundle, unpack_layers
-from keras_mm.presets import unknown_name
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.sliding import SlidingWindow
 from keras_mm.training.objectives import create_objectives

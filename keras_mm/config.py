@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from numbers import Integral, Number, Real
+from numbers import Integral, Number
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
 from keras_mm.augmentation import RULES as AUGMENTATION_RULES
 from keras_mm.augmentation import Augmentation, as_augmentation
+from keras_mm.checks import is_number, is_whole, unknown_name
 from keras_mm.engines import ENGINES, engine_problem
 from keras_mm.errors import ConfigError, InvalidValueError
 from keras_mm.fine_tuning import RATE_RULE, SIDES, as_stages, fill_sides, stages_problems
 from keras_mm.heads import HEAD_KINDS, HEAD_LOSSES, Head, as_heads
-from keras_mm.presets import FUSIONS, get_preset, list_presets, unknown_name
+from keras_mm.presets import FUSIONS, get_preset, list_presets
 from keras_mm.sliding import RULES as SLIDING_RULES
 from keras_mm.sliding import SlidingWindow, as_sliding_window
 
@@ -308,28 +308,18 @@ def as_training(training: Training | Mapping | None) -> Training:
 # --- rules: name -> (what is allowed, in words; the test) ---------------------------------------
 
 
-def _number(value) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    return isinstance(value, Integral) or math.isfinite(value)
-
-
-def _integer(value) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 def _whole(low: int) -> tuple[str, Callable]:
-    return f"an integer >= {low}", lambda v: _integer(v) and v >= low
+    return f"an integer >= {low}", lambda v: is_whole(v, low)
 
 
 def _part() -> tuple[str, Callable]:
-    return "a number in [0, 1)", lambda v: _number(v) and 0 <= v < 1
+    return "a number in [0, 1)", lambda v: is_number(v) and 0 <= v < 1
 
 
 def _positive(zero: bool = False) -> tuple[str, Callable]:
     return (
         f"a number {'>=' if zero else '>'} 0",
-        lambda v: _number(v) and (v > 0 or (zero and v == 0)),
+        lambda v: is_number(v) and (v > 0 or (zero and v == 0)),
     )
 
 
@@ -349,8 +339,8 @@ def _names(value) -> bool:
 
 def _size(value) -> bool:
     if isinstance(value, Sequence):
-        return len(value) == 2 and all(_integer(v) and v > 0 for v in value)
-    return _integer(value) and value > 0
+        return len(value) == 2 and all(is_whole(v) and v > 0 for v in value)
+    return is_whole(value) and value > 0
 
 
 def _betas(value) -> bool:
@@ -440,7 +430,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "cache": ("true, false or a folder", lambda v: isinstance(v, bool | PathLike) or _is_text(v)),
     "engine": _one_of(*ENGINES),
     "precision": _one_of("float32", "bfloat16"),
-    "seed": ("an integer in [0, 2**32)", lambda v: _integer(v) and 0 <= v < 2**32),
+    "seed": ("an integer in [0, 2**32)", lambda v: is_whole(v) and 0 <= v < 2**32),
     "warm_start": _TRUTH,
     "verbose": ("0 or 1", lambda v: isinstance(v, bool | int) and v in (0, 1)),
     "data": _PATH,
@@ -456,7 +446,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.warmup": _part(),
     "training.decay": _one_of("cosine", "linear", "polynomial", "constant", "plateau"),
     "training.decay_power": _positive(),
-    "training.plateau_factor": ("a number in (0, 1)", lambda v: _number(v) and 0 < v < 1),
+    "training.plateau_factor": ("a number in (0, 1)", lambda v: is_number(v) and 0 < v < 1),
     "training.plateau_patience": _whole(1),
     "training.momentum": _part(),
     "training.adam_betas": ("two numbers in [0, 1)", _betas),
@@ -474,7 +464,7 @@ _RULES: dict[str, tuple[str, Callable]] = {
     "training.projection_dims": _whole(0),
     "training.dropout_rate": _part(),
     "training.stages": ("a list of stages", lambda v: True),  # `stages_problems` says more
-    "training.layer_decay": ("a number in (0, 1]", lambda v: _number(v) and 0 < v <= 1),
+    "training.layer_decay": ("a number in (0, 1]", lambda v: is_number(v) and 0 < v <= 1),
     "training.lora_rank": _whole(1),
     "training.lora_alpha": _positive(),
     "training.ema_momentum": _part(),

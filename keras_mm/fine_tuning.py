@@ -4,28 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any
 
+from keras_mm.checks import is_number, is_whole, unknown_name
 from keras_mm.errors import InvalidValueError
-from keras_mm.presets import unknown_name
 
 SIDES = ("vision", "text")
 
 
-def _is_whole(value: Any, low: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= low
-
-
 def _is_depth(value: Any) -> bool:
-    return value == "all" if isinstance(value, str) else _is_whole(value, 0)
+    return value == "all" if isinstance(value, str) else is_whole(value, 0)
 
 
 def _is_rate(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    number: Any = value
-    return 0 < number < float("inf")
+    return is_number(value) and value > 0
 
 
 def by_side(value: Any, test: Callable[[Any], bool]) -> bool:
@@ -51,7 +43,7 @@ RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
         "a number of blocks >= 0, 'all', or a dict of them by side ('vision', 'text')",
         lambda v: by_side(v, _is_depth),
     ),
-    "epochs": ("an integer >= 1", lambda v: _is_whole(v, 1)),
+    "epochs": ("an integer >= 1", lambda v: is_whole(v, 1)),
     "learning_rate": ("a number > 0", _is_rate),
     "encoder_learning_rate": (_RATE_WORDS, lambda v: by_side(v, _is_rate)),
 }

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from math import isfinite
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
+from keras_mm.checks import is_number, nearest_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.label_keys import by_place
 
@@ -144,8 +143,8 @@ class Head:
             )
         losses = HEAD_LOSSES[self.kind]
         if self.loss is not None and self.loss not in losses:
-            nearest = get_close_matches(str(self.loss), losses, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            nearest = nearest_name(self.loss, losses)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
             mistakes.append(
                 f"`loss` of a {self.kind} head must be one of {losses}. "
                 f"Received: loss={self.loss!r}.{hint}"
@@ -168,8 +167,7 @@ class Head:
             )
         for name, limit in (("loss_weight", None), ("l2", None), ("dropout_rate", 1)):
             value = getattr(self, name)
-            number = isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
-            if not (number and value >= 0 and (limit is None or value < limit)):
+            if not (is_number(value) and value >= 0 and (limit is None or value < limit)):
                 allowed = ">= 0" if limit is None else f"in [0, {limit})"
                 mistakes.append(f"`{name}` must be {allowed}. Received: {name}={value!r}")
         if self.kind == "multilabel" and not self._class_mistakes():

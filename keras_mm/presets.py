@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.zoo import BACKBONES, Backbone
 
@@ -206,13 +206,3 @@ def get_preset(name: str) -> Preset:
     if not isinstance(name, str) or name not in _BY_NAME:
         raise InvalidValueError(unknown_name("preset", name, _BY_NAME))
     return _BY_NAME[name]
-
-
-def unknown_name(what: str, name: object, known) -> str:
-    """The sentence that says `name` is none of `known`: the nearest one, else all of them."""
-    # A setting without its table, or the beginning of a name; else what is spelt most alike.
-    said = str(name)
-    nearest = [key for key in known if key.endswith(f".{said}") or (said and key.startswith(said))]
-    nearest = nearest or get_close_matches(said, list(known), n=1, cutoff=0.5)
-    hint = f"Did you mean {nearest[0]!r}?" if nearest else f"Known: {', '.join(map(repr, known))}."
-    return f"Unknown {what} {name!r}. {hint}"

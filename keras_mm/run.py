@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from keras_mm.answers import written_frame
+from keras_mm.checks import unknown_name
 from keras_mm.columns import find_heads, has_pair, label_heads, with_columns
 from keras_mm.config import RunSettings, Settings, to_toml
 from keras_mm.data.labels import is_missing
@@ -26,7 +27,6 @@ from keras_mm.data.tables import load_beside, load_table, table_name
 from keras_mm.errors import ConfigError, Problem
 from keras_mm.files import check_vacant, new_folder
 from keras_mm.heads import Head
-from keras_mm.presets import unknown_name
 
 _log = logging.getLogger("keras_mm")
 _file_log = logging.getLogger("keras_mm.file")  # does not reach stderr

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
+from keras_mm.checks import is_number, is_whole, unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.label_keys import place_finder
-from keras_mm.presets import unknown_name
 
 VOTES = ("mean", "majority")
 WEIGHS = ("row", "window")
 
 
 def _is_stride(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        return False
-    return int(value) >= 1 if isinstance(value, Integral) else 0 < float(value) <= 1
+    return is_whole(value, 1) or (not is_whole(value) and is_number(value) and 0 < value <= 1)
 
 
 # Field -> (what is allowed, in words; the test).

@@ -2,9 +2,10 @@
 
 import pytest
 
+from keras_mm.checks import unknown_name
 from keras_mm.config import Settings
 from keras_mm.models.backbones import text_backbone, vision_backbone
-from keras_mm.presets import Preset, get_preset, list_presets, unknown_name
+from keras_mm.presets import Preset, get_preset, list_presets
 from keras_mm.zoo import BACKBONES
 from tests.families import shapes_only
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 import pandas as pd
+
+from keras_mm.checks import nearest_name
 
 
 def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
@@ -23,8 +24,12 @@ def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
             sentences.append(f"{count} columns are named {column!r}. Rename all but one.")
         if count:
             continue
-        nearest = get_close_matches(str(column), known, n=1, cutoff=0.5)
-        hint = f"Did you mean {nearest[0]!r}?" if nearest else f"There are: {', '.join(known)}."
+        nearest = nearest_name(column, known, cutoff=0.5)
+        hint = (
+            f"Did you mean {nearest!r}?"
+            if nearest is not None
+            else f"There are: {', '.join(known)}."
+        )
         sentences.append(f"no column {column!r}. {hint}")
     return sentences
 

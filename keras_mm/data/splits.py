@@ -6,13 +6,13 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
+from keras_mm.checks import is_number, is_whole
 from keras_mm.data.columns import missing_columns
 from keras_mm.data.labels import is_missing
 from keras_mm.errors import InvalidValueError
@@ -104,7 +104,7 @@ def stratified_k_fold(
         [2, 2, 2]
     """
     mistakes = []
-    if isinstance(num_folds, bool) or not isinstance(num_folds, int) or num_folds < 2:
+    if not is_whole(num_folds, 2):
         mistakes.append(f"`num_folds` must be an integer >= 2. Received: num_folds={num_folds!r}")
     rows = _read_rows(table, label, groups, mistakes)
     _check_folds(rows, num_folds)
@@ -148,7 +148,7 @@ def _size_mistakes(**sizes: float) -> list[str]:
     return [
         f"`{name}` must be a share in [0, 1), e.g. 0.1. Received: {name}={size!r}"
         for name, size in sizes.items()
-        if isinstance(size, bool) or not isinstance(size, Real) or not 0 <= size < 1
+        if not (is_number(size) and 0 <= size < 1)
     ]
 
 

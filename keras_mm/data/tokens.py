@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_mm.checks import unknown_name
 from keras_mm.data.token_families import TOKEN_FAMILIES
 from keras_mm.data.vocabularies import from_keras_hub, from_name, from_path, read_files
 from keras_mm.errors import InvalidValueError
 from keras_mm.forks import check_not_forked
 from keras_mm.load_order import load_tensorflow
-from keras_mm.presets import unknown_name
 
 SPECIAL_TOKENS = TOKEN_FAMILIES["bert"].special_tokens
 _CHUNK = 4096

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
+from keras_mm.checks import nearest_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.losses.base import WeightedLoss, WeightedMean
 from keras_mm.losses.class_weights import (
@@ -104,8 +104,8 @@ def create_loss(
         raise InvalidValueError(f"`kind` must be one of {sorted(_LOSSES)}. Received: kind={kind!r}")
     losses = _LOSSES[kind]
     if name not in losses:
-        nearest = get_close_matches(str(name), losses, n=1)
-        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        nearest = nearest_name(name, losses)
+        hint = f" Did you mean {nearest!r}?" if nearest else ""
         of = "" if kind == "multiclass" else f" for a {kind} head"
         raise InvalidValueError(
             f"`name` must be one of {sorted(losses)}{of}. Received: name={name!r}.{hint}"

@@ -8,8 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.checks import is_number
 from keras_mm.errors import InvalidValueError
-from keras_mm.losses.class_weights import class_weight_mistakes, is_finite_number
+from keras_mm.losses.class_weights import class_weight_mistakes
 
 
 class WeightedMean(keras.losses.Loss):
@@ -129,7 +130,7 @@ class WeightedLoss(WeightedMean):
 
 def smoothing_mistakes(label_smoothing: Any) -> list[str]:
     """What is wrong with a share that is spread over all classes, a sentence each."""
-    if is_finite_number(label_smoothing) and 0 <= label_smoothing < 1:
+    if is_number(label_smoothing) and 0 <= label_smoothing < 1:
         return []
     return [
         "`label_smoothing` must be in [0, 1); 0 smooths nothing, 0.1 is usual. "

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from keras_mm.checks import is_number, nearest_name
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.label_keys import by_place
 
@@ -72,7 +70,7 @@ def effective_number_class_weight(
         Cui et al. 2019, "Class-Balanced Loss Based on Effective Number of Samples",
         arXiv:1901.05555, eq. 2 and section 4.1.
     """
-    if not (is_finite_number(beta) and 0 <= beta < 1):
+    if not (is_number(beta) and 0 <= beta < 1):
         raise InvalidValueError(
             "`beta` must be in [0, 1); 0.999 is usual, 0 weighs all rows alike. "
             f"Received: beta={beta!r}"
@@ -244,8 +242,8 @@ def _by_name(class_weight: Mapping, classes: list) -> tuple[list[str], list]:
 
 def _unknown_name(name: Any, classes: Sequence[Any]) -> str:
     by_text = {str(known): known for known in classes}
-    nearest = get_close_matches(str(name), by_text, n=1)
-    hint = f" Did you mean {by_text[nearest[0]]!r}?" if nearest else ""
+    nearest = nearest_name(name, by_text)
+    hint = f" Did you mean {by_text[nearest]!r}?" if nearest is not None else ""
     return f"`class_weight` names the class {name!r}, which is not one of {classes!r}.{hint}"
 
 
@@ -295,8 +293,3 @@ def per_class_mistakes(
     if not np.all(np.isfinite(numbers)) or np.any(numbers < 0):
         mistakes.append(f"`{name}` must be finite and >= 0; {zero}. {received}")
     return mistakes
-
-
-def is_finite_number(value: Any) -> bool:
-    """Whether the value is a real, finite number (a bool is none)."""
-    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

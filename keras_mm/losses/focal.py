@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.checks import is_number
 from keras_mm.losses.base import WeightedLoss
-from keras_mm.losses.class_weights import is_finite_number
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -65,7 +65,7 @@ class FocalLoss(WeightedLoss):
 
 def gamma_mistakes(gamma: Any) -> list[str]:
     """What is wrong with a focusing exponent, a sentence each."""
-    if is_finite_number(gamma) and gamma >= 0:
+    if is_number(gamma) and gamma >= 0:
         return []
     return [
         "`gamma` must be a finite number >= 0; 2 is usual, 0 gives cross-entropy. "

@@ -8,9 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mm.checks import is_number
 from keras_mm.errors import InvalidValueError
 from keras_mm.losses.base import WeightedLoss
-from keras_mm.losses.class_weights import is_finite_number, per_class_mistakes
+from keras_mm.losses.class_weights import per_class_mistakes
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -70,7 +71,7 @@ class LogitAdjusted(WeightedLoss):
 
     def _mistakes(self) -> list[str]:
         mistakes = super()._mistakes() + self._count_mistakes(None)
-        if not (is_finite_number(self.tau) and self.tau >= 0):
+        if not (is_number(self.tau) and self.tau >= 0):
             mistakes.append(
                 "`tau` must be a finite number >= 0; 1 is usual, 0 gives cross-entropy. "
                 f"Received: tau={self.tau!r}"

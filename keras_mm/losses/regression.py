@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_mm.checks import is_number
 from keras_mm.errors import InvalidValueError
 from keras_mm.losses.base import WeightedMean
-from keras_mm.losses.class_weights import is_finite_number
 
 
 class RegressionLoss(WeightedMean):
@@ -133,7 +133,7 @@ class HuberLoss(RegressionLoss):
     """
 
     def __init__(self, delta=1.0, scale=None, name="huber"):
-        if not (is_finite_number(delta) and delta > 0):
+        if not (is_number(delta) and delta > 0):
             raise InvalidValueError(
                 f"`delta` must be a finite number > 0. Received: delta={delta!r}"
             )

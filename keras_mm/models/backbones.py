@@ -12,10 +12,10 @@ from typing import Any
 import keras
 from keras import layers
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.models.applications import application, application_names, application_options
 from keras_mm.models.towers import text_tower, vision_tower
-from keras_mm.presets import unknown_name
 from keras_mm.pretrained import from_handle
 from keras_mm.zoo import BACKBONES, Backbone
 

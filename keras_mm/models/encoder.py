@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.models.keras_settings import build_settings, default_settings
-from keras_mm.presets import unknown_name
 
 POOLINGS = ("mean", "max", "cls", "pooler")
 

@@ -10,6 +10,7 @@ import keras
 from keras import layers, ops
 
 from keras_mm.augmentation import Augmentation, as_augmentation
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.models.augmentation import ImageAugmentation
 from keras_mm.models.backbones import vision_backbone
@@ -18,7 +19,6 @@ from keras_mm.models.encoder import POOLINGS, Encoder, pool
 from keras_mm.models.image_format import check_channels_last
 from keras_mm.models.keras_settings import build_settings, encoder_policy
 from keras_mm.models.towers import freeze_positions
-from keras_mm.presets import unknown_name
 
 
 def create_vision_encoder(

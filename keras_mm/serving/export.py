@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from keras_mm.answers import label_cells, predictions
+from keras_mm.checks import unknown_name
 from keras_mm.child import FAULT_HANDLER, run, run_on_tensorflow
 from keras_mm.data.image_files import read_file
 from keras_mm.data.images import open_image
@@ -27,7 +28,6 @@ from keras_mm.files import check_vacant, new_folder
 from keras_mm.heads import Head
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.presets import unknown_name
 
 FORMATS = ("tf_saved_model",)
 TOLERANCE = 1e-4

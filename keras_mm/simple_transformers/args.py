@@ -9,9 +9,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, dataclass_transform
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.files import write_text
-from keras_mm.presets import unknown_name
 from keras_mm.simple_transformers.plain import is_plain, plain
 from keras_mm.simple_transformers.warn import warn
 

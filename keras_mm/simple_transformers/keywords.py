@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
-from keras_mm.presets import unknown_name
 
 _DOWNLOADS = "files are loaded by KerasHub; give a folder to load others"
 # Keywords of a constructor that do nothing here, with the reason.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from keras_mm.checks import is_number, is_whole
 from keras_mm.data.label_lists import read_lists
 from keras_mm.data.labels import find_classes, is_missing, label_value
 from keras_mm.data.tables import table_name
@@ -71,8 +70,7 @@ def check_trained_count(num_labels: int | None, labels: Sequence, head: Head) ->
 
 def check_number(num_labels: Any) -> None:
     """Raises ValueError if `num_labels` is given and no number of labels."""
-    whole = isinstance(num_labels, Integral) and not isinstance(num_labels, bool)
-    if num_labels is not None and not (whole and num_labels >= 1):
+    if num_labels is not None and not is_whole(num_labels, 1):
         raise InvalidValueError(f"`num_labels` must be an integer >= 1. Received: {num_labels!r}")
 
 
@@ -99,8 +97,7 @@ def check_each(name: str, values: Any, num_labels: int | None, *, single: bool =
 
 
 def _is_weight(value: Any) -> bool:
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0
+    return is_number(value) and value >= 0
 
 
 def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) -> tuple:

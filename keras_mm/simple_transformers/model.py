@@ -16,6 +16,7 @@ import pandas as pd
 
 from keras_mm.answers import by_head
 from keras_mm.bundle import is_bundle
+from keras_mm.checks import is_whole, unknown_name
 from keras_mm.classifier import MultimodalClassifier
 from keras_mm.data.labels import label_value
 from keras_mm.data.rows import Rows
@@ -23,7 +24,6 @@ from keras_mm.data.tables import table_name
 from keras_mm.data.targets import with_classes
 from keras_mm.errors import ConfigError, InvalidValueError, PretrainedError, Problem
 from keras_mm.heads import Head
-from keras_mm.presets import unknown_name
 from keras_mm.simple_transformers.args import (
     FILE,
     ModelArgs,
@@ -157,7 +157,7 @@ class Model:
         loss_name(self.args)
         for name, least in _WHOLE.items():
             value = getattr(self.args, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            if not is_whole(value, least):
                 allowed = f"an integer >= {least}"
                 raise InvalidValueError(f"`{name}` must be {allowed}. Received: {value!r}")
         built = self.__dict__.get("_built", {})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from keras_mm.checks import is_whole
 from keras_mm.classifier import MultimodalClassifier
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import InvalidValueError
@@ -40,7 +41,7 @@ def _read_as(classifier, sequence_length, window) -> None:
     cut = None if sliding is None else sliding.by_slot(classifier.texts)
     if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
         return
-    if isinstance(sequence_length, bool) or not isinstance(sequence_length, int):
+    if not is_whole(sequence_length):
         raise InvalidValueError(
             f"`sequence_length` must be an integer. Received: {sequence_length!r}"
         )

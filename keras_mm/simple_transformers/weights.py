@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from difflib import get_close_matches
 from pathlib import Path
 
+from keras_mm.checks import nearest_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.zoo import BACKBONES
 
@@ -94,8 +94,8 @@ def _stated_type(folder: Path) -> str | None:
 
 
 def _unknown(model_type: str) -> str:
-    near = get_close_matches(str(model_type), MODEL_TYPES, n=1, cutoff=0.8)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest_name(model_type, MODEL_TYPES, cutoff=0.8)
+    hint = f" Did you mean {near!r}?" if near else ""
     return (
         f"Unknown model_type {model_type!r}.{hint} KerasHub converts "
         f"{', '.join(map(repr, MODEL_TYPES))}; 'auto' is what the folder's config.json says."

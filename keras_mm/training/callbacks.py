@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.windows import join_windows
-from keras_mm.presets import unknown_name
 from keras_mm.progress import progress_bar, progress_line
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.objectives import Objective

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
-from keras_mm.presets import unknown_name
 
 DECAYS = ("cosine", "linear", "polynomial", "constant", "plateau")
 _CLASSES = {

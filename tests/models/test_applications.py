@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_mm.checks import unknown_name
 from keras_mm.models.applications import (
     ApplicationsPreprocessing,
     application_names,
@@ -11,7 +12,6 @@ from keras_mm.models.applications import (
 )
 from keras_mm.models.backbones import vision_backbone
 from keras_mm.models.vision_encoder import create_vision_encoder
-from keras_mm.presets import unknown_name
 from keras_mm.pretrained import PretrainedError
 from tests.families import shapes_only
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.models.fusion.bilinear import Bilinear
 from keras_mm.models.fusion.bottleneck import Bottleneck
@@ -20,7 +21,7 @@ from keras_mm.models.fusion.concat import Concat
 from keras_mm.models.fusion.cross_attention import CrossAttention
 from keras_mm.models.fusion.gated import Gated
 from keras_mm.models.fusion.mmbt import MMBT
-from keras_mm.presets import FUSIONS, unknown_name
+from keras_mm.presets import FUSIONS
 
 __all__ = ["MMBT", "Bilinear", "Bottleneck", "Concat", "CrossAttention", "Gated", "create_fusion"]
 

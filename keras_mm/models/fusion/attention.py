@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from keras_mm.models.fusion.arguments import check_rate, check_whole
+from keras_mm.checks import check_rate, check_whole
 
 
 @keras.saving.register_keras_serializable("keras_mm")

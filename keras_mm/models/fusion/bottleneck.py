@@ -5,8 +5,8 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
+from keras_mm.checks import check_rate, check_whole
 from keras_mm.errors import InvalidValueError
-from keras_mm.models.fusion.arguments import check_rate, check_whole
 from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_pooled
 
 
