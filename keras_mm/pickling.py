@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_mm.bundle import load_bundle, save_bundle
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.keras_internals import all_layers
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def unpack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
 
 def own_classes(layer: keras.layers.Layer) -> dict[str, type]:
     """The classes of a layer's parts that are neither Keras', KerasHub's nor this package's."""
-    kinds = {type(part) for part in layer._flatten_layers()}
+    kinds = {type(part) for part in all_layers(layer)}
     return {
         kind.__name__: kind
         for kind in kinds

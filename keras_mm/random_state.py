@@ -15,11 +15,14 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
-from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
-from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
 
-_KERAS_STATES = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
+from keras_mm.keras_internals import (
+    keep_keras_seed,
+    keep_tensorflow_seed,
+    set_keras_seed,
+    set_tensorflow_seed,
+)
+
 # The states are the process's: trainings in several threads take turns.
 _turn = threading.RLock()
 
@@ -86,18 +89,15 @@ def set_states(seed: int) -> None:
     """
     random.seed(seed)
     np.random.seed(seed)
-    global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
-    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
-    context = _tensorflow_context()
-    if context is not None:
-        context._seed, context._rng = seed, random.Random(seed)
+    set_keras_seed(seed)
+    set_tensorflow_seed(seed)
     if keras.backend.backend() == "torch":
         sys.modules["torch"].manual_seed(seed)
 
 
 @contextmanager
 def _states_put_back() -> Iterator[None]:
-    restore = [_python(), _numpy(), _keras(), _tensorflow(), _torch()]
+    restore = [_python(), _numpy(), keep_keras_seed(), keep_tensorflow_seed(), _torch()]
     try:
         yield
     finally:
@@ -113,38 +113,6 @@ def _python() -> Callable[[], Any]:
 def _numpy() -> Callable[[], Any]:
     state = np.random.get_state(legacy=False)
     return lambda: np.random.set_state(state)
-
-
-def _keras() -> Callable[[], Any]:
-    states = {name: global_state.get_global_attribute(name) for name in _KERAS_STATES}
-
-    def put_back() -> None:
-        for name, value in states.items():
-            global_state.set_global_attribute(name, value)
-
-    return put_back
-
-
-def _tensorflow() -> Callable[[], Any]:
-    context = _tensorflow_context()
-    if context is None:
-        return lambda: None
-    # `_rng` is there once a seed was set; TensorFlow asks for it only then.
-    state = {name: vars(context)[name] for name in ("_seed", "_rng") if name in vars(context)}
-    drawn = state["_rng"].getstate() if "_rng" in state else None
-
-    def put_back() -> None:
-        vars(context).update(state)
-        if drawn is not None:
-            state["_rng"].setstate(drawn)
-
-    return put_back
-
-
-def _tensorflow_context() -> Any:
-    """The object that holds TensorFlow's global seed; `None` while TensorFlow is not loaded."""
-    module = sys.modules.get("tensorflow.python.eager.context")
-    return None if module is None else module.context()
 
 
 def _torch() -> Callable[[], Any]:

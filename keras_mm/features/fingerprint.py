@@ -19,6 +19,7 @@ import numpy as np
 import PIL.features
 
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
+from keras_mm.keras_internals import all_layers
 
 _REFERENCES = ("keras_history", "input_layers", "output_layers")
 _OURS = ("keras", "keras_hub", "keras_mm")
@@ -50,7 +51,7 @@ def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
     text = described(encoder)
     if not text:
         return None
-    policies = [str(layer.dtype_policy.name) for layer in encoder._flatten_layers()]
+    policies = [str(layer.dtype_policy.name) for layer in all_layers(encoder)]
     versions = _versions(keras.backend.backend())
     code = json.dumps([device_of(encoder), policies, _code(), *versions])
     parts = [text, code, json.dumps(about, sort_keys=True)]
@@ -105,7 +106,7 @@ def _architecture(encoder: keras.Model) -> str:
     Raises:
         ValueError: if a config does not say what is computed.
     """
-    for layer in encoder._flatten_layers():
+    for layer in all_layers(encoder):
         if type(layer).__module__.split(".")[0] not in _OURS:
             raise InvalidValueError(f"{type(layer).__name__} is a layer of its user's own")
     config = encoder.get_config()

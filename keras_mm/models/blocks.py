@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from keras_mm.errors import InvalidValueError
+from keras_mm.keras_internals import all_layers
 
 # A block's part of a layer's name: conv2_block1_out, block_13_expand, block2a_dwconv.
 _DEPTHWISE = re.compile(r"^conv_[dp]w")  # the two halves of MobileNet's blocks
@@ -29,7 +30,7 @@ def backbone_blocks(network: keras.Model) -> list[list[Any]]:
     Returns:
         `1 + num_blocks` lists; one only where the network has no blocks that are known.
     """
-    layers = [layer for layer in network._flatten_layers(include_self=False) if layer.weights]
+    layers = [layer for layer in all_layers(network, itself=False) if layer.weights]
     groups = [[layer] for layer in attention_blocks(network)] or _named_blocks(layers)
     # Keras walks the layers inside a layer from the last to the first; weights it does not turn.
     position = {id(variable): n for n, variable in enumerate(network.weights)}
@@ -71,7 +72,7 @@ def train_only(network: keras.Model, variables: Collection[Any]) -> None:
     if not chosen:
         return
     network.trainable = True  # under TensorFlow only a change reaches the layers inside
-    for layer in network._flatten_layers(include_self=False):
+    for layer in all_layers(network, itself=False):
         own = [id(variable) for variable in layer.weights]
         if own and not chosen.intersection(own):
             layer.trainable = False
@@ -90,7 +91,7 @@ class TrainableState:
     def __init__(self, network: keras.Model):
         self._network = network
         # A layer hands its state down to those inside it, which come after it.
-        self._layers = [(layer, layer.trainable) for layer in network._flatten_layers()]
+        self._layers = [(layer, layer.trainable) for layer in all_layers(network)]
         self._variables = [(variable, variable.trainable) for variable in network.weights]
 
     def restore(self) -> None:
@@ -106,7 +107,7 @@ def freeze_batch_norm(network: keras.Model) -> None:
 
     Its statistics are those of a large data set; the few rows of a batch would spoil them.
     """
-    for layer in network._flatten_layers():
+    for layer in all_layers(network):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.trainable = False
 
@@ -118,11 +119,11 @@ def attention_blocks(network: keras.Model) -> list[Any]:
     """
     holders = [
         layer
-        for layer in network._flatten_layers(include_self=False)
+        for layer in all_layers(network, itself=False)
         if layer.weights
         and not _is_attention(layer)
         and not isinstance(layer, keras.Model)
-        and any(_is_attention(part) for part in layer._flatten_layers(False, False))
+        and any(_is_attention(part) for part in all_layers(layer, itself=False, nested=False))
     ]
     if not holders:
         return []

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from keras_mm.errors import InvalidValueError
+from keras_mm.keras_internals import all_layers
 
 
 def check_channels_last(network: keras.Model) -> None:
@@ -23,7 +24,7 @@ def check_channels_last(network: keras.Model) -> None:
     """
     if any(type(part).__name__ in ("Permute", "Transpose") for part in _operations(network)):
         return
-    for layer in network._flatten_layers():
+    for layer in all_layers(network):
         if isinstance(layer, keras.layers.Rescaling):
             layer.scale, layer.offset = _on_last_axis(layer.scale), _on_last_axis(layer.offset)
         first = getattr(layer, "data_format", None) == "channels_first"

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from keras_mm.errors import InvalidValueError
+from keras_mm.keras_internals import all_layers, kernel_without_lora
 from keras_mm.models.blocks import attention_blocks
 
 # How KerasHub and Keras call the projections that the paper adapts.
@@ -39,7 +40,7 @@ def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> 
     targets = [
         layer
         for block in attention_blocks(network)
-        for layer in block._flatten_layers()
+        for layer in all_layers(block)
         if _TARGET.match(layer.name) and hasattr(layer, "enable_lora")
     ]
     if not targets:
@@ -58,8 +59,9 @@ def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> 
 
 def merge_lora(network: keras.Model) -> None:
     """Adds what adapters have learned to the kernels, and sets the adapters to nothing."""
-    for layer in network._flatten_layers():
+    for layer in all_layers(network):
         if getattr(layer, "lora_enabled", False):
             added = ops.matmul(layer.lora_kernel_a, layer.lora_kernel_b)
-            layer._kernel.assign(layer._kernel + layer.lora_alpha / layer.lora_rank * added)
+            kernel = kernel_without_lora(layer)
+            kernel.assign(kernel + layer.lora_alpha / layer.lora_rank * added)
             layer.lora_kernel_b.assign(ops.zeros(layer.lora_kernel_b.shape))

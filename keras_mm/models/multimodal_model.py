@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from keras_mm.child import run_on_tensorflow
+from keras_mm.keras_internals import all_layers
 from keras_mm.models.keras_settings import build_settings, default_settings
 from keras_mm.progress import progress_line
 
@@ -104,7 +105,7 @@ class MultimodalModel(keras.Model):
                 is quantized.
             **kwargs: Keras' other options.
         """
-        inside = {id(part) for layer in self._flatten_layers() for part in _parts_of(layer)}
+        inside = {id(part) for layer in all_layers(self) for part in _parts_of(layer)}
 
         def wanted(layer: Any) -> bool:
             return id(layer) not in inside and _fits(layer, filters)
@@ -116,7 +117,7 @@ def _parts_of(layer: Any) -> Iterator[Any]:
     """The layers inside a layer of this package; nothing of other layers and of models."""
     ours = type(layer).__module__.startswith("keras_mm.")
     if ours and not isinstance(layer, keras.Model):
-        yield from layer._flatten_layers(include_self=False)
+        yield from all_layers(layer, itself=False)
 
 
 def _fits(layer: Any, filters: Any) -> bool:

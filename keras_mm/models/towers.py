@@ -7,6 +7,7 @@ import numpy as np
 from keras import layers, ops
 
 from keras_mm.errors import InvalidValueError
+from keras_mm.keras_internals import all_layers
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -126,7 +127,7 @@ def freeze_positions(model: keras.Model) -> None:
     KerasHub stores trained ones only if they grew in sum, so that half of all trainings would
     come back changed from a file.
     """
-    for layer in model._flatten_layers():
+    for layer in all_layers(model):
         if hasattr(layer, "interpolated_position_embeddings"):
             layer.interpolated_position_embeddings.trainable = False
 

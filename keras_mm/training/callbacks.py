@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
+from keras_mm.keras_internals import all_layers, moving_averages
 from keras_mm.metrics.windows import join_windows
 from keras_mm.progress import progress_bar, progress_line
 from keras_mm.training.memory import Snapshot
@@ -146,7 +147,7 @@ class AveragedWeights(keras.callbacks.Callback):
         variables = self.model.trainable_variables
         # Copies: on some backends an array shares the variable's memory.
         self._weights = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
-        averages = self.model.optimizer._model_variables_moving_average
+        averages = moving_averages(self.model.optimizer)
         for variable, average in zip(variables, averages, strict=True):
             # By a copy: JAX lets no two variables share memory that a step may take.
             variable.assign(np.array(keras.ops.convert_to_numpy(average)))
@@ -237,7 +238,7 @@ def _moving_variables(model: keras.Model) -> list:
     """The variables that training may change: all but those of frozen layers."""
     frozen = {
         id(variable)
-        for layer in model._flatten_layers()
+        for layer in all_layers(model)
         if not layer.trainable
         for variable in layer.weights
     }

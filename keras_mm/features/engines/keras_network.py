@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_mm.forks import check_not_forked
+from keras_mm.keras_internals import all_layers
 from keras_mm.models.encoder import Encoder
 from keras_mm.random_state import unseeded
 
@@ -111,7 +112,7 @@ def _is_no_advice(record: logging.LogRecord) -> bool:
 def precision_of(encoder: keras.Model) -> str:
     """`"bfloat16"` if an encoder computes in it anywhere, else `"float32"`."""
     if encoder not in _precisions:
-        low = any(layer.compute_dtype == "bfloat16" for layer in encoder._flatten_layers())
+        low = any(layer.compute_dtype == "bfloat16" for layer in all_layers(encoder))
         _precisions[encoder] = "bfloat16" if low else "float32"
     return _precisions[encoder]
 

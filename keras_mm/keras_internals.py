@@ -1,0 +1,90 @@
+"""Private parts of Keras and TensorFlow that this package uses, all of them in this file.
+
+A new version may change them without notice. `tests/test_keras_internals.py` says what breaks then.
+It also checks the methods of Keras' optimizers that `keras_mm.training.optimizers` overrides.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras.src.backend.common import global_state
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
+
+
+def all_layers(layer: Any, *, itself: bool = True, nested: bool = True) -> list[Any]:
+    """A layer and the layers inside it.
+
+    Args:
+        layer: A layer or a model.
+        itself: Whether `layer` is the first of them.
+        nested: Whether layers inside layers count; else only those directly inside `layer`.
+    """
+    return list(layer._flatten_layers(include_self=itself, recursive=nested))
+
+
+def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
+    """The averages of the weights that an optimizer with `use_ema=True` keeps, in their order."""
+    return list(optimizer._model_variables_moving_average)
+
+
+def kernel_without_lora(layer: Any) -> Any:
+    """A layer's kernel, without what its adapter adds to it."""
+    return layer._kernel
+
+
+def set_keras_seed(seed: int) -> None:
+    """Sets the seed that Keras' functions use, and begins its draws anew."""
+    global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
+    global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
+
+
+def keep_keras_seed() -> Callable[[], None]:
+    """A function that puts the seed of Keras' functions back as it is now."""
+    names = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
+    states = {name: global_state.get_global_attribute(name) for name in names}
+
+    def put_back() -> None:
+        for name, value in states.items():
+            global_state.set_global_attribute(name, value)
+
+    return put_back
+
+
+def set_tensorflow_seed(seed: int) -> None:
+    """Sets TensorFlow's global seed, where TensorFlow is loaded.
+
+    `tensorflow.random.set_seed` would also drop all kernels that TensorFlow holds, and with them
+    the models of SentencePiece.
+    """
+    context = _tensorflow_context()
+    if context is not None:
+        context._seed, context._rng = seed, random.Random(seed)
+
+
+def keep_tensorflow_seed() -> Callable[[], None]:
+    """A function that puts TensorFlow's global seed back as it is now."""
+    context = _tensorflow_context()
+    if context is None:
+        return lambda: None
+    # `_rng` is there once a seed was set; TensorFlow asks for it only then.
+    state = {name: vars(context)[name] for name in ("_seed", "_rng") if name in vars(context)}
+    drawn = state["_rng"].getstate() if "_rng" in state else None
+
+    def put_back() -> None:
+        vars(context).update(state)
+        if drawn is not None:
+            state["_rng"].setstate(drawn)
+
+    return put_back
+
+
+def _tensorflow_context() -> Any:
+    """The object that holds TensorFlow's global seed; `None` while TensorFlow is not loaded."""
+    module = sys.modules.get("tensorflow.python.eager.context")
+    return None if module is None else module.context()
