@@ -79,8 +79,9 @@ def without_graphs(request):
     if request.node.get_closest_marker("eager") is None or backend != "tensorflow":
         yield
         return
-    import tensorflow as tf
+    from keras_mm.load_order import load_tensorflow
 
+    tf = load_tensorflow()
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)

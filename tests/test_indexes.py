@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import keras_mm.classifier as module
+import keras_mm.inference.predictor as module
 from keras_mm import cli
 
 pytestmark = pytest.mark.backend_free

@@ -9,8 +9,9 @@ from PIL import Image
 from keras_mm.data.images import ImageError, image_key
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.rows import read_rows
-from keras_mm.features import engine, networks
+from keras_mm.features import engine
 from keras_mm.features.engine import encode_rows
+from keras_mm.features.engines import keras_network
 from keras_mm.features.fingerprint import weights_check
 from keras_mm.features.store import FeatureStore
 from keras_mm.models.backbones import text_backbone
@@ -80,13 +81,13 @@ def test_a_rows_features_are_the_same_bits_in_any_company(encoders, preprocessor
 def test_a_row_by_itself_is_not_filled_up_with_others(encoders, preprocessor, table, monkeypatch):
     together = encode_rows(encoders, read_rows(table, **COLUMNS), preprocessor)
     sizes = []
-    before = networks.KerasNetwork.__call__
+    before = keras_network.KerasNetwork.__call__
 
     def counted(self, batch):
         sizes.append(len(next(iter(batch.values()))))
         return before(self, batch)
 
-    monkeypatch.setattr(networks.KerasNetwork, "__call__", counted)
+    monkeypatch.setattr(keras_network.KerasNetwork, "__call__", counted)
     alone = encode_rows(encoders, read_rows(table[7:8], **COLUMNS), preprocessor)
     assert set(sizes) == {1}
     for name, value in alone.items():
