@@ -14,7 +14,7 @@ pytestmark = pytest.mark.backend_free
 
 # What users meet by these is no mistake of theirs that a message could mend.
 OWN = {"AttributeError", "IndexError", "NotImplementedError", "NotFittedError"}
-INNER = {"_DataEnds", "_NoConfig", "FloatingPointError", "OSError"}
+INNER = {"_DataEnds", "FloatingPointError", "OSError"}
 
 
 def raised(file: Path) -> set[str]:

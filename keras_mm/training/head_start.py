@@ -26,7 +26,8 @@ def start_heads(model: keras.Model, dataset: Any, objectives: Mapping[str, Objec
     fusion, and the layer keeps the random directions that the fusion learns along.
 
     New is what has a bias of 0, which no training leaves: the heads of a model that was just built,
-    a head that was added, a head's classes that were added.
+    a head that was added, a head's classes that were added. A layer that is frozen, has no bias or
+    has more than kernel and bias stays as it is.
 
     Args:
         model: A model whose outputs are the logits of `objectives`.
@@ -40,10 +41,11 @@ def start_heads(model: keras.Model, dataset: Any, objectives: Mapping[str, Objec
     new = {}
     for name in objectives:
         layer = logits_layer(model, name)
-        if layer is not None:
-            chosen = keras.ops.convert_to_numpy(layer.bias) == 0
-            if chosen.any():
-                new[name] = layer, chosen
+        if layer is None or layer.bias is None or len(layer.trainable_weights) != 2:
+            continue
+        chosen = keras.ops.convert_to_numpy(layer.bias) == 0
+        if chosen.any():
+            new[name] = layer, chosen
     if not new:
         return
     logits = _first_logits(model, dataset)
@@ -58,7 +60,8 @@ def _start(
     layer: keras.layers.Dense, new: np.ndarray, logits: np.ndarray, objective: Objective
 ) -> None:
     """Starts the logits that are new, a mask of shape `(num_logits,)`."""
-    kernel, bias = (np.array(keras.ops.convert_to_numpy(v), "float64") for v in layer.weights)
+    variables = layer.trainable_weights
+    kernel, bias = (np.array(keras.ops.convert_to_numpy(v), "float64") for v in variables)
     wanted = np.zeros(len(bias)) if objective.bias is None else objective.bias
     if not new.all() and objective.kind == "multiclass":
         # Softmax sees differences only: training may have shifted the logits that are there.
@@ -68,7 +71,7 @@ def _start(
     factor = min(1.0, _SPREAD / spread) if spread > 0 else 1.0
     kernel[:, new] *= factor
     bias[new] = wanted[new] - factor * logits.mean(axis=0)[new]
-    for variable, value in zip(layer.weights, (kernel, bias), strict=True):
+    for variable, value in zip(variables, (kernel, bias), strict=True):
         variable.assign(value.astype("float32"))
 
 
