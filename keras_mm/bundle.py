@@ -116,7 +116,8 @@ def load_bundle(
 
     Raises:
         FileNotFoundError: if `folder` holds no bundle.
-        ValueError: if it was written by a newer version, or names classes that are not allowed.
+        ValueError: if it was written by a newer version, names classes that are not allowed, or its
+            weights cannot be read.
     """
     folder = Path(folder)
     spec = read_spec(folder)
@@ -124,7 +125,13 @@ def load_bundle(
     if isinstance(fusion, Mapping) and "class_name" in fusion:
         spec["trunk"]["fusion"] = _rebuild(fusion, custom_objects)
     model = build_model(spec, build_encoders(spec, custom_objects=custom_objects))
-    model.load_weights(folder / _WEIGHTS)
+    try:
+        model.load_weights(folder / _WEIGHTS)
+    except (OSError, KeyError, ValueError) as error:
+        raise InvalidValueError(
+            f"{str(folder / _WEIGHTS)!r} is missing or damaged, or the weights of another model: "
+            f"{error}. Copy the whole folder again from where `save` wrote it."
+        ) from error
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
 
 

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 import keras_mm
 from keras_mm.bundle import load_bundle
+from keras_mm.errors import KerasMMError
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,19 @@ def test_a_folder_that_is_no_bundle(tmp_path):
     (tmp_path / "model.json").write_text("{")
     with pytest.raises(ValueError, match="damaged"):
         keras_mm.MultimodalClassifier.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "length"), [("model.weights.h5", 0), ("model.weights.h5", 2000), ("vocabulary.txt", 0)]
+)
+def test_files_that_were_not_copied_whole(folder, tmp_path, file, length):
+    target = shutil.copytree(folder, tmp_path / "copy")
+    data = (target / file).read_bytes()
+    (target / file).unlink()
+    if length:
+        (target / file).write_bytes(data[:length])
+    with pytest.raises(KerasMMError, match=f"{file}.*Copy the whole folder again"):
+        load_bundle(target)
 
 
 def test_an_output_that_is_not_empty_is_left_alone(fitted, tmp_path):

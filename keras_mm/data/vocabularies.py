@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_mm.errors import InvalidValueError
+from keras_mm.errors import InvalidValueError, MissingFileError
 from keras_mm.pretrained import from_handle
 from keras_mm.zoo import BACKBONES
 
@@ -102,9 +102,18 @@ def from_keras_hub(tokenizer: Any) -> Vocabulary:
 
 
 def read_files(folder: Path, family: str, options: Mapping[str, Any]) -> Vocabulary:
-    """A vocabulary under the names that KerasHub gives its files."""
+    """A vocabulary under the names that KerasHub gives its files.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
     names = ("vocabulary.txt", "vocabulary.json", "vocabulary.spm")
-    file = next(folder / name for name in names if (folder / name).is_file())
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    if file is None:
+        raise MissingFileError(
+            f"No vocabulary in {str(folder)!r}: it holds none of {', '.join(names)}. Copy the "
+            "whole folder again from where it was saved."
+        )
     case = {}
     if "lowercase" in options:  # KerasHub's default False is not a wish to keep accents
         case = _case(options["lowercase"], options.get("strip_accents") or None)
