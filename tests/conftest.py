@@ -5,6 +5,8 @@ import importlib.abc
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -72,19 +74,31 @@ def tidy():
         sys.modules["jax"].clear_caches()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def without_graphs(request):
-    """Runs TensorFlow eagerly in modules marked `eager`: tracing a step takes seconds."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-    if request.node.get_closest_marker("eager") is None or backend != "tensorflow":
+@contextmanager
+def tensorflow_functions(*, eager: bool) -> Iterator[None]:
+    """Runs TensorFlow's functions eagerly inside, or as graphs; nothing on other backends."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
         yield
         return
     from keras_mm.load_order import load_tensorflow
 
     tf = load_tensorflow()
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(eager)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_graphs(request):
+    """Runs TensorFlow eagerly in modules marked `eager`: tracing a step takes seconds."""
+    if request.node.get_closest_marker("eager") is None:
+        yield
+        return
+    with tensorflow_functions(eager=True):
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -144,9 +158,13 @@ def sample():
 
 @pytest.fixture(scope="session")
 def fitted(sample):
-    """A small classifier, trained for one epoch on a few rows."""
+    """A small classifier, trained for one epoch on a few rows.
+
+    Always with graphs: which test asks for it first must not decide its last bits.
+    """
     import keras_mm
 
     model = keras_mm.MultimodalClassifier(preset="tiny", epochs=1, verbose=0)
     # Whole batches of 32: JAX compiles a step once for each size of batch.
-    return model.fit(sample[0][:128], validation_split=0.25)
+    with tensorflow_functions(eager=False):
+        return model.fit(sample[0][:128], validation_split=0.25)
