@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from keras_mm.engines import engine_problem
+from keras_mm.settings.engines import engine_problem
 
 _WORDS = """
 the a of and to in is that it was for on are with as his they be at one have this from or

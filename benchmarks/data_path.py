@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from common import add_arguments, draw_rows, median_seconds, report
 
-from keras_mm.data.images import load_image
-from keras_mm.data.tokens import Tokenizer
+from keras_mm.data.images.cells import load_image
+from keras_mm.data.text.tokenizer import Tokenizer
 
 SIZE, LENGTH = (128, 128), 256
 

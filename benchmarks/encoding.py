@@ -20,10 +20,10 @@ from common import add_arguments, draw_rows, matrix_rate, report
 
 import keras_mm
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import read_rows
-from keras_mm.features.engine import encode_rows
+from keras_mm.data.tables.rows import read_rows
+from keras_mm.features.encode import encode_rows
 from keras_mm.features.engines.choice import choose_engine, create_network
-from keras_mm.features.store import FeatureStore
+from keras_mm.features.store.store import FeatureStore
 from keras_mm.models.keras_settings import build_settings
 
 SIZE, LENGTH = (128, 128), 256

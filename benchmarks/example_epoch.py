@@ -85,7 +85,7 @@ def _split(options):
 
 def weights(options) -> dict:
     """Writes random weights of both networks, so that every run of the estimator has the same."""
-    from keras_mm.models.backbones import text_backbone, vision_backbone
+    from keras_mm.models.backbones.lookup import text_backbone, vision_backbone
 
     texts = text_backbone("bert_base_en_uncased", "random")
     texts.save_weights(options.folder / "bert.weights.h5")

@@ -8,9 +8,9 @@ import numpy as np
 import keras_mm
 from keras_mm.data.dataset import RowBatches
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import read_rows
-from keras_mm.features.engine import encode_rows
-from keras_mm.features.store import open_store
+from keras_mm.data.tables.rows import read_rows
+from keras_mm.features.encode import encode_rows
+from keras_mm.features.store.store import open_store
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.training.trainer import Trainer
 

@@ -19,7 +19,7 @@ from frozen import FrozenTable, add_arguments, names, numbers
 from sklearn.metrics import f1_score
 
 import keras_mm
-from keras_mm.presets import FUSIONS
+from keras_mm.presets.presets import FUSIONS
 
 
 def main() -> None:

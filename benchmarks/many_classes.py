@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 import keras_mm
-from keras_mm.answers import written_frame
-from keras_mm.evidence.model_card import render_model_card
+from keras_mm.evaluation.report.model_card import render_model_card
+from keras_mm.inference.answers import written_frame
 
 
 def main() -> None:

@@ -29,9 +29,9 @@ from common import add_arguments, draw_rows, median_seconds, report
 
 import keras_mm
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import read_rows
-from keras_mm.features.engine import encode_rows
-from keras_mm.features.store import FeatureStore
+from keras_mm.data.tables.rows import read_rows
+from keras_mm.features.encode import encode_rows
+from keras_mm.features.store.store import FeatureStore
 
 
 def bare_call(model: keras.Model):

@@ -14,70 +14,70 @@ from keras_mm.registration import register_classes
 from keras_mm.version import __version__ as __version__
 
 _PUBLIC = {
-    "Augmentation": "augmentation",
-    "Head": "heads",
+    "Augmentation": "settings.augmentation",
+    "Head": "settings.heads",
     "KerasMMError": "errors",
-    "MultimodalClassifier": "classifier",
+    "MultimodalClassifier": "estimator.classifier",
     "MultimodalDataset": "data.dataset",
     "Preprocessor": "data.preprocessor",
-    "SlidingWindow": "sliding",
-    "Stage": "fine_tuning",
+    "SlidingWindow": "settings.sliding_window",
+    "Stage": "settings.stages",
     "TableError": "errors",
     "Trainer": "training.trainer",
-    "Training": "config",
+    "Training": "settings.settings",
     "balanced_class_weight": "losses.class_weights",
-    "check_table": "data.rows",
+    "check_table": "data.tables.rows",
     "create_loss": "losses",
     "create_multimodal_model": "models.multimodal",
     "create_text_encoder": "models.text_encoder",
     "create_vision_encoder": "models.vision_encoder",
     "effective_number_class_weight": "losses.class_weights",
-    "get_preset": "presets",
-    "list_presets": "presets",
+    "get_preset": "presets.presets",
+    "list_presets": "presets.presets",
     "load_model": "models.loading",
     "load_multimodal_entailment": "data.entailment",
     "load_sample_data": "data.samples",
-    "load_table": "data.tables",
-    "plot_augmentation": "evidence.augmentation",
-    "plot_rows": "data.plots",
-    "project_embeddings": "models.projection",
-    "stratified_k_fold": "data.splits",
-    "stratified_split": "data.splits",
+    "load_table": "data.tables.load",
+    "plot_augmentation": "plots.augmented_images",
+    "plot_rows": "plots.table_rows",
+    "project_embeddings": "models.layers.projection",
+    "stratified_k_fold": "data.tables.splits",
+    "stratified_split": "data.tables.splits",
 }
 
 __all__ = sorted(_PUBLIC)
 
 if TYPE_CHECKING:
-    from keras_mm.augmentation import Augmentation as Augmentation
-    from keras_mm.classifier import MultimodalClassifier as MultimodalClassifier
-    from keras_mm.config import Training as Training
     from keras_mm.data.dataset import MultimodalDataset as MultimodalDataset
     from keras_mm.data.entailment import load_multimodal_entailment as load_multimodal_entailment
-    from keras_mm.data.plots import plot_rows as plot_rows
     from keras_mm.data.preprocessor import Preprocessor as Preprocessor
-    from keras_mm.data.rows import check_table as check_table
     from keras_mm.data.samples import load_sample_data as load_sample_data
-    from keras_mm.data.splits import stratified_k_fold as stratified_k_fold
-    from keras_mm.data.splits import stratified_split as stratified_split
-    from keras_mm.data.tables import load_table as load_table
+    from keras_mm.data.tables.load import load_table as load_table
+    from keras_mm.data.tables.rows import check_table as check_table
+    from keras_mm.data.tables.splits import stratified_k_fold as stratified_k_fold
+    from keras_mm.data.tables.splits import stratified_split as stratified_split
     from keras_mm.errors import KerasMMError as KerasMMError
     from keras_mm.errors import TableError as TableError
-    from keras_mm.evidence.augmentation import plot_augmentation as plot_augmentation
-    from keras_mm.fine_tuning import Stage as Stage
-    from keras_mm.heads import Head as Head
+    from keras_mm.estimator.classifier import MultimodalClassifier as MultimodalClassifier
     from keras_mm.losses import create_loss as create_loss
     from keras_mm.losses.class_weights import balanced_class_weight as balanced_class_weight
     from keras_mm.losses.class_weights import (
         effective_number_class_weight as effective_number_class_weight,
     )
+    from keras_mm.models.layers.projection import project_embeddings as project_embeddings
     from keras_mm.models.loading import load_model as load_model
     from keras_mm.models.multimodal import create_multimodal_model as create_multimodal_model
-    from keras_mm.models.projection import project_embeddings as project_embeddings
     from keras_mm.models.text_encoder import create_text_encoder as create_text_encoder
     from keras_mm.models.vision_encoder import create_vision_encoder as create_vision_encoder
-    from keras_mm.presets import get_preset as get_preset
-    from keras_mm.presets import list_presets as list_presets
-    from keras_mm.sliding import SlidingWindow as SlidingWindow
+    from keras_mm.plots.augmented_images import plot_augmentation as plot_augmentation
+    from keras_mm.plots.table_rows import plot_rows as plot_rows
+    from keras_mm.presets.presets import get_preset as get_preset
+    from keras_mm.presets.presets import list_presets as list_presets
+    from keras_mm.settings.augmentation import Augmentation as Augmentation
+    from keras_mm.settings.heads import Head as Head
+    from keras_mm.settings.settings import Training as Training
+    from keras_mm.settings.sliding_window import SlidingWindow as SlidingWindow
+    from keras_mm.settings.stages import Stage as Stage
     from keras_mm.training.trainer import Trainer as Trainer
 
 

@@ -41,13 +41,13 @@ def missing(what: str):
 
 # Minutes long, so that no process is left with one of them at the end.
 LONG = (
-    "tests/serving/test_backends.py",
+    "tests/export/test_backends.py",
     "tests/test_notebooks.py",
     "tests/test_docs.py",
-    "tests/test_fine_tuning.py",
-    "tests/test_families_end_to_end.py",
-    "tests/test_classifier.py",
-    "tests/test_fusions.py",
+    "tests/estimator/test_fine_tuning.py",
+    "tests/estimator/test_families.py",
+    "tests/estimator/test_classifier.py",
+    "tests/estimator/test_fusions.py",
     "tests/models/test_multimodal.py",
 )
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 import keras_mm
-from keras_mm.cli import _parser
+from keras_mm.cli.main import _parser
 from keras_mm.data.samples import load_sample_data, sample_ceilings
-from keras_mm.engines import engine_problem
-from keras_mm.presets import list_presets
+from keras_mm.presets.presets import list_presets
+from keras_mm.settings.engines import engine_problem
 from tests.conftest import missing
 
 README = Path(__file__).resolve().parent.parent / "README.md"
-TENSORFLOW_ONLY = ("keras_mm.serving.saved_model", "keras_mm.serving.check_saved_model")
+TENSORFLOW_ONLY = ("keras_mm.export.saved_model", "keras_mm.export.check_saved_model")
 NOT_RUN = "<!-- not run: needs a download -->"
 
 MODULES = sorted(
@@ -73,7 +73,7 @@ def test_arguments_are_described(name):
     parameters = set(inspect.signature(value).parameters)
     text = described(value.__doc__)
     if "as `read_rows`" in value.__doc__:
-        from keras_mm.data.rows import read_rows
+        from keras_mm.data.tables.rows import read_rows
 
         text |= described(read_rows.__doc__)
     assert parameters - text == set(), f"{name}: not in the docstring's Args"
@@ -168,7 +168,7 @@ def test_readme_commands_parse():
 
 @pytest.mark.parametrize("line", [line for line in commands() if line[0] == "train"], ids=" ".join)
 def test_readme_settings_are_known(line):
-    from keras_mm.cli import run_settings
+    from keras_mm.cli.main import run_settings
 
     if "engine=openvino" in line and engine_problem("openvino"):
         missing("openvino is not installed")

@@ -21,7 +21,7 @@ FILES = sorted(
     for path in folder.rglob("*.py")
 )
 # The one function that loads TensorFlow, and a script that keeps Keras to TensorFlow by itself.
-LOADERS = {"load_order.py", "serving/check_saved_model.py"}
+LOADERS = {"load_order.py", "export/check_saved_model.py"}
 
 
 def imports_of(tree: ast.AST) -> list[tuple[str, int]]:
@@ -80,7 +80,7 @@ def test_tensorflow_first_used_by_a_graph_is_loaded_after_the_backend():
         missing("torch is not installed")
     done = run(
         "import tests.conftest  # its guard stops what would crash\n"
-        "from keras_mm.data.image_graph_headers import file_bytes\n"
+        "from keras_mm.data.images.tf_graph.headers import file_bytes\n"
         "assert file_bytes(b'a').shape == 17\n"
         "import keras, sys\n"
         "assert keras.backend.backend() == 'torch' and 'tensorflow' in sys.modules\n"

@@ -12,16 +12,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.data.columns import column_names, missing_columns
-from keras_mm.data.images import image_key, load_image
-from keras_mm.data.labels import find_classes
+from keras_mm.data.images.cells import image_key, load_image
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import Rows, read_rows
-from keras_mm.data.tables import load_table
-from keras_mm.data.targets import with_classes
+from keras_mm.data.tables.columns import column_names, missing_columns
+from keras_mm.data.tables.labels import find_classes
+from keras_mm.data.tables.load import load_table
+from keras_mm.data.tables.rows import Rows, read_rows
+from keras_mm.data.tables.targets import with_classes
 from keras_mm.errors import InvalidValueError
-from keras_mm.heads import Head, as_heads
-from keras_mm.sliding import SlidingWindow
+from keras_mm.settings.heads import Head, as_heads
+from keras_mm.settings.sliding_window import SlidingWindow
 
 _DECODED_LIMIT = 512 * 2**20
 

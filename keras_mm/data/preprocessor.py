@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.data.images import image_key, load_image
-from keras_mm.data.rows import Rows
+from keras_mm.data.images.cells import image_key, load_image
+from keras_mm.data.tables.rows import Rows
+from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.data.threads import in_threads
-from keras_mm.data.tokens import Tokenizer
 from keras_mm.data.windows import cut_windows, parts_of
 from keras_mm.errors import InvalidValueError
-from keras_mm.presets import get_preset
-from keras_mm.sliding import as_sliding_window
+from keras_mm.presets.presets import get_preset
+from keras_mm.settings.sliding_window import as_sliding_window
 
 
 class Preprocessor:
@@ -25,8 +25,8 @@ class Preprocessor:
     Args:
         image_size: `(height, width)` in pixels that images are squashed to.
         num_images: Image slots of a row, >= 0.
-        tokenizer: A `keras_mm.data.tokens.Tokenizer`, a backbone's name, a folder or vocabulary
-            file, or a KerasHub tokenizer of a text family.
+        tokenizer: A `keras_mm.data.text.tokenizer.Tokenizer`, a backbone's name, a folder or
+            vocabulary file, or a KerasHub tokenizer of a text family.
         sequence_length: Tokens of a sequence, padding included.
         num_texts: Texts of a row: 0, 1 or 2.
         text_pairing: `"packed"` (two texts in one sequence) or `"separate"`.

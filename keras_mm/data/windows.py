@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.data.rows import Rows
-from keras_mm.data.tokens import Tokenizer
-from keras_mm.sliding import SlidingWindow
+from keras_mm.data.tables.rows import Rows
+from keras_mm.data.text.tokenizer import Tokenizer
+from keras_mm.settings.sliding_window import SlidingWindow
 
 
 class TextWindow(str):

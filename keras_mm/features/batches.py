@@ -9,10 +9,10 @@ import keras
 
 from keras_mm.data.dataset import RowBatches, rows_in_batches
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import Rows
-from keras_mm.features.engine import encode_rows
+from keras_mm.data.tables.rows import Rows
+from keras_mm.features.encode import encode_rows
 from keras_mm.features.items import shortened
-from keras_mm.features.store import FeatureStore
+from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
 from keras_mm.models.multimodal import input_names, parts
 

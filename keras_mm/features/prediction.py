@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import Rows
-from keras_mm.features.engine import TOGETHER, encode_rows, wanted
+from keras_mm.data.tables.rows import Rows
+from keras_mm.features.encode import TOGETHER, encode_rows, wanted
 from keras_mm.features.engines.choice import choose_engine
 from keras_mm.features.engines.keras_network import full_batches, precision_of, predict_batch
 from keras_mm.features.items import LONGEST, shortened
-from keras_mm.features.store import FeatureStore
+from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
 from keras_mm.models.multimodal import input_names, parts
 

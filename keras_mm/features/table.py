@@ -7,7 +7,7 @@ from copy import copy
 
 import numpy as np
 
-from keras_mm.features.store import Block
+from keras_mm.features.store.store import Block
 
 
 class FeatureTable:

@@ -10,17 +10,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.answers import by_head, no_logits
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import Rows, read_row_parts, read_rows
-from keras_mm.features.engine import encode_rows
+from keras_mm.data.tables.rows import Rows, read_row_parts, read_rows
+from keras_mm.features.encode import encode_rows
 from keras_mm.features.prediction import predict_logits
-from keras_mm.features.store import FeatureStore
+from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
-from keras_mm.heads import Head
-from keras_mm.metrics.windows import join_windows
+from keras_mm.inference.answers import by_head, no_logits
+from keras_mm.metrics.window_votes import join_windows
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.progress import progress_bar
+from keras_mm.settings.heads import Head
 
 # Rows that are read, checked and answered at a time.
 _PART = 2048

@@ -8,6 +8,7 @@ from typing import Any
 from keras_mm.checks import nearest_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.losses.base import WeightedLoss, WeightedMean
+from keras_mm.losses.binary import MultilabelCrossEntropy, MultilabelFocalLoss
 from keras_mm.losses.class_weights import (
     balanced_class_weight,
     effective_number_class_weight,
@@ -17,8 +18,7 @@ from keras_mm.losses.class_weights import (
 from keras_mm.losses.cross_entropy import CrossEntropy
 from keras_mm.losses.focal import FocalLoss
 from keras_mm.losses.logit_adjusted import LogitAdjusted
-from keras_mm.losses.multilabel import MultilabelCrossEntropy, MultilabelFocalLoss
-from keras_mm.losses.regression import AbsoluteError, HuberLoss, SquaredError
+from keras_mm.losses.numeric import AbsoluteError, HuberLoss, SquaredError
 
 __all__ = [
     "AbsoluteError",

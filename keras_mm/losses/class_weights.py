@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_mm.checks import is_number, nearest_name
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
-from keras_mm.label_keys import by_place
+from keras_mm.settings.label_keys import by_place
 
 ClassWeight = str | Mapping[Any, float] | Sequence[float] | np.ndarray | None
 

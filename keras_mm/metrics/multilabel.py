@@ -9,9 +9,9 @@ import numpy as np
 from sklearn.metrics import label_ranking_average_precision_score
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.heads import resolve_threshold
 from keras_mm.metrics.classification import areas_under_curves
 from keras_mm.metrics.intervals import wilson_interval
+from keras_mm.settings.heads import resolve_threshold
 
 _CANDIDATES = 1000  # thresholds that are tried for a metric of the user's own
 
@@ -30,7 +30,7 @@ def multilabel_metrics(
         labels: 0 or 1, shape `(num_rows, num_labels)`; negative ones are not known, and left out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
         classes: Label names in the order of the columns.
-        threshold: As `keras_mm.heads.resolve_threshold` takes it.
+        threshold: As `keras_mm.settings.heads.resolve_threshold` takes it.
 
     Returns:
         `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
@@ -90,7 +90,7 @@ def frequency_baseline(
             out.
         labels: Labels to score, shape `(num_rows, num_labels)`.
         classes: Label names.
-        threshold: As `keras_mm.heads.resolve_threshold` takes it.
+        threshold: As `keras_mm.settings.heads.resolve_threshold` takes it.
 
     Returns:
         As `multilabel_metrics`.

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_mm.heads import Head
 from keras_mm.models.keras_settings import build_settings
-from keras_mm.models.scaling import TargetScaling, scaling_name
+from keras_mm.models.layers.scaling import TargetScaling, scaling_name
+from keras_mm.settings.heads import Head
 
 
 def create_logits(name: str, head: Head, fused: Any) -> Any:

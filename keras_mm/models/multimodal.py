@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import keras
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.heads import Head, as_heads
 from keras_mm.models.fusion import MMBT, create_fusion
 from keras_mm.models.fusion.cross_attention import AttentionWeights, CrossAttention
 from keras_mm.models.keras_settings import build_settings
@@ -17,6 +16,7 @@ from keras_mm.models.multimodal_model import MultimodalModel
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.trunk import create_trunk
 from keras_mm.models.vision_encoder import create_vision_encoder, feature_grid
+from keras_mm.settings.heads import Head, as_heads
 
 _FIRST_INPUT = {"vision": "image_1", "text": "token_ids"}
 
@@ -63,7 +63,7 @@ def create_multimodal_model(
         vision_trainable: Whether a named vision backbone is trained.
         text_trainable: Whether a named text backbone is trained.
         modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
-            of a row; see `keras_mm.models.missing.ModalityDropout`.
+            of a row; see `keras_mm.models.layers.missing.ModalityDropout`.
 
     Returns:
         A `keras_mm.models.multimodal_model.MultimodalModel` from the encoders' inputs, `image_mask`
@@ -72,7 +72,7 @@ def create_multimodal_model(
 
     Raises:
         ValueError: if both encoders are `None`, or `compare` has nothing to compare.
-        keras_mm.pretrained.PretrainedError: if weights cannot be loaded.
+        keras_mm.downloads.PretrainedError: if weights cannot be loaded.
 
     Example:
         >>> model = create_multimodal_model(

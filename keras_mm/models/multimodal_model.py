@@ -11,10 +11,10 @@ from typing import Any
 
 import keras
 
-from keras_mm.child import run_on_tensorflow
 from keras_mm.keras_internals import all_layers
 from keras_mm.models.keras_settings import build_settings, default_settings
 from keras_mm.progress import progress_line
+from keras_mm.subprocesses import run_on_tensorflow
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -67,8 +67,8 @@ class MultimodalModel(keras.Model):
             **kwargs: Options of the backend or format.
 
         Raises:
-            keras_mm.child.ChildError: if the process on TensorFlow fails: the format's library is
-                missing, or the model holds layers that this package does not know.
+            keras_mm.subprocesses.ChildError: if the process on TensorFlow fails: the format's
+                library is missing, or the model holds layers that this package does not know.
         """
         here = keras.backend.backend() == "tensorflow" or format == "torch"
         if here or input_signature is not None or kwargs:
@@ -82,7 +82,7 @@ class MultimodalModel(keras.Model):
                 f"Exporting {self.name!r} as {format!r} in a process on TensorFlow (layers of your "
                 "own are not known there: export those under KERAS_BACKEND=tensorflow)"
             )
-            run_on_tensorflow("keras_mm.models.export", file, target, format, doing=doing)
+            run_on_tensorflow("keras_mm.models.export_process", file, target, format, doing=doing)
         if verbose is not False:
             progress_line(f"Saved artifact at '{filepath}'.")
 

@@ -9,12 +9,12 @@ import keras
 from keras import ops
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.models.backbones import text_backbone
+from keras_mm.models.backbones.keras_hub import with_vocabulary
+from keras_mm.models.backbones.lookup import text_backbone
 from keras_mm.models.encoder import Encoder, pool
 from keras_mm.models.keras_settings import build_settings, encoder_policy
-from keras_mm.models.slots import JoinSlots, SlotsToRows
-from keras_mm.models.towers import with_vocabulary
-from keras_mm.zoo import BACKBONES
+from keras_mm.models.layers.slots import JoinSlots, SlotsToRows
+from keras_mm.presets.backbones import BACKBONES
 
 _NUM_SEPARATE = 2
 
@@ -56,7 +56,7 @@ def create_text_encoder(
     Raises:
         ValueError: for an unknown backbone, pooling or pairing, or a `sequence_length` beyond the
             backbone's positions.
-        keras_mm.pretrained.PretrainedError: if the weights cannot be loaded.
+        keras_mm.downloads.PretrainedError: if the weights cannot be loaded.
 
     Example:
         >>> encoder = create_text_encoder("tiny_bert", weights="random", sequence_length=16)

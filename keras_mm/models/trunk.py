@@ -9,13 +9,13 @@ import keras
 from keras import layers
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.heads import Head
-from keras_mm.models.comparison import PairComparison
 from keras_mm.models.fusion import MMBT, Concat
 from keras_mm.models.heads import create_logits
 from keras_mm.models.keras_settings import build_settings
-from keras_mm.models.missing import MissingModality, ModalityDropout
-from keras_mm.models.projection import TokenProjection, project_embeddings
+from keras_mm.models.layers.comparison import PairComparison
+from keras_mm.models.layers.missing import MissingModality, ModalityDropout
+from keras_mm.models.layers.projection import TokenProjection, project_embeddings
+from keras_mm.settings.heads import Head
 
 MASKS = {"vision": "image_mask", "text": "text_mask"}
 

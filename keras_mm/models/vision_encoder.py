@@ -9,16 +9,16 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from keras_mm.augmentation import Augmentation, as_augmentation
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
-from keras_mm.models.augmentation import ImageAugmentation
-from keras_mm.models.backbones import vision_backbone
-from keras_mm.models.blocks import freeze_batch_norm
+from keras_mm.models.backbones.blocks import freeze_batch_norm
+from keras_mm.models.backbones.keras_hub import freeze_positions
+from keras_mm.models.backbones.lookup import vision_backbone
 from keras_mm.models.encoder import POOLINGS, Encoder, pool
 from keras_mm.models.image_format import check_channels_last
 from keras_mm.models.keras_settings import build_settings, encoder_policy
-from keras_mm.models.towers import freeze_positions
+from keras_mm.models.layers.augmentation import ImageAugmentation
+from keras_mm.settings.augmentation import Augmentation, as_augmentation
 
 
 def create_vision_encoder(
@@ -57,7 +57,7 @@ def create_vision_encoder(
     Raises:
         ValueError: for an unknown backbone or pooling, an image size it cannot take, or an
             augmentation of a frozen backbone.
-        keras_mm.pretrained.PretrainedError: if the weights cannot be loaded.
+        keras_mm.downloads.PretrainedError: if the weights cannot be loaded.
 
     Example:
         >>> encoder = create_vision_encoder("tiny_cnn", weights="random", image_size=(64, 64))

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_mm.answers import names_array
-from keras_mm.data.labels import label_value
-from keras_mm.data.rows import Rows
-from keras_mm.heads import Head
+from keras_mm.data.tables.labels import label_value
+from keras_mm.data.tables.rows import Rows
+from keras_mm.inference.answers import names_array
+from keras_mm.settings.heads import Head
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from keras_mm.bundle import SPEC, is_bundle, read_spec
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.files import write_text
+from keras_mm.inference.bundle import SPEC, is_bundle, read_spec
 from keras_mm.simple_transformers.args import FILE, ModelArgs
 
 RESULTS, SCORES = "eval_results.txt", "training_progress_scores.csv"

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.checks import is_number, is_whole
-from keras_mm.data.label_lists import read_lists
-from keras_mm.data.labels import find_classes, is_missing, label_value
-from keras_mm.data.tables import table_name
-from keras_mm.data.targets import as_targets, encode_target
+from keras_mm.data.tables.label_lists import read_lists
+from keras_mm.data.tables.labels import find_classes, is_missing, label_value
+from keras_mm.data.tables.load import table_name
+from keras_mm.data.tables.targets import as_targets, encode_target
 from keras_mm.errors import InvalidValueError, Problem
-from keras_mm.heads import Head
 from keras_mm.losses.class_weights import resolve_class_weight
+from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.plain import is_scalar
 from keras_mm.simple_transformers.tables import LABELS
 

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_mm.answers import by_head
-from keras_mm.bundle import is_bundle
 from keras_mm.checks import is_whole, unknown_name
-from keras_mm.classifier import MultimodalClassifier
-from keras_mm.data.labels import label_value
-from keras_mm.data.rows import Rows
-from keras_mm.data.tables import table_name
-from keras_mm.data.targets import with_classes
+from keras_mm.data.tables.labels import label_value
+from keras_mm.data.tables.load import table_name
+from keras_mm.data.tables.rows import Rows
+from keras_mm.data.tables.targets import with_classes
 from keras_mm.errors import ConfigError, InvalidValueError, PretrainedError, Problem
-from keras_mm.heads import Head
+from keras_mm.estimator.classifier import MultimodalClassifier
+from keras_mm.inference.answers import by_head
+from keras_mm.inference.bundle import is_bundle
+from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import (
     FILE,
     ModelArgs,

@@ -13,8 +13,8 @@ import pandas as pd
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.files import new_file
-from keras_mm.heads import Head
-from keras_mm.models.scaling import target_scales
+from keras_mm.models.layers.scaling import target_scales
+from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ModelArgs
 from keras_mm.simple_transformers.folders import SCORES, best_model_folder
 from keras_mm.training.callbacks import TrainingObserver, ValidationResult

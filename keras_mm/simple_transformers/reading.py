@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from keras_mm.checks import is_whole
-from keras_mm.classifier import MultimodalClassifier
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import InvalidValueError
+from keras_mm.estimator.classifier import MultimodalClassifier
 from keras_mm.models.multimodal import backbones
 from keras_mm.models.text_encoder import input_length
-from keras_mm.sliding import as_sliding_window
+from keras_mm.settings.sliding_window import as_sliding_window
 
 
 def read_as(

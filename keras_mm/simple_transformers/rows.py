@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from keras_mm.data.labels import is_missing
-from keras_mm.data.rows import Rows, examine
-from keras_mm.data.tables import table_name
+from keras_mm.data.tables.labels import is_missing
+from keras_mm.data.tables.load import table_name
+from keras_mm.data.tables.rows import Rows, examine
 from keras_mm.errors import NotAFolderError, Problem, TableError
-from keras_mm.heads import Head
+from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.tables import COLUMNS, IMAGES, LABELS
 
 _UNNAMED = "<table>"

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.heads import Head, resolve_threshold
-from keras_mm.metrics.heads import measure
+from keras_mm.metrics.head_metrics import measure
 from keras_mm.metrics.probabilities import probabilities
+from keras_mm.settings.heads import Head, resolve_threshold
 from keras_mm.training.objectives import create_objectives
 
 Metric = Callable[[Any, Any], Any]
@@ -45,7 +45,7 @@ def results(
 
     Args:
         head: The head, with its classes and class weights.
-        labels: Encoded labels, as `keras_mm.data.targets.Encoded` has them.
+        labels: Encoded labels, as `keras_mm.data.tables.targets.Encoded` has them.
         logits: `(num_rows, num_logits)`.
         metrics: Functions of labels and answers by name; one that begins with `prob_` is given
             probabilities in the place of answers.

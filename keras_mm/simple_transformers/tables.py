@@ -11,8 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from keras_mm.data.labels import is_missing
-from keras_mm.data.tables import has_images, load_table, read_folder
+from keras_mm.data.tables.labels import is_missing
+from keras_mm.data.tables.load import has_images, load_table, read_folder
 from keras_mm.errors import InvalidValueError
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.warn import warn

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_mm.answers import predictions
 from keras_mm.errors import InvalidValueError
-from keras_mm.heads import Head
+from keras_mm.inference.answers import predictions
 from keras_mm.metrics.probabilities import probabilities
+from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import (
     ClassificationArgs,
     ModelArgs,

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras_mm.checks import unknown_name
 from keras_mm.errors import ConfigError, InvalidValueError
-from keras_mm.heads import Head
+from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ModelArgs
 
 # Settings that are one of the classifier's, or of `keras_mm.Training`, under another name.

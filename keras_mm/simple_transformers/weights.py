@@ -8,7 +8,7 @@ from pathlib import Path
 
 from keras_mm.checks import nearest_name
 from keras_mm.errors import InvalidValueError
-from keras_mm.zoo import BACKBONES
+from keras_mm.presets.backbones import BACKBONES
 
 # Simple Transformers' model types, to what the zoo calls the family.
 MODEL_TYPES = {

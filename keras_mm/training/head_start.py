@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_mm.models.heads import logits_layer
-from keras_mm.models.scaling import standardized
+from keras_mm.models.layers.scaling import standardized
 from keras_mm.training.objectives import Objective
 
 _ROWS = 64

@@ -7,11 +7,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.heads import Head
 from keras_mm.losses import LogitAdjusted
 from keras_mm.losses.base import WeightedLoss
-from keras_mm.losses.multilabel import MultilabelLoss
-from keras_mm.metrics.heads import head_prior
+from keras_mm.losses.binary import MultilabelLoss
+from keras_mm.metrics.head_metrics import head_prior
+from keras_mm.settings.heads import Head
 
 
 def initial_bias(head: Head, loss: keras.losses.Loss, labels: Any) -> np.ndarray:
@@ -25,7 +25,7 @@ def initial_bias(head: Head, loss: keras.losses.Loss, labels: Any) -> np.ndarray
     Args:
         head: What the logits answer.
         loss: The head's loss, with its class weights and smoothing, as `create_loss` makes it.
-        labels: Labels of the training rows, as in `keras_mm.metrics.heads.head_metrics`.
+        labels: Labels of the training rows, as in `keras_mm.metrics.head_metrics.head_metrics`.
 
     Returns:
         Floats, shape `(num_logits,)`; zeros for `"regression"`, whose targets are standardised,

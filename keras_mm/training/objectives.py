@@ -10,10 +10,10 @@ import keras
 import numpy as np
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.heads import HEAD_LOSSES, Head
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import count_labels, resolve_class_weight, resolve_pos_weight
-from keras_mm.metrics.heads import head_metrics, is_labelled
+from keras_mm.metrics.head_metrics import head_metrics, is_labelled
+from keras_mm.settings.heads import HEAD_LOSSES, Head
 from keras_mm.training.initial_bias import initial_bias
 
 # What is told of each epoch; other metrics where they are monitored.

@@ -12,11 +12,11 @@ from typing import Any
 import keras
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.fine_tuning import Stage, fill_sides
 from keras_mm.metrics.classification import lower_is_better
-from keras_mm.models.blocks import TrainableState, top_blocks, train_only
-from keras_mm.models.lora import enable_lora, merge_lora
+from keras_mm.models.backbones.blocks import TrainableState, top_blocks, train_only
+from keras_mm.models.backbones.lora import enable_lora, merge_lora
 from keras_mm.models.multimodal import backbones, copy_variables, cut, parts
+from keras_mm.settings.stages import Stage, fill_sides
 from keras_mm.training.memory import Snapshot, is_out_of_memory
 from keras_mm.training.trainer import Trainer
 

@@ -14,13 +14,13 @@ import numpy as np
 from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
 from keras_mm.forks import check_not_forked
-from keras_mm.heads import Head, as_heads
 from keras_mm.metrics.classification import lower_is_better
-from keras_mm.models.blocks import backbone_blocks
+from keras_mm.models.backbones.blocks import backbone_blocks
 from keras_mm.models.keras_settings import default_settings
+from keras_mm.models.layers.scaling import target_scales
 from keras_mm.models.multimodal import backbones
-from keras_mm.models.scaling import target_scales
 from keras_mm.random_state import seed_layers, seeded
+from keras_mm.settings.heads import Head, as_heads
 from keras_mm.training.callbacks import (
     AveragedWeights,
     BestWeights,
@@ -95,8 +95,8 @@ class Trainer:
         early_stopping: Whether to stop when `monitor` no longer improves, and put the best weights
             back; needs validation data.
         monitor: A metric in the epoch's logs: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`,
-            another number that `keras_mm.metrics.heads.head_metrics` gives, with several heads as
-            `"val_<head>_accuracy"`, or what a callback of your own adds.
+            another number that `keras_mm.metrics.head_metrics.head_metrics` gives, with several
+            heads as `"val_<head>_accuracy"`, or what a callback of your own adds.
         patience: Epochs without improvement, >= 1.
         callbacks: Keras callbacks of your own; they see the `val_` metrics, and come before early
             stopping.

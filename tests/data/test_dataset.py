@@ -9,7 +9,7 @@ import pytest
 
 from keras_mm.data.dataset import MultimodalDataset, RowBatches
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import TableError
+from keras_mm.data.tables.rows import TableError
 from keras_mm.models.multimodal import create_multimodal_model
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import read_rows
+from keras_mm.data.tables.rows import read_rows
 
 IMAGES, TEXTS = ["image_1", "image_2"], ["text_1", "text_2"]
 

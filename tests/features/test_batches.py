@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import read_rows
+from keras_mm.data.tables.rows import read_rows
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.models.multimodal import create_multimodal_model
 from keras_mm.models.text_encoder import create_text_encoder

@@ -16,10 +16,10 @@ from keras_mm import (
 from keras_mm.data.dataset import MultimodalDataset
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.models.fusion import create_fusion
+from keras_mm.models.layers.scaling import standardize_targets, target_scales
 from keras_mm.models.multimodal import parts
-from keras_mm.models.scaling import standardize_targets, target_scales
 from keras_mm.models.trunk import create_trunk
-from keras_mm.presets import FUSIONS
+from keras_mm.presets.presets import FUSIONS
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import create_objectives
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import keras_mm
-from keras_mm.child import ChildError
-from keras_mm.heads import Head
 from keras_mm.models.multimodal import attention_model, create_multimodal_model, input_names
 from keras_mm.models.multimodal_model import MultimodalModel
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
+from keras_mm.settings.heads import Head
+from keras_mm.subprocesses import ChildError
 from keras_mm.training.trainer import Trainer
 from tests.models.conftest import LENGTH, SIZE, make_inputs, make_model
 from tests.models.test_keras_settings import run_fresh

@@ -2,10 +2,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mm.heads import Head
 from keras_mm.models.multimodal import create_multimodal_model, cut, input_names, parts
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
+from keras_mm.settings.heads import Head
 from tests.models.conftest import (
     LENGTH,
     SIZE,

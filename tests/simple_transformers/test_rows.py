@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from keras_mm.data.rows import Problem, TableError
-from keras_mm.heads import Head
+from keras_mm.data.tables.rows import Problem, TableError
+from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.rows import checked_rows, named, with_images
 from keras_mm.simple_transformers.tables import image_table, text_table

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, log_loss
 
-from keras_mm.heads import Head
+from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.labels import (
     automatic_weights,
     check_count,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from keras_mm.data.tables import load_table
+from keras_mm.data.tables.load import load_table
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.tables import (
     image_table,

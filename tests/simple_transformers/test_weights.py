@@ -82,7 +82,7 @@ def test_pooling_is_what_the_weights_were_made_for(tmp_path):
 
 
 def test_all_types_have_a_family():
-    from keras_mm.zoo import BACKBONES
+    from keras_mm.presets.backbones import BACKBONES
 
     known = {backbone.family for backbone in BACKBONES.values()}
     assert {"bert", "distil_bert", "xlm_roberta"} <= set(MODEL_TYPES.values()) & known

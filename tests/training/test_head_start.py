@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_mm
-from keras_mm.heads import Head
+from keras_mm.settings.heads import Head
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import create_objectives
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from keras_mm.data.dataset import RowBatches
-from keras_mm.heads import Head
 from keras_mm.losses import create_loss
-from keras_mm.metrics.heads import head_metrics
+from keras_mm.metrics.head_metrics import head_metrics
+from keras_mm.settings.heads import Head
 from keras_mm.training.trainer import Trainer
 
 HEADS = {

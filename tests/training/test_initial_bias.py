@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mm.heads import Head
+from keras_mm.settings.heads import Head
 from keras_mm.training.initial_bias import initial_bias
 from keras_mm.training.objectives import create_objectives
 

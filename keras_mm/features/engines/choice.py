@@ -12,12 +12,12 @@ import keras
 import numpy as np
 
 from keras_mm.checks import unknown_name
-from keras_mm.engines import ENGINES, engine_problem
 from keras_mm.errors import EngineError, InvalidValueError
 from keras_mm.features.engines.keras_network import KerasNetwork, precision_of
 from keras_mm.features.engines.openvino_network import openvino_network
 from keras_mm.features.fingerprint import described, device_of
-from keras_mm.features.store import FeatureStore
+from keras_mm.features.store.store import FeatureStore
+from keras_mm.settings.engines import ENGINES, engine_problem
 
 # Below so many weights an encoder is done before OpenVINO is ready.
 _WORTHWHILE = 300_000

@@ -18,7 +18,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.child import run_on_tensorflow
 from keras_mm.errors import ChildError, EngineError
 from keras_mm.features.engines.keras_network import (
     float32_config,
@@ -27,8 +26,9 @@ from keras_mm.features.engines.keras_network import (
     predict_batch,
 )
 from keras_mm.features.fingerprint import fingerprint, weights_check
-from keras_mm.features.store import KEY_BYTES, FeatureStore, Shelf, reserve
+from keras_mm.features.store.store import KEY_BYTES, FeatureStore, Shelf, reserve
 from keras_mm.forks import check_not_forked
+from keras_mm.subprocesses import run_on_tensorflow
 
 _FILES = ("network.xml", "network.bin")
 _KEY = b"network".ljust(KEY_BYTES)

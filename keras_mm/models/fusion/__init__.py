@@ -21,7 +21,7 @@ from keras_mm.models.fusion.concat import Concat
 from keras_mm.models.fusion.cross_attention import CrossAttention
 from keras_mm.models.fusion.gated import Gated
 from keras_mm.models.fusion.mmbt import MMBT
-from keras_mm.presets import FUSIONS
+from keras_mm.presets.presets import FUSIONS
 
 __all__ = ["MMBT", "Bilinear", "Bottleneck", "Concat", "CrossAttention", "Gated", "create_fusion"]
 

@@ -9,7 +9,7 @@ from keras import layers, ops
 from keras_mm.errors import InvalidValueError
 from keras_mm.models.fusion.attention import masked_mean
 from keras_mm.models.keras_settings import build_settings
-from keras_mm.models.missing import MissingModality
+from keras_mm.models.layers.missing import MissingModality
 
 # Rows and columns of the grid that a feature map is averaged to, by the number of image tokens.
 GRIDS = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 6: (3, 2), 7: (7, 1), 8: (4, 2),

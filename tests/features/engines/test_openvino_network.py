@@ -8,19 +8,19 @@ import keras
 import numpy as np
 import pytest
 
-from keras_mm import engines
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.rows import read_rows
+from keras_mm.data.tables.rows import read_rows
 from keras_mm.errors import EngineError
-from keras_mm.features import engine
-from keras_mm.features.engine import encode_rows
+from keras_mm.features import encode as engine
+from keras_mm.features.encode import encode_rows
 from keras_mm.features.engines import choice, openvino_network
 from keras_mm.features.engines.choice import choose_engine, deviation
 from keras_mm.features.engines.keras_network import full_precision, precision_of
-from keras_mm.features.store import FeatureStore
+from keras_mm.features.store.store import FeatureStore
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
+from keras_mm.settings import engines
 from tests.conftest import missing
 
 pytestmark = pytest.mark.usefixtures("installed")

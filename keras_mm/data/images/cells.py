@@ -1,0 +1,190 @@
+"""Images as NumPy arrays: from a table's cell to `(height, width, 3)` RGB pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from hashlib import blake2b
+from threading import Lock
+from typing import Any, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from keras_mm.data.images.files import (
+    MAX_PIXELS,
+    check_pixels,
+    decode_file,
+    exif_orientation,
+    read_file,
+    upright,
+)
+from keras_mm.data.images.pixels import from_array, on_white, resize
+from keras_mm.errors import ImageError
+
+__all__ = [
+    "MAX_PIXELS",
+    "ImageCell",
+    "ImageError",
+    "check_image",
+    "content_key",
+    "image_key",
+    "load_image",
+    "open_image",
+]
+
+ImageCell: TypeAlias = str | os.PathLike | bytes | dict | Image.Image | np.ndarray
+
+# Pillow images load lazily and are not thread safe while they do.
+_LOADING = Lock()
+
+
+def load_image(cell: ImageCell, image_size: tuple[int, int]) -> np.ndarray:
+    """An image as the model sees it: upright, RGB, squashed to `image_size`.
+
+    The first frame is turned as its EXIF orientation says, laid on white where it is transparent,
+    and resized bilinearly with antialiasing. `image_graph.decode_images` is the same function
+    inside an exported model. Thread safe.
+
+    Args:
+        cell: A path, the bytes of an image file, a dict `{"bytes": ..., "path": ...}` as Hugging
+            Face data sets store images (the bytes win), a Pillow image, or an array `(H, W)`,
+            `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)` by scikit-image's convention: uint8 0 to 255,
+            uint16 0 to 65535, float 0 to 1, bool.
+        image_size: `(height, width)` in pixels.
+
+    Returns: uint8 array, shape `(height, width, 3)`.
+
+    Raises:
+        ImageError: if the image cannot be used; the message says why and what to do.
+
+    Example:
+        >>> load_image(np.zeros((7, 5)), image_size=(2, 3)).shape
+        (2, 3, 3)
+    """
+    return resize(on_white(_decode(cell, image_size)), image_size)
+
+
+def open_image(cell: ImageCell) -> Image.Image:
+    """An image at its full size, for showing: upright, RGB, laid on white.
+
+    Args:
+        cell: As `load_image`.
+
+    Raises:
+        ImageError: if the image cannot be used.
+    """
+    return on_white(_decode(cell)).convert("RGB")
+
+
+def check_image(cell: ImageCell) -> None:
+    """Refuses what `load_image` would refuse, at a lower price: all is read, nothing is scaled.
+
+    Args:
+        cell: As `load_image`.
+
+    Raises:
+        ImageError: for a missing file, a folder, an empty, unknown, damaged or cut-off file, one of
+            more than `MAX_PIXELS` pixels (seen in its header, before memory is taken), or an array
+            of another shape, type or range.
+    """
+    on_white(_decode(cell, (1, 1)))
+
+
+def image_key(cell: ImageCell) -> Hashable:
+    """A key that is equal for equal images: the path, or a hash of bytes, pixels or array.
+
+    Never raises, so that rows can be grouped before they are checked. A path stands for its file
+    only as long as that does not change: do not keep such keys beyond the process.
+
+    Args:
+        cell: As `load_image`.
+    """
+    content = _unwrap(cell)
+    if isinstance(content, str | os.PathLike):
+        return "path", os.fspath(content)
+    if isinstance(content, bytes):
+        return "bytes", _digest(content)
+    if isinstance(content, np.ndarray):
+        return "array", content.dtype.str, content.shape, _digest(content.tobytes())
+    if isinstance(content, Image.Image):
+        return _pillow_key(content)
+    return "object", id(cell)
+
+
+def content_key(cell: ImageCell) -> bytes:
+    """A digest of what an image is made of, to be kept: a path is read, and its file counts.
+
+    Equal for equal files, wherever they stand, and for the same file given as bytes.
+
+    Args:
+        cell: As `load_image`.
+
+    Returns: 16 bytes.
+
+    Raises:
+        ImageError: if the image's file cannot be read, or the cell holds no image.
+    """
+    content = _unwrap(cell)
+    if isinstance(content, str | os.PathLike):
+        content = read_file(content)
+    if isinstance(content, bytes):
+        return _digest(b"file" + content)
+    key = image_key(content)
+    if key == ("object", id(content)):
+        check_image(cell)  # which says what is wrong
+    return _digest(repr(key).encode())
+
+
+def _decode(cell: ImageCell, image_size: tuple[int, int] | None = None) -> Image.Image:
+    content = _unwrap(cell)
+    if isinstance(content, str | os.PathLike):
+        return decode_file(read_file(content), repr(os.fspath(content)), image_size)
+    if isinstance(content, bytes):
+        return decode_file(content, "the image given as bytes", image_size)
+    if isinstance(content, Image.Image):
+        return _from_pillow(content)
+    if isinstance(content, np.ndarray):
+        return from_array(content)
+    raise ImageError(
+        "an image cell must be a path, bytes, a dict with `bytes` or `path`, a Pillow image or a "
+        f"NumPy array. Received: {type(content).__name__}"
+    )
+
+
+def _unwrap(cell: Any) -> Any:
+    if isinstance(cell, dict):
+        cell = cell.get("path") if cell.get("bytes") is None else cell["bytes"]
+    return bytes(cell) if isinstance(cell, bytearray | memoryview) else cell
+
+
+def _from_pillow(image: Image.Image) -> Image.Image:
+    check_pixels(*image.size, "the Pillow image")
+    try:
+        orientation = exif_orientation(image.info.get("exif", b""))
+        return upright(_copy(image), orientation)
+    except MemoryError:
+        raise
+    except Exception as error:  # a file that was opened lazily and turns out to be damaged
+        raise ImageError(
+            f"the Pillow image cannot be loaded ({error}); open the file again, or give its path."
+        ) from error
+
+
+def _copy(image: Image.Image) -> Image.Image:
+    with _LOADING:
+        return image.copy()
+
+
+def _pillow_key(image: Image.Image) -> Hashable:
+    try:
+        pixels = _copy(image)
+        palette = pixels.getpalette("RGBA") if pixels.mode in ("P", "PA") else None
+        about = (palette, image.info.get("transparency"), image.info.get("exif"))
+        return "pillow", pixels.mode, pixels.size, _digest(pixels.tobytes() + repr(about).encode())
+    except Exception:  # damaged: a key of its own, and `check_image` tells why
+        return "object", id(image)
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()

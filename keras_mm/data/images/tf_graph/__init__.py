@@ -1,0 +1,1 @@
+"""Images decoded inside a TensorFlow graph, for exported models."""

@@ -1,0 +1,1 @@
+"""Tables: read, checked, labelled and split."""

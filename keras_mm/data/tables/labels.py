@@ -1,0 +1,112 @@
+"""Labels as given and as encoded: str or int in, the same values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from numbers import Number, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_mm.errors import InvalidValueError
+from keras_mm.settings.label_keys import differing_types, place_finder
+from keras_mm.settings.label_keys import label_value as label_value
+
+
+def is_missing(cell: Any) -> bool:
+    """Whether a cell holds nothing: `None`, NaN, the empty string, or a dict of such.
+
+    Empty bytes are something: a file that went wrong.
+
+    Example:
+        >>> is_missing(""), is_missing("NA"), is_missing(float("nan"))
+        (True, False, True)
+    """
+    if cell is None or (isinstance(cell, str) and cell == ""):
+        return True
+    if isinstance(cell, dict):
+        return all(is_missing(value) for value in cell.values())
+    return bool(pd.api.types.is_scalar(cell) and pd.isna(cell))
+
+
+def find_classes(cells: Iterable) -> list:
+    """The distinct labels, sorted (numbers before strings), missing ones left out.
+
+    Raises:
+        ValueError: for a cell that cannot be a label, such as a list, or labels that differ only in
+            their type, such as 1 and "1"; see `label_problems`.
+
+    Example:
+        >>> find_classes(["b", "a", None, "b"])
+        ['a', 'b']
+    """
+    cells = list(cells)
+    for position, message in label_problems(enumerate(cells)):
+        raise InvalidValueError(f"label {position}, counted from 0: {message}")
+    return sorted_labels(cell for cell in cells if not is_missing(cell))
+
+
+def sorted_labels(labels: Iterable) -> list:
+    """Distinct labels as plain values, numbers before strings."""
+    return sorted({label_value(label) for label in labels}, key=_sort_key)
+
+
+def _sort_key(value: Any) -> tuple:
+    kind = "" if isinstance(value, Number) else type(value).__name__
+    return isinstance(value, str), kind, value
+
+
+def label_problems(labels: Iterable[tuple[int, Any]]) -> list[tuple[int, str]]:
+    """What is wrong with labels that are to be told apart by their values.
+
+    Args:
+        labels: Pairs of a row's position and a label; missing ones are passed over.
+
+    Returns:
+        Pairs of a row's position and a message, in order: of what cannot be a label, and of the
+        first label that differs from one before only in its type.
+
+    Example:
+        >>> [position for position, _ in label_problems(enumerate([1, 2, "1", ["a"]]))]
+        [2, 3]
+    """
+    problems: list[tuple[int, str]] = []
+    first: dict[tuple, int] = {}
+    for position, cell in labels:
+        value = label_value(cell)
+        if is_missing(value):
+            continue
+        if isinstance(value, str | Real):
+            first.setdefault((type(value), value), position)
+            continue
+        message = f"a label must be a string, a number or a bool. Received: {value!r} "
+        problems.append((position, f"{message}({type(value).__name__})"))
+    mixed = differing_types(value for _, value in first)
+    if mixed is not None:
+        before, label = mixed
+        problems.append((first[type(label), label], _mixed(before, label)))
+    return sorted(problems, key=lambda problem: problem[0])
+
+
+def _mixed(before: Any, label: Any) -> str:
+    return (
+        f"the label {label!r} ({type(label).__name__}) and the label {before!r} "
+        f"({type(before).__name__}) of a row before mean the same value. Write all labels in one "
+        "way, as with `table[column].astype(str)`; if these are two labels, name them differently."
+    )
+
+
+def encode_labels(cells: Iterable, classes: Sequence) -> np.ndarray:
+    """Positions in `classes`, shape `(num_rows,)`, int32; -1 where missing or unknown.
+
+    A label matches the class that is the same; else the only one that differs from it in its type
+    alone, so that "1", 1, 1.0 and True are one label, whichever of them the class is.
+
+    Example:
+        >>> encode_labels([1, "0", True, "no"], ["0", "1"]).tolist()
+        [1, 0, 1, -1]
+    """
+    place_of = place_finder(classes)
+    found = (None if is_missing(cell) else place_of(cell) for cell in cells)
+    return np.asarray([-1 if place is None else place for place in found], "int32")

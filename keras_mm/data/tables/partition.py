@@ -1,0 +1,117 @@
+"""The rows of training, validation and test: checked together, the missing parts drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import pandas as pd
+
+from keras_mm.data.tables.load import load_table, table_name
+from keras_mm.data.tables.rows import Rows, check_on_error, examine
+from keras_mm.data.tables.splits import column_values, stratified_split
+from keras_mm.data.tables.strata import labelled_rows, strata
+from keras_mm.data.tables.targets import as_targets
+from keras_mm.errors import InvalidValueError, Problem, TableError
+from keras_mm.settings.heads import Head
+
+
+def read_parts(
+    tables: Mapping[str, Any],
+    *,
+    images: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    labels: str | Mapping[str, Head],
+    classes: Sequence | None = None,
+    val_size: float = 0.0,
+    test_size: float = 0.0,
+    groups: Any = None,
+    seed: int = 42,
+    image_dir: str | PathLike | None = None,
+    on_error: str = "raise",
+    progress: bool = True,
+) -> dict[str, Rows]:
+    """Checked rows by part; whatever is wrong with any of them is told at once.
+
+    Args:
+        tables: `"train"` and, where there are such tables, `"val"` and `"test"`: anything that
+            `load_table` takes.
+        images: Image columns, in order.
+        texts: Text columns, in order.
+        labels: Column of classes, or heads by name, with their classes.
+        classes: Label names in order; required with a column.
+        val_size: Share of the training rows drawn for `"val"`, as `stratified_split` does.
+        test_size: Share of the training rows drawn for `"test"`.
+        groups: Column of the training table, or one value per row of it: rows of one group stay
+            together when parts are drawn.
+        seed: Seed of the draw.
+        image_dir: See `load_table`.
+        on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
+        progress: Whether to show a bar while many images are checked.
+
+    Returns:
+        Rows by part; a part that was neither given nor drawn is not there.
+
+    Raises:
+        TableError: with every problem of every table, an impossible split among them.
+
+    Example:
+        >>> table = [{"text": word, "label": i % 2} for i, word in enumerate("abcdefgh")]
+        >>> parts = read_parts(
+        ...     {"train": table}, texts=["text"], labels="label", classes=[0, 1], test_size=0.25
+        ... )
+        >>> {name: len(rows) for name, rows in parts.items()}
+        {'train': 6, 'test': 2}
+    """
+    check_on_error(on_error)
+    frames = {name: load_table(table, image_dir=image_dir) for name, table in tables.items()}
+    found = {
+        name: examine(frame, images, texts, labels, classes, progress=progress)
+        for name, frame in frames.items()
+    }
+    problems = [problem for examined in found.values() for problem in examined.problems]
+    drawn = {}
+    if found["train"].rows is not None and (val_size or test_size):
+        options = {"val_size": val_size, "test_size": test_size, "seed": seed}
+        # Rows that are to be mended count where the split is judged.
+        encoded = found["train"].rows.labels
+        rows = labelled_rows(encoded).tolist() if on_error == "raise" else found["train"].good
+        targets = as_targets(labels, classes)
+        parts_of_rows = (test_size, val_size * (1 - test_size), (1 - val_size) * (1 - test_size))
+        smallest = min(share for share in parts_of_rows if share > 0)
+        try:
+            alike = strata(targets, encoded, rows, smallest=smallest)
+            drawn = _draw(frames["train"], rows, alike, groups, options)
+        except ValueError as error:
+            columns = [column for target in targets.values() for column in target.columns]
+            column = columns[0] if len(columns) == 1 else None
+            problems.append(Problem(None, column, table_name(frames["train"]), str(error)))
+    if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
+        raise TableError(problems)
+    parts = {}
+    for name, examined in found.items():
+        parts[name] = examined.good_rows()
+    train = parts["train"]
+    parts.update({name: train.take(positions) for name, positions in drawn.items()})
+    return {**parts, "train": replace(parts["train"], skipped=train.skipped)}
+
+
+def _draw(
+    frame: pd.DataFrame, rows: list[int], labels: list, groups: Any, options: dict
+) -> dict[str, list[int]]:
+    """Positions in `rows`, by part, empty parts left out."""
+    if groups is not None:
+        mistakes: list[str] = []
+        groups = column_values(frame, "groups", groups, mistakes)
+        if mistakes:
+            raise InvalidValueError("\n".join(mistakes))
+        groups = groups[rows]
+    places = pd.DataFrame({"position": range(len(rows))})
+    split = stratified_split(places, labels, groups=groups, **options)
+    return {
+        name: part["position"].tolist()
+        for name, part in zip(("train", "val", "test"), split, strict=True)
+        if len(part)
+    }

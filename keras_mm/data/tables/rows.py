@@ -1,0 +1,411 @@
+"""Rows checked and typed once: every problem of a table found and reported together."""
+
+from __future__ import annotations
+
+import os
+import re
+import reprlib
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_mm.data.images.cells import check_image, image_key
+from keras_mm.data.tables.columns import column_names, missing_columns
+from keras_mm.data.tables.labels import is_missing
+from keras_mm.data.tables.load import load_table, table_name, table_parts
+from keras_mm.data.tables.targets import Target, as_targets, encode_target
+from keras_mm.data.text.control_characters import control_characters
+from keras_mm.data.threads import in_threads
+from keras_mm.errors import ImageError, InvalidValueError, Problem, TableError
+from keras_mm.progress import progress_bar
+from keras_mm.settings.heads import Head
+
+# Image files that this process has found to be good, so that they are decoded once for all
+# trainings on them; no more than so many.
+_sound_files: set[int] = set()
+_MOST_FILES = 2**16
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Checked rows: a list per image slot and per text, `None` where one is missing.
+
+    Attributes:
+        images: One list of cells per image column.
+        texts: One list of strings per text column.
+        labels: Encoded labels, as `keras_mm.data.tables.targets.Encoded` has them, int32
+            `(num_rows,)` for classes, -1 where missing; of several heads a dict by head; `None`
+            without labels.
+        numbers: The rows' part of the source table's index, of its kind and with its names.
+        skipped: Problems of the rows that `on_error="skip"` left out.
+    """
+
+    images: tuple[list, ...]
+    texts: tuple[list, ...]
+    labels: Any
+    numbers: pd.Index
+    skipped: list[Problem] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, positions: Sequence[int]) -> Rows:
+        """The rows at `positions`, in that order."""
+        return Rows(
+            tuple([cells[i] for i in positions] for cells in self.images),
+            tuple([cells[i] for i in positions] for cells in self.texts),
+            _labels_at(self.labels, list(positions)),
+            self.numbers.take(np.asarray(positions, dtype=np.intp)),
+        )
+
+
+def _labels_at(labels: Any, positions: list[int]) -> Any:
+    if isinstance(labels, dict):
+        return {name: array[positions] for name, array in labels.items()}
+    return None if labels is None else labels[positions]
+
+
+def read_rows(
+    table: Any,
+    *,
+    images: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    labels: str | Mapping[str, Head] | None = None,
+    classes: Sequence | None = None,
+    image_dir: str | PathLike | None = None,
+    on_error: str = "raise",
+    progress: bool = True,
+) -> Rows:
+    """Checks a table and gives its rows, typed.
+
+    Args:
+        table: Anything that `load_table` takes.
+        images: Image columns, in the order of the model's slots.
+        texts: Text columns, in order.
+        labels: Column of classes, or heads by name; `None` reads no labels.
+        classes: Label names in order; required with a column. Heads have their own.
+        image_dir: See `load_table`; with it, nothing outside it is read.
+        on_error: `"raise"` reports all problems at once; `"skip"` leaves the rows out, with a
+            warning, and lists them in `skipped`.
+        progress: Whether to show a bar while many images are checked.
+
+    Raises:
+        TableError: with every problem found.
+        ValueError: for another `on_error`, or labels without classes.
+    """
+    check_on_error(on_error)
+    table = load_table(table, image_dir=image_dir)
+    found = examine(table, images, texts, labels, classes, progress=progress)
+    unknown = any(target.needs_classes for target in as_targets(labels, classes).values())
+    if unknown and found.rows is not None:
+        raise InvalidValueError("`classes` are needed with `labels`: the label names in order.")
+    if found.problems and (on_error == "raise" or found.rows is None):
+        raise TableError(found.problems)
+    return found.good_rows()
+
+
+def read_row_parts(
+    table: Any,
+    num_rows: int,
+    *,
+    images: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    image_dir: str | PathLike | None = None,
+    progress: bool = True,
+) -> Iterator[Rows]:
+    """The rows that `read_rows` gives, some at a time, so that a large table is never held whole.
+
+    A table that has columns but no rows is one part without rows.
+
+    Args:
+        table: As `read_rows`.
+        num_rows: Most rows of a part, >= 1.
+        images: As `read_rows`.
+        texts: As `read_rows`.
+        image_dir: As `read_rows`.
+        progress: As `read_rows`.
+
+    Raises:
+        TableError: with every problem of the table, when all of it was read.
+    """
+    problems: list[Problem] = []
+    for part in table_parts(table, num_rows, image_dir=image_dir, allow_empty=True):
+        found = examine(part, images, texts, None, None, progress=progress)
+        problems += found.problems
+        if found.rows is None:
+            break
+        if not problems:
+            yield found.rows
+    if problems:
+        raise TableError(problems, skippable=False)
+
+
+def check_on_error(on_error: str) -> None:
+    """Raises ValueError for anything but `"raise"` and `"skip"`."""
+    if on_error not in ("raise", "skip"):
+        raise InvalidValueError(
+            f"`on_error` must be 'raise' or 'skip'. Received: on_error={on_error!r}"
+        )
+
+
+def check_table(
+    table: Any,
+    *,
+    images: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    labels: str | Mapping[str, Head] | None = None,
+    classes: Sequence | None = None,
+    image_dir: str | PathLike | None = None,
+    progress: bool = True,
+) -> list[Problem]:
+    """All problems of a table: bad files, bad texts, bad labels, rows with nothing in them.
+
+    Texts with control characters are warnings: training and prediction take such rows.
+
+    Args: as `read_rows`; without `classes` any label is good.
+
+    Returns:
+        The errors, then the warnings, each in the table's order (see `Problem.severity`); an empty
+        list for a good table.
+
+    Example:
+        >>> [p.row for p in check_table([{"text": "good"}, {"text": 7}], texts=["text"])]
+        [1]
+    """
+    table = load_table(table, image_dir=image_dir)
+    found = examine(table, images, texts, labels, classes, progress=progress)
+    return found.problems + _text_warnings(table, column_names(texts), found.rows)
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What a table holds and what is wrong with it.
+
+    Attributes:
+        rows: All rows, bad cells `None`; `None` where a column is not there.
+        good: Positions of the rows without a problem.
+        problems: All problems, in the table's order.
+    """
+
+    rows: Rows | None
+    good: list[int]
+    problems: list[Problem]
+
+    def good_rows(self) -> Rows:
+        """The rows without a problem, with a warning that names those left out.
+
+        Raises:
+            TableError: if none is left.
+        """
+        if self.rows is None or not self.problems:
+            return self.rows
+        if not self.good:
+            raise TableError(self.problems)
+        warnings.warn(
+            f"{len(self.rows) - len(self.good)} of {len(self.rows)} rows left out: "
+            + "; ".join(str(problem) for problem in self.problems[:3])
+            + ("; ..." if len(self.problems) > 3 else ""),
+            stacklevel=3,
+        )
+        return replace(self.rows.take(self.good), skipped=self.problems)
+
+
+def examine(
+    table: pd.DataFrame,
+    images: Sequence[str],
+    texts: Sequence[str],
+    labels: str | Mapping[str, Head] | None,
+    classes: Sequence | None,
+    *,
+    progress: bool = True,
+) -> Examined:
+    """Reads all rows of a table that `load_table` gave; every image is opened once."""
+    report = _Report(table)
+    images, texts = column_names(images), column_names(texts)
+    targets = as_targets(labels, classes)
+    columns = [column for target in targets.values() for column in target.columns]
+    for sentence in missing_columns(table, [*images, *texts, *columns]):
+        report.add(None, None, sentence)
+    if report.problems():
+        return Examined(None, [], report.problems())
+    image_lists = tuple(_image_column(table, column, report, progress) for column in images)
+    text_lists = tuple(_text_column(table, column, report) for column in texts)
+    encoded = _labels(table, targets, report)
+    for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
+        if all(part is None for part in parts) and not report.has(position):
+            report.add(position, None, "nothing is there: give at least one image or text.")
+    rows = Rows(image_lists, text_lists, encoded, table.index.copy())
+    good = [position for position in range(len(rows)) if not report.has(position)]
+    return Examined(rows, good, report.problems())
+
+
+class _Report:
+    """Collects problems by row position."""
+
+    def __init__(self, table: pd.DataFrame):
+        self.file, self.index = table_name(table), table.index
+        self._found: dict[int, list[Problem]] = {}
+
+    def add(self, position: int | None, column: str | None, message: str) -> None:
+        row = None if position is None else self.index[position]
+        problem = Problem(row, column, self.file, message)
+        self._found.setdefault(-1 if position is None else position, []).append(problem)
+
+    def has(self, position: int) -> bool:
+        return position in self._found
+
+    def problems(self) -> list[Problem]:
+        return [problem for position in sorted(self._found) for problem in self._found[position]]
+
+
+def _text_column(table, column, report) -> list[str | None]:
+    texts: list[str | None] = []
+    for position, cell in enumerate(table[column]):
+        if is_missing(cell):
+            cell = None
+        elif not isinstance(cell, str):
+            report.add(
+                position,
+                column,
+                f"a text must be a string. Received: {reprlib.repr(cell)} ({type(cell).__name__}). "
+                "Convert the column with astype(str).",
+            )
+            cell = None
+        elif not _encodable(cell):
+            report.add(
+                position, column, "the text holds a lone surrogate; it is not valid Unicode."
+            )
+            cell = None
+        texts.append(cell)
+    return texts
+
+
+def _text_warnings(table: pd.DataFrame, columns: Sequence[str], rows: Rows | None) -> list[Problem]:
+    """Warnings of texts that are not read as they are written, in the table's order."""
+    return [
+        Problem(table.index[position], column, table_name(table), message, "warning")
+        for position, texts in enumerate(zip(*rows.texts, strict=True) if rows else ())
+        for column, text in zip(columns, texts, strict=True)
+        if text is not None and (message := control_characters(text))
+    ]
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _labels(table, targets: Mapping[str, Target], report) -> Any:
+    """Labels by head; of one head, they alone. Of several, a row may lack some, but not all."""
+    found = {name: encode_target(table, target) for name, target in targets.items()}
+    for encoded in found.values():
+        for position, column, message in encoded.problems:
+            report.add(position, column, message)
+    without = [set(encoded.missing) for encoded in found.values()]
+    columns = [column for target in targets.values() for column in target.columns]
+    for position in sorted(set.intersection(*without)) if without else ():
+        if len(targets) == 1:
+            report.add(position, columns[0], "the label is missing. Fill it in or drop the row.")
+        else:
+            names = ", ".join(map(repr, columns))
+            words = f"all labels are missing ({names}). Fill one in or drop the row."
+            report.add(position, None, words)
+    arrays = {name: encoded.labels for name, encoded in found.items()}
+    return arrays if len(arrays) > 1 else next(iter(arrays.values()), None)
+
+
+def _image_column(table, column, report, progress: bool) -> list:
+    origin = table.attrs.get("keras_mm", {})
+    folder, confined = origin.get("image_dir"), origin.get("confined", False)
+    cells = []
+    for position, cell in enumerate(table[column]):
+        try:
+            cells.append(None if is_missing(cell) else resolve_image(cell, folder, confined))
+        except ImageError as error:
+            report.add(position, column, str(error))
+            cells.append(None)
+    _check_images(cells, column, report, progress)
+    return cells
+
+
+def resolve_image(cell: Any, folder: str | None, confined: bool = False) -> Any:
+    """An image cell with its path made absolute against `folder`.
+
+    Raises:
+        ImageError: for an address, or a path outside `folder` where only that may be read.
+    """
+    path = cell.get("path") if isinstance(cell, dict) and cell.get("bytes") is None else cell
+    if not isinstance(path, str | PathLike):
+        return cell
+    if _ADDRESS.match(str(path)):
+        raise ImageError(f"{str(path)!r} is an address; download the image and give its path.")
+    full = Path(folder or ".", path)
+    if confined:
+        _check_inside(path, full, Path(folder or "."))
+    return str(full)
+
+
+def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
+    where = f"image_dir={str(folder)!r}"
+    if Path(path).is_absolute():
+        raise ImageError(f"{str(path)!r} is absolute; with {where} paths are relative to it.")
+    try:
+        inside = full.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a loop of links, ...
+        raise ImageError(f"{str(path)!r} cannot be read: {error}; correct the path.") from error
+    if not inside:
+        raise ImageError(f"{str(path)!r} is outside {where}; nothing there is read.")
+
+
+def _check_images(cells: list, column: str, report: _Report, progress: bool) -> None:
+    """Opens every distinct image once, in threads."""
+    distinct = {image_key(cell): cell for cell in cells if cell is not None}
+    found = in_threads(_image_problem, distinct.values())
+    checked = progress_bar(
+        found,
+        description=f"checking {column}",
+        unit="image",
+        total=len(distinct),
+        show=progress,
+    )
+    broken = dict(zip(distinct, checked, strict=True))
+    for position, cell in enumerate(cells):
+        if cell is not None and broken[image_key(cell)]:
+            report.add(position, column, broken[image_key(cell)])
+
+
+def _image_problem(cell: Any) -> str | None:
+    file = _file_now(cell)
+    if file in _sound_files:
+        return None
+    try:
+        check_image(cell)
+    except ImageError as error:
+        return str(error)
+    if file is not None:
+        if len(_sound_files) >= _MOST_FILES:
+            _sound_files.clear()
+        _sound_files.add(file)
+    return None
+
+
+def _file_now(cell: Any) -> int | None:
+    """What changes with a file, whatever is done to it; `None` for what is no file."""
+    if not isinstance(cell, str):
+        return None
+    try:
+        found = os.stat(cell)
+    except (OSError, ValueError):
+        return None
+    # A change of content, name or rights sets the time of the last change, which nobody can set.
+    return hash((cell, found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))

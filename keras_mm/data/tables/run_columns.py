@@ -1,0 +1,133 @@
+"""Which columns of a table a run reads, and whether its settings suit them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import pandas as pd
+
+from keras_mm.data.tables.columns import missing_columns
+from keras_mm.data.tables.labels import label_value
+from keras_mm.data.tables.load import guess_columns, table_name
+from keras_mm.data.tables.targets import as_targets, with_classes
+from keras_mm.errors import ConfigError
+from keras_mm.settings.heads import Head, as_heads
+from keras_mm.settings.settings import Settings, as_labels, as_names
+from keras_mm.settings.sliding_window import as_sliding_window
+
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) -> Kind:
+    """The settings with their image and text columns, guessed where none are named.
+
+    Args:
+        settings: Settings as the user gave them.
+        table: The training rows.
+        also: Other columns that must be there.
+
+    Raises:
+        ConfigError: listing every problem.
+    """
+    resolved = settings.resolved()
+    images, texts = as_names(settings.images), as_names(settings.texts)
+    sides = {"images": resolved.vision_backbone, "texts": resolved.text_backbone}
+    problems: list[str] = []
+    try:
+        labels = label_columns(label_heads(settings))
+    except ValueError as error:
+        labels, problems = [], str(error).splitlines()
+    if not images and not texts:
+        images, texts = (
+            tuple(name for name in names if name not in labels) for names in guess_columns(table)
+        )
+        images = () if resolved.vision_backbone is None else images
+        texts = () if resolved.text_backbone is None else texts
+    problems += [
+        f"the column {name!r} cannot be read and be the label at once"
+        for name in (*images, *texts)
+        if name in labels
+    ]
+    for (name, backbone), columns in zip(sides.items(), (images, texts), strict=True):
+        if columns and backbone is None:
+            problems.append(
+                f"preset {settings.preset!r} has no encoder for `{name}`={list(columns)}: leave "
+                "them out, or choose another preset or a backbone"
+            )
+    if not images and not texts:
+        problems.append(
+            "no image and no text columns: name them with `images` and `texts`. The table has "
+            f"{', '.join(map(str, table.columns))}"
+        )
+    if len(texts) > 2:
+        problems.append(f"`texts` takes one or two columns. Received: {list(texts)}")
+    if settings.augmentation and resolved.augmentation.is_on and not images:
+        problems.append("`augmentation` changes images, and there is no image column to read")
+    absent = missing_columns(table, [*images, *texts, *labels, *also])
+    problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
+    problems += _window_problems(settings, texts)
+    if settings.compare and not has_pair(replace(resolved, images=images, texts=texts)):
+        problems.append("compare=True needs two images, or two texts with text_pairing='separate'")
+    if problems:
+        raise ConfigError(problems)
+    return replace(settings, images=images, texts=texts)
+
+
+def _window_problems(settings: Settings, texts: Sequence[str]) -> list[str]:
+    window = as_sliding_window(settings.sliding_window)
+    if window is None:
+        return []
+    if not texts:
+        return ["`sliding_window` cuts texts, and there is no text column to read"]
+    if window.text is None and len(texts) > 1:
+        return [
+            f"`sliding_window` needs the text that slides, one of {list(texts)}: "
+            f"sliding_window={{'text': {texts[-1]!r}}}"
+        ]
+    if window.text is not None and window.text not in texts:
+        return [f"`sliding_window.text` must be one of {list(texts)}. Received: {window.text!r}"]
+    return []
+
+
+def has_pair(settings: Settings) -> bool:
+    """Whether some side has two slots that can be compared."""
+    separate = len(settings.texts) == 2 and settings.text_pairing == "separate"
+    return len(settings.images) == 2 or separate
+
+
+def label_heads(settings: Settings) -> dict[str, Head]:
+    """The heads that `labels` asks for, with the classes that the settings tell.
+
+    One column, or one head of several columns, is the head `"label"`; of several columns of
+    classes each is a head of its own, by the column's name.
+
+    Raises:
+        ValueError: if a column's name cannot be a head's.
+    """
+    labels = as_labels(settings.labels)
+    if isinstance(labels, dict):
+        return labels
+    if isinstance(labels, tuple) and settings.head in ("multiclass", "binary"):
+        if len(labels) > 1:
+            return as_heads({name: Head(settings.head) for name in labels})
+        labels = labels[0]
+    classes = settings.classes
+    if classes is not None:
+        classes = tuple(label_value(name) for name in classes)
+    return {"label": Head(settings.head, classes, labels)}
+
+
+def label_columns(heads: Mapping[str, Head]) -> list[str]:
+    """The columns that heads are told in."""
+    return [column for target in as_targets(heads).values() for column in target.columns]
+
+
+def find_heads(settings: Settings, table: pd.DataFrame) -> dict[str, Head]:
+    """The heads with their classes: those of the settings, or the labels of `table`, sorted.
+
+    Raises:
+        ValueError: if a column holds one class only, or what cannot be a label.
+    """
+    return with_classes(label_heads(settings), table)

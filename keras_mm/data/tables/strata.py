@@ -1,0 +1,96 @@
+"""What rows are drawn by, so that parts have their shares of the labels, whatever the heads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_mm.data.tables.targets import Target
+
+_QUANTILES = 5
+
+
+def labelled_rows(labels: Any) -> np.ndarray:
+    """Positions of the rows that have a label of some head.
+
+    Args:
+        labels: As `keras_mm.data.tables.rows.Rows` has them.
+    """
+    arrays = labels.values() if isinstance(labels, Mapping) else [labels]
+    known = [_known(array) for array in arrays]
+    return np.flatnonzero(np.any(known, axis=0))
+
+
+def strata(
+    targets: Mapping[str, Target], labels: Any, rows: Sequence[int], *, smallest: float
+) -> list:
+    """A stratum for each row: rows of one are alike in what a split is to keep the shares of.
+
+    Of one head of classes it is the class. Else rows are told apart by one head after the other, as
+    long as every stratum keeps a row for every part: by class; several labels by the row's rarest;
+    numbers by fifths of the rows; and by having no label. Labels that are too rare for that are
+    drawn together.
+
+    Args:
+        targets: What the heads are, by name.
+        labels: As `keras_mm.data.tables.rows.Rows` has them.
+        rows: Positions to tell apart.
+        smallest: The smallest part's share of the rows, in (0, 1).
+
+    Returns:
+        Class names, or numbers of strata, one for each of `rows`.
+    """
+    kinds = [target.kind for target in targets.values()]
+    if len(kinds) == 1 and kinds[0] in ("multiclass", "binary"):
+        classes = next(iter(targets.values())).classes or ()
+        return [classes[code] for code in labels[rows]]
+    least = max(2, math.ceil(1 / smallest))
+    arrays = labels if isinstance(labels, Mapping) else {next(iter(targets)): labels}
+    found = np.zeros(len(rows), int)
+    for name, target in targets.items():
+        for codes in _codes(target.kind, arrays[name][rows]):
+            found = _refined(found, codes, least)
+    return found.tolist()
+
+
+def _known(labels: np.ndarray) -> np.ndarray:
+    there: Any = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    return np.any(there.reshape(len(labels), -1), axis=1)
+
+
+def _codes(kind: str, labels: np.ndarray) -> list[np.ndarray]:
+    """What tells rows apart, one array after the other; -1 without a label."""
+    if kind == "regression":
+        return [_fifths(column) for column in labels.reshape(len(labels), -1).T]
+    if kind != "multilabel":
+        return [labels.reshape(-1)]
+    by_rarity = np.argsort((labels == 1).sum(axis=0), kind="stable")
+    given = labels[:, by_rarity] == 1
+    rarest = np.where(given.any(axis=1), given.argmax(axis=1), labels.shape[1])
+    return [np.where(_known(labels), rarest, -1)]
+
+
+def _fifths(values: np.ndarray) -> np.ndarray:
+    there = ~np.isnan(values)
+    edges = np.quantile(values[there], np.arange(1, _QUANTILES) / _QUANTILES) if there.any() else []
+    return np.where(there, np.searchsorted(edges, values), -1)
+
+
+def _refined(found: np.ndarray, codes: np.ndarray, least: int) -> np.ndarray:
+    """Strata told apart by `codes` too, but none of fewer than `least` rows by it."""
+    refined, count = np.zeros_like(found), 0
+    for stratum in np.unique(found):
+        rows = np.flatnonzero(found == stratum)
+        values, places, sizes = np.unique(codes[rows], return_inverse=True, return_counts=True)
+        numbers = np.arange(len(values))
+        small = sizes < least
+        if small.any():
+            # Together they are one stratum, or a part of the largest.
+            together = sizes[small].sum() >= least or small.all()
+            numbers[small] = np.flatnonzero(small)[0] if together else sizes.argmax()
+        refined[rows] = count + numbers[places]
+        count += len(values)
+    return refined

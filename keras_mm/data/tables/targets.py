@@ -1,0 +1,310 @@
+"""Label columns to arrays: what each kind of head is trained on and measured by."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_mm.data.tables.label_lists import (
+    check_multi_hot,
+    check_names,
+    could_be_bits,
+    encode_list,
+    is_bits,
+    is_name,
+    multi_hot_width,
+    read_lists,
+    unknown_label,
+)
+from keras_mm.data.tables.labels import encode_labels, is_missing, label_problems, sorted_labels
+from keras_mm.data.tables.load import table_name
+from keras_mm.errors import InvalidValueError
+from keras_mm.settings.heads import Head
+from keras_mm.settings.label_keys import differing_types, label_key, label_value, place_finder
+
+_YES_NO = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The labels of one head in a table.
+
+    Args:
+        kind: The head's.
+        columns: One column; or for `"multilabel"` and `"regression"` one for each label or target.
+        each: Whether each column is a label of its own.
+        classes: Label names in order; `None` takes any label, and encodes nothing.
+        multi_hot: As `Head.multi_hot`.
+    """
+
+    kind: str
+    columns: tuple[str, ...]
+    classes: tuple | None = None
+    each: bool = False
+    multi_hot: bool | None = None
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether it must be told which labels there are, to encode them."""
+        return self.classes is None and self.kind != "regression"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the cells of a target hold.
+
+    Attributes:
+        labels: int32 `(num_rows,)`, -1 where missing; for `"multilabel"` int8
+            `(num_rows, num_labels)`, -1 where missing; for `"regression"` float64
+            `(num_rows, num_targets)`, NaN where missing. `None` where the classes are not known.
+        missing: Positions of rows without a label.
+        problems: Position, column, and what is wrong there.
+    """
+
+    labels: np.ndarray | None
+    missing: list[int]
+    problems: list[tuple[int, str, str]]
+
+
+def as_targets(
+    labels: str | Mapping[str, Head] | None, classes: Sequence | None = None
+) -> dict[str, Target]:
+    """Targets by head from a label column, or from heads.
+
+    Args:
+        labels: A column of classes, or heads by name; `None` for no labels.
+        classes: Label names in order, for a column.
+
+    Raises:
+        ValueError: if `labels` is neither, or a head of classes has several columns.
+    """
+    if labels is None:
+        return {}
+    if isinstance(labels, str):
+        return {"label": Target("multiclass", (labels,), None if classes is None else (*classes,))}
+    if not isinstance(labels, Mapping) or not all(isinstance(h, Head) for h in labels.values()):
+        raise InvalidValueError(
+            "`labels` must be the name of a column, or a dict of name to keras_mm.Head. "
+            f"Received: labels={labels!r}"
+        )
+    return {name: _target(name, head) for name, head in labels.items()}
+
+
+def _target(name: str, head: Head) -> Target:
+    columns = (head.column or name,) if not isinstance(head.column, tuple) else head.column
+    if len(columns) > 1 and head.kind in ("multiclass", "binary"):
+        raise InvalidValueError(
+            f"The {head.kind} head {name!r} has one column of classes. Received: column={columns}"
+        )
+    if head.kind == "regression" and head.classes is not None and len(columns) != head.num_classes:
+        raise InvalidValueError(
+            f"The {head.num_classes} targets of the head {name!r} have a column each: "
+            f"Head(column=[...]). Received: column={head.column!r}"
+        )
+    known = None if head.classes is None else head.names
+    return Target(head.kind, columns, known, isinstance(head.column, tuple), head.multi_hot)
+
+
+def with_classes(heads: Mapping[str, Head], table: pd.DataFrame) -> dict[str, Head]:
+    """The heads with the classes that their columns hold, where they do not name their own.
+
+    Args:
+        heads: Heads by name.
+        table: Rows to find the classes in; heads whose columns are not there stay as they are.
+
+    Raises:
+        ValueError: if a column holds too few classes, or what cannot be a label.
+
+    Example:
+        >>> table = pd.DataFrame({"tags": ["red|old", "red", "[]"]})
+        >>> with_classes({"tags": Head("multilabel")}, table)["tags"].classes
+        ('old', 'red')
+    """
+    found = {}
+    for name, head in heads.items():
+        target = _target(name, head)
+        _check_classes(name, head.classes)
+        if not set(target.columns) - set(table.columns):
+            lists = target.kind == "multilabel" and not target.each
+            head = (_with_lists if lists else _with_values)(head, table, target)
+        found[name] = head
+    return found
+
+
+def _check_classes(name: str, classes: Any) -> None:
+    """Raises ValueError for classes that a table, or a file, cannot tell apart."""
+    if not isinstance(classes, tuple) or all(isinstance(label, str) for label in classes):
+        return
+    mixed = differing_types(classes)
+    if mixed is not None:
+        raise InvalidValueError(
+            f"`classes` of the head {name!r} has {mixed[0]!r} and {mixed[1]!r}, which differ only "
+            f"in their type. Name them differently. Received: classes={classes!r}"
+        )
+
+
+def _with_values(head: Head, table: pd.DataFrame, target: Target) -> Head:
+    """The head with the labels of a column with one a row, or its columns as labels."""
+    columns = target.columns
+    if head.classes is not None:
+        return head
+    if target.kind in ("regression", "multilabel"):
+        return replace(head, classes=columns)
+    cells = table[columns[0]]
+    _raise_first(table, columns[0], label_problems(enumerate(cells)))
+    found = sorted_labels(cell for cell in cells if not is_missing(cell))
+    if len(found) < 2:
+        raise InvalidValueError(
+            f"The label column {columns[0]!r} has one class only ({found}); a classifier "
+            "needs rows of at least two."
+        )
+    return replace(head, classes=tuple(found))
+
+
+def _with_lists(head: Head, table: pd.DataFrame, target: Target) -> Head:
+    """The head with the labels of a column with several a row, and the column's form."""
+    column, classes = target.columns[0], target.classes
+    lists = read_lists(table[column]).lists  # a cell that cannot be read is told by its row later
+    multi_hot = _is_multi_hot(lists.values(), target)
+    if classes is None and multi_hot:
+        width = multi_hot_width(lists.values()) or multi_hot_width(filter(is_bits, lists.values()))
+        classes = tuple(range(width or 0))
+    elif classes is None:
+        names = [(row, name) for row, listed in lists.items() for name in filter(is_name, listed)]
+        _raise_first(table, column, label_problems(names))
+        # A number such as 0.5 is no label's name, but rather a share.
+        whole = (name for _, name in names if not isinstance(label_value(name), float))
+        classes = tuple(sorted_labels(whole))
+    if not classes:
+        raise InvalidValueError(
+            f"The label column {column!r} names no label. Write lists of names, as "
+            '["red", "old"] or red|old, or 0 or 1 for each label, as [1, 0].'
+        )
+    confusable = target.multi_hot is None and could_be_bits(classes)
+    named = head if head.classes is not None else replace(head, classes=classes)
+    return replace(named, multi_hot=multi_hot) if confusable else named
+
+
+def _is_multi_hot(lists: Collection[Collection], target: Target) -> bool:
+    """Whether a column is multi-hot, where it was not decided before."""
+    if target.multi_hot is not None:
+        return target.multi_hot
+    if target.classes is None:
+        return multi_hot_width(lists) is not None
+    # Of two labels, 0 and 1, a list could be either: it is never one of names.
+    only_bits = {label_key(name) for name in target.classes} <= {0, 1}
+    return only_bits or multi_hot_width(lists, len(target.classes)) is not None
+
+
+def _raise_first(table: pd.DataFrame, column: str, problems: list[tuple[int, str]]) -> None:
+    for position, message in problems:
+        row = table.index[position]
+        raise InvalidValueError(f"{table_name(table)}, row {row}, column {column!r}: {message}")
+
+
+def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
+    """Encodes a head's cells; what is wrong with any of them is told, and counts as missing."""
+    if target.kind == "regression":
+        return _numbers(table, target)
+    if target.kind == "multilabel":
+        return _yes_or_no(table, target) if target.each else _label_sets(table, target)
+    column = target.columns[0]
+    cells = list(table[column])
+    labels = None if target.classes is None else encode_labels(cells, target.classes)
+    missing = [position for position, cell in enumerate(cells) if is_missing(cell)]
+    if labels is None:
+        found = label_problems(enumerate(cells))
+    else:
+        unknown = sorted(set(np.flatnonzero(labels < 0).tolist()) - set(missing))
+        found = [(place, unknown_label(cells[place], target.classes or ())) for place in unknown]
+    return Encoded(labels, missing, [(place, column, words) for place, words in found])
+
+
+def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
+    column, classes = target.columns[0], target.classes
+    labels = None if classes is None else np.full((len(table), len(classes)), -1, "int8")
+    cells = read_lists(table[column])
+    multi_hot = _is_multi_hot(cells.lists.values(), target)
+    place_of = place_finder(classes or ())
+    problems = [*cells.problems]
+    if classes is None:
+        problems += _form_problems(cells.lists, multi_hot)
+    for position, listed in cells.lists.items():
+        if labels is not None:
+            try:
+                labels[position] = encode_list(listed, classes, multi_hot, place_of)
+            except ValueError as error:
+                problems.append((position, str(error)))
+    problems.sort(key=lambda problem: problem[0])
+    return Encoded(labels, cells.missing, [(place, column, words) for place, words in problems])
+
+
+def _form_problems(lists: Mapping[int, Collection], multi_hot: bool) -> list[tuple[int, str]]:
+    """Cells that are not of their column's form, of labels that are not known."""
+    problems = []
+    width = multi_hot_width(lists.values()) or 0
+    for position, listed in lists.items():
+        try:
+            if multi_hot:
+                check_multi_hot(listed, width)
+            else:
+                check_names(listed)
+        except ValueError as error:
+            problems.append((position, str(error)))
+    bad = {position for position, _ in problems}
+    names = [(row, name) for row, listed in lists.items() if row not in bad for name in listed]
+    return problems + ([] if multi_hot else label_problems(names))
+
+
+def _yes_or_no(table: pd.DataFrame, target: Target) -> Encoded:
+    labels = np.full((len(table), len(target.columns)), -1, "int8")
+    problems = []
+    for place, column in enumerate(target.columns):
+        for position, cell in enumerate(table[column]):
+            if is_missing(cell):
+                continue
+            value = _YES_NO.get(str(label_value(cell)).strip().lower())
+            if value is None:
+                words = f"a label of its own column must be 0 or 1. Received: {cell!r}"
+                problems.append((position, column, words))
+            else:
+                labels[position, place] = value
+    bad = {position for position, _, _ in problems}
+    labels[sorted(bad)] = -1
+    missing = [p for p in np.flatnonzero((labels < 0).all(axis=1)).tolist() if p not in bad]
+    return Encoded(labels, missing, problems)
+
+
+def _numbers(table: pd.DataFrame, target: Target) -> Encoded:
+    found = np.full((len(table), len(target.columns)), np.nan, "float64")
+    problems = []
+    for place, column in enumerate(target.columns):
+        for position, cell in enumerate(table[column]):
+            if is_missing(cell):
+                continue
+            try:
+                found[position, place] = _number(cell)
+            except ValueError as error:
+                problems.append((position, column, str(error)))
+    bad = {position for position, _, _ in problems}
+    missing = [p for p in np.flatnonzero(np.isnan(found).all(axis=1)).tolist() if p not in bad]
+    return Encoded(found, missing, problems)
+
+
+def _number(cell: Any) -> float:
+    words = f"a target must be a finite number. Received: {cell!r}"
+    if isinstance(cell, bool | np.bool_) or not isinstance(cell, str | Real | np.number):
+        raise InvalidValueError(words)
+    try:
+        value = float(cell)
+    except (TypeError, ValueError):
+        raise InvalidValueError(words) from None
+    if not math.isfinite(value) or abs(value) > float(np.finfo("float32").max):
+        raise InvalidValueError(words)
+    return value

@@ -1,0 +1,184 @@
+"""Where vocabularies come from: files, folders and handles, each with its family and options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_mm.downloads import from_handle
+from keras_mm.errors import InvalidValueError, MissingFileError
+from keras_mm.presets.backbones import BACKBONES
+
+
+class Vocabulary(NamedTuple):
+    """What a tokenizer knows, and the keywords of `Tokenizer` that go with it.
+
+    `tokens` are a list in id order (WordPiece), a dict to ids (byte pairs) or the bytes of a
+    SentencePiece model.
+    """
+
+    tokens: list[str] | dict[str, int] | bytes
+    options: dict[str, Any]
+
+
+# KerasHub's tokenizers, to families; SigLIP 2 comes with Gemma's.
+_CLASSES = {
+    "WordPieceTokenizer": "bert",
+    "RobertaTokenizer": "roberta",
+    "XLMRobertaTokenizer": "xlm_roberta",
+    "DebertaV3Tokenizer": "deberta_v3",
+    "AlbertTokenizer": "albert",
+    "CLIPTokenizer": "clip",
+    "SigLIPTokenizer": "siglip",
+    "GemmaTokenizer": "siglip2",
+}
+_WORD_PIECE_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
+
+# The first files that Hugging Face's folders of a family hold.
+_FILES = {
+    "vocab.txt": "bert",
+    "vocab.json": "roberta",
+    "sentencepiece.bpe.model": "xlm_roberta",
+    "spm.model": "deberta_v3",
+    "spiece.model": "albert",
+}
+
+
+def from_path(path: Path) -> Vocabulary:
+    """The vocabulary of a Hugging Face or KerasHub folder, or of one file of such a folder.
+
+    Raises:
+        ValueError: if nothing of the kind is there.
+    """
+    folder = path if path.is_dir() else path.parent
+    assets = folder / "assets" / "tokenizer"
+    if path.is_dir() and assets.is_dir():
+        stated = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        return read_files(assets, _family_of(stated["class_name"]), stated.get("config", {}))
+    found = [file for file in map(folder.joinpath, _FILES) if file.is_file()]
+    file = path if path.is_file() else next(iter(found), path)
+    family = _FILES.get(file.name, "bert" if file.suffix == ".txt" else None)
+    if file.is_file() and family is not None:
+        family = _model_family(folder, family)
+        return _read(file, folder / "merges.txt", family, _hugging_face_options(folder))
+    raise InvalidValueError(
+        f"No vocabulary in {str(path)!r}: expected vocab.txt (BERT), vocab.json and merges.txt "
+        "(RoBERTa), sentencepiece.bpe.model (XLM-RoBERTa), spm.model (DeBERTa-v3) or spiece.model "
+        "(ALBERT) of a Hugging Face folder, or assets/tokenizer of a KerasHub one."
+    )
+
+
+def from_name(name: str) -> Vocabulary:
+    """The vocabulary of a backbone of the zoo, or of a KerasHub handle; downloads."""
+    backbone = BACKBONES.get(name)
+    handle = backbone.handle if backbone and backbone.handle else name
+    what = f"tokenizer of {name!r}"
+    return from_keras_hub(from_handle("Tokenizer", handle, what=what, keyword="text_weights"))
+
+
+def from_keras_hub(tokenizer: Any) -> Vocabulary:
+    """The vocabulary of a tokenizer of KerasHub.
+
+    Raises:
+        ValueError: if it is of no family that is known here.
+    """
+    names = [kind.__name__ for kind in type(tokenizer).__mro__]
+    family = next((_CLASSES[name] for name in names if name in _CLASSES), None)
+    if family is None:
+        raise InvalidValueError(
+            "`tokenizer` must be a KerasHub tokenizer of a text family "
+            f"({', '.join(_CLASSES)}), a folder that holds a vocabulary, or a backbone's name. "
+            f"Received: {names[0]}"
+        )
+    if family == "bert":
+        options = _case(tokenizer.lowercase, tokenizer.strip_accents or None)
+        return Vocabulary(tokenizer.get_vocabulary(), {"family": family, **options})
+    if hasattr(tokenizer, "merges"):
+        options = {"family": family, "merges": _rules(tokenizer.merges)}
+        return Vocabulary(dict(tokenizer.vocabulary), options)
+    return Vocabulary(tokenizer.proto, {"family": family})
+
+
+def read_files(folder: Path, family: str, options: Mapping[str, Any]) -> Vocabulary:
+    """A vocabulary under the names that KerasHub gives its files.
+
+    Raises:
+        FileNotFoundError: if there is none.
+    """
+    names = ("vocabulary.txt", "vocabulary.json", "vocabulary.spm")
+    file = next((folder / name for name in names if (folder / name).is_file()), None)
+    if file is None:
+        raise MissingFileError(
+            f"No vocabulary in {str(folder)!r}: it holds none of {', '.join(names)}. Copy the "
+            "whole folder again from where it was saved."
+        )
+    case = {}
+    if "lowercase" in options:  # KerasHub's default False is not a wish to keep accents
+        case = _case(options["lowercase"], options.get("strip_accents") or None)
+    return _read(file, folder / "merges.txt", family, case)
+
+
+def _read(file: Path, merges: Path, family: str, options: dict) -> Vocabulary:
+    options = {"family": family, **options}
+    if file.suffix == ".json":
+        rules = _rules(_lines(merges))
+        tokens = json.loads(file.read_text(encoding="utf-8"))
+        return Vocabulary(tokens, {**options, "merges": rules})
+    if family == "bert":
+        return Vocabulary(_lines(file), options)
+    return Vocabulary(file.read_bytes(), options)
+
+
+def _lines(file: Path) -> list[str]:
+    # Not splitlines(): some vocabularies hold U+2028, which it splits at.
+    return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+
+
+def _rules(lines: Sequence[str]) -> list[str]:
+    """Merge rules without the line that says their version."""
+    return [line for line in lines if line.strip() and not line.startswith("#version")]
+
+
+def _family_of(class_name: str) -> str:
+    name = "WordPieceTokenizer" if class_name in _WORD_PIECE_CLASSES else class_name
+    if name not in _CLASSES:
+        raise InvalidValueError(
+            f"A {class_name} is not supported; these are: {', '.join([*_CLASSES])}."
+        )
+    return _CLASSES[name]
+
+
+def _model_family(folder: Path, family: str) -> str:
+    """The family that a vocabulary's file stands for, unless the model is another's.
+
+    Raises:
+        ValueError: for a SentencePiece model of a family that packs its tokens in its own way.
+    """
+    config = folder / "config.json"
+    stated = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+    model = stated.get("model_type", "")
+    if family == "roberta" and model.startswith("clip"):
+        return "clip"
+    if family == "albert" and model not in ("", "albert"):
+        raise InvalidValueError(f"The tokenizer of {model!r} in {str(folder)!r} is not supported.")
+    return family
+
+
+def _case(lowercase: Any, strip_accents: Any) -> dict:
+    strip = None if strip_accents is None else bool(strip_accents)
+    return {"lowercase": bool(lowercase), "strip_accents": strip}
+
+
+def _hugging_face_options(folder: Path) -> dict:
+    """Lower-casing as a Hugging Face folder states it; as the family's, if it says nothing."""
+    configs = [folder / name for name in ("tokenizer_config.json", "tokenizer.json")]
+    settings: dict = {}
+    for file in reversed([file for file in configs if file.is_file()]):
+        stated = json.loads(file.read_text(encoding="utf-8"))
+        settings |= (stated.get("normalizer") or {}) | stated
+    lowercase = settings.get("do_lower_case", settings.get("lowercase"))
+    strip_accents = settings.get("strip_accents")
+    options = {"lowercase": lowercase, "strip_accents": strip_accents}
+    return {name: bool(value) for name, value in options.items() if value is not None}

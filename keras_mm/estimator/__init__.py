@@ -1,0 +1,1 @@
+"""The estimator: trains, answers, saves and loads."""

@@ -1,0 +1,753 @@
+"""The estimator: from a table of rows to a trained, saved, exported classifier."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+
+from keras_mm.checks import unknown_name
+from keras_mm.data.tables.load import load_table, table_name
+from keras_mm.data.tables.rows import Rows
+from keras_mm.data.tables.run_columns import label_columns
+from keras_mm.errors import InvalidValueError
+from keras_mm.estimator.fitting import (
+    Fitting,
+    check_labelled,
+    objective_options,
+    plain_values,
+    suited,
+    widths,
+    with_labels,
+)
+from keras_mm.estimator.pickling import pack_bundle, pack_layers, unpack_bundle, unpack_layers
+from keras_mm.inference.answers import (
+    answer_frame,
+    by_head,
+    join_frames,
+    names_array,
+    one_or_all,
+    predictions,
+)
+from keras_mm.inference.bundle import load_bundle, save_bundle
+from keras_mm.inference.predictor import Predictor
+from keras_mm.metrics.head_metrics import head_metrics, head_prior, is_labelled
+from keras_mm.metrics.multilabel import tune_thresholds
+from keras_mm.metrics.probabilities import probabilities
+from keras_mm.random_state import seeded, unseeded
+from keras_mm.settings.augmentation import Augmentation
+from keras_mm.settings.heads import Head, as_heads
+from keras_mm.settings.settings import Settings, Training, as_labels, as_training
+from keras_mm.settings.sliding_window import SlidingWindow
+from keras_mm.training.objectives import create_objectives
+
+if TYPE_CHECKING:
+    from keras_mm.evaluation.evaluate import Evaluation
+
+
+# What `score` is, by kind of head.
+_SCORES = {
+    "multiclass": "accuracy",
+    "binary": "accuracy",
+    "multilabel": "subset_accuracy",
+    "regression": "r2",
+}
+
+
+class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
+    """Classifies rows of image(s) and text(s).
+
+    A scikit-learn estimator over Keras 3: the encoders, fusion and training come from a preset, and
+    every keyword that is not `None` replaces the preset's value. Frozen encoders are run once over
+    the rows, and the rest of the model is trained on their features. A second `fit`, or a clone's,
+    begins anew, but takes over the frozen encoders where nobody else has the last model.
+
+    Args:
+        images: Image columns, in order. Without `images` and `texts`, columns are guessed by their
+            usual names (`image_1`, `text_1`, ...).
+        texts: Text columns, one or two.
+        labels: Label column; a list of them: each a head of its own, or with `head="multilabel"`
+            or `"regression"` each a label (0 or 1) or a target; or a dict of name to
+            `keras_mm.Head`, for heads of several kinds, each with its own column.
+        preset: Name of a preset, see `keras_mm.list_presets`.
+        fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
+            `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer. See
+            `keras_mm.models.fusion`.
+        compare: Compare image pairs, and text pairs that are encoded separately.
+        text_pairing: `"packed"` or `"separate"`.
+        vision_pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`.
+        text_pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`.
+        vision_backbone: A name, a folder or a `keras.Model`; see `create_vision_encoder`.
+        vision_weights: `"pretrained"`, `"random"` or a path.
+        text_backbone: A name, a folder or a `keras.Model`; see `create_text_encoder`.
+        text_weights: `"pretrained"`, `"random"` or a path: a folder with weights and vocabulary, or
+            a weights file with `vocab.txt` beside it.
+        image_size: `(height, width)` in pixels, or one number for both.
+        sequence_length: Tokens of a sequence.
+        vision_trainable: Whether the vision backbone is trained.
+        text_trainable: Whether the text backbone is trained.
+        head: What the label column holds: `"multiclass"`, `"binary"` (two classes, one logit),
+            `"multilabel"` (any number of labels a row: a list, or text as `red|old`) or
+            `"regression"` (a number).
+        loss: `"cross_entropy"`, `"focal"`, or `"logit_adjusted"`, which takes the training rows'
+            imbalance out of the answers; for numbers `"mean_squared_error"` (as the default is
+            read there), `"mean_absolute_error"` or `"huber"`. A head may name its own.
+        class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label, or a list in
+            class order; for several labels a row, what the yes of each counts.
+        classes: Label names in a fixed order; by default the training labels, sorted.
+        modality_dropout: Probability, in [0, 1), with which training hides all images of a row, and
+            with which all its texts, but never both; so that neither side is left unlearned.
+        augmentation: How training changes the images at random: a `keras_mm.Augmentation` or a
+            dict of its fields. Needs `vision_trainable=True`.
+        sliding_window: How texts are read that are longer than `sequence_length`: `True`, a
+            `keras_mm.SlidingWindow` or a dict of its fields reads them in windows, whose answers
+            are joined to one a row; by default what does not fit is cut off.
+        special_tokens: Texts such as `"<url>"` that become one token each, wherever they stand,
+            instead of being cut up; with an embedding of their own that is learned. Needs
+            `text_trainable=True`.
+        epochs: Most epochs.
+        batch_size: Rows of a batch.
+        learning_rate: Peak learning rate of the trunk.
+        encoder_learning_rate: Peak learning rate of trainable encoders; or a dict by side,
+            `"vision"` and `"text"`, where a side left out has the preset's.
+        optimizer: `"adamw"`, `"adam"`, `"sgd"` or `"adafactor"`.
+        early_stopping: Whether to stop when validation no longer improves; the best weights are
+            put back.
+        cache: Whether what frozen encoders give is kept on disk, for other trainings and
+            predictions, in the folder that `keras-mm cache info` names; or a folder.
+        engine: What runs encoders that are not being trained: `"keras"`, `"openvino"`, or `"auto"`:
+            OpenVINO where it is installed and faster (on a CPU, with `cache`, for frozen encoders
+            that are not tiny; not in float32 under TensorFlow), else Keras.
+        precision: `"float32"`, or `"bfloat16"` for the encoders.
+        seed: Seed of weights, order and dropout. One seed gives one result on one backend.
+        warm_start: Whether `fit` goes on with the model that there is, on new rows, rather than
+            begin anew: with its weights, and its classes, to which new rows may add others. What
+            the model is built of must be as it was.
+        verbose: 0 is silent, 1 shows progress on stderr; `set_params(verbose=0)` holds at once.
+        training: The rarer knobs: a `keras_mm.Training` or a dict of its fields.
+
+    Attributes:
+        heads_: What the model answers: `keras_mm.Head` by name, with their classes. A single head
+            of a label column is called `"label"`.
+        classes_: Label names in the order of the probabilities; for numbers the targets' names. Of
+            several heads, as everything that is said of heads, a dict by head.
+        model_: The Keras model, from raw inputs to logits.
+        history_: Metrics by name, a list over the epochs.
+        preprocessor_: What makes the model's inputs from rows.
+        skipped_: Problems of the training rows that `on_error="skip"` left out.
+
+    Example:
+        >>> import keras_mm
+        >>> train, test = keras_mm.load_sample_data()
+        >>> classifier = keras_mm.MultimodalClassifier(
+        ...     texts=["text_1"], preset="tiny", text_trainable=False, epochs=1, verbose=0
+        ... )
+        >>> classifier.fit(train[:90]).predict(test[:2]).shape
+        (2,)
+    """
+
+    def __init__(
+        self,
+        images: Sequence[str] = (),
+        texts: Sequence[str] = (),
+        labels: str | Sequence[str] | Mapping[str, Head] = "label",
+        *,
+        preset: str = "mobilenet_v2_minilm",
+        fusion: Any = None,
+        compare: bool | None = None,
+        text_pairing: str | None = None,
+        vision_pooling: str | None = None,
+        text_pooling: str | None = None,
+        vision_backbone: Any = None,
+        vision_weights: str | os.PathLike | None = None,
+        text_backbone: Any = None,
+        text_weights: str | os.PathLike | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        sequence_length: int | None = None,
+        vision_trainable: bool | None = None,
+        text_trainable: bool | None = None,
+        head: str = "multiclass",
+        loss: str = "cross_entropy",
+        class_weight: str | Mapping | Sequence[float] | None = None,
+        classes: Sequence | None = None,
+        modality_dropout: float | None = None,
+        augmentation: Augmentation | Mapping | None = None,
+        sliding_window: SlidingWindow | Mapping | bool | None = None,
+        special_tokens: Sequence[str] | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        encoder_learning_rate: float | Mapping[str, float] | None = None,
+        optimizer: str = "adamw",
+        early_stopping: bool = True,
+        cache: bool | str | os.PathLike = True,
+        engine: str = "auto",
+        precision: str = "float32",
+        seed: int = 0,
+        warm_start: bool = False,
+        verbose: int = 1,
+        training: Training | Mapping | None = None,
+    ):
+        self.images = images
+        self.texts = texts
+        self.labels = labels
+        self.preset = preset
+        self.fusion = fusion
+        self.compare = compare
+        self.text_pairing = text_pairing
+        self.vision_pooling = vision_pooling
+        self.text_pooling = text_pooling
+        self.vision_backbone = vision_backbone
+        self.vision_weights = vision_weights
+        self.text_backbone = text_backbone
+        self.text_weights = text_weights
+        self.image_size = image_size
+        self.sequence_length = sequence_length
+        self.vision_trainable = vision_trainable
+        self.text_trainable = text_trainable
+        self.head = head
+        self.loss = loss
+        self.class_weight = class_weight
+        self.classes = classes
+        self.modality_dropout = modality_dropout
+        self.augmentation = augmentation
+        self.sliding_window = sliding_window
+        self.special_tokens = special_tokens
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.encoder_learning_rate = encoder_learning_rate
+        self.optimizer = optimizer
+        self.early_stopping = early_stopping
+        self.cache = cache
+        self.engine = engine
+        self.precision = precision
+        self.seed = seed
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.training = training
+
+    def fit(
+        self,
+        data: Any,
+        y: Any = None,
+        *,
+        validation_data: Any = None,
+        validation_split: float = 0.1,
+        groups: Any = None,
+        image_dir: str | os.PathLike | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        on_error: str = "raise",
+    ) -> MultimodalClassifier:
+        """Trains on a table of rows: anew, or with `warm_start` from where the last training ended.
+
+        A training that fails, or is interrupted, leaves a fitted classifier as it was. One that
+        was not fitted gets the weights of the best epoch so far, if any came to its end. Either
+        way the error is raised on, and one line of the log says what is kept.
+
+        Args:
+            data: A DataFrame, a path, or anything else that `load_table` takes.
+            y: Labels of the rows, in place of the label column: as its cells are, or an array
+                with a column for each label column.
+            validation_data: Rows for early stopping; by default `validation_split` of `data`.
+            validation_split: Part of the rows, stratified by label, in [0, 1). 0 validates on
+                nothing.
+            groups: Column name, or array of shape `(num_rows,)`: rows of one group stay together.
+            image_dir: Folder that image paths are relative to. Validation rows with a folder of
+                their own, as that of their file, are read from there if it holds their images.
+            callbacks: Keras callbacks of your own.
+            on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ConfigError: listing every setting that is wrong.
+            TableError: listing every row that cannot be used.
+            ValueError: for labels of one class only, or too few rows to split.
+        """
+        settings, heads, parts = self._read(
+            data, y, validation_data, validation_split, groups, image_dir, on_error
+        )
+        return self._fit(settings, parts["train"], parts.get("val"), heads, callbacks)
+
+    def fit_rows(
+        self,
+        rows: Rows,
+        validation: Rows | None = None,
+        *,
+        heads: Mapping[str, Head],
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+    ) -> MultimodalClassifier:
+        """Trains anew on rows that are checked already; `fit` for those who split by themselves.
+
+        Args:
+            rows: Training rows, as `keras_mm.data.tables.partition.read_parts` gives them.
+            validation: Rows for early stopping.
+            heads: Heads by name, with the classes that the rows' labels were encoded by, as
+                `keras_mm.data.tables.run_columns.find_heads` gives them.
+            callbacks: Keras callbacks of your own.
+
+        Returns:
+            The classifier itself.
+        """
+        return self._fit(self._settings().resolved(), rows, validation, heads, callbacks)
+
+    def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
+        """What each row is answered; of several heads a dict of these by head.
+
+        A table is answered some thousand rows at a time; of a CSV file no more is held in memory.
+
+        Args:
+            data: As in `fit`; also a list of dicts, or one dict for one row.
+            image_dir: Folder that image paths are relative to.
+
+        Returns:
+            Labels as they were given in training, shape `(num_rows,)`; for several labels a row 0
+            or 1 for each, `(num_rows, num_labels)`, columns in the order of `classes_`; numbers in
+            the targets' unit, `(num_rows,)`, of several targets `(num_rows, num_targets)`.
+        """
+        self._check_fitted()
+        logits = self.predictor_.all_logits(data, image_dir)
+        return one_or_all({n: predictions(head, logits[n]) for n, head in self.heads_.items()})
+
+    def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
+        """Probabilities, shape `(num_rows, num_classes)`, columns in the order of `classes_`.
+
+        For several labels a row they do not sum to 1. Of several heads a dict of these by head,
+        without the heads of numbers.
+
+        Raises:
+            ValueError: if there are only heads of numbers, which have no probabilities.
+        """
+        self._check_fitted()
+        kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
+        if not kinds:
+            raise InvalidValueError(
+                "A regression head has no probabilities; `predict` gives its numbers."
+            )
+        logits = self.predictor_.all_logits(data, image_dir)
+        found = {name: probabilities(logits[name], kind) for name, kind in kinds.items()}
+        return one_or_all(found) if len(self.heads_) == 1 else found
+
+    def predict_frame(
+        self, data: Any, *, image_dir: str | os.PathLike | None = None
+    ) -> pd.DataFrame:
+        """Predictions as a DataFrame with the table's index, of whatever kind, and its names.
+
+        So `table.join(classifier.predict_frame(table))` puts them beside the rows, where no two
+        rows have the same index. A table without rows gives a frame without rows.
+
+        Returns:
+            Columns `prediction` (with several labels a row, a list of them) and
+            `probability_<class>` for each class; of several targets `prediction_<target>`. Of
+            several heads each column begins with the head's name, as `<head>_prediction`.
+        """
+        self._check_fitted()
+        parts = [
+            answer_frame(self.heads_, logits, rows.numbers)
+            for rows, logits in self.predictor_.answers(data, image_dir)
+        ]
+        return join_frames(parts, data.index if isinstance(data, pd.DataFrame) else None)
+
+    def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
+        """How well rows are answered whose labels stand in the label column, or in `y`.
+
+        Returns:
+            Accuracy; for several labels a row the share of rows of which all are right; for numbers
+            the coefficient of determination R². Of several heads the mean, of those that some row
+            has a label of.
+        """
+        self._check_fitted()
+        table = with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
+        rows = self.predictor_.rows(table, image_dir, heads=self.heads_)
+        labels, logits = by_head(self.heads_, rows.labels), self.predictor_.logits(rows)
+        scores = [
+            head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
+            for name, head in self.heads_.items()
+            if len(self.heads_) == 1 or is_labelled(head, labels[name])
+        ]
+        return float(np.mean(scores))
+
+    def tune_thresholds(
+        self,
+        data: Any,
+        *,
+        head: str | None = None,
+        metric: Any = "f1",
+        image_dir: str | os.PathLike | None = None,
+    ) -> dict:
+        """Chooses the threshold of each label of a multilabel head, and answers by it henceforth.
+
+        Choose them on validation rows: on the rows that are scored afterwards they would flatter.
+
+        Args:
+            data: Rows with the head's label column.
+            head: The head's name; not needed where there is one multilabel head.
+            metric: What is to be best, as in `keras_mm.metrics.tune_thresholds`.
+            image_dir: Folder that image paths are relative to.
+
+        Returns:
+            Thresholds by label; they are stored with the model.
+
+        Raises:
+            ValueError: if there is no such head.
+        """
+        self._check_fitted()
+        known = [name for name, one in self.heads_.items() if one.kind == "multilabel"]
+        if head is None and len(known) == 1:
+            head = known[0]
+        if head not in known:
+            raise InvalidValueError(
+                f"`head` must be a multilabel head, one of {known}. Received: head={head!r}"
+            )
+        own = {head: self.heads_[head]}
+        rows = self.predictor_.rows(data, image_dir, heads=own)
+        labels, logits = by_head(own, rows.labels)[head], self.predictor_.logits(rows)[head]
+        found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
+        chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
+        self.heads_ = {**self.heads_, head: chosen}
+        return dict(zip(chosen.names, found.tolist(), strict=True))
+
+    def evaluate(
+        self,
+        data: Any,
+        *,
+        heads: str | Sequence[str] | None = None,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
+    ) -> Evaluation:
+        """Metrics on labelled rows, beside the answer that sees neither image nor text.
+
+        That is the majority class, each label's share of the training rows, or their mean.
+
+        Args:
+            data: Rows with the label columns of the heads.
+            heads: Names of the heads that are evaluated; by default all.
+            image_dir: Folder that image paths are relative to.
+            on_error: As in `fit`.
+
+        Returns:
+            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
+            `save("report.html")`.
+        """
+        self._check_fitted()
+        table = load_table(data, image_dir=image_dir)
+        names = self._named(list(self.heads_) if heads is None else heads, self.heads_)
+        chosen = {name: self.heads_[name] for name in names}
+        rows = self.predictor_.rows(table, image_dir, heads=chosen, on_error=on_error)
+        return self.evaluate_rows(rows, table_name(table), heads=chosen)
+
+    def evaluate_rows(
+        self, rows: Rows, source: str, *, heads: Mapping[str, Head] | None = None
+    ) -> Evaluation:
+        """The evaluation on rows that are checked already.
+
+        Args:
+            rows: Rows with labels of `heads`, as `keras_mm.data.tables.partition.read_parts`
+                gives them.
+            source: Name of the rows' table, for the report.
+            heads: The heads that are evaluated, by name; by default all.
+
+        Returns:
+            As `evaluate`.
+        """
+        from keras_mm.evaluation.evaluate import evaluate_rows
+
+        settings = self._settings_
+        about = {
+            "preset": settings.preset,
+            "vision": settings.vision_backbone if settings.images else None,
+            "text": settings.text_backbone if settings.texts else None,
+            "fusion": settings.fusion if settings.images and settings.texts else None,
+            "images": list(settings.images),
+            "texts": list(settings.texts),
+            "loss": settings.loss,
+            "class_weight": settings.class_weight,
+            "seed": settings.seed,
+            "backend": keras.backend.backend(),
+            "training_rows": self.num_rows_,
+        }
+        return evaluate_rows(
+            self.predictor_,
+            rows,
+            source,
+            priors=self.priors_,
+            heads=heads,
+            history=self.history_,
+            monitor=settings.training.monitor,
+            about=about,
+        )
+
+    def add_head(self, name: str, head: Head) -> MultimodalClassifier:
+        """Adds a head to the trained model; `fit_head` trains it, and from then on it answers.
+
+        Args:
+            name: The head's name; letters, digits, `_` and `-`.
+            head: What it answers; its classes may be left to the rows that it is trained on.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: if there is such a head already, or the name cannot be a head's.
+        """
+        self._check_fitted()
+        if name in self.heads_:
+            raise InvalidValueError(
+                f"The model has a head {name!r} already; `fit_head` trains it anew."
+            )
+        as_heads({**self.heads_, **self._added, name: head})
+        self._declared = {**self._declared, name: head}
+        return self
+
+    def fit_head(
+        self,
+        names: str | Sequence[str],
+        data: Any,
+        y: Any = None,
+        *,
+        freeze: bool = True,
+        validation_data: Any = None,
+        validation_split: float = 0.1,
+        groups: Any = None,
+        image_dir: str | os.PathLike | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        on_error: str = "raise",
+    ) -> MultimodalClassifier:
+        """Trains heads of the trained model anew, on rows of their own.
+
+        All before the heads, encoders, projections and fusion, is run once over the rows and stays
+        as it is, so that the other heads answer as before, to the bit. How heads are trained
+        (epochs, learning rate, optimizer, early stopping, ...) are the classifier's parameters; see
+        `set_params`. Thresholds stay as they are.
+
+        Args:
+            names: A head, or several that are trained together, of the model or of `add_head`.
+            data: Rows with the columns of these heads; see `fit`.
+            y: Labels of the rows, in place of the label column; see `fit`.
+            freeze: Whether only these heads are trained. Without it all that `fit` trains is
+                trained on, and the other heads' answers change.
+            validation_data: As in `fit`.
+            validation_split: As in `fit`.
+            groups: As in `fit`.
+            image_dir: As in `fit`.
+            callbacks: As in `fit`.
+            on_error: As in `fit`.
+
+        Returns:
+            The classifier itself. A training of heads alone that fails leaves it as it was.
+
+        Raises:
+            ValueError: if there is no such head.
+            TableError: listing every row that cannot be used.
+
+        Warns:
+            UserWarning: without `freeze`, if there are other heads.
+        """
+        self._check_fitted()
+        known = {**self.heads_, **self._added}
+        names = self._named(names, known)
+        settings, heads, parts = self._read(
+            data, y, validation_data, validation_split, groups, image_dir, on_error,
+            heads={name: known[name] for name in names},
+        )  # fmt: skip
+        labels = by_head(heads, parts["train"].labels)
+        check_labelled(heads, labels)
+        settings, trained_as = suited(settings, heads)
+        create_objectives(trained_as, widths(heads), labels, {}, **objective_options(settings))
+        train = self._train_heads if freeze else self._train_through
+        with seeded(settings.seed):
+            train(settings, trained_as, parts["train"], parts.get("val"), callbacks)
+        self.heads_ = {**self.heads_, **heads}
+        priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
+        self.priors_ = {**self.priors_, **priors}
+        return self
+
+    def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Writes the model as a folder: JSON, weights, vocabulary. Whole, or not at all.
+
+        Raises:
+            FileExistsError: if `folder` is not empty, without `overwrite`.
+        """
+        self._check_fitted()
+        save_bundle(folder, self.model_, self.preprocessor_, self._spec(), overwrite=overwrite)
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike, *, custom_objects: Mapping[str, Any] | None = None
+    ) -> MultimodalClassifier:
+        """A classifier that `save` wrote, on any backend. Executes nothing from the folder.
+
+        Args:
+            folder: What `save` wrote.
+            custom_objects: Layer classes of your own that the model is made of.
+
+        Raises:
+            FileNotFoundError: if `folder` holds no saved model.
+            ValueError: if it is from a newer version, or has classes that are not allowed.
+        """
+        with unseeded():
+            model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
+        settings, fusion = spec["settings"], spec["trunk"]["fusion"]
+        training = as_training(settings["training"])
+        labels = as_labels(settings["labels"])
+        classifier = cls(**{**settings, "labels": labels, "fusion": fusion, "training": training})
+        classifier._settings_ = Settings(**classifier.get_params(deep=False))
+        classifier.model_, classifier.preprocessor_ = model, preprocessor
+        classifier.history_ = spec["history"]
+        classifier.num_rows_, classifier.priors_ = _known_of_training(spec)
+        classifier.heads_ = {name: Head(**head) for name, head in spec["heads"].items()}
+        classifier._declared = {
+            name: Head(**head) for name, head in spec.get("added_heads", {}).items()
+        }
+        if spec["format_version"] == 1:  # there was one head, and its column stood elsewhere
+            classifier.heads_ = {
+                "label": replace(classifier.heads_["label"], column=settings["labels"])
+            }
+        classifier._own_networks = tuple(
+            f"{side}_backbone"
+            for side in ("vision", "text")
+            if isinstance((spec[f"{side}_encoder"] or {}).get("backbone"), Mapping)
+            and settings[f"{side}_backbone"] is None
+        )
+        return classifier
+
+    def export(
+        self,
+        folder: str | os.PathLike,
+        *,
+        format: str = "tf_saved_model",
+        data: Any = None,
+        image_dir: str | os.PathLike | None = None,
+    ) -> dict:
+        """Writes a SavedModel that answers raw images and strings, and proves it.
+
+        Its outputs are `probabilities` and `label`; with several labels a row `label` is a matrix
+        of strings, empty where a label is not given; numbers are `prediction`,
+        `(num_rows, num_targets)`. Of several heads each output begins with the head's name, as
+        `<head>_label`. The artefact is loaded in a fresh process without keras_mm and compared with
+        this model, row by row; where it differs, nothing is left.
+
+        Args:
+            folder: Where to write; must be vacant.
+            format: `"tf_saved_model"`.
+            data: Rows to compare; by default rows that the package draws.
+            image_dir: Folder that image paths are relative to.
+
+        Returns:
+            What was compared: `rows`, `max_difference`, `labels_equal`.
+
+        Raises:
+            ExportError: if the artefact's answers differ.
+        """
+        from keras_mm.export.export import export_model
+
+        self._check_fitted()
+        return export_model(
+            self.predictor_, self.save, folder, format=format, data=data, image_dir=image_dir
+        )
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _named(self, names: str | Sequence[str], known: Mapping[str, Head]) -> list[str]:
+        """Names of heads as a list.
+
+        Raises:
+            ValueError: if there is none, or one is not known.
+        """
+        names = [names] if isinstance(names, str) else list(names)
+        if not names:
+            raise InvalidValueError(f"Name at least one head of {list(known)}.")
+        for name in names:
+            if name not in known:
+                later = " `fit_head` has not trained it yet." if name in self._added else ""
+                raise InvalidValueError(unknown_name("head", name, known) + later)
+        return names
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    def __sklearn_clone__(self) -> MultimodalClassifier:
+        with unseeded():  # a network among the parameters is built anew
+            clone = super().__sklearn_clone__()
+        clone._workbench, clone._own_networks = self._bench(), self._own_networks
+        clone._declared = dict(self._declared)
+        return clone
+
+    def __copy__(self) -> MultimodalClassifier:
+        """A classifier with the same model, not a copy of it."""
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)
+        return found
+
+    def __getstate__(self) -> dict:
+        """What pickle, joblib and deepcopy take: a fitted model in its saved form."""
+        state = {**super().__getstate__()}
+        state.pop("_workbench", None)
+        if hasattr(self, "model_"):
+            del state["preprocessor_"]
+            state["model_"] = pack_bundle(self.model_, self.preprocessor_, self._spec())
+        return pack_layers(state)
+
+    def __setstate__(self, state: dict) -> None:
+        with unseeded():
+            state = unpack_layers(state)
+            packed = state.pop("model_", None)
+            super().__setstate__(state)
+            if packed is not None:
+                self.model_, self.preprocessor_, _ = unpack_bundle(packed)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "model_"):
+            raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
+
+    @property
+    def predictor_(self) -> Predictor:
+        """What answers rows by the trained model."""
+        self._check_fitted()
+        return self._predictor()
+
+    @property
+    def classes_(self) -> Any:
+        """Label names in the order of the probabilities."""
+        return one_or_all({n: names_array(head.names) for n, head in self.heads_.items()})
+
+    def _spec(self) -> dict:
+        # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
+        settings = asdict(replace(self._settings_, fusion=None))
+        if settings["classes"] is not None:
+            settings["classes"] = next(iter(self.heads_.values())).names
+        spec = self._model_spec()
+        # The preset's wish, where there was no pair, would be an error of the next training.
+        settings["compare"] = spec["trunk"]["compare"]
+        # A folder of this machine says nothing elsewhere.
+        settings["cache"] = bool(settings["cache"])
+        for side in ("vision", "text"):
+            # Where the weights came from says nothing about where they are now.
+            settings[f"{side}_weights"] = None
+            if not isinstance(settings[f"{side}_backbone"], str):
+                settings[f"{side}_backbone"] = None
+        return {
+            **spec,
+            "settings": plain_values(settings),
+            "history": self.history_,
+            "num_rows": self.num_rows_,
+            "priors": self.priors_,
+            "added_heads": {n: plain_values(asdict(head)) for n, head in self._declared.items()},
+        }
+
+
+def _known_of_training(spec: Mapping) -> tuple[int, dict[str, list]]:
+    """Training rows, and each head's prior, of a saved model."""
+    counts = spec.get("train_counts")  # as it was written at first
+    if counts is None:
+        return spec["num_rows"], spec["priors"]
+    return sum(counts), {"label": [count / sum(counts) for count in counts]}

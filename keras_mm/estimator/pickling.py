@@ -1,0 +1,125 @@
+"""Trained models and Keras layers as plain values, for pickle, joblib and deepcopy."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.inference.bundle import load_bundle, save_bundle
+from keras_mm.keras_internals import all_layers
+
+
+@dataclass(frozen=True)
+class PackedBundle:
+    """A saved model in memory.
+
+    Attributes:
+        archive: The files of the bundle, as a ZIP archive.
+        classes: The user's own layer classes that it needs, by name.
+    """
+
+    archive: bytes
+    classes: dict[str, type]
+
+
+def pack_bundle(
+    model: keras.Model, preprocessor: Preprocessor, spec: Mapping[str, Any]
+) -> PackedBundle:
+    """A model and its preprocessor in their saved form; arguments as in `save_bundle`."""
+    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "model")
+        save_bundle(folder, model, preprocessor, spec)
+        with zipfile.ZipFile(buffer, "w") as archive:  # weights hardly get smaller
+            for file in sorted(folder.iterdir()):
+                archive.write(file, file.name)
+    return PackedBundle(buffer.getvalue(), own_classes(model))
+
+
+def unpack_bundle(packed: PackedBundle) -> tuple[keras.Model, Preprocessor, dict]:
+    """What `load_bundle` gives."""
+    with tempfile.TemporaryDirectory() as temporary:
+        with zipfile.ZipFile(io.BytesIO(packed.archive)) as archive:
+            archive.extractall(temporary)
+        return load_bundle(temporary, custom_objects=packed.classes)
+
+
+class PackedLayer:
+    """A Keras layer or model of the user's, as its config, its weights and its classes."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        self.config = keras.saving.serialize_keras_object(layer)
+        self.weights = [np.array(keras.ops.convert_to_numpy(v)) for v in layer.weights]
+        self.classes = own_classes(layer)
+
+    def layer(self) -> keras.layers.Layer:
+        """The layer, built anew."""
+        found = keras.saving.deserialize_keras_object(
+            self.config, custom_objects=self.classes, safe_mode=False
+        )
+        if found.built:
+            found.set_weights(self.weights)
+        return found
+
+
+def pack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes with every Keras layer among them, and among their settings, packed."""
+    known: dict[int, PackedLayer] = {}
+
+    def pack(value: Any) -> Any:
+        if not isinstance(value, keras.layers.Layer):
+            return value
+        if id(value) not in known:
+            known[id(value)] = PackedLayer(value)
+        return known[id(value)]
+
+    return _mapped(state, pack)
+
+
+def unpack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as they were before `pack_layers`."""
+    known: dict[int, Any] = {}
+
+    def unpack(value: Any) -> Any:
+        if not isinstance(value, PackedLayer):
+            return value
+        if id(value) not in known:
+            known[id(value)] = value.layer()
+        return known[id(value)]
+
+    return _mapped(state, unpack)
+
+
+def own_classes(layer: keras.layers.Layer) -> dict[str, type]:
+    """The classes of a layer's parts that are neither Keras', KerasHub's nor this package's."""
+    kinds = {type(part) for part in all_layers(layer)}
+    return {
+        kind.__name__: kind
+        for kind in kinds
+        if kind.__module__.partition(".")[0] not in ("keras", "keras_hub", "keras_mm")
+    }
+
+
+def _mapped(state: Mapping[str, Any], change: Any) -> dict[str, Any]:
+    found = {}
+    for name, value in state.items():
+        changed = dict(_changes(value, change)) if is_dataclass(value) else {}
+        found[name] = replace(value, **changed) if changed else change(value)
+    return found
+
+
+def _changes(settings: Any, change: Any) -> Iterator[tuple[str, Any]]:
+    for field in fields(settings):
+        value = getattr(settings, field.name)
+        changed = change(value)
+        if changed is not value:
+            yield field.name, changed

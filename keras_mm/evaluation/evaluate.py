@@ -1,0 +1,73 @@
+"""Evaluation of a model on labelled rows, beside the answer that sees no input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from keras_mm.data.tables.rows import Rows
+from keras_mm.evaluation.modalities import evaluate_modalities
+from keras_mm.evaluation.report.report import render_report
+from keras_mm.evaluation.results import BASELINES, HeadEvaluation, Results
+from keras_mm.files import write_text
+from keras_mm.inference.answers import answer_frame, by_head
+from keras_mm.inference.predictor import Predictor
+from keras_mm.metrics.head_metrics import head_metrics, is_labelled, prior_metrics
+from keras_mm.settings.heads import Head
+
+
+class Evaluation(Results):
+    """What a model did on labelled rows, and its report; see `Results`."""
+
+    def save(self, path: str | PathLike) -> None:
+        """Writes the report as one self-contained HTML file, whole or not at all."""
+        write_text(path, render_report(self))
+
+
+def evaluate_rows(
+    predictor: Predictor,
+    rows: Rows,
+    source: str,
+    *,
+    priors: Mapping[str, list[float]],
+    heads: Mapping[str, Head] | None = None,
+    history: Mapping[str, list] | None = None,
+    monitor: str = "val_loss",
+    about: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """The evaluation of a model on checked, labelled rows.
+
+    Args:
+        predictor: What answers the rows.
+        rows: The rows, with labels of `heads`.
+        source: Name of the rows' table.
+        priors: By head, what it would answer without seeing anything, as `head_prior` gives it.
+        heads: The heads that are evaluated, by name; by default all.
+        history: Metrics by epoch of the training run.
+        monitor: The metric of `history` that chose the epoch.
+        about: Facts of the training for the report.
+    """
+    heads = predictor.heads if heads is None else heads
+    features = predictor.features(rows)
+    logits = predictor.logits(rows, features)
+    frame = answer_frame(heads, logits, rows.numbers, rows.labels)
+    frame.insert(0, "row", rows.numbers.to_flat_index())
+    modalities = evaluate_modalities(predictor, rows, features, logits, priors, heads)
+    labels = by_head(heads, rows.labels)
+    found = {}
+    for name, head in heads.items():
+        metrics, baselines = {}, {}
+        if len(heads) == 1 or is_labelled(head, labels[name]):
+            metrics = head_metrics(head, labels[name], logits[name])
+            prior = prior_metrics(head, priors[name], labels[name])
+            baselines = {BASELINES[head.kind]: prior}
+        found[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))
+    return Evaluation(
+        heads=found,
+        predictions=frame,
+        history=dict(history or {}),
+        about={"source": source, **(about or {}), "test_rows": len(rows)},
+        monitor=monitor,
+        several=len(predictor.heads) > 1,
+    )

@@ -1,0 +1,183 @@
+"""Scores and confusions of classes: all of them where they are few, else the worst."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from keras_mm.evaluation.report.findings import Table, percent
+from keras_mm.evaluation.results import HeadEvaluation
+from keras_mm.metrics.classification import confusion_cells
+from keras_mm.metrics.intervals import wilson_interval
+
+# Classes, labels or targets of which a page shows everything: each figure, and the whole matrix.
+MOST_CLASSES = 100
+_NUM_WORST = 30
+_MOST_CONFUSIONS = 15  # beside a matrix
+_PLURALS = {"multilabel": "labels", "regression": "targets"}
+_UNMEASURED = 2.0  # above any share
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Rows of one label that were answered as another.
+
+    Attributes:
+        label: The label's name.
+        answer: The answer's name.
+        count: How many rows.
+        percent: Their share of the label's rows, as text.
+    """
+
+    label: Any
+    answer: Any
+    count: int
+    percent: str
+
+
+def class_table(one: HeadEvaluation) -> tuple[Table, str]:
+    """Scores of classes, labels or targets as text, and what is to be said of those left out.
+
+    What has no row to be measured on is a dash, not 0.
+
+    Args:
+        one: A head's evaluation, with metrics.
+
+    Returns:
+        A table of all, in order, and an empty text. Of more than `MOST_CLASSES` the worst, worst
+        first, and a sentence that says how many are not shown.
+    """
+    kind = one.head.kind
+    # Of targets only those that some row has are measured.
+    names = list(one.metrics["per_target"]) if kind == "regression" else one.classes
+    header, line, rank = _TABLES.get(kind, _of_classes)(one)
+    places, note = list(range(len(names))), ""
+    if len(names) > MOST_CLASSES:
+        ranks = [rank(place) for place in places]
+        places = sorted(places, key=ranks.__getitem__)[:_NUM_WORST]
+        unmeasured = sum(value[0] == _UNMEASURED for value in ranks)
+        note = _note(kind, len(names), unmeasured)
+    return Table(header, [[names[place], *line(place)] for place in places]), note
+
+
+def _note(kind: str, total: int, unmeasured: int) -> str:
+    plural = _PLURALS.get(kind, "classes")
+    by = "error, beside that of always the mean" if kind == "regression" else "recall"
+    order = "largest" if kind == "regression" else "lowest"
+    end = "" if kind == "regression" else " (by the upper end of its interval)"
+    words = (
+        f"The {_NUM_WORST} {plural} of {total:,} with the {order} {by}{end}; "
+        f"{total - _NUM_WORST:,} are not shown"
+    )
+    if unmeasured:
+        words += f", among them {unmeasured:,} without a test row"
+    return f"{words}. classification_report() of the evaluation has all."
+
+
+_Made = tuple[tuple[str, ...], Callable[[int], list[str]], Callable[[int], tuple[float, float]]]
+
+
+def _of_classes(one: HeadEvaluation) -> _Made:
+    """The table's header, a class's line by its place, and what sorts the worst first."""
+    labels, answers, counts = confusion_cells(one.metrics).T
+    width = len(one.classes)
+    answered = np.bincount(answers, weights=counts, minlength=width).astype(int).tolist()
+    hits = labels == answers
+    correct = np.bincount(labels[hits], weights=counts[hits], minlength=width).astype(int).tolist()
+    scores = [one.metrics["per_class"][str(name)] for name in one.classes]
+
+    def line(place: int) -> list[str]:
+        return _class_scores(scores[place], correct[place], answered[place])
+
+    def rank(place: int) -> tuple[float, float]:
+        return _recall_rank(correct[place], scores[place]["support"])
+
+    return ("Class", "Precision", "Recall", "F1", "Test rows"), line, rank
+
+
+def _of_labels(one: HeadEvaluation) -> _Made:
+    scores = list(one.metrics["per_label"].values())
+
+    def line(place: int) -> list[str]:
+        mine = scores[place]
+        answered = mine["tp"] + mine["fp"]
+        auroc = f"{mine['auroc']:.3f}" if "auroc" in mine else "–"
+        found = _class_scores(mine, mine["tp"], answered)
+        return [*found, str(answered), f"{mine['threshold']:.2f}", auroc]
+
+    def rank(place: int) -> tuple[float, float]:
+        return _recall_rank(scores[place]["tp"], scores[place]["support"])
+
+    more = ("Answered", "Threshold", "ROC area")
+    return ("Label", "Precision", "Recall", "F1", "Test rows", *more), line, rank
+
+
+def _of_targets(one: HeadEvaluation) -> _Made:
+    scores = list(one.metrics["per_target"].items())
+    means = one.baseline["per_target"]
+
+    def line(place: int) -> list[str]:
+        name, mine = scores[place]
+        low, high = mine["mean_absolute_error_interval"]
+        error = f"{mine['mean_absolute_error']:.4g} [{low:.4g}, {high:.4g}]"
+        mean = f"{means[name]['mean_absolute_error']:.4g}"
+        return [error, mean, f"{mine['r2']:z.3f}", str(mine["num_rows"])]
+
+    def rank(place: int) -> tuple[float, float]:
+        name, mine = scores[place]
+        mean = means[name]["mean_absolute_error"]
+        return -mine["mean_absolute_error"] / (mean or 1.0), 0
+
+    return ("Target", "Mean absolute error", "Always the mean", "R²", "Test rows"), line, rank
+
+
+_TABLES = {"multilabel": _of_labels, "regression": _of_targets}
+
+
+def _recall_rank(correct: int, support: int) -> tuple[float, float]:
+    """Sorts what is most surely missed first; what has no row last."""
+    return (wilson_interval(correct, support)[1], -support) if support else (_UNMEASURED, 0)
+
+
+def _class_scores(scores: Mapping, correct: int, answered: int) -> list[str]:
+    """Precision, recall with its interval, F1 and rows of one class."""
+    support = scores["support"]
+    recall = "–"
+    if support:
+        low, high = wilson_interval(correct, support)
+        recall = f"{scores['recall']:.3f} [{low:.2f}, {high:.2f}]"
+    precision = f"{scores['precision']:.3f}" if answered else "–"
+    f1 = f"{scores['f1']:.3f}" if support + answered else "–"
+    return [precision, recall, f1, str(support)]
+
+
+def frequent_confusions(one: HeadEvaluation) -> tuple[list[Confusion], str]:
+    """The most frequent confusions; and of many classes how many more there are.
+
+    Args:
+        one: The evaluation of a head of classes.
+    """
+    cells, names = confusion_cells(one.metrics), one.classes
+    support = np.bincount(cells[:, 0], weights=cells[:, 2])
+    misses = cells[cells[:, 0] != cells[:, 1]]
+    shares = misses[:, 2] / support[misses[:, 0]]
+    misses = misses[np.lexsort((-shares, -misses[:, 2]))]
+    many = len(names) > MOST_CLASSES
+    shown = misses[: _NUM_WORST if many else _MOST_CONFUSIONS]
+    found = [
+        Confusion(names[label], names[answer], count, percent(count / support[label]))
+        for label, answer, count in shown.tolist()
+    ]
+    if not many:
+        return found, ""
+    rest = misses[len(shown) :]
+    note = (
+        f"{len(shown)} of {len(misses):,} pairs of label and answer that were confused"
+        + (f"; {len(rest):,} with {rest[:, 2].sum():,} rows are not shown" if len(rest) else "")
+        + f". The matrix of {len(names):,} classes is not drawn: confusion_matrix() of the "
+        "evaluation gives it."
+    )
+    return found, note

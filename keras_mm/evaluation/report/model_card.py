@@ -1,0 +1,255 @@
+"""The model card: a run folder's README, in the form of the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import PurePath
+from typing import Any
+
+from keras_mm.data.tables.run_columns import label_columns
+from keras_mm.evaluation.report.classes import class_table
+from keras_mm.evaluation.report.findings import (
+    MODALITIES_NOTE,
+    Table,
+    baseline_name,
+    compare_metrics,
+    compare_modalities,
+    find_limits,
+    find_verdict,
+    plain,
+)
+from keras_mm.evaluation.results import HeadEvaluation, Results
+from keras_mm.presets.backbones import BACKBONES
+from keras_mm.version import __version__
+
+_USE = """\
+Install `keras_mm`, then in this folder:
+
+```python
+import keras_mm
+
+classifier = keras_mm.MultimodalClassifier.load("model")
+classifier.predict("rows.csv")  # an answer for each row; of several heads by head
+classifier.predict_frame("rows.csv")  # and a probability for each class
+```
+
+```bash
+keras-mm predict --model model --data rows.csv
+```"""
+
+_TRAINING = (
+    ("loss", "Loss"),
+    ("class_weight", "Class weights"),
+    ("optimizer", "Optimizer"),
+    ("learning_rate", "Learning rate"),
+    ("batch_size", "Batch size"),
+    ("precision", "Precision"),
+    ("seed", "Seed"),
+    ("backend", "Backend"),
+)
+_UNTESTED = (
+    "Only rows like the test rows were looked at: other sources, languages and cameras, and "
+    "differences between groups of people, were not."
+)
+_MOST_CLASSES = 30
+_OF_CLASSES = ("accuracy", "f1", "matthews_correlation")
+_HUB_METRICS = {
+    "multiclass": _OF_CLASSES,
+    "binary": _OF_CLASSES,
+    "multilabel": ("f1",),
+    "regression": ("mae", "mse", "r_squared"),
+}
+_ANSWERS = {
+    "multiclass": "one of {} classes",
+    "binary": "one of {} classes",
+    "multilabel": "any of {} labels",
+    "regression": "{} number(s)",
+}
+_IN_MEMORY = "<table>"  # what a table is called that came from no file
+
+
+def render_model_card(evaluation: Results, settings: Mapping[str, Any]) -> str:
+    """A model card in Markdown, with the front matter of the Hugging Face Hub.
+
+    Of paths only the last part is written: a card is made to be published.
+
+    Args:
+        evaluation: The run's evaluation on its test rows.
+        settings: Settings of the run by name, as in `keras_mm.settings.settings.RunSettings`; what
+            is not there is left out.
+
+    Returns:
+        The text of a `README.md` that lies beside the folder `model`.
+    """
+    facts = {**settings, **evaluation.about}
+    limits = [*_limits(evaluation), _UNTESTED]
+    sections = {
+        "What it is": _what(evaluation, facts),
+        "How to use it": _USE,
+        "Data and columns": _data(evaluation, facts),
+        "Training": _training(evaluation, facts),
+        "Results": _results(evaluation),
+        "Limits": _bullets(limits),
+    }
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items() if text)
+    title = "Classifier of images and texts" if _sides(facts) == 2 else "Classifier"
+    front = _front_matter(evaluation, facts)
+    return f"{front}\n\n# {title}\n\n{_verdicts(evaluation)}\n\n{body}\n"
+
+
+def _verdicts(evaluation: Results) -> str:
+    """A paragraph for each head."""
+    found = []
+    for name, one in evaluation.heads.items():
+        verdict = find_verdict(one)
+        head = f"{_code(name)}: " if evaluation.several else ""
+        found.append(f"{head}**{_text(verdict.headline)}** {_text(verdict.detail)}")
+    return "\n\n".join(found)
+
+
+def _limits(evaluation: Results) -> list[str]:
+    several = evaluation.several
+    return [
+        (f"{_code(name)}: " if several else "") + _text(limit)
+        for name, one in evaluation.heads.items()
+        for limit in find_limits(one, evaluation.about)
+    ]
+
+
+def _front_matter(evaluation: Results, facts: Mapping) -> str:
+    tags = ["keras", "keras_mm"]
+    tags += ["multimodal"] if _sides(facts) == 2 else []
+    tags += ["image-classification"] if facts.get("images") else []
+    tags += ["text-classification"] if facts.get("texts") else []
+    kinds = [one.head.kind for one in evaluation.heads.values()]
+    metrics = list(dict.fromkeys(name for kind in kinds for name in _HUB_METRICS[kind]))
+    lines = ["---", "library_name: keras", "tags:", *(f"- {tag}" for tag in tags)]
+    return "\n".join([*lines, "metrics:", *(f"- {metric}" for metric in metrics), "---"])
+
+
+def _what(evaluation: Results, facts: Mapping) -> str:
+    lines = [_answers(evaluation, name, one) for name, one in evaluation.heads.items()]
+    for side in ("vision", "text"):
+        name = facts.get(side, facts.get(f"{side}_backbone"))
+        if name is not None:
+            lines.append(_encoder(side, name, facts))
+    if facts.get("fusion"):
+        lines.append(f"Fusion: {_text(plain(facts['fusion']))}.")
+    if facts.get("preset"):
+        lines.append(f"Preset: {_code(facts['preset'])} of keras_mm {__version__}.")
+    return _bullets(lines)
+
+
+def _answers(evaluation: Results, head: str, one: HeadEvaluation) -> str:
+    classes = [f"“{name}”" for name in one.classes[:_MOST_CLASSES]]
+    more = len(one.classes) - len(classes)
+    names = ", ".join(classes) + (f" and {more} more" if more > 0 else "")
+    what = _ANSWERS[one.head.kind].format(len(one.classes))
+    before = f"Head {_code(head)}: answers" if evaluation.several else "Answers"
+    return f"{before} {what}: {_text(names)}."
+
+
+def _encoder(side: str, backbone: Any, facts: Mapping) -> str:
+    name, weights = plain(backbone), facts.get(f"{side}_weights")
+    if name not in BACKBONES and "://" not in name:
+        name = PurePath(name).name
+    known = BACKBONES.get(name)
+    line = f"{side.capitalize()} encoder: {_code(name)}"
+    if not isinstance(backbone, str):
+        line += ", a Keras model given by the user"
+    elif weights == "pretrained":
+        source = known and f" ({_text(known.handle)}; licence {known.license})"
+        line += f", pretrained{source or ''}"
+    elif weights is not None:
+        line += ", random weights at the start" if weights == "random" else ", weights from a file"
+    trainable = facts.get(f"{side}_trainable")
+    if trainable is not None:
+        line += ", trained" if trainable else ", frozen"
+    return line + "."
+
+
+def _data(evaluation: Results, facts: Mapping) -> str:
+    lines = [
+        f"{title}: {', '.join(map(_code, _as_list(facts[name])))}"
+        for name, title in (("images", "Image columns"), ("texts", "Text columns"))
+        if facts.get(name)
+    ]
+    columns = label_columns({name: one.head for name, one in evaluation.heads.items()})
+    title = "Label column" if len(columns) == 1 else "Label columns"
+    more = len(columns) - _MOST_CLASSES
+    names = ", ".join(map(_code, columns[:_MOST_CLASSES])) + (f" and {more} more" * (more > 0))
+    lines.append(f"{title}: {names} (not needed to predict)")
+    for name, title in (
+        ("data", "Training table"),
+        ("validation_data", "Validation table"),
+        ("source", "Test table"),
+    ):
+        if facts.get(name) and facts[name] != _IN_MEMORY:
+            lines.append(f"{title}: {_code(PurePath(str(facts[name])).name)}")
+    for name, title in (("training_rows", "Training rows"), ("test_rows", "Test rows")):
+        if name in facts:
+            lines.append(f"{title}: {facts[name]}")
+    return _bullets(lines)
+
+
+def _training(evaluation: Results, facts: Mapping) -> str:
+    lines = [f"{title}: {_text(plain(facts[name]))}" for name, title in _TRAINING if name in facts]
+    for name, one in evaluation.heads.items():
+        for field, title in (("loss", "loss"), ("class_weight", "class weights")):
+            if getattr(one.head, field) is not None:
+                value = _text(plain(getattr(one.head, field)))
+                lines.append(f"{title.capitalize()} of {_code(name)}: {value}")
+    epochs = max((len(values) for values in evaluation.history.values()), default=0)
+    return _bullets([*lines, f"Epochs: {epochs}"] if epochs else lines)
+
+
+def _results(evaluation: Results) -> str:
+    found = []
+    for name, one in evaluation.heads.items():
+        title = [f"### {_code(name)}"] if evaluation.several else []
+        found += [*title, *(_results_of(one) if one.metrics else ["Not measured."])]
+    return "\n\n".join(found)
+
+
+def _results_of(one: HeadEvaluation) -> list[str]:
+    rows = [(name, model, baseline) for name, model, baseline, _ in compare_metrics(one)]
+    classes, note = class_table(one)
+    interval = "95% interval" if one.head.kind == "regression" else "95% Wilson interval"
+    found = [
+        _table(Table(("Metric", "Model", baseline_name(one)), rows)),
+        f"Square brackets: {interval}. A dash: no row to measure it on.",
+        _table(classes),
+        *([note] if note else []),
+    ]
+    modalities = compare_modalities(one)
+    return [*found, _table(modalities), MODALITIES_NOTE] if modalities.rows else found
+
+
+def _table(table: Table) -> str:
+    text = ["| " + " | ".join(map(_text, line)) + " |" for line in (table.header, *table.rows)]
+    return "\n".join([text[0], "|---|" + "---:|" * (len(table.header) - 1), *text[1:]])
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _sides(facts: Mapping) -> int:
+    return bool(facts.get("images")) + bool(facts.get("texts"))
+
+
+def _as_list(value: Any) -> list:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _text(value: Any) -> str:
+    """Text on one line in which nothing is taken for Markdown or HTML."""
+    line = html.escape(" ".join(str(value).split()), quote=False)
+    return re.sub(r"[\\`*|~]|(?<!\w)_|_(?!\w)|(?<=\])\(", r"\\\g<0>", line)
+
+
+def _code(value: Any) -> str:
+    line = " ".join(str(value).split())
+    return _text(line) if "`" in line else f"`{line}`"

@@ -1,0 +1,174 @@
+"""What an evaluation found, head by head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from keras_mm.errors import InvalidValueError
+from keras_mm.inference.answers import names_array
+from keras_mm.metrics.classification import confusion_cells
+from keras_mm.settings.heads import Head
+
+# The baseline of each kind of head: what it always answers.
+BASELINES = {
+    "multiclass": "majority",
+    "binary": "majority",
+    "multilabel": "frequency",
+    "regression": "mean",
+}
+_CLASSES = ("num_rows", "accuracy", "accuracy_interval", "macro_f1")
+# Scores by modality, by kind of head; the first number that is no count also of the baseline.
+SCORES = {
+    "multiclass": _CLASSES,
+    "binary": _CLASSES,
+    "multilabel": ("num_rows", "subset_accuracy", "subset_accuracy_interval", "macro_f1"),
+    "regression": ("num_rows", "mean_absolute_error", "r2"),
+}
+# What the baseline's first score is called.
+BASELINE_SCORES = {
+    "multiclass": "majority_accuracy",
+    "binary": "majority_accuracy",
+    "multilabel": "baseline_subset_accuracy",
+    "regression": "baseline_mean_absolute_error",
+}
+_TABLES = {"multilabel": "per_label", "regression": "per_target"}
+
+
+@dataclass(frozen=True)
+class HeadEvaluation:
+    """What one head did on the rows that have labels of it.
+
+    Attributes:
+        head: The head, with its classes.
+        metrics: See `keras_mm.metrics.head_metrics.head_metrics`; empty where no row has a label
+            of one head of several.
+        baselines: The same metrics for the answer that sees neither image nor text: `"majority"`,
+            the training rows' most frequent class; `"frequency"`, each label's share of them;
+            `"mean"`, the targets' means.
+        modalities: Scores of the rows that hold images, texts or both, and of the latter with one
+            side hidden; see `keras_mm.evaluation.modalities.evaluate_modalities`. Empty for a model
+            of one side.
+    """
+
+    head: Head
+    metrics: dict
+    baselines: dict[str, dict]
+    modalities: dict[str, dict[str, dict]] = field(default_factory=dict)
+
+    @property
+    def baseline(self) -> dict:
+        """Metrics of the baseline of this kind of head."""
+        return self.baselines[BASELINES[self.head.kind]]
+
+    @property
+    def classes(self) -> list:
+        """Label names, or names of targets, in order."""
+        return names_array(self.head.names).tolist()
+
+    def classification_report(self) -> pd.DataFrame:
+        """The scores of each class, label or target as a table.
+
+        Returns:
+            A row for each, in order: `precision recall f1 support`, with several labels a row also
+            `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; of targets their
+            errors and correlations.
+        """
+        scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
+        return pd.DataFrame.from_dict(scores, orient="index")
+
+    def confusion_matrix(self) -> pd.DataFrame:
+        """Rows of the test set by label (down) and answer (across).
+
+        Raises:
+            ValueError: for a head without classes.
+        """
+        if "per_class" not in self.metrics:
+            raise InvalidValueError(f"A {self.head.kind} head has no confusion matrix.")
+        names = [str(name) for name in self.head.names]
+        labels, answers, counts = confusion_cells(self.metrics).T
+        # Of 10,000 classes it takes 400 MB.
+        matrix = np.zeros((len(names), len(names)), "int64" if len(names) < 1000 else "int32")
+        matrix[labels, answers] = counts
+        return pd.DataFrame(matrix, index=names, columns=names)
+
+    def __str__(self) -> str:
+        if not self.metrics:
+            return "no row has a label"
+        mine, its = self.metrics, self.baseline
+        if self.head.kind == "regression":
+            return (
+                f"mean absolute error {mine['mean_absolute_error']:.4g} "
+                f"(always the mean {its['mean_absolute_error']:.4g}), R² {mine['r2']:.4f}, "
+                f"{mine['num_rows']} rows"
+            )
+        first, words = "accuracy", "majority class"
+        if self.head.kind == "multilabel":
+            first, words = "subset_accuracy", "labels' frequencies"
+        low, high = mine[f"{first}_interval"]
+        return (
+            f"{first.replace('_', ' ')} {mine[first]:.4f} [{low:.3f}, {high:.3f}] "
+            f"({words} {its[first]:.4f}), "
+            f"macro-F1 {mine['macro_f1']:.4f} ({words} {its['macro_f1']:.4f}), "
+            f"{mine['num_rows']} rows"
+        )
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a classifier did on labelled rows.
+
+    Attributes:
+        heads: The evaluation of each head by name.
+        predictions: A row each, with the table's index: `row`, that index as a column (of several
+            levels as tuples), and for each head `label`, `prediction` and
+            `probability_<class>`, as `MultimodalClassifier.predict_frame` names them.
+        history: Metrics by epoch of the training run.
+        about: Facts for the report: source, preset, columns, sizes.
+        monitor: The metric of `history` that chose the epoch.
+        several: Whether the model has several heads, so that what is asked for is a dict by head.
+    """
+
+    heads: dict[str, HeadEvaluation]
+    predictions: pd.DataFrame
+    history: dict[str, list] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+    monitor: str = "val_loss"
+    several: bool = False
+
+    @property
+    def metrics(self) -> dict:
+        """The head's metrics; of several heads a dict of them by head."""
+        return self._of_heads({name: head.metrics for name, head in self.heads.items()})
+
+    @property
+    def baselines(self) -> dict:
+        """The head's baselines; of several heads a dict of them by head."""
+        return self._of_heads({name: head.baselines for name, head in self.heads.items()})
+
+    @property
+    def modalities(self) -> dict:
+        """The head's scores by modality; of several heads a dict of them by head."""
+        return self._of_heads({name: head.modalities for name, head in self.heads.items()})
+
+    @property
+    def classes(self) -> Any:
+        """Label names in order; of several heads a dict of them by head."""
+        return self._of_heads({name: head.classes for name, head in self.heads.items()})
+
+    def _of_heads(self, found: dict) -> Any:
+        return found if self.several else next(iter(found.values()))
+
+    def to_dict(self) -> dict:
+        """`{"test": metrics, "baselines": ..., "modalities": ...}`, JSON-serialisable."""
+        found = {"test": self.metrics, "baselines": self.baselines}
+        hidden = any(head.modalities for head in self.heads.values())
+        return {**found, "modalities": self.modalities} if hidden else found
+
+    def __str__(self) -> str:
+        if not self.several:
+            return str(next(iter(self.heads.values())))
+        return "\n".join(f"{name}: {head}" for name, head in self.heads.items())

@@ -1,0 +1,170 @@
+"""Export: written by a process on TensorFlow, proven by another that has TensorFlow only."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mm.checks import unknown_name
+from keras_mm.data.images.cells import open_image
+from keras_mm.data.images.files import read_file
+from keras_mm.data.tables.labels import label_value
+from keras_mm.data.tables.rows import Rows
+from keras_mm.errors import ChildError, ExportError, InvalidValueError
+from keras_mm.files import check_vacant, new_folder
+from keras_mm.inference.answers import label_cells, predictions
+from keras_mm.inference.predictor import Predictor
+from keras_mm.metrics.probabilities import probabilities
+from keras_mm.settings.heads import Head
+from keras_mm.subprocesses import FAULT_HANDLER, run, run_on_tensorflow
+
+FORMATS = ("tf_saved_model",)
+TOLERANCE = 1e-4
+_BATCH_SIZES = (1, 7, 32)
+_NUM_DRAWN = 32
+
+
+def export_model(
+    predictor: Predictor,
+    save: Callable[[Path], None],
+    folder: str | os.PathLike,
+    *,
+    format: str = "tf_saved_model",
+    data: Any = None,
+    image_dir: str | os.PathLike | None = None,
+) -> dict:
+    """Writes the artefact and compares its answers with the model's.
+
+    Args:
+        predictor: What the artefact must answer like.
+        save: Saves the model in a folder, in its own format.
+        folder: As in `MultimodalClassifier.export`.
+        format: As there.
+        data: As there.
+        image_dir: As there.
+    """
+    if format not in FORMATS:
+        raise InvalidValueError(unknown_name("format", format, FORMATS))
+    check_vacant(folder)
+    rows = _drawn_rows(predictor) if data is None else predictor.rows(data, image_dir)
+    expected = predictor.logits(rows)
+    with tempfile.TemporaryDirectory() as scratch, new_folder(folder) as target:
+        bundle = Path(scratch, "bundle")
+        save(bundle)
+        try:
+            run_on_tensorflow(
+                "keras_mm.export.saved_model", bundle, target, doing="writing the SavedModel"
+            )
+            answers = _answers(target, rows, predictor, Path(scratch))
+        except ChildError as error:
+            raise ExportError(str(error)) from None
+        return _compare(answers, expected, predictor.heads, len(rows))
+
+
+def _answers(target: Path, rows: Rows, predictor: Predictor, scratch: Path) -> list[dict]:
+    """What a fresh process without keras_mm answers, once per batch size."""
+    preprocessor = predictor.preprocessor
+    columns = {
+        **dict(zip(preprocessor.image_names, rows.images, strict=True)),
+        **dict(zip(preprocessor.text_names, rows.texts, strict=True)),
+    }
+    encoded = {name: [_base64(cell, name) for cell in cells] for name, cells in columns.items()}
+    request, answer = scratch / "request.json", scratch / "answer.json"
+    request.write_text(json.dumps({"columns": encoded, "batch_sizes": _BATCH_SIZES}))
+    script = Path(__file__).with_name("check_saved_model.py")
+    options = [*FAULT_HANDLER, "-I"]
+    command = [sys.executable, *options, str(script), str(target), str(request), str(answer)]
+    run(command, "running the SavedModel in a fresh process")
+    return json.loads(answer.read_text())
+
+
+def _base64(cell: Any, name: str) -> str:
+    if cell is None:
+        return ""
+    data = cell.encode() if name.startswith("text_") else _image_bytes(cell)
+    return base64.b64encode(data).decode()
+
+
+def _image_bytes(cell: Any) -> bytes:
+    """The encoded file of an image cell; pixels without a file become a PNG."""
+    if isinstance(cell, dict):
+        cell = cell.get("bytes") or cell["path"]
+    if isinstance(cell, bytes):
+        return cell
+    if isinstance(cell, str | os.PathLike):
+        return read_file(cell)
+    buffer = io.BytesIO()
+    open_image(cell).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _compare(answers: list[dict], expected: dict, heads: Mapping[str, Head], num_rows: int) -> dict:
+    kinds = ("probabilities", "prediction", "label")
+    difference, wrong = 0.0, set[int]()
+    for name, head in heads.items():
+        prefix = f"{name}_" if len(heads) > 1 else ""
+        for answer in answers:
+            found = {key: answer.get(prefix + key) for key in kinds}
+            farthest, rows = _difference(head, expected[name], found)
+            difference, wrong = max(difference, farthest), wrong | rows
+    if not difference <= TOLERANCE or wrong:
+        raise ExportError(
+            f"The SavedModel's answers are not the model's: they differ by up to "
+            f"{difference:.2g} (allowed: {TOLERANCE:g}), labels on {len(wrong)} of {num_rows} rows "
+            f"({sorted(wrong)[:5]}). Nothing was kept."
+        )
+    return {
+        "format": "tf_saved_model",
+        "rows": num_rows,
+        "batch_sizes": list(_BATCH_SIZES),
+        "max_difference": difference,
+        "labels_equal": True,
+        "backend": keras.backend.backend(),
+    }
+
+
+def _difference(head: Head, logits: np.ndarray, found: dict) -> tuple[float, set[int]]:
+    """How far a head's answers are from what they should be, and rows whose labels are others.
+
+    Of numbers the difference is in standard deviations of the answers.
+    """
+    if head.kind == "regression":
+        numbers = np.asarray(logits, "float64")
+        unit = np.maximum(numbers.std(axis=0), 1e-6 * np.maximum(np.abs(numbers).max(axis=0), 1))
+        return float(np.abs((np.asarray(found["prediction"]) - numbers) / unit).max()), set()
+    mine = probabilities(logits, head.kind)
+    labels: list
+    its: list
+    if head.kind == "multilabel":
+        labels = [[str(n) for n in cell] for cell in label_cells(head, predictions(head, logits))]
+        its = [[name for name in names if name] for names in found["label"]]
+    else:
+        labels = [str(label) for label in predictions(head, logits)]
+        its = [str(label_value(label)) for label in found["label"]]
+    rows = {row for row, (a, b) in enumerate(zip(labels, its, strict=True)) if a != b}
+    return float(np.abs(np.asarray(found["probabilities"]) - mine).max()), rows
+
+
+def _drawn_rows(predictor: Predictor) -> Rows:
+    """Rows of the sample data under this model's columns, so that an export needs no table."""
+    from keras_mm.data.samples import load_sample_data
+
+    table = load_sample_data()[1][:_NUM_DRAWN]
+    sources = {
+        **{name: f"image_{i % 2 + 1}" for i, name in enumerate(predictor.images)},
+        **{name: f"text_{i % 2 + 1}" for i, name in enumerate(predictor.texts)},
+    }
+    drawn = {name: table[source].to_numpy(object) for name, source in sources.items()}
+    frame = table[[]].assign(**drawn)
+    return replace(predictor, progress=False).rows(frame)

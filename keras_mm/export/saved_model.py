@@ -1,0 +1,140 @@
+"""Builds a SavedModel from a bundle; runs in a process of its own, on TensorFlow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from keras_mm.data.images.tf_graph.decoding import decode_images
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.export.window_graph import at_rows, joined_logits, window_parts
+from keras_mm.inference.bundle import load_bundle
+from keras_mm.settings.heads import Head, resolve_threshold
+from keras_mm.settings.sliding_window import SlidingWindow
+
+
+def write_saved_model(
+    bundle: str, folder: str, *, custom_objects: Mapping[str, Any] | None = None
+) -> None:
+    """Writes `folder` from what `MultimodalClassifier.save` wrote to `bundle`."""
+    model, preprocessor, spec = load_bundle(bundle, custom_objects=custom_objects)
+    heads = {name: Head(**head) for name, head in spec["heads"].items()}
+    module = tf.Module()
+    module.variables_ = [variable.value for variable in model.variables]
+    if preprocessor.tokenizer is not None:
+        module.tokenizer_ = preprocessor.tokenizer.resources
+    signatures = {
+        "serving_default": _raw_signature(model, preprocessor, heads),
+        "encoded": _encoded_signature(model, heads),
+    }
+    tf.saved_model.save(module, folder, signatures=signatures)
+
+
+def _raw_signature(model: keras.Model, preprocessor: Preprocessor, heads: Mapping[str, Head]):
+    """From encoded images and strings, by the table's roles; an empty string is missing."""
+    names = (*preprocessor.image_names, *preprocessor.text_names)
+
+    specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
+
+    def answer(raw):
+        inputs, owners = raw_inputs(raw, preprocessor)
+        return _answer(model, inputs, heads, owners, preprocessor.sliding_window)
+
+    return _signature(answer, specs)
+
+
+def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict, Any]:
+    """The model's inputs from encoded images and strings, as tensors, in a graph.
+
+    Returns:
+        The inputs; of long texts those of all windows, with the row of each, else `None`.
+    """
+    inputs, owners = {}, None
+    if preprocessor.num_images:
+        found = [
+            decode_images(raw[name], preprocessor.image_size) for name in preprocessor.image_names
+        ]
+        inputs.update(
+            {n: image for n, (image, _) in zip(preprocessor.image_names, found, strict=True)}
+        )
+        inputs["image_mask"] = tf.stack([mask for _, mask in found], axis=1)
+    if preprocessor.num_texts:
+        texts, parts = [raw[name] for name in preprocessor.text_names], None
+        inputs["text_mask"] = tf.stack([text != "" for text in texts], axis=1)
+        if preprocessor.sliding_window is not None:
+            parts, owners = window_parts(texts, preprocessor)
+            inputs = at_rows(inputs, owners)
+        inputs.update(
+            preprocessor.tokenizer.graph(
+                texts, preprocessor.sequence_length, preprocessor.text_pairing, parts
+            )
+        )
+    return inputs, owners
+
+
+def _encoded_signature(model: keras.Model, heads: Mapping[str, Head]):
+    """From the model's own inputs, as tensors."""
+    specs = {t.name: tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs}
+    return _signature(lambda inputs: _answer(model, inputs, heads), specs)
+
+
+def _signature(answer, specs: dict):
+    """A concrete function that takes its tensors by name, as signatures do."""
+
+    # Without autograph: nothing here needs it, and it cannot follow properties.
+    @partial(tf.function, autograph=False)
+    def signature(**tensors):
+        return answer(tensors)
+
+    return signature.get_concrete_function(**specs)
+
+
+def _answer(
+    model: keras.Model,
+    inputs: dict,
+    heads: Mapping[str, Head],
+    owners: Any = None,
+    window: SlidingWindow | None = None,
+) -> dict:
+    """The answers by name; of several heads each begins with the head's."""
+    answers, outputs = {}, model(inputs, training=False)
+    for name, head in heads.items():
+        several = len(heads) > 1
+        logits = tf.cast(outputs[name] if several else outputs, tf.float32)
+        if owners is not None:
+            logits = joined_logits(logits, owners, head, window)
+        for what, value in _answers_of(head, logits).items():
+            answers[f"{name}_{what}" if several else what] = value
+    return answers
+
+
+def _answers_of(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    if head.kind == "regression":
+        return {"prediction": logits}
+    if head.kind == "multilabel":
+        found = tf.sigmoid(logits)
+        thresholds = tf.constant(resolve_threshold(head.threshold, head.names), tf.float32)
+        names = tf.constant([str(name) for name in head.names])
+        label = tf.where(found >= thresholds, names[tf.newaxis], "")
+        return {"probabilities": found, "label": label}
+    if head.kind == "binary":
+        logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
+    label = tf.gather(_class_names(list(head.names)), tf.argmax(logits, axis=-1))
+    return {"probabilities": tf.nn.softmax(logits), "label": label}
+
+
+def _class_names(classes: list) -> tf.Tensor:
+    """Labels as one tensor: numbers as numbers, of mixed kinds as strings."""
+    kinds = {type(c) for c in classes}
+    if float in kinds and kinds <= {int, float}:
+        return tf.constant(classes, tf.float64)
+    return tf.constant(classes if len(kinds) == 1 else [str(c) for c in classes])
+
+
+if __name__ == "__main__":
+    write_saved_model(*sys.argv[1:3])

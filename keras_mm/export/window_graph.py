@@ -1,0 +1,109 @@
+"""Long texts in an exported graph: cut into windows, their answers joined, as in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras  # noqa: F401  (with its backend, which is to be loaded before TensorFlow)
+import tensorflow as tf
+
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.settings.heads import Head
+from keras_mm.settings.sliding_window import SlidingWindow
+
+
+def window_parts(texts: Sequence[Any], preprocessor: Preprocessor) -> tuple[list, Any]:
+    """What `Tokenizer.graph` takes as `parts`, and the row of each window.
+
+    Args:
+        texts: A string tensor for each text column, `(batch,)`.
+        preprocessor: What says which text slides, and how.
+
+    Returns:
+        Parts by column, and int64 positions of rows, `(num_windows,)`, in order.
+    """
+    tokenizer, window = preprocessor.tokenizer, preprocessor.sliding_window
+    slot, specials = preprocessor.sliding_slot, tokenizer.num_special(1)
+    lengths = [tf.cast(tokenizer.count_graph(text), tf.int64) for text in texts]
+    capacity = tf.fill(tf.shape(lengths[slot]), tf.constant(0, tf.int64))
+    others = None
+    if len(texts) > 1 and preprocessor.text_pairing == "packed":
+        capacity += preprocessor.sequence_length - tokenizer.num_special(2)
+        others = tf.minimum(lengths[1 - slot], capacity // 2)
+        capacity -= others
+    else:
+        capacity += preprocessor.sequence_length - specials
+    count = lengths[slot]
+    if isinstance(window.stride, float):
+        step = tf.cast(tf.cast(capacity + specials, tf.float64) * window.stride, tf.int64)
+    else:
+        step = tf.fill(tf.shape(count), tf.constant(window.stride, tf.int64))
+    step = tf.maximum(tf.constant(1, tf.int64), tf.minimum(step, capacity))
+    one = tf.ones_like(count)
+    num_windows = tf.where(count <= capacity, one, (count + step - 1) // step)
+    rows = tf.range(tf.size(count, out_type=tf.int64))
+    owners = tf.repeat(rows, num_windows)
+    first = tf.cumsum(num_windows, exclusive=True)
+    number = tf.range(tf.size(owners, out_type=tf.int64)) - tf.gather(first, owners)
+    starts = number * tf.gather(step, owners)
+    parts: list = [None] * len(texts)
+    parts[slot] = owners, starts, tf.gather(capacity, owners)
+    if len(texts) > 1:
+        sizes = lengths[1 - slot] if others is None else others
+        parts[1 - slot] = owners, tf.zeros_like(owners), tf.gather(sizes, owners)
+    return parts, owners
+
+
+def joined_logits(logits: Any, owners: Any, head: Head, window: SlidingWindow) -> tf.Tensor:
+    """Logits of rows from those of their windows, as `keras_mm.metrics.window_votes.join_windows`.
+
+    Args:
+        logits: `(num_windows, num_logits)`.
+        owners: The row of each window.
+        head: The head.
+        window: How windows are joined.
+    """
+    num_rows = tf.reduce_max(owners) + 1
+
+    def mean(values):
+        return tf.math.unsorted_segment_mean(values, owners, num_rows)
+
+    if head.kind == "regression":
+        return mean(logits)
+    if head.kind == "multilabel":
+        return _log_odds(mean(tf.sigmoid(logits)))
+    if head.kind == "binary":
+        logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
+    found = tf.nn.softmax(logits)
+    shares = mean(found)
+    if window.vote == "majority":
+        votes = mean(tf.one_hot(tf.argmax(found, axis=-1), len(head.names)))
+        sizes = tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, num_rows)[:, None]
+        voted = _votes(votes, shares, sizes, window.tie_index(head.names))
+        shares = tf.where(sizes > 1, voted, shares)
+    logarithms = tf.math.log(tf.maximum(shares, 1e-12))
+    return logarithms[:, 1:] - logarithms[:, :1] if head.kind == "binary" else logarithms
+
+
+def _votes(shares: Any, means: Any, sizes: Any, tie: int | None) -> tf.Tensor:
+    tied = tf.abs(shares - tf.reduce_max(shares, axis=-1, keepdims=True)) < 1e-6
+    winner = tf.argmax(tf.where(tied, means, -1.0), axis=-1)
+    if tie is not None:
+        several = tf.reduce_sum(tf.cast(tied, tf.int32), axis=-1) > 1
+        winner = tf.where(several, tf.constant(tie, winner.dtype), winner)
+    chosen = tf.one_hot(winner, shares.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+    sizes = tf.cast(sizes, shares.dtype)
+    shares = (sizes * shares + means) / (sizes + 1)
+    raised = tf.where(chosen, tf.reduce_max(shares, axis=-1, keepdims=True) + 1e-4, shares)
+    return raised / tf.reduce_sum(raised, axis=-1, keepdims=True)
+
+
+def _log_odds(shares: Any) -> tf.Tensor:
+    shares = tf.clip_by_value(shares, 1e-7, 1 - 1e-7)
+    return tf.math.log(shares) - tf.math.log1p(-shares)
+
+
+def at_rows(inputs: Mapping[str, Any], owners: Any) -> dict[str, Any]:
+    """Inputs of rows, given to each of their windows."""
+    return {name: tf.gather(value, owners) for name, value in inputs.items()}

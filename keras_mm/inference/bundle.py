@@ -1,0 +1,240 @@
+"""A saved model: a folder of JSON, weights and vocabulary, rebuilt by our own code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.errors import InvalidValueError, MissingFileError
+from keras_mm.files import new_folder
+from keras_mm.forks import check_not_forked
+from keras_mm.models.backbones.lookup import is_buildable
+from keras_mm.models.keras_settings import build_settings
+from keras_mm.models.multimodal import backbones, create_multimodal_model
+from keras_mm.models.text_encoder import create_text_encoder
+from keras_mm.models.vision_encoder import create_vision_encoder
+from keras_mm.settings.heads import Head
+from keras_mm.version import __version__
+
+FORMAT_VERSION = 3
+SPEC, _WEIGHTS = "model.json", "model.weights.h5"
+
+# Modules whose classes a bundle may name. Everything else needs `custom_objects`.
+_ALLOWED = (
+    "keras",
+    "keras.layers",
+    "keras.initializers",
+    "keras.regularizers",
+    "keras.constraints",
+    "keras.models",
+    "keras.dtype_policies",
+    "keras.src.models.functional",
+    "keras.src.models.sequential",
+)
+_ALLOWED_ROOTS = ("keras_hub.", "keras.src.ops.")
+_VALUES = ("__tuple__", "__tensor__", "__numpy__", "__keras_tensor__", "__ellipsis__", "__slice__")
+
+
+def build_encoders(
+    spec: Mapping[str, Any],
+    *,
+    vision_weights: str | PathLike = "random",
+    text_weights: str | PathLike = "random",
+    custom_objects: Mapping[str, Any] | None = None,
+) -> dict[str, keras.Model]:
+    """The encoders that a spec describes, by side.
+
+    Args:
+        spec: `vision_encoder` and `text_encoder` (keywords of the builders, or `None`) and
+            `precision`.
+        vision_weights: `"pretrained"`, `"random"` or a path.
+        text_weights: The same.
+        custom_objects: Classes of the user's own that a stored backbone is made of.
+    """
+    check_not_forked()
+    with build_settings("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
+        vision = _encoder(
+            create_vision_encoder, spec["vision_encoder"], vision_weights, custom_objects
+        )
+        text = _encoder(create_text_encoder, spec["text_encoder"], text_weights, custom_objects)
+    found = {"vision": vision, "text": text}
+    return {side: encoder for side, encoder in found.items() if encoder is not None}
+
+
+def build_model(spec: Mapping[str, Any], encoders: Mapping[str, keras.Model]) -> keras.Model:
+    """The model that a spec describes: the one way to build it, for training and for loading.
+
+    Args:
+        spec: `trunk` (keywords of `create_multimodal_model`) and `heads`.
+        encoders: As `build_encoders` makes them.
+    """
+    heads = {name: Head(**head) for name, head in spec["heads"].items()}
+    sides = encoders.get("vision"), encoders.get("text")
+    return create_multimodal_model(*sides, heads, **spec["trunk"])
+
+
+def save_bundle(
+    folder: str | PathLike,
+    model: keras.Model,
+    preprocessor: Preprocessor,
+    spec: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Writes the bundle whole or not at all.
+
+    Raises:
+        FileExistsError: if `folder` is there and not empty, without `overwrite`.
+    """
+    stored = {
+        "format_version": FORMAT_VERSION,
+        "keras_mm_version": __version__,
+        **_storable(spec, model),
+        "preprocessor": preprocessor.get_config(),
+    }
+    with new_folder(folder, overwrite=overwrite) as temporary:
+        text = json.dumps(stored, indent=2, ensure_ascii=False)
+        (temporary / SPEC).write_text(text + "\n", encoding="utf-8")
+        # Of the same layers, and without the optimizer that a trained model carries.
+        bare = type(model)(model.input, model.output, name=model.name)
+        bare.save_weights(temporary / _WEIGHTS)
+        if preprocessor.tokenizer is not None:
+            preprocessor.tokenizer.save(temporary)
+
+
+def load_bundle(
+    folder: str | PathLike, *, custom_objects: Mapping[str, Any] | None = None
+) -> tuple[keras.Model, Preprocessor, dict]:
+    """The model, its preprocessor and its spec. Executes nothing that the folder holds.
+
+    Raises:
+        FileNotFoundError: if `folder` holds no bundle.
+        ValueError: if it was written by a newer version, names classes that are not allowed, or its
+            weights cannot be read.
+    """
+    folder = Path(folder)
+    spec = read_spec(folder)
+    fusion = spec["trunk"]["fusion"]
+    if isinstance(fusion, Mapping) and "class_name" in fusion:
+        spec["trunk"]["fusion"] = _rebuild(fusion, custom_objects)
+    model = build_model(spec, build_encoders(spec, custom_objects=custom_objects))
+    try:
+        model.load_weights(folder / _WEIGHTS)
+    except (OSError, KeyError, ValueError) as error:
+        raise InvalidValueError(
+            f"{str(folder / _WEIGHTS)!r} is missing or damaged, or the weights of another model: "
+            f"{error}. Copy the whole folder again from where `save` wrote it."
+        ) from error
+    return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
+
+
+def read_spec(folder: str | PathLike) -> dict:
+    """The JSON part of a bundle, its version checked."""
+    file = Path(folder) / SPEC
+    if not file.is_file():
+        raise MissingFileError(
+            f"No saved model in {str(folder)!r}: it holds no {SPEC}. Give the folder that "
+            "`save` wrote (the `model` folder of a run)."
+        )
+    try:
+        spec = json.loads(file.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise InvalidValueError(f"{str(file)!r} is damaged: {error}") from None
+    version = spec.get("format_version")
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InvalidValueError(
+            f"{str(folder)!r} has format_version {version!r}; this keras_mm "
+            f"{__version__} reads up to {FORMAT_VERSION}. Upgrade keras_mm to "
+            f"{spec.get('keras_mm_version', 'a newer version')} or later."
+        )
+    return spec
+
+
+def is_bundle(folder: str | PathLike) -> bool:
+    """Whether a folder holds a saved model."""
+    return (Path(folder) / SPEC).is_file()
+
+
+def _encoder(create, options: Mapping | None, weights, custom_objects):
+    if options is None:
+        return None
+    backbone = options["backbone"]
+    if isinstance(backbone, Mapping):
+        backbone = _rebuild(backbone, custom_objects)
+    elif isinstance(backbone, keras.Model) and options["trainable"]:
+        # The user's own stays as it is, for the next fit or another estimator.
+        network, backbone = backbone, keras.models.clone_model(backbone)
+        backbone.set_weights(network.get_weights())
+    options = {**options, "backbone": backbone}
+    if "image_size" in options:
+        options["image_size"] = tuple(options["image_size"])
+    return create(weights=weights, **options)
+
+
+def _storable(spec: Mapping, model: keras.Model) -> dict:
+    """The spec with what no name describes, backbones or a fusion, stored as its architecture."""
+    stored = dict(spec)
+    if isinstance(spec["trunk"]["fusion"], keras.layers.Layer):
+        config = keras.saving.serialize_keras_object(spec["trunk"]["fusion"])
+        stored["trunk"] = {**spec["trunk"], "fusion": config}
+    for side, network in backbones(model).items():
+        options = spec[f"{side}_encoder"]
+        if not is_buildable(options["backbone"]):
+            config = keras.saving.serialize_keras_object(network)
+            stored[f"{side}_encoder"] = {**options, "backbone": config}
+    return stored
+
+
+def _rebuild(config: Mapping, custom_objects: Mapping | None) -> Any:
+    import keras_hub  # noqa: F401  (registers its layers)
+
+    allowed = dict(custom_objects or {})
+    refused = sorted(set(_refused(config, allowed)))
+    if refused:
+        raise InvalidValueError(
+            f"The saved model is made of classes that are not allowed: {', '.join(refused)}. If "
+            "you trust them, pass them: load(folder, custom_objects={name: class})."
+        )
+    return keras.saving.deserialize_keras_object(
+        deepcopy(config),  # Keras empties it
+        custom_objects=allowed,
+        safe_mode=True,
+    )
+
+
+def _refused(config: Any, custom_objects: Mapping) -> Iterator[str]:
+    """Names of classes in a config that are neither of Keras, KerasHub, ours, nor given."""
+    if isinstance(config, Mapping):
+        name = config.get("class_name")
+        if isinstance(name, str) and not _is_allowed(config, name, custom_objects):
+            yield str(config.get("registered_name") or name)
+        for value in config.values():
+            yield from _refused(value, custom_objects)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _refused(value, custom_objects)
+
+
+def _is_allowed(config: Mapping, name: str, custom_objects: Mapping) -> bool:
+    if name in custom_objects or config.get("registered_name") in custom_objects:
+        return True
+    if name in _VALUES:
+        return True
+    module = config.get("module")
+    registered = str(config.get("registered_name") or "")
+    if name in ("Lambda", "function", "__lambda__"):
+        return False
+    if module is None:
+        return registered.startswith(("keras_mm>", "keras_hub>"))
+    return (
+        module in _ALLOWED
+        or str(module).startswith(_ALLOWED_ROOTS)
+        or (str(module).startswith("keras_mm.") and registered.startswith("keras_mm>"))
+    )

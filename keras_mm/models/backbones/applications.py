@@ -1,0 +1,109 @@
+"""Every network of `keras.applications` by name, with its module's own preprocessing."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from os import PathLike
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_mm.downloads import failed_download
+from keras_mm.errors import InvalidValueError
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class ApplicationsPreprocessing(layers.Layer):
+    """The `preprocess_input` of one `keras.applications` module, as a layer.
+
+    Args:
+        module: Module name, as `"resnet_v2"`.
+    """
+
+    def __init__(self, module: str, **kwargs):
+        super().__init__(**kwargs)
+        self.module = module
+
+    def call(self, images):
+        """From 0-255 to what the backbone was trained on."""
+        module = getattr(keras.applications, self.module)
+        return module.preprocess_input(images, data_format="channels_last")
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {**super().get_config(), "module": self.module}
+
+
+def application_names() -> dict[str, str]:
+    """Class names of `keras.applications` by their lower-case form."""
+    return {
+        name.lower(): name
+        for name, value in vars(keras.applications).items()
+        if name[0].isupper() and callable(value)
+    }
+
+
+def application_options(name: str) -> dict[str, Any] | None:
+    """`class_name` and `alpha` that a name stands for; `None` if it is no such name.
+
+    Raises:
+        ValueError: for a width that the network does not have.
+    """
+    match = re.fullmatch(r"(.+?)(?:_(\d\.\d+))?", name)
+    known = application_names().get(match[1].replace("_", "").lower()) if match else None
+    if known is None:
+        return None
+    if match[2] is None:
+        return {"class_name": known}
+    if "alpha" not in inspect.signature(getattr(keras.applications, known)).parameters:
+        raise InvalidValueError(
+            f"{known} has one width only; MobileNet, MobileNetV2 and MobileNetV3 have several. "
+            f"Received: {name!r}. Use {match[1]!r}."
+        )
+    return {"class_name": known, "alpha": float(match[2])}
+
+
+def application(
+    name: str,
+    weights: str | PathLike,
+    image_size: tuple[int, int],
+    *,
+    class_name: str,
+    **options: Any,
+) -> tuple[keras.Model, list[layers.Layer]]:
+    """A network without its classification head, and the layers before it.
+
+    Args:
+        name: What the user calls it, for messages.
+        weights: `"pretrained"` (ImageNet); anything else builds random ones.
+        image_size: `(height, width)`.
+        class_name: Class of `keras.applications`.
+        **options: Its other arguments.
+
+    Raises:
+        ValueError: for an image size or a width that the network cannot take.
+        PretrainedError: if the weights cannot be downloaded.
+    """
+    create = getattr(keras.applications, class_name)
+    options = {**options, "include_top": False, "input_shape": (*image_size, 3)}
+    if weights == "pretrained":
+        try:
+            model = create(weights="imagenet", **options)
+        except Exception as error:  # Keras raises bare Exception for a failed download
+            # The architecture alone tells whether it was the size.
+            _random(create, name, image_size, options)
+            what = f"ImageNet weights of {name!r}"
+            raise failed_download(what, class_name, "vision_weights", error) from error
+    else:
+        model = _random(create, name, image_size, options)
+    module = create.__module__.rsplit(".", 1)[-1]
+    return model, [ApplicationsPreprocessing(module, name=f"{module}_preprocessing")]
+
+
+def _random(create, name: str, image_size, options) -> keras.Model:
+    try:
+        return create(weights=None, **options)
+    except ValueError as error:
+        raise InvalidValueError(f"{name!r} cannot take images of {image_size}: {error}") from error

@@ -1,0 +1,231 @@
+"""Backbones by name: `keras.applications`, KerasHub handles and folders, or small ones of ours."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_mm.checks import unknown_name
+from keras_mm.downloads import from_handle
+from keras_mm.errors import InvalidValueError
+from keras_mm.models.backbones.applications import (
+    application,
+    application_names,
+    application_options,
+)
+from keras_mm.models.backbones.keras_hub import text_tower, vision_tower
+from keras_mm.presets.backbones import BACKBONES, Backbone
+
+_CLASSES = {
+    "bert": "BertBackbone",
+    "distil_bert": "DistilBertBackbone",
+    "roberta": "RobertaBackbone",
+    "xlm_roberta": "XLMRobertaBackbone",
+    "deberta_v3": "DebertaV3Backbone",
+    "albert": "AlbertBackbone",
+    "electra": "ElectraBackbone",
+    "dinov2": "DINOV2Backbone",
+}
+
+
+def vision_backbone(backbone: Any, weights: str | PathLike, image_size: tuple[int, int]):
+    """The image network and what its input must go through.
+
+    Args:
+        backbone: A name of `keras_mm.presets.backbones.BACKBONES`, a `keras.applications` class in
+            lower case (`_0.35` appended for a width), a KerasHub handle or folder, or a
+            `keras.Model` from `(batch, H, W, 3)`, 0-255, to a map, tokens or vectors.
+        weights: `"pretrained"`, `"random"` or a path.
+        image_size: `(height, width)`.
+
+    Returns:
+        `(model, preprocessing layers)`.
+
+    Raises:
+        ValueError: for an unknown name, or an image size that the network cannot take.
+        PretrainedError: if weights cannot be loaded.
+    """
+    if isinstance(backbone, keras.Model):
+        return _with_weights(backbone, weights, "vision_weights"), []
+    name = str(backbone)
+    known = _known(name, "vision")
+    if known is not None and known.family == "tiny_cnn":
+        model = _tiny_cnn(image_size, **known.config)
+        return _with_weights(model, weights, "vision_weights"), [layers.Rescaling(1 / 127.5, -1)]
+    if known is None or known.family == "applications":
+        options = known.config if known else application_options(name)
+        if options is not None:
+            model, preprocessing = application(name, weights, image_size, **options)
+            return _with_weights(model, weights, "vision_weights"), preprocessing
+    if known is None:
+        network = _load_keras_hub(name, weights, "vision")
+        scale, offset = _preset_rescaling(name)
+    else:
+        network = _of_the_zoo(known, weights, "vision", image_size)
+        scale, offset = _rescaling(known.image_mean, known.image_std)
+    return vision_tower(network, name, image_size, scale, offset), []
+
+
+def text_backbone(backbone: Any, weights: str | PathLike) -> keras.Model:
+    """The text network, from `token_ids`, `segment_ids` and `padding_mask`.
+
+    Args:
+        backbone: A name of `keras_mm.presets.backbones.BACKBONES`, a KerasHub handle, a local
+            folder in Hugging Face or KerasHub format, or a `keras.Model`.
+        weights: `"pretrained"`, `"random"` or a path: a folder, or a `.weights.h5` file.
+
+    Raises:
+        ValueError: for an unknown name.
+        PretrainedError: if weights cannot be loaded.
+    """
+    if isinstance(backbone, keras.Model):
+        return _with_weights(backbone, weights, "text_weights")
+    name = str(backbone)
+    known = _known(name, "text")
+    if known is None:
+        return text_tower(_load_keras_hub(name, weights, "text"), name)
+    return text_tower(_of_the_zoo(known, weights, "text"), name)
+
+
+def is_buildable(backbone: Any) -> bool:
+    """Whether a backbone's name alone says how to build it, without any file."""
+    return isinstance(backbone, str) and (
+        backbone in BACKBONES or application_options(backbone) is not None
+    )
+
+
+def _known(name: str, modality: str) -> Backbone | None:
+    known = BACKBONES.get(name)
+    if known is not None and known.modality not in (modality, "image_text"):
+        raise InvalidValueError(f"{name!r} is no {modality} backbone but a {known.modality} one.")
+    return known
+
+
+def _of_the_zoo(
+    known: Backbone,
+    weights: str | PathLike,
+    modality: str,
+    image_size: tuple[int, int] | None = None,
+) -> keras.Model:
+    """A KerasHub network of the zoo: downloaded, of a folder, or built and filled by a file."""
+    keyword = f"{modality}_weights"
+    if weights == "pretrained" and known.handle:
+        what = f"weights of {known.name!r} ({known.download_mb:.0f} MB)"
+        return from_handle("Backbone", known.handle, what=what, keyword=keyword)
+    if str(weights) not in ("pretrained", "random") and Path(weights).is_dir():
+        what = f"weights of {known.name!r}"
+        return from_handle("Backbone", str(weights), what=what, keyword=keyword)
+    return _with_weights(_build(known, modality, image_size), weights, keyword)
+
+
+def _build(known: Backbone, modality: str, image_size: tuple[int, int] | None) -> keras.Model:
+    import keras_hub
+
+    if known.family == "siglip":
+        side = {"vision": "SigLIPVisionEncoder", "text": "SigLIPTextEncoder"}[modality]
+        return getattr(keras_hub.models, side)(**known.config[modality])
+    config = dict(known.config)
+    if known.family == "dinov2":
+        patch = config["patch_size"]
+        # A size that it cannot take is told by `vision_tower`.
+        side = max(image_size[0] // patch, 1) * patch
+        config.update(image_shape=(side, side, 3), position_embedding_shape=(side, side))
+    return getattr(keras_hub.models, _CLASSES[known.family])(**config)
+
+
+def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> keras.Model:
+    """`model` with the weights of a file; with its own for `"pretrained"` and `"random"`."""
+    if str(weights) in ("pretrained", "random"):
+        return model
+    if not Path(weights).is_file():
+        raise InvalidValueError(
+            f"`{keyword}` must be 'pretrained', 'random' or an existing path. "
+            f"Received: {str(weights)!r}"
+        )
+    try:
+        with warnings.catch_warnings():
+            # What stays without weights is an error, below.
+            warnings.filterwarnings("ignore", message="Skipping nested container")
+            model.load_weights(weights)
+    except (ValueError, OSError, KeyError) as error:
+        raise InvalidValueError(
+            f"`{keyword}`={str(weights)!r} does not fit {model.name!r}: {_in_short(error)}"
+        ) from error
+    return model
+
+
+def _in_short(error: Exception) -> str:
+    """The message of a failed `load_weights`, without the values of the weights."""
+    message = " ".join(str(error).split())
+    message = re.sub(r"\.? (Target variable: |List of objects ).*", "", message)
+    return message[:400]
+
+
+def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Model:
+    """Strided 3x3 convolutions with batch normalisation, halving the map each time."""
+    x = inputs = keras.Input((*image_size, 3), name="images")
+    for number, width in enumerate(filters, 1):
+        options = {"strides": 2, "padding": "same", "use_bias": False}
+        x = layers.Conv2D(width, 3, **options, name=f"block_{number}_conv")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"block_{number}_norm")(x)
+        x = layers.Activation("relu")(x)
+    return keras.Model(inputs, x, name="tiny_cnn")
+
+
+def _load_keras_hub(handle: str, weights, modality: str) -> keras.Model:
+    import keras_hub
+
+    local = "/" in handle or Path(handle).is_dir()
+    if not local and handle not in keras_hub.models.Backbone.presets:
+        known = [b.name for b in BACKBONES.values() if b.modality in (modality, "image_text")]
+        names = [*known, *keras_hub.models.Backbone.presets]
+        if modality == "vision":
+            names += application_names()
+        raise InvalidValueError(unknown_name(f"{modality} backbone", handle, names))
+    keyword = f"{modality}_weights"
+    options = {} if weights == "pretrained" else {"load_weights": False}
+    model = from_handle("Backbone", handle, what=f"backbone {handle!r}", keyword=keyword, **options)
+    return _with_weights(model, weights, keyword)
+
+
+def _preset_rescaling(handle: str) -> tuple:
+    """What pixels are multiplied by and what is added, as a preset or its folder states it."""
+    what, keyword = f"image preprocessing of {handle!r}", "vision_weights"
+    converter = from_handle("ImageConverter", handle, what=what, keyword=keyword)
+    if converter is not None:
+        scale = 1.0 if converter.scale is None else converter.scale
+        return scale, 0.0 if converter.offset is None else converter.offset
+    stated = _hugging_face_json(handle, "preprocessor_config.json")
+    if not stated.get("do_normalize", True):
+        return stated.get("rescale_factor", 1 / 255), 0.0
+    return _rescaling(stated["image_mean"], stated["image_std"])
+
+
+def _rescaling(mean, std) -> tuple[list[float], list[float]]:
+    """Scale and offset that turn 0-255 into `(pixel / 255 - mean) / std`."""
+    return (
+        [1 / (255 * s) for s in std],
+        [-m / s for m, s in zip(mean, std, strict=True)],
+    )
+
+
+def _hugging_face_json(handle: str, name: str) -> dict:
+    """A JSON file of a Hugging Face handle or folder, which KerasHub does not read."""
+    if handle.startswith("hf://"):
+        from huggingface_hub import hf_hub_download
+
+        path = Path(hf_hub_download(handle.removeprefix("hf://"), name))
+    else:
+        path = Path(handle) / name
+    if not path.is_file():
+        raise InvalidValueError(
+            f"{handle!r} does not say how its images are normalised: it holds no {name}."
+        )
+    return json.loads(path.read_text(encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Keras layers between the encoders and the heads, and before the encoders."""

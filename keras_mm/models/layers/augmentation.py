@@ -1,0 +1,162 @@
+"""Random changes of the images while training: one draw per row, shared by its images or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import keras
+from keras import layers, ops
+
+from keras_mm.settings.augmentation import Augmentation, as_augmentation
+
+_GREY = (0.299, 0.587, 0.114)  # the luma of ITU-R BT.601
+
+
+@keras.saving.register_keras_serializable("keras_mm")
+class ImageAugmentation(layers.Layer):
+    """Changes images at random in training; in inference gives them back as they are.
+
+    Flip, crop and rotation are one mapping of coordinates and one bilinear sampling, so that pixels
+    are blurred once and nothing but the image itself is seen at its edges. Colours follow. A black
+    image stays black, whatever is drawn: the zeros that stand for a missing image stay zeros.
+
+    It stands in for `keras.layers.RandomRotation` and its kin, which keep a model from being
+    compiled by XLA, sample once per layer, and let saturation leave the range 0-255.
+
+    Args:
+        augmentation: An `Augmentation`, or a dict of its fields; `None` changes nothing.
+        seed: Seed of the draws; `None` takes one from `keras.utils.set_random_seed`.
+
+    Call arguments:
+        images: `(batch, num_images, height, width, 3)`, 0-255; height and width are fixed.
+        training: Whether to change them.
+
+    Returns:
+        float32 of the same shape, 0-255. Works in float32 under any dtype policy.
+
+    Raises:
+        ValueError: for an unknown field, or a value outside its range.
+
+    Example:
+        >>> layer = ImageAugmentation(Augmentation(flip=True), seed=3)
+        >>> layer(keras.ops.zeros((2, 1, 4, 4, 3)), training=True).shape == (2, 1, 4, 4, 3)
+        True
+    """
+
+    def __init__(
+        self,
+        augmentation: Augmentation | Mapping | None = None,
+        *,
+        seed: int | None = None,
+        **kwargs,
+    ):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.augmentation, self.seed = as_augmentation(augmentation), seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, images, training=False):
+        """Changes the images in training."""
+        images = ops.cast(images, "float32")
+        if not training:
+            return images
+        if self.augmentation.changes_geometry:
+            shape = self._shape_of_draws(images, self.augmentation.same_geometry)
+            images = sample(images, *self._coordinates(shape, *images.shape[2:4]))
+        if self.augmentation.changes_colour:
+            shape = self._shape_of_draws(images, self.augmentation.same_colour)
+            images = self._recoloured(images, shape)
+        return images
+
+    def compute_output_shape(self, input_shape):
+        """The images' own shape."""
+        return input_shape
+
+    def get_config(self) -> dict:
+        """The layer's arguments."""
+        return {
+            **super().get_config(),
+            "augmentation": asdict(self.augmentation),
+            "seed": self.seed,
+        }
+
+    def _shape_of_draws(self, images, same: bool) -> tuple:
+        return ops.shape(images)[0], 1 if same else images.shape[1], 1, 1
+
+    def _draw(self, shape: tuple, low: float, high: float):
+        return keras.random.uniform(shape, low, high, dtype="float32", seed=self.seed_generator)
+
+    def _coordinates(self, shape: tuple, height: int, width: int) -> tuple:
+        """Where each pixel of the result is taken from: `y` and `x`, broadcast to the images."""
+        wanted = self.augmentation
+        middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
+        y = (ops.arange(height, dtype="float32") - middle_y)[None, None, :, None]
+        x = (ops.arange(width, dtype="float32") - middle_x)[None, None, None, :]
+        if wanted.rotation:
+            limit = math.radians(wanted.rotation)
+            angle = self._draw(shape, -limit, limit)
+            sin, cos = ops.sin(angle), ops.cos(angle)
+            y, x = cos * y + sin * x, cos * x - sin * y
+        if wanted.flip:
+            x = ops.where(self._draw(shape, 0, 1) < 0.5, -x, x)
+        if wanted.crop:
+            size = self._draw(shape, 1 - wanted.crop, 1)
+            y = size * y + (1 - size) * middle_y * self._draw(shape, -1, 1)
+            x = size * x + (1 - size) * middle_x * self._draw(shape, -1, 1)
+        return y + middle_y, x + middle_x
+
+    def _recoloured(self, images, shape: tuple):
+        wanted, shape = self.augmentation, (*shape, 1)
+
+        def factor(largest: float):
+            return self._draw(shape, 1 - largest, 1 + largest)
+
+        if wanted.brightness:
+            images = images * factor(wanted.brightness)
+        if wanted.contrast:
+            mean = ops.mean(_grey(images), axis=(2, 3, 4), keepdims=True)
+            images = mean + (images - mean) * factor(wanted.contrast)
+        if wanted.saturation:
+            grey = _grey(images)
+            images = grey + (images - grey) * factor(wanted.saturation)
+        return ops.clip(images, 0, 255)
+
+
+def sample(images, y, x):
+    """Images at real-valued places, bilinear; outside, they go on mirrored at their edges.
+
+    Args:
+        images: `(batch, num_images, height, width, channels)`.
+        y: Rows to take from, `(batch, num_images or 1, height, width)` or broadcast to it.
+        x: Columns to take from, likewise.
+
+    Returns:
+        `(batch, num_images, height, width, channels)`.
+    """
+    num_images, height, width, channels = images.shape[1:]
+    count = ops.shape(images)[0] * num_images
+    first = ops.reshape(ops.arange(count, dtype="int32") * (height * width), (-1, num_images, 1, 1))
+    pixels = ops.reshape(images, (-1, channels))
+    top, bottom, down = _neighbours(y, height)
+    left, right, across = _neighbours(x, width)
+
+    def row(places):
+        here, there = (ops.take(pixels, first + places + side, axis=0) for side in (left, right))
+        return here + (there - here) * across
+
+    upper, lower = row(top * width), row(bottom * width)
+    return upper + (lower - upper) * down
+
+
+def _neighbours(places, size: int) -> tuple:
+    """The two pixels that each place of an axis lies between, and how far it is to the second."""
+    last = size - 1
+    places = ops.clip(last - ops.abs(last - ops.abs(places)), 0, last)  # mirrored into the image
+    before = ops.floor(places)
+    index = ops.cast(before, "int32")
+    return index, ops.minimum(index + 1, last), (places - before)[..., None]
+
+
+def _grey(images):
+    return ops.sum(images * ops.convert_to_tensor(_GREY, "float32"), axis=-1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Pictures of rows and of what augmentation does to them."""

@@ -1,0 +1,98 @@
+"""Pictures of what augmentation does to some rows, to look at before training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.tables.load import load_table
+from keras_mm.data.tables.rows import read_rows
+from keras_mm.errors import InvalidValueError
+from keras_mm.models.layers.augmentation import ImageAugmentation
+from keras_mm.settings.augmentation import Augmentation
+
+_INCHES = 1.3
+
+
+def plot_augmentation(
+    table: Any,
+    augmentation: Augmentation | Mapping,
+    *,
+    images: Sequence[str] = ("image_1", "image_2"),
+    image_size: tuple[int, int] = (128, 128),
+    num_rows: int = 3,
+    num_draws: int = 6,
+    seed: int = 0,
+    image_dir: str | PathLike | None = None,
+) -> Figure:
+    """Draws the images of some rows as the model sees them, and as training changes them.
+
+    Look whether the changes leave the label true: whether a reader could still tell it. The
+    images of a row stand below each other; what stands in one column came of one draw.
+
+    Args:
+        table: A DataFrame, or anything else that `load_table` takes; its first rows are drawn.
+        augmentation: A `keras_mm.Augmentation`, or a dict of its fields.
+        images: Image columns, at least one.
+        image_size: `(height, width)` in pixels, as the model's.
+        num_rows: How many rows to draw, at least 1; all of them where the table has fewer.
+        num_draws: How many changes of each row to draw, at least 1.
+        seed: Seed of the changes.
+        image_dir: Folder that image paths are relative to.
+
+    Returns:
+        The figure: a row of axes per image, the unchanged image first.
+
+    Raises:
+        TableError: listing every row that cannot be used.
+        ValueError: if there is no image column, or a number is below 1.
+
+    Example:
+        >>> rows = [{"image": np.zeros((8, 8, 3), "uint8")}]
+        >>> figure = plot_augmentation(rows, {"flip": True}, images=["image"], num_draws=2)
+        >>> [panel.get_title() for panel in figure.axes]
+        ['unchanged', '1', '2']
+    """
+    for name, value in (("num_rows", num_rows), ("num_draws", num_draws)):
+        if value < 1:
+            raise InvalidValueError(f"`{name}` must be >= 1. Received: {name}={value}")
+    if isinstance(images, str) or not images:
+        raise InvalidValueError(f"`images` must be a list of columns. Received: images={images!r}")
+    rows = read_rows(
+        load_table(table, image_dir=image_dir)[:num_rows], images=images, progress=False
+    )
+    preprocessor = Preprocessor(image_size=image_size, num_images=len(images))
+    pixels = np.stack([preprocessor.load_images(cells) for cells in rows.images], axis=1)
+    layer = ImageAugmentation(augmentation, seed=seed)
+    changed = [keras.ops.convert_to_numpy(layer(pixels, training=True)) for _ in range(num_draws)]
+    columns = [pixels, *(draw.round().astype("uint8") for draw in changed)]
+
+    height, width = len(rows) * len(images), len(columns)
+    tall = _INCHES * image_size[0] / image_size[1]
+    figure = Figure(figsize=(_INCHES * width, tall * height), layout="constrained")
+    axes = figure.subplots(height, width, squeeze=False)
+    for place, panels in enumerate(axes):
+        row, slot = divmod(place, len(images))
+        panels[0].set_ylabel(images[slot], fontsize=8, color="0.4")
+        for panel, column in zip(panels, columns, strict=True):
+            missing = rows.images[slot][row] is None
+            _draw(panel, None if missing else column[row, slot])
+    for number, panel in enumerate(axes[0]):
+        panel.set_title(str(number or "unchanged"), fontsize=8)
+    return figure
+
+
+def _draw(panel: Axes, image: np.ndarray | None) -> None:
+    panel.set(xticks=[], yticks=[])
+    if image is None:
+        panel.set_facecolor("0.95")
+        panel.text(0.5, 0.5, "missing", ha="center", va="center", color="0.5", fontsize=8)
+    else:
+        panel.imshow(image, interpolation="nearest")

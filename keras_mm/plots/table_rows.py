@@ -1,0 +1,141 @@
+"""Pictures of a table's rows, to look at the data before and after training."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from keras_mm.data.images.cells import open_image
+from keras_mm.data.tables.columns import missing_columns
+from keras_mm.data.tables.labels import is_missing
+from keras_mm.data.tables.load import load_table
+from keras_mm.data.tables.rows import resolve_image
+from keras_mm.errors import InvalidValueError
+
+_IMAGE_INCHES = 1.9
+_TEXT_INCHES = 4.2
+_LINE_INCHES = 0.17
+_LINE_LETTERS = 52
+_MAX_LINES = 12  # per text; the rest becomes an ellipsis
+
+
+def plot_rows(
+    table: Any,
+    *,
+    images: Sequence[str] = ("image_1", "image_2"),
+    texts: Sequence[str] = ("text_1", "text_2"),
+    labels: str | None = "label",
+    num_rows: int = 4,
+    seed: int | None = None,
+    image_dir: str | PathLike | None = None,
+) -> Figure:
+    """Draws rows of a table: their images side by side, their texts, the label above.
+
+    Images keep their proportions; a missing one is an empty panel that says so. The figure is free
+    of pyplot's global state: save it with `figure.savefig(path)`, or let a notebook show it.
+
+    Args:
+        table: A DataFrame, or anything else that `load_table` takes.
+        images: Image columns, in the order drawn; may be empty.
+        texts: Text columns, in the order drawn; may be empty.
+        labels: The column drawn as title; `None` draws no title.
+        num_rows: How many rows to draw, at least 1; all of them where the table has fewer.
+        seed: `None` draws the first rows; a number draws rows at random, the same ones each time.
+        image_dir: Folder that image paths are relative to, and the only one that is read; by
+            default the table file's folder, or the working directory for a bare DataFrame.
+
+    Returns:
+        The figure, one row of axes per table row: the images', then the texts'.
+
+    Raises:
+        ValueError: if a column is not there, there is nothing to draw, or `num_rows` is below 1.
+        ImageError: if an image cannot be used.
+
+    Example:
+        >>> figure = plot_rows([{"text": "NA", "label": "yes"}], images=(), texts=["text"])
+        >>> figure.axes[0].get_title(loc="left")
+        'yes'
+    """
+    table = load_table(table, image_dir=image_dir)
+    _check(table, images, texts, labels, num_rows)
+    rows = _chosen(table, num_rows, seed)
+    wrapped = [[_wrapped(column, row[column]) for column in texts] for row in rows]
+    heights = [_height(lines, bool(images)) for lines in wrapped]
+    widths = [_IMAGE_INCHES] * len(images) + [_TEXT_INCHES]
+    figure = Figure(figsize=(sum(widths), sum(heights)), layout="constrained")
+    axes = figure.subplots(
+        len(rows), len(widths), squeeze=False, width_ratios=widths, height_ratios=heights
+    )
+    for row, lines, panels in zip(rows, wrapped, axes, strict=True):
+        for column, panel in zip(images, panels, strict=False):
+            _draw_image(panel, row[column], table.attrs["keras_mm"], column)
+        _draw_texts(panels[-1], lines, None if labels is None else row[labels])
+    return figure
+
+
+def _check(
+    table: pd.DataFrame,
+    images: Sequence[str],
+    texts: Sequence[str],
+    labels: str | None,
+    num_rows: int,
+) -> None:
+    for name, columns in (("images", images), ("texts", texts)):
+        if isinstance(columns, str):
+            raise InvalidValueError(f"{name} must be a list of columns. Received: {columns!r}")
+    if not images and not texts:
+        raise InvalidValueError("nothing to draw: name at least one column in images or texts.")
+    if not isinstance(num_rows, int | np.integer) or num_rows < 1:
+        raise InvalidValueError(
+            f"num_rows must be a whole number, at least 1. Received: {num_rows!r}"
+        )
+    problems = missing_columns(table, [*images, *texts, *([] if labels is None else [labels])])
+    if problems:
+        raise InvalidValueError(" ".join(problems))
+
+
+def _chosen(table: pd.DataFrame, num_rows: int, seed: int | None) -> list[pd.Series]:
+    positions = np.arange(len(table))
+    if seed is not None:
+        positions = np.random.default_rng(seed).permutation(positions)
+    return [table.iloc[position] for position in positions[:num_rows]]
+
+
+def _wrapped(column: str, cell: Any) -> str:
+    """The text as a block of lines that starts with the column's name."""
+    text = "(missing)" if is_missing(cell) else str(cell)
+    return textwrap.fill(f"{column}: {text}", _LINE_LETTERS, max_lines=_MAX_LINES, placeholder=" …")
+
+
+def _height(texts: Sequence[str], has_images: bool) -> float:
+    """Inches that a row takes; two lines are the title's, and each text leaves one empty."""
+    lines = 2 + sum(text.count("\n") + 2 for text in texts)
+    return max(_LINE_INCHES * lines, _IMAGE_INCHES if has_images else 0)
+
+
+def _draw_image(panel: Axes, cell: Any, origin: dict, column: str) -> None:
+    panel.set(xticks=[], yticks=[])
+    panel.set_xlabel(column, fontsize=8, color="0.4")
+    if is_missing(cell):
+        panel.set_box_aspect(1)
+        panel.text(0.5, 0.5, "missing", ha="center", va="center", color="0.5")
+        panel.set_facecolor("0.95")
+        return
+    cell = resolve_image(cell, origin.get("image_dir"), origin.get("confined", False))
+    panel.imshow(np.asarray(open_image(cell)), interpolation="nearest")
+
+
+def _draw_texts(panel: Axes, texts: Sequence[str], label: Any) -> None:
+    panel.set_axis_off()
+    if label is not None:
+        title = "(no label)" if is_missing(label) else str(label)
+        panel.set_title(title, loc="left", fontsize=10, fontweight="bold", parse_math=False)
+    # A tweet's "$" is a dollar, not the start of a formula.
+    panel.text(0, 1, "\n\n".join(texts), va="top", fontsize=9, parse_math=False)

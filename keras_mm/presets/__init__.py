@@ -1,0 +1,1 @@
+"""Presets: backbones and their combinations, as plain data. Loads no backend."""

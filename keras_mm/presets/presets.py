@@ -1,0 +1,208 @@
+"""Presets as plain data: backbones of the zoo, combined, with defaults. Loads no backend."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from keras_mm.checks import unknown_name
+from keras_mm.errors import InvalidValueError
+from keras_mm.presets.backbones import BACKBONES, Backbone
+
+FUSIONS = ("concat", "bilinear", "gated", "cross_attention", "bottleneck", "mmbt")
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Defaults for the keywords of `MultimodalClassifier`, under one name.
+
+    Every field but `name`, `description` and `training` has the name of the keyword it is the
+    default of. A backbone of `None` means that the preset has no such side.
+    """
+
+    name: str
+    description: str
+    vision_backbone: str | None
+    text_backbone: str | None
+    vision_weights: str = "pretrained"
+    text_weights: str = "pretrained"
+    image_size: tuple[int, int] = (128, 128)
+    sequence_length: int = 128
+    text_pairing: str = "packed"
+    vision_pooling: str = "mean"
+    text_pooling: str = "mean"
+    fusion: str = "concat"
+    compare: bool = False
+    vision_trainable: bool = False
+    text_trainable: bool = False
+    modality_dropout: float = 0.0
+    augmentation: Mapping = field(default_factory=dict)
+    epochs: int = 20
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+    encoder_learning_rate: float = 2e-5
+    training: Mapping = field(default_factory=dict)
+
+    @property
+    def backbones(self) -> tuple[Backbone, ...]:
+        """The preset's backbones, vision first; two towers of one network count once."""
+        names = dict.fromkeys((self.vision_backbone, self.text_backbone))
+        return tuple(BACKBONES[name] for name in names if name is not None)
+
+    @property
+    def parameters(self) -> int:
+        """Weights of the backbones together."""
+        return sum(backbone.parameters for backbone in self.backbones)
+
+    @property
+    def download_mb(self) -> float:
+        """What the first use downloads, in MB (10^6 bytes)."""
+        return sum(backbone.download_mb for backbone in self.backbones)
+
+    @property
+    def license(self) -> str:
+        """Licences of the pretrained weights."""
+        return ", ".join(sorted({backbone.license for backbone in self.backbones}))
+
+
+_PRESETS = (
+    Preset(
+        "tiny",
+        "Small random encoders trained from scratch; what the sample data needs. No download.",
+        "tiny_cnn",
+        "tiny_bert",
+        vision_weights="random",
+        text_weights="random",
+        image_size=(64, 64),
+        sequence_length=48,
+        fusion="bilinear",
+        compare=True,
+        vision_trainable=True,
+        text_trainable=True,
+        epochs=12,
+        encoder_learning_rate=5e-4,
+        training={"projection_dims": 128},
+    ),
+    Preset(
+        "mobilenet_v2_minilm",
+        "Small and pretrained: MobileNetV2 0.35 and all-MiniLM-L6-v2, frozen; texts compared.",
+        "mobilenet_v2_0.35",
+        "all_minilm_l6_v2",
+        text_pairing="separate",
+        compare=True,
+        modality_dropout=0.3,
+    ),
+    Preset(
+        "resnet50v2_bert_base",
+        "The Keras multimodal entailment example's encoders: ResNet50V2 and BERT base, frozen.",
+        "resnet50v2",
+        "bert_base_en_uncased",
+        sequence_length=256,
+        text_pooling="pooler",
+    ),
+    Preset(
+        "distil_bert_text",
+        "Text only: DistilBERT base, fine-tuned on one packed sequence.",
+        None,
+        "distil_bert_base_en_uncased",
+        text_pooling="cls",
+        text_trainable=True,
+        epochs=4,
+        batch_size=16,
+    ),
+    Preset(
+        "minilm_text",
+        "Text only: all-MiniLM-L6-v2, frozen; two texts are compared.",
+        None,
+        "all_minilm_l6_v2",
+        text_pairing="separate",
+        compare=True,
+    ),
+    Preset(
+        "siglip2_base",
+        "Strong: the image and text towers of SigLIP 2 base, frozen; images and texts compared.",
+        "siglip2_base_patch16_224",
+        "siglip2_base_patch16_224",
+        image_size=(224, 224),
+        sequence_length=64,
+        text_pairing="separate",
+        vision_pooling="pooler",
+        text_pooling="pooler",
+        compare=True,
+    ),
+    Preset(
+        "dinov2_bge_m3",
+        "Strong on details and languages: DINOv2 base and bge-m3, frozen; texts compared.",
+        "dinov2_base",
+        "bge_m3",
+        image_size=(224, 224),
+        text_pairing="separate",
+        vision_pooling="cls",
+        text_pooling="cls",
+        compare=True,
+    ),
+    Preset(
+        "xlm_roberta_text",
+        "Text only, 100 languages: XLM-RoBERTa base, fine-tuned on one packed sequence.",
+        None,
+        "xlm_roberta_base_multi",
+        text_pooling="cls",
+        text_trainable=True,
+        epochs=4,
+        batch_size=16,
+    ),
+    Preset(
+        "bge_m3_text",
+        "Text only, 100 languages: bge-m3, frozen; two texts are compared.",
+        None,
+        "bge_m3",
+        text_pairing="separate",
+        text_pooling="cls",
+        compare=True,
+    ),
+    Preset(
+        "minilm_heads",
+        "Text only: linear heads on all-MiniLM-L6-v2, frozen; for many heads, added over time.",
+        None,
+        "all_minilm_l6_v2",
+        training={"projection_dims": 0, "decay": "plateau"},
+    ),
+    Preset(
+        "bge_m3_heads",
+        "Text only, 100 languages: linear heads on bge-m3's first token, frozen; for many heads.",
+        None,
+        "bge_m3",
+        text_pooling="cls",
+        training={"projection_dims": 0, "decay": "plateau"},
+    ),
+)
+
+_BY_NAME = {preset.name: preset for preset in _PRESETS}
+
+
+def list_presets() -> dict[str, Preset]:
+    """All presets by name.
+
+    Example:
+        >>> "tiny" in list_presets()
+        True
+    """
+    return dict(_BY_NAME)
+
+
+def get_preset(name: str) -> Preset:
+    """One preset.
+
+    Args:
+        name: Name of a preset, see `list_presets`.
+
+    Raises:
+        ValueError: if there is none of this name; the nearest is offered.
+
+    Example:
+        >>> get_preset("tiny").download_mb
+        0.0
+    """
+    if not isinstance(name, str) or name not in _BY_NAME:
+        raise InvalidValueError(unknown_name("preset", name, _BY_NAME))
+    return _BY_NAME[name]

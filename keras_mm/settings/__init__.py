@@ -1,0 +1,1 @@
+"""What a user may set, as plain data. Loads no backend."""

@@ -1,0 +1,323 @@
+"""What a model answers: the heads, as plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from keras_mm.checks import is_number, nearest_name
+from keras_mm.errors import InvalidValueError
+from keras_mm.settings.label_keys import by_place
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# The losses of each kind of head, its default first.
+HEAD_LOSSES = {
+    "multiclass": ("cross_entropy", "focal", "logit_adjusted"),
+    "binary": ("cross_entropy", "focal", "logit_adjusted"),
+    "multilabel": ("cross_entropy", "focal"),
+    "regression": ("mean_squared_error", "mean_absolute_error", "huber"),
+}
+HEAD_KINDS = tuple(HEAD_LOSSES)
+# Heads name layers, outputs and files.
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Head:
+    """One answer of the model: its kind, its label names, and how it is trained.
+
+    A head turns the fused features into logits. Two classes are `multiclass` with two logits
+    unless `binary` (one logit, a sigmoid) is asked for.
+
+    Args:
+        kind: `"multiclass"` (softmax over the classes), `"binary"` (one logit), `"multilabel"` (a
+            sigmoid for each label, any number of them at once) or `"regression"` (numbers).
+        classes: Label names in the order of the logits, or their number; for `"regression"` the
+            names of the targets. `None` is two classes, or one target.
+        column: The table's label column; `None` means the head's own name. Several columns are one
+            target, or one label of 0 or 1, each.
+        loss: Name of a loss of `keras_mm.create_loss` for this kind; `None` is the trainer's, and
+            mean squared error for `"regression"`.
+        class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label name, or a
+            sequence in class order. For `"multilabel"` what the yes of each label counts.
+        loss_weight: What the head's loss counts beside those of other heads, >= 0.
+        threshold: For `"multilabel"`: labels are answered whose probability is no less; a number in
+            [0, 1], one per label, or a dict by label name.
+        dropout_rate: Dropout of the fused features before this head, in [0, 1).
+        l2: Weight, >= 0, of the squared weights of this head in the loss.
+        multi_hot: For `"multilabel"` in one column: whether its cells hold 0 or 1 for each label
+            (`True`) or names of labels (`False`). `None` decides by the training table, once for
+            the whole column: it is multi-hot if each cell holds zeros and ones only, or most cells
+            one for each label. With labels called 0 or 1 other tables must be of the same form.
+
+    Raises:
+        ValueError: listing what does not fit: an unknown kind or loss, too few classes, repeated
+            names, numbers out of range.
+
+    Example:
+        >>> Head("binary", classes=("no", "yes")).num_logits
+        1
+    """
+
+    kind: str = "multiclass"
+    classes: int | tuple | None = None
+    column: str | tuple[str, ...] | None = None
+    loss: str | None = None
+    class_weight: str | Mapping | Sequence[float] | None = None
+    loss_weight: float = 1.0
+    threshold: float | Sequence[float] | Mapping = 0.5
+    dropout_rate: float = 0.0
+    l2: float = 0.0
+    multi_hot: bool | None = None
+
+    def __post_init__(self):
+        if self.kind not in HEAD_KINDS:
+            raise InvalidValueError(
+                f"`kind` must be one of {HEAD_KINDS}. Received: kind={self.kind!r}"
+            )
+        if hasattr(self.classes, "tolist"):  # NumPy's
+            object.__setattr__(self, "classes", self.classes.tolist())
+        if isinstance(self.classes, Sequence) and not isinstance(self.classes, str):
+            object.__setattr__(self, "classes", tuple(self.classes))
+        if isinstance(self.column, list):
+            object.__setattr__(self, "column", tuple(self.column))
+        for name in ("threshold", "class_weight"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        mistakes = [*self._class_mistakes(), *self._setting_mistakes()]
+        if mistakes:
+            raise InvalidValueError("\n".join(mistakes))
+
+    def _class_mistakes(self) -> list[str]:
+        received = f"Received: classes={self.classes!r}"
+        if self.classes is None:
+            return []
+        names = self.classes if isinstance(self.classes, tuple) else ()
+        named = all(isinstance(name, Hashable) and name is not None for name in names)
+        if not (isinstance(self.classes, int | tuple) and named):
+            # A set has no order, and the logits have.
+            return [f"`classes` must be a list of label names, or their number. {received}"]
+        mistakes = []
+        if isinstance(self.classes, tuple) and len(set(self.classes)) != len(self.classes):
+            mistakes.append(f"`classes` repeats a name. {received}")
+        if isinstance(self.classes, bool) or self.num_classes < self._least:
+            what = {1: "one label", 2: "two classes"}[self._least]
+            what = "one target" if self.kind == "regression" else what
+            mistakes.append(f"A {self.kind} head needs at least {what}. {received}")
+        if self.kind == "binary" and self.num_classes > 2:
+            mistakes.append(
+                f"A binary head has exactly two classes; use kind='multiclass' for more. {received}"
+            )
+        return mistakes
+
+    def _column_mistakes(self) -> list[str]:
+        columns, received = self.column, f"Received: column={self.column!r}"
+        if columns is None:  # its own name, or there is no table
+            return []
+        if isinstance(columns, str):
+            targets = self.kind == "regression" and not self._class_mistakes()
+            if targets and self.num_classes > 1:
+                return [f"{self.num_classes} targets have a `column` each. {received}"]
+            return []
+        if not (isinstance(columns, tuple) and columns):
+            return [f"`column` must be the name of a column, or a list of them. {received}"]
+        if self.classes is None or self.kind in ("multiclass", "binary"):
+            return []
+        if not self._class_mistakes() and self.num_classes != len(columns):
+            return [f"{self.num_classes} classes have a `column` each. {received}"]
+        if set(self.names) == set(columns) and self.names != columns:
+            return [f"`classes` are the columns in another order: {self.classes!r}. {received}"]
+        return []
+
+    def _setting_mistakes(self) -> list[str]:
+        mistakes = self._column_mistakes()
+        weights = ("balanced", "effective_number")
+        if isinstance(self.class_weight, str) and self.class_weight not in weights:
+            mistakes.append(
+                f"`class_weight` as a string must be one of {weights}. "
+                f"Received: class_weight={self.class_weight!r}"
+            )
+        losses = HEAD_LOSSES[self.kind]
+        if self.loss is not None and self.loss not in losses:
+            nearest = nearest_name(self.loss, losses)
+            hint = f" Did you mean {nearest!r}?" if nearest else ""
+            mistakes.append(
+                f"`loss` of a {self.kind} head must be one of {losses}. "
+                f"Received: loss={self.loss!r}.{hint}"
+            )
+        if not isinstance(self.multi_hot, bool | None):
+            mistakes.append(
+                f"`multi_hot` must be True, False or None. Received: multi_hot={self.multi_hot!r}"
+            )
+        elif self.multi_hot is not None and (
+            self.kind != "multilabel" or isinstance(self.column, tuple)
+        ):
+            mistakes.append(
+                "`multi_hot` is for multilabel heads of one column. Received: "
+                f"kind={self.kind!r}, column={self.column!r}, multi_hot={self.multi_hot!r}"
+            )
+        if self.kind == "regression" and self.class_weight is not None:
+            mistakes.append(
+                "A regression head has no classes to weigh. "
+                f"Received: class_weight={self.class_weight!r}"
+            )
+        for name, limit in (("loss_weight", None), ("l2", None), ("dropout_rate", 1)):
+            value = getattr(self, name)
+            if not (is_number(value) and value >= 0 and (limit is None or value < limit)):
+                allowed = ">= 0" if limit is None else f"in [0, {limit})"
+                mistakes.append(f"`{name}` must be {allowed}. Received: {name}={value!r}")
+        if self.kind == "multilabel" and not self._class_mistakes():
+            try:
+                if self.classes is not None:
+                    resolve_threshold(self.threshold, self.names)
+                elif not isinstance(self.threshold, Mapping):
+                    many = self.threshold if isinstance(self.threshold, Sequence) else (0,)
+                    resolve_threshold(self.threshold, range(len(many)))
+            except ValueError as error:
+                mistakes.append(str(error))
+        if self.kind != "multilabel" and not (
+            isinstance(self.threshold, Real) and self.threshold == 0.5
+        ):
+            mistakes.append(
+                "`threshold` is for multilabel heads. "
+                f"Received: kind={self.kind!r}, threshold={self.threshold!r}"
+            )
+        return mistakes
+
+    @property
+    def _least(self) -> int:
+        return 2 if self.kind in ("multiclass", "binary") else 1
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes or labels the head tells apart; for `"regression"` its targets.
+
+        Raises:
+            ValueError: for a multilabel head of which no labels were told.
+        """
+        if self.classes is None:
+            if self.kind == "multilabel":
+                raise InvalidValueError(
+                    "A multilabel head needs `classes`: label names or their number."
+                )
+            return self._least
+        return self.classes if isinstance(self.classes, int) else len(self.classes)
+
+    @property
+    def num_logits(self) -> int:
+        """Width of the logits: 1 for a binary head, else the number of classes or targets."""
+        return 1 if self.kind == "binary" else self.num_classes
+
+    @property
+    def names(self) -> tuple:
+        """Label names, or the names of targets, in the order of the logits; numbers by default."""
+        return self.classes if isinstance(self.classes, tuple) else tuple(range(self.num_classes))
+
+
+def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
+    """Heads by name from an int (classes of one multiclass head), a `Head` or a dict.
+
+    Raises:
+        ValueError: if it is none of these, the dict is empty, or a name cannot be one: it is not
+            made of letters, digits, `_` and `-`, begins with `val_`, or is another's but for upper
+            and lower case.
+    """
+    if isinstance(heads, bool):
+        raise InvalidValueError(
+            f"`heads` must be an int, a Head or a dict. Received: heads={heads}"
+        )
+    if isinstance(heads, int):
+        return {"label": Head(classes=heads)}
+    if isinstance(heads, Head):
+        return {"label": heads}
+    if isinstance(heads, Mapping) and heads and all(isinstance(h, Head) for h in heads.values()):
+        mistakes = _name_mistakes(list(heads))
+        if mistakes:
+            raise InvalidValueError("\n".join(mistakes))
+        return dict(heads)
+    raise InvalidValueError(
+        "`heads` must be a number of classes, a keras_mm.Head, or a dict of name to Head. "
+        f"Received: heads={heads!r}"
+    )
+
+
+def _name_mistakes(names: list) -> list[str]:
+    mistakes = [
+        f"{name!r} cannot be the name of a head: begin with a letter, and use letters, digits, "
+        "'_' and '-'. The column may have any name: Head(column=...)."
+        for name in names
+        if not (isinstance(name, str) and _NAME.fullmatch(name))
+    ]
+    mistakes += [
+        f"{name!r} cannot be the name of a head: metrics of validation rows begin so."
+        for name in names
+        if str(name).casefold() == "val" or str(name).casefold().startswith("val_")
+    ]
+    seen: dict[str, Any] = {}
+    for name in names:
+        other = seen.setdefault(str(name).casefold(), name)
+        if other is not name:
+            mistakes.append(
+                f"The heads {other!r} and {name!r} collide: outputs and files are named after them."
+            )
+    return mistakes
+
+
+def _plain(value: Any) -> Any:
+    """A list or array as a tuple of Python's numbers, so that equal heads are equal."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return tuple(value) if isinstance(value, list) else value
+
+
+def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
+    """One threshold per label.
+
+    Args:
+        threshold: A number for all labels; one per label in the order of `classes`; or a dict by
+            label name, where a label left out has 0.5.
+        classes: Label names.
+
+    Returns:
+        Floats in [0, 1], shape `(num_labels,)`.
+
+    Raises:
+        ValueError: if there are not as many as labels, a name is unknown, or one is not in [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> (np.array([0.3, 0.8, 0.6]) >= resolve_threshold([0.25, 0.9, 0.6], "abc")).tolist()
+        [True, False, True]
+    """
+    import numpy as np  # not needed to read settings
+
+    received = f"Received: threshold={threshold!r}"
+    if isinstance(threshold, Mapping):
+        given, unknown, repeated = by_place(threshold, classes)
+        if unknown:
+            names = [str(name) for name in classes]
+            raise InvalidValueError(
+                f"`threshold` names {unknown[0]!r}, which is not one of {names}."
+            )
+        if repeated:
+            raise InvalidValueError(
+                f"`threshold` names the label {repeated[0]!r} twice. {received}"
+            )
+        threshold = [given.get(place, 0.5) for place in range(len(classes))]
+    try:
+        found = np.asarray(threshold, "float64")
+    except (TypeError, ValueError):
+        raise InvalidValueError(
+            f"`threshold` must be a number, one per label, or a dict of them. {received}"
+        ) from None
+    found = np.full(len(classes), float(found)) if found.ndim == 0 else found
+    if found.shape != (len(classes),):
+        raise InvalidValueError(
+            f"`threshold` must be a number or one per label, {len(classes)} in all. {received}"
+        )
+    if not ((found >= 0) & (found <= 1)).all():
+        raise InvalidValueError(f"`threshold` must be in [0, 1]. {received}")
+    return found

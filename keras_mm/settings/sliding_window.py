@@ -1,0 +1,133 @@
+"""How long texts are cut into windows, as plain data. Loads no backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from numbers import Real
+from typing import Any
+
+from keras_mm.checks import is_number, is_whole, unknown_name
+from keras_mm.errors import InvalidValueError
+from keras_mm.settings.label_keys import place_finder
+
+VOTES = ("mean", "majority")
+WEIGHS = ("row", "window")
+
+
+def _is_stride(value: Any) -> bool:
+    return is_whole(value, 1) or (not is_whole(value) and is_number(value) and 0 < value <= 1)
+
+
+# Field -> (what is allowed, in words; the test).
+RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "text": ("a text column", lambda v: v is None or (isinstance(v, str) and bool(v))),
+    "stride": ("a part in (0, 1], as 0.8, or a whole number of tokens >= 1", _is_stride),
+    "vote": (f"one of {', '.join(map(repr, VOTES))}", lambda v: v in VOTES),
+    "weigh_by": (f"one of {', '.join(map(repr, WEIGHS))}", lambda v: v in WEIGHS),
+    "tie_value": ("a label", lambda v: v is None or isinstance(v, str | Real)),
+}
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """Windows over texts that are longer than a sequence, each read and answered by itself.
+
+    A text of no more tokens than fit is one window. In training each window has its row's label.
+    Answers are one a row.
+
+    Args:
+        text: The text column that slides, where a row has two; the other is in every window, cut to
+            half of what fits at most.
+        stride: How far a window begins behind the one before: a part of the sequence in (0, 1], or
+            a whole number of tokens. 1.0 is windows without overlap.
+        vote: How a row is answered: by the `"mean"` of its windows' probabilities; or, for classes,
+            by the `"majority"` of their answers, whose shares, with one more vote that is the mean,
+            are then the probabilities. Labels, and numbers, of which a row has several, are always
+            averaged.
+        tie_value: The label that a row gets where the first two of a majority have as many windows;
+            by default that of them which is more probable on average.
+        weigh_by: What counts alike in training: each `"row"`, so that the windows of a long text
+            count together what a short one counts, or each `"window"`.
+
+    Raises:
+        ValueError: for a value that is not allowed.
+
+    Example:
+        >>> SlidingWindow(stride=0.8).bounds(40, capacity=18, length=20)
+        [(0, 18), (16, 18), (32, 8)]
+
+    Reference:
+        Simple Transformers' `sliding_window`, whose windows these are.
+    """
+
+    text: str | None = None
+    stride: float = 0.8
+    vote: str = "mean"
+    tie_value: Any = None
+    weigh_by: str = "row"
+
+    def __post_init__(self):
+        for name, (words, test) in RULES.items():
+            value = getattr(self, name)
+            if hasattr(value, "item"):  # NumPy's
+                object.__setattr__(self, name, value.item())
+            if not test(value):
+                raise InvalidValueError(f"`{name}` must be {words}. Received: {name}={value!r}")
+
+    def bounds(self, num_tokens: int, *, capacity: int, length: int) -> list[tuple[int, int]]:
+        """Where the windows of a text begin, and how many tokens they have.
+
+        Args:
+            num_tokens: Tokens of the text, none of them special.
+            capacity: Tokens that fit, >= 1.
+            length: Tokens that fit and the special ones around a single text: what `stride` is a
+                part of.
+        """
+        if num_tokens <= capacity:
+            return [(0, num_tokens)]
+        step = int(length * self.stride) if isinstance(self.stride, float) else self.stride
+        starts = range(0, num_tokens, max(1, min(step, capacity)))
+        return [(start, min(capacity, num_tokens - start)) for start in starts]
+
+    def by_slot(self, texts: Sequence[str]) -> SlidingWindow:
+        """The window with its text by the place in a row, as `text_1`, instead of the column.
+
+        Args:
+            texts: The text columns, in order.
+        """
+        if self.text is None:
+            return self
+        return replace(self, text=f"text_{list(texts).index(self.text) + 1}")
+
+    def tie_index(self, names: Iterable[Any]) -> int | None:
+        """The place of `tie_value` among a head's label names; `None` where it is not there.
+
+        Example:
+            >>> SlidingWindow(tie_value=1).tie_index(("0", "1"))
+            1
+        """
+        return None if self.tie_value is None else place_finder(names)(self.tie_value)
+
+
+def as_sliding_window(value: SlidingWindow | Mapping | bool | None) -> SlidingWindow | None:
+    """A `SlidingWindow` from itself, `True`, or a mapping of its fields; `None` for none.
+
+    Raises:
+        ValueError: if it is none of these, has an unknown field, or a value is not allowed.
+    """
+    if value is None or value is False:
+        return None
+    if value is True:
+        return SlidingWindow()
+    if isinstance(value, SlidingWindow):
+        return value
+    if not isinstance(value, Mapping):
+        raise InvalidValueError(
+            "`sliding_window` must be a keras_mm.SlidingWindow, a dict of its fields, or a bool. "
+            f"Received: sliding_window={value!r}"
+        )
+    for name in value:
+        if name not in RULES:
+            raise InvalidValueError(unknown_name("sliding_window", name, RULES))
+    return SlidingWindow(**value)

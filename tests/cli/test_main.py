@@ -1,0 +1,320 @@
+"""The command line, in this process; what it prints, what it leaves, what it answers."""
+
+import contextlib
+import io
+import json
+
+import pandas as pd
+import pytest
+
+import keras_mm
+from keras_mm import cli, progress
+from keras_mm.settings.augmentation import Augmentation
+from keras_mm.settings.settings import ConfigError, read_toml
+
+
+def run(capsys, *arguments):
+    """Exit status, stdout and stderr of one command."""
+    status = cli.main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(scope="module")
+def files(sample, tmp_path_factory):
+    """Small training and test tables as files."""
+    folder = tmp_path_factory.mktemp("files")
+    sample[0][:100].to_parquet(folder / "train.parquet")
+    sample[1][:30].to_parquet(folder / "test.parquet")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(files, tmp_path_factory):
+    """A run folder."""
+    output = tmp_path_factory.mktemp("runs") / "run"
+    arguments = [
+        "train", "--data", files / "train.parquet", "--test-data", files / "test.parquet",
+        "--preset", "tiny", "--epochs", "1", "--output", output, "--quiet",
+        "--set", "training.patience=3",
+    ]  # fmt: skip
+    stderr = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(stderr):
+        patch.setattr(progress, "DELAY", 0.0)  # bars appear at once
+        assert cli.main([str(a) for a in arguments]) == 0
+    assert stderr.getvalue() == ""
+    return output
+
+
+def test_the_run_folder(trained):
+    assert sorted(p.name for p in trained.iterdir()) == [
+        "README.md",
+        "config.toml",
+        "history.csv",
+        "metrics.json",
+        "model",
+        "predictions.csv",
+        "report.html",
+        "train.log",
+    ]
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert 0 <= metrics["test"]["accuracy"] <= 1 and "macro_f1" in metrics["test"]
+    assert 0 < metrics["baselines"]["majority"]["accuracy"] < 1
+    assert len(pd.read_csv(trained / "predictions.csv")) == 30
+    assert list(pd.read_csv(trained / "history.csv")["epoch"]) == [1]
+    log = (trained / "train.log").read_text()
+    assert "train: 90 rows" in log and "epoch 1" in log and "test: accuracy" in log
+    assert list(trained.parent.iterdir()) == [trained]
+
+
+def test_the_resolved_config_trains_the_same_again(trained, capsys):
+    config = read_toml(trained / "config.toml")
+    assert config["images"] == ["image_1", "image_2"] and config["training"]["patience"] == 3
+    status, out, _ = run(
+        capsys, "train", "--config", trained / "config.toml", "--output", trained.parent / "x",
+        "--dry-run", "--json",
+    )  # fmt: skip
+    assert status == 0 and json.loads(out)["rows"] == {"train": 90, "val": 10, "test": 30}
+    assert not (trained.parent / "x").exists()
+
+
+def test_evaluate_and_predict(trained, files, capsys, tmp_path):
+    status, out, _ = run(
+        capsys, "evaluate", "--model", trained, "--data", files / "test.parquet", "--json",
+        "--output", tmp_path / "report.html",
+    )  # fmt: skip
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert status == 0
+    assert json.loads(out)["test"]["accuracy"] == metrics["test"]["accuracy"]
+    assert (tmp_path / "report.html").stat().st_size > 1000
+    status, out, _ = run(
+        capsys, "predict", "--model", trained / "model", "--data", files / "test.parquet", "--json",
+        "--output", tmp_path / "new" / "both.csv",
+    )  # fmt: skip
+    assert len(pd.read_csv(tmp_path / "new" / "both.csv")) == 30
+    rows = json.loads(out)
+    assert status == 0 and len(rows) == 30
+    written = pd.read_csv(trained / "predictions.csv")
+    assert [row["prediction"] for row in rows] == written["prediction"].tolist()
+    status, _, _ = run(
+        capsys, "predict", "--model", trained, "--data", files / "test.parquet",
+        "--output", tmp_path / "out.csv",
+    )  # fmt: skip
+    assert status == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 30
+
+
+@pytest.mark.slow
+def test_quiet_commands_write_nothing_to_stderr(trained, files, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "DELAY", 0.0)
+    rows, model = ("--data", files / "test.parquet"), ("--model", trained)
+    commands = {
+        ("check", *rows): "checking image_1",
+        ("train", "--data", files / "train.parquet", "--dry-run"): "checking image_1",
+        ("evaluate", *model, *rows): "encoding images",
+        ("predict", *model, *rows): "predicting",
+        ("predict", *model, *rows, "--output", tmp_path / "out.csv"): "30 predictions in",
+        ("presets",): "",
+        ("cache", "info"): "",
+    }
+    for command, words in commands.items():
+        status, _, err = run(capsys, *command, "--quiet")
+        assert (status, err) == (0, ""), command
+        assert words in run(capsys, *command)[2], command
+    silent = ("train", "--data", files / "train.parquet", "--set", "verbose=0", "--dry-run")
+    assert run(capsys, *silent)[2] == ""
+
+
+def test_check_lists_every_problem(capsys, tmp_path):
+    (tmp_path / "empty.png").touch()
+    pd.DataFrame(
+        {
+            "image": ["no.png", "empty.png", None],
+            "text": ["a", "b", None],
+            "label": ["x", None, "y"],
+        }
+    ).to_csv(tmp_path / "bad.csv", index=False)
+    status, out, _ = run(capsys, "check", "--data", tmp_path / "bad.csv")
+    assert status == 1 and len(out.strip().splitlines()) == 4
+    for words in (
+        "row 0, column 'image'",
+        "row 1, column 'image'",
+        "row 1, column 'label'",
+        "row 2",
+    ):
+        assert words in out
+    status, out, _ = run(capsys, "check", "--data", tmp_path / "bad.csv", "--json")
+    assert status == 1 and len(json.loads(out)["problems"]) == 4
+
+
+def test_presets(capsys):
+    status, out, _ = run(capsys, "presets")
+    assert status == 0 and "resnet50v2_bert_base" in out and "Apache-2.0" in out
+    names = [row["name"] for row in json.loads(run(capsys, "presets", "--json")[1])]
+    assert "tiny" in names and "mobilenet_v2_minilm" in names
+
+
+def test_splits_by_column(files, capsys, tmp_path, sample):
+    table = sample[0][:40].assign(split=["train"] * 20 + ["validation"] * 8 + ["test"] * 12)
+    table.to_parquet(tmp_path / "rows.parquet")
+    arguments = ["train", "--data", tmp_path / "rows.parquet", "--preset", "tiny", "--dry-run"]
+    status, out, _ = run(capsys, *arguments, "--split-column", "split", "--json")
+    assert status == 0 and json.loads(out)["rows"] == {"train": 20, "val": 8, "test": 12}
+    test_data = ("--test-data", tmp_path / "rows.parquet")
+    status, _, err = run(capsys, *arguments, "--split-column", "split", *test_data)
+    assert status == 2 and "`split_column` says which rows" in err
+    status, _, err = run(capsys, *arguments, "--split-column", "spilt")
+    assert status == 2 and "Did you mean 'split'" in err
+
+
+def test_three_mistakes_in_a_toml_are_told_at_once(capsys, tmp_path):
+    (tmp_path / "bad.toml").write_text('presett = "tiny"\nepochs = 0\nloss = "focall"\n')
+    status, out, err = run(capsys, "train", "--config", tmp_path / "bad.toml")
+    assert status == 2 and out == ""
+    assert "3 problems" in err
+    for words in ("'preset'", "`epochs` must be an integer >= 1", "`loss` must be one of"):
+        assert words in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--data", "nowhere.csv"], "No such table"),
+        (["train", "--preset", "tinny"], "Did you mean 'tiny'"),
+        (["train", "--config", "nowhere.toml"], "nowhere.toml"),
+        (["train", "--set", "epochs"], "NAME=VALUE"),
+        (["train", "--set", "training=3", "--set", "training.gamma=1"], "which is no table"),
+        (["train", "--backend", "theano"], "theano"),
+        (["predict", "--model", "nowhere", "--data", "x.csv"], "No saved model"),
+        (["check"], "`data` is needed"),
+    ],
+)
+def test_wrong_requests(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, err = run(capsys, *arguments)
+    assert status == 2 and message in err and out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_is_not_empty(files, capsys, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    status, _, err = run(capsys, "train", "--output", tmp_path)
+    assert status == 2 and "not empty" in err and (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_missing_backend_names_its_extra(capsys, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'keras_mm\[torch\]'"):
+        cli._set_backend("torch")
+
+
+def test_nothing_is_left_when_a_run_fails(files, capsys, tmp_path):
+    table = pd.read_parquet(files / "train.parquet")
+    table.loc[table.index[0], "text_1"] = None
+    table["image_1"] = "no.png"
+    table.to_parquet(tmp_path / "bad.parquet")
+    status, _, err = run(
+        capsys, "train", "--data", tmp_path / "bad.parquet", "--preset", "tiny",
+        "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert status == 2 and "no.png" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["bad.parquet"]
+
+
+def test_an_interrupted_run_leaves_its_model(files, capsys, tmp_path, monkeypatch):
+    import keras
+
+    from keras_mm.cli import train as runs
+
+    class Interrupt(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "_epoch_log", Interrupt)
+    status, _, err = run(
+        capsys, "train", "--data", files / "train.parquet", "--preset", "tiny",
+        "--epochs", "3", "--output", tmp_path / "run",
+    )  # fmt: skip
+    assert status == 1 and "interrupted" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["run-interrupted"]
+    model = keras_mm.MultimodalClassifier.load(tmp_path / "run-interrupted" / "model")
+    assert len(model.history_["loss"]) == 1
+    assert len(pd.read_csv(tmp_path / "run-interrupted" / "history.csv")) == 1
+
+
+def test_an_unexpected_error_leaves_its_traceback(files, capsys, tmp_path, monkeypatch):
+    from keras_mm.cli import train as runs
+
+    def fail(*_):
+        raise ValueError("not of the package")
+
+    monkeypatch.setattr(runs, "_train", fail)
+    command = ["train", "--data", files / "train.parquet", "--preset", "tiny"]
+    status, out, err = run(capsys, *command, "--output", tmp_path / "run")
+    assert status == 1 and out == ""
+    assert "ValueError: not of the package" in err and "Traceback" not in err
+    assert f"the traceback, is in {tmp_path / 'run-failed.log'}" in err
+    assert [p.name for p in tmp_path.iterdir()] == ["run-failed.log"]
+    log = (tmp_path / "run-failed.log").read_text()
+    assert "Traceback" in log and log.rstrip().endswith("ValueError: not of the package")
+    monkeypatch.setenv("KERAS_MM_DEBUG", "1")
+    for name, expected in (("run", 1), (".", 2)):
+        status, _, err = run(capsys, *command, "--output", tmp_path / name)
+        assert status == expected and "Traceback" in err
+
+
+def test_all_that_is_wrong_with_the_rows_is_told_before_any_work(files, capsys, tmp_path):
+    table = pd.read_parquet(files / "train.parquet")
+    table["label"] = table["label"].astype(object)
+    table.loc[table.index[2], "label"] = None
+    table.loc[table.index[5], ["text_1", "text_2", "image_1", "image_2"]] = None
+    table.to_parquet(tmp_path / "bad.parquet")
+    other = pd.read_parquet(files / "test.parquet").assign(label="maybe")[:1]
+    other.to_parquet(tmp_path / "other.parquet")
+    for extra in ([], ["--dry-run"]):
+        status, out, err = run(
+            capsys, "train", "--data", tmp_path / "bad.parquet", "--preset", "tiny",
+            "--test-data", tmp_path / "other.parquet", "--output", tmp_path / "run", *extra,
+        )  # fmt: skip
+        assert status == 2 and out == "" and not (tmp_path / "run").exists()
+        for words in (
+            "3 problems",
+            "bad.parquet, row 2, column 'label'",
+            "bad.parquet, row 5: nothing is there",
+            "other.parquet, row 0, column 'label': unknown label 'maybe'",
+        ):
+            assert words in err
+
+
+def test_images_for_a_preset_without_an_image_encoder(files, capsys):
+    status, _, err = run(
+        capsys, "train", "--data", files / "train.parquet", "--preset", "minilm_text",
+        "--images", "image_1",
+    )  # fmt: skip
+    assert status == 2 and "has no encoder for `images`" in err
+
+
+def test_flags_win_over_set_and_config(tmp_path):
+    (tmp_path / "c.toml").write_text(
+        'preset = "tiny"\nepochs = 2\nseed = 4\n[training]\ngamma = 1\n'
+    )
+    parser = cli._parser()
+    options = parser.parse_args(
+        ["train", "--config", str(tmp_path / "c.toml"), "--set", "epochs=3", "--epochs", "5",
+         "--set", "training.clipnorm=0.5", "--set", "augmentation.flip=true",
+         "--set", "augmentation.crop=0.2", "--texts", "a, b"]
+    )  # fmt: skip
+    settings = cli.run_settings(options)
+    assert settings.epochs == 5 and settings.seed == 4 and list(settings.texts) == ["a", "b"]
+    assert (settings.training.gamma, settings.training.clipnorm) == (1, 0.5)
+    assert settings.augmentation == Augmentation(flip=True, crop=0.2)
+
+
+def test_a_fusion_by_flag_and_its_arguments_by_set(tmp_path):
+    (tmp_path / "c.toml").write_text('[fusion]\nname = "bilinear"\nrank = 3\n')
+    parse = cli._parser().parse_args
+    flags = ["train", "--fusion", "cross_attention"]
+    options = parse([*flags, "--set", "fusion.num_heads=2"])
+    assert cli.run_settings(options).fusion == {"name": "cross_attention", "num_heads": 2}
+    options = parse([*flags, "--config", str(tmp_path / "c.toml")])
+    assert cli.run_settings(options).fusion == "cross_attention"
