@@ -120,4 +120,4 @@ def test_no_other_file_writes_to_the_terminal():
         for path in package.rglob("*.py")
         if writes.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"cli/main.py", "cli/train.py", "data/samples.py", "progress.py"}
+    assert found == {"cli/main.py", "cli/train.py", "data/samples/__main__.py", "progress.py"}

@@ -14,6 +14,9 @@ import pytest
 from PIL import Image
 
 from keras_mm.data import samples
+from keras_mm.data.samples import ceilings as computed
+from keras_mm.data.samples.__main__ import main
+from keras_mm.data.samples.scenes import create_scenes
 
 pytestmark = pytest.mark.backend_free
 
@@ -144,7 +147,7 @@ def test_test_scenes_are_new_combinations_of_known_parts(tables):
     scenes = {name: {state(c)[0] for c in table["image_1"]} for name, table in tables.items()}
     assert (len(scenes["train"]), len(scenes["test"])) == (44, 9)
     assert not scenes["train"] & scenes["test"]
-    drawn = samples._scenes()
+    drawn = create_scenes()
     for part in ("kind", "colour", "place"):
         known = {scene[part] for scene in drawn["train"]}
         assert {scene[part] for scene in drawn["test"]} <= known
@@ -282,11 +285,11 @@ def test_ceilings_known_in_closed_form():
     assert ceilings["without_text_1_macro_f1"] == pytest.approx(curve.max(), abs=1e-5)
 
 
-@pytest.mark.parametrize("part", samples._VIEWS)
+@pytest.mark.parametrize("part", computed.VIEWS)
 def test_no_rule_beats_the_ceiling(part):
-    joint = samples._joint(samples._VIEWS[part])
+    joint = computed._joint(computed.VIEWS[part])
     assert joint.sum(axis=0) == pytest.approx(list(PRIOR.values()))
-    best = samples._best_macro_f1(joint)
+    best = computed._best_macro_f1(joint)
     assert max(macro_f1(joint, rules).max() for rules in random_rules(joint, 20_000)) <= best + 1e-9
 
 
@@ -298,7 +301,7 @@ def test_ceilings_agree_with_the_generated_rows(tables):
         "text_2": ["claim"],
     }
     rows, ceilings = facts(tables["train"]), samples.sample_ceilings()
-    for part, inputs in samples._VIEWS.items():
+    for part, inputs in computed.VIEWS.items():
         seen = [column for name in inputs for column in shown[name]]
         counts = rows.groupby([*seen, "label"]).size().unstack(fill_value=0)
         accuracy = counts.max(axis=1).sum() / len(rows)
@@ -306,19 +309,19 @@ def test_ceilings_agree_with_the_generated_rows(tables):
 
 
 def test_all_inputs_together_decide_the_label():
-    joint = samples._joint(samples._INPUTS)
+    joint = computed._joint(computed.INPUTS)
     assert joint.max(axis=1).sum() == pytest.approx(1)
-    assert samples._best_macro_f1(joint) == pytest.approx(1, abs=1e-6)
+    assert computed._best_macro_f1(joint) == pytest.approx(1, abs=1e-6)
 
 
 def test_command_line(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("sys.argv", ["samples", "--ceilings"])
-    samples._main()
+    main()
     assert json.loads(capsys.readouterr().out) == samples.sample_ceilings()
     monkeypatch.setattr("sys.argv", ["samples", str(tmp_path)])
-    samples._main()
+    main()
     assert (tmp_path / "test.parquet").exists()
     monkeypatch.setattr("sys.argv", ["samples"])
     with pytest.raises(SystemExit) as exit:
-        samples._main()
+        main()
     assert exit.value.code == 2
