@@ -1,6 +1,6 @@
 """The data of the Keras example "multimodal entailment": pairs of tweets, each a text and an image.
 
-The repository that publishes them is Apache-2.0; the tweets themselves are their authors' content.
+The repository that publishes it is Apache-2.0; the tweets belong to their authors.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ import gzip
 import os
 import shutil
 import tarfile
-import tempfile
 import warnings
 import zlib
 from pathlib import Path
 
 import pandas as pd
 
+from keras_mm.checks import is_whole
 from keras_mm.errors import DownloadError, InvalidValueError, MissingFileError
+from keras_mm.files import new_file, new_folder
 from keras_mm.progress import keras_output
 
 _REPOSITORY = "https://github.com/sayakpaul/Multimodal-Entailment-Baseline"
@@ -37,8 +38,8 @@ def load_multimodal_entailment(
     """Reads the multimodal entailment data: 1400 pairs of tweets, three imbalanced classes.
 
     Without a folder the data is downloaded once, into Keras' cache (`~/.keras` or `KERAS_HOME`).
-    Image cells become paths of files; where the file is not there the cell is blanked, which makes
-    it a missing image, and one warning says how many.
+    Image cells become file paths. A cell whose file does not exist is emptied (a missing image);
+    one warning gives their number.
 
     Args:
         folder: A local folder with `tweets.csv` and, beside it, the images as
@@ -56,14 +57,14 @@ def load_multimodal_entailment(
         folder that image paths are relative to.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is no CSV with these columns, or `num_rows` is below 1.
+        FileNotFoundError: if `folder` or its `tweets.csv` does not exist.
+        ValueError: if the file is not a CSV file with these columns, or `num_rows` is below 1.
         ConnectionError: if the download fails.
 
     Example:
         table = load_multimodal_entailment(num_rows=1000)
     """
-    if num_rows is not None and (not isinstance(num_rows, int) or num_rows < 1):
+    if num_rows is not None and not is_whole(num_rows, 1):
         raise InvalidValueError(
             f"num_rows must be a whole number >= 1, or None. Received: {num_rows!r}"
         )
@@ -74,7 +75,7 @@ def load_multimodal_entailment(
     if blanked:
         warnings.warn(
             f"{blanked} of {2 * len(table)} image files are not in "
-            f"{str(source.parent / _IMAGES)!r}; their cells are blanked (missing images).",
+            f"{str(source.parent / _IMAGES)!r}; their cells are empty now (missing images).",
             stacklevel=2,
         )
     table.attrs["keras_mm"] = {"source": str(source), "image_dir": str(source.parent)}
@@ -127,27 +128,28 @@ def _point_to_files(table: pd.DataFrame, slot: int, present: frozenset[str]) -> 
 
 
 def _download(progress: bool) -> Path:
-    """The folder in Keras' cache that holds the data, filled where it is not complete."""
+    """The folder in Keras' cache that holds the data; downloads what it lacks."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     folder = home / "datasets" / "multimodal_entailment"
-    folder.mkdir(parents=True, exist_ok=True)
-    # Whatever is fetched is made whole in here, then moved to its place in one step.
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".download-") as draft:
-        if not (folder / "tweets.csv").exists():
-            os.replace(_fetch(TWEETS_URL, Path(draft), progress), folder / "tweets.csv")
-        if not (folder / _IMAGES).exists():
-            _extract(_fetch(IMAGES_URL, Path(draft), progress), Path(draft) / _IMAGES)
-            os.replace(Path(draft) / _IMAGES, folder / _IMAGES)
+    tweets, images = folder / "tweets.csv", folder / _IMAGES
+    if not tweets.exists():
+        with new_file(tweets) as draft:
+            _fetch(TWEETS_URL, draft, progress)
+    if not images.exists():
+        with new_folder(images) as draft:
+            archive = draft / ".archive"  # no image's name begins with a dot
+            _fetch(IMAGES_URL, archive, progress)
+            _extract(archive, draft)
+            archive.unlink()
     return folder
 
 
-def _fetch(url: str, folder: Path, progress: bool) -> Path:
+def _fetch(url: str, target: Path, progress: bool) -> None:
     import keras  # here, so that a local folder needs no backend
 
-    name = "download-" + url.rsplit("/", 1)[-1]
     try:
         with keras_output(show=progress):
-            return Path(keras.utils.get_file(name, url, cache_dir=str(folder), cache_subdir=""))
+            keras.utils.get_file(target.name, url, cache_dir=str(target.parent), cache_subdir="")
     except Exception as error:  # whatever the network throws; Keras itself raises bare Exception
         raise DownloadError(
             f"cannot download the multimodal entailment data from {url} ({error}). To provide it "
@@ -157,10 +159,9 @@ def _fetch(url: str, folder: Path, progress: bool) -> Path:
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    """Copies the archive's image files into `folder`, flat: no path in it can lead elsewhere."""
-    folder.mkdir()
+    """Copies the archive's files into `folder` without their paths, so that none can leave it."""
     try:
-        # A tar reader takes a broken header for the end; the checksum over the whole tells.
+        # A tar reader takes a broken header for the end; the checksum covers the whole archive.
         with gzip.open(archive) as whole:
             while whole.read(1 << 20):
                 pass
