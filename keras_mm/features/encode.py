@@ -25,8 +25,10 @@ from keras_mm.features.engines.choice import (
 from keras_mm.features.engines.keras_network import full_batches, precision_of
 from keras_mm.features.fingerprint import fingerprint
 from keras_mm.features.items import Items, images_of, texts_of
-from keras_mm.features.store.store import KEY_BYTES, FeatureStore, Shelf, reserve
-from keras_mm.features.table import FeatureTable, join_tables
+from keras_mm.features.store.blocks import KEY_BYTES
+from keras_mm.features.store.shelf import Shelf, reserve
+from keras_mm.features.store.store import FeatureStore
+from keras_mm.features.table import FeatureTable
 from keras_mm.progress import progress_bar
 
 # Images or texts that go through an encoder together: the same for every training, so that what
@@ -163,7 +165,7 @@ class _Work:
                     self._begin(items, few, exact)
                 for name, table in self._part(number, items, bar, stop).items():
                     found[name].append(table)
-        return {name: join_tables(tables) for name, tables in found.items()}
+        return {name: FeatureTable.join(tables) for name, tables in found.items()}
 
     def _begin(self, items: Items, few: bool, exact: bool) -> None:
         many = self._num_parts > 1

@@ -15,7 +15,7 @@ from keras_mm.data.images.cells import content_key, image_key
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.threads import in_threads
-from keras_mm.features.store.store import KEY_BYTES
+from keras_mm.features.store.blocks import KEY_BYTES
 
 _BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 LONGEST = _BUCKETS[-1]

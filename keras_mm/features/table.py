@@ -1,28 +1,32 @@
-"""Features of rows, gathered from where they are kept when they are asked for."""
+"""Features of rows, read from blocks when they are needed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from typing import Any
 
 import numpy as np
 
-from keras_mm.features.store.store import Block
+from keras_mm.features.store.blocks import Block
 
 
 class FeatureTable:
-    """What an encoder gave for rows, as an array that is read a few rows at a time.
+    """One encoder output for rows, read a few rows at a time.
 
-    `table[rows]` is an array; nothing else is held in memory where the values are on disk.
+    `table[rows]` is an array. Values on disk are not held in memory.
 
     Args:
         places: Block and position of each item's value.
-        where: Item of each slot of each row, int `(num_rows, num_slots)`; -1 where there is none,
-            which gives zeros.
-        item_shape: `(tokens, ...)` of an item, as of the longest; shorter ones are filled up with
-            zeros.
-        row_shape: Shape of a row, which is its slots' items one after the other.
-        dtype: Of the values.
+        where: Item of each slot of each row, int `(num_rows, num_slots)`; -1 for an empty slot,
+            whose values are zeros.
+        item_shape: `(num_tokens, ...)` of the longest item; shorter ones are padded with zeros.
+        row_shape: Shape of a row: the items of its slots, joined along the tokens.
+        dtype: NumPy's name of the values' type.
+
+    Attributes:
+        shape: `(num_rows, *row_shape)`.
+        dtype: The values' type.
     """
 
     def __init__(
@@ -44,8 +48,15 @@ class FeatureTable:
     def __len__(self) -> int:
         return len(self._where)
 
-    def __getitem__(self, rows) -> np.ndarray:
-        """The values of some rows: positions, a mask or a slice."""
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Reads the values of rows.
+
+        Args:
+            rows: Positions, a mask or a slice.
+
+        Returns:
+            An array of shape `(num_rows, *row_shape)`.
+        """
         where = self._where[rows]
         items = where.reshape(-1)
         found = np.zeros((len(items), *self._item), self.dtype)
@@ -60,40 +71,51 @@ class FeatureTable:
                 found[to, : values.shape[1]] = values
         return found.reshape(*where.shape[:-1], *self.shape[1:])
 
-    def take(self, rows) -> FeatureTable:
-        """The table of some rows: nothing is read."""
+    def take(self, rows: Any) -> FeatureTable:
+        """Selects rows without reading them.
+
+        Args:
+            rows: Positions, a mask or a slice.
+
+        Returns:
+            The table of these rows.
+        """
         found = copy(self)
         found._where = self._where[rows]
         found.shape = (len(found._where), *self.shape[1:])
         return found
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:] if dtype is None else self[:].astype(dtype)
 
+    @classmethod
+    def join(cls, tables: Sequence[FeatureTable]) -> FeatureTable:
+        """Appends tables of one encoder output, all padded to the longest item.
 
-def join_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
-    """The rows of several tables of one encoder's output, one table after the other.
+        Args:
+            tables: At least one table.
 
-    Where their items have not the same number of tokens, all are as long as the longest.
-    """
-    if len(tables) == 1:
-        return tables[0]
-    found = copy(tables[0])
-    numbers: dict[int, int] = {}
-    found._values, blocks, where, items = [], [], [], 0
-    for table in tables:
-        for values in table._values:
-            if id(values) not in numbers:
-                numbers[id(values)] = len(numbers)
-                found._values.append(values)
-        renumbered = np.asarray([numbers[id(values)] for values in table._values], "int32")
-        blocks.append(renumbered[table._block])
-        where.append(np.where(table._where >= 0, table._where + items, -1).astype("int32"))
-        items += len(table._block)
-    found._block = np.concatenate(blocks)
-    found._position = np.concatenate([table._position for table in tables])
-    found._where = np.concatenate(where)
-    found._item = tuple(max(sizes) for sizes in zip(*(t._item for t in tables), strict=True))
-    rows = (max(sizes) for sizes in zip(*(t.shape[1:] for t in tables), strict=True))
-    found.shape = (len(found._where), *rows)
-    return found
+        Returns:
+            The rows of all tables, in order.
+        """
+        if len(tables) == 1:
+            return tables[0]
+        found = copy(tables[0])
+        numbers: dict[int, int] = {}
+        found._values, blocks, where, items = [], [], [], 0
+        for table in tables:
+            for values in table._values:
+                if id(values) not in numbers:
+                    numbers[id(values)] = len(numbers)
+                    found._values.append(values)
+            renumbered = np.asarray([numbers[id(values)] for values in table._values], "int32")
+            blocks.append(renumbered[table._block])
+            where.append(np.where(table._where >= 0, table._where + items, -1).astype("int32"))
+            items += len(table._block)
+        found._block = np.concatenate(blocks)
+        found._position = np.concatenate([table._position for table in tables])
+        found._where = np.concatenate(where)
+        found._item = tuple(max(sizes) for sizes in zip(*(t._item for t in tables), strict=True))
+        rows = (max(sizes) for sizes in zip(*(t.shape[1:] for t in tables), strict=True))
+        found.shape = (len(found._where), *rows)
+        return found

@@ -26,7 +26,9 @@ from keras_mm.features.engines.keras_network import (
     predict_batch,
 )
 from keras_mm.features.fingerprint import fingerprint, weights_check
-from keras_mm.features.store.store import KEY_BYTES, FeatureStore, Shelf, reserve
+from keras_mm.features.store.blocks import KEY_BYTES
+from keras_mm.features.store.shelf import Shelf, reserve
+from keras_mm.features.store.store import FeatureStore
 from keras_mm.forks import check_not_forked
 from keras_mm.subprocesses import run_on_tensorflow
 

@@ -12,15 +12,12 @@ import zlib
 import numpy as np
 import pytest
 
+from keras_mm.features.store import blocks as block_files
+from keras_mm.features.store import shelf as shelves
 from keras_mm.features.store import store as module
-from keras_mm.features.store.store import (
-    FeatureStore,
-    Shelf,
-    cache_folder,
-    cache_limit,
-    open_store,
-    reserve,
-)
+from keras_mm.features.store.location import cache_folder, cache_limit
+from keras_mm.features.store.shelf import Shelf, reserve
+from keras_mm.features.store.store import FeatureStore, open_store
 
 pytestmark = pytest.mark.backend_free
 
@@ -68,8 +65,8 @@ def test_what_was_put_is_found_again(store):
 
 
 def test_a_block_is_written_once(store, monkeypatch):
-    written, write = [], module._write
-    monkeypatch.setattr(module, "_write", lambda *a: written.append(1) or write(*a))
+    written, write = [], shelves.write_block
+    monkeypatch.setattr(shelves, "write_block", lambda *a: written.append(1) or write(*a))
     Shelf(store, name("encoder")).put(keys(0, 10), values(0, 10))
     assert len(written) == len(blocks(store, "encoder")) == 1
 
@@ -80,8 +77,8 @@ def test_a_store_reads_each_file_once(store, monkeypatch):
         Shelf(FeatureStore(store.folder), name("encoder")).put(
             keys(10 * number, 10 * number + 10), values(10 * number, 10 * number + 10)
         )
-    read, files = module._read, []
-    monkeypatch.setattr(module, "_read", lambda path: files.append(path) or read(path))
+    read, files = shelves.read_block, []
+    monkeypatch.setattr(shelves, "read_block", lambda path: files.append(path) or read(path))
     for _ in range(4):
         shelf = Shelf(store, name("encoder"))
         assert shelf.missing(keys(5, 35)) == set(keys(30, 35)) == shelf.unplaced(keys(5, 35))
@@ -118,7 +115,7 @@ def test_damage_is_found_and_the_rest_kept(store, caplog, what):
     else:  # one bit, anywhere from the first word to the last value
         content[what * (len(content) - 1) // 7] ^= 1 << what
     block.write_bytes(content)
-    module._sound.clear()  # as in another process
+    block_files._verified.clear()  # as in another process
     with caplog.at_level(logging.WARNING, "keras_mm"):
         shelf = Shelf(store, name("encoder"))
         assert shelf.missing(keys(0, ROWS)) == set(keys(0, 10))
@@ -141,21 +138,21 @@ def test_no_bit_of_a_header_can_turn_without_being_seen(store):
             broken[place] ^= 1 << bit
             block.write_bytes(broken)
             with pytest.raises(ValueError, match="cut off|header"):
-                module._read(block)
+                block_files.read_block(block)
 
 
 def test_nothing_but_numbers_is_read(store):
     """Whoever can write a file with right checksums still gets no object made of its bytes."""
     Shelf(store, name("encoder")).put(keys(0, 1), values(0, 1).view("int64"))
     (block,) = blocks(store, "encoder")
-    magic, length, _ = module._WORDS.unpack(block.read_bytes()[: module._WORDS.size])
-    rest = block.read_bytes()[module._WORDS.size :]
+    magic, length, _ = block_files._WORDS.unpack(block.read_bytes()[: block_files._WORDS.size])
+    rest = block.read_bytes()[block_files._WORDS.size :]
     header = rest[:length].replace(b'"<i8"', b'"|O8"')
     assert header != rest[:length]
-    words = module._WORDS.pack(magic, length, zlib.crc32(header))
+    words = block_files._WORDS.pack(magic, length, zlib.crc32(header))
     block.write_bytes(words + header + rest[length:])
-    with pytest.raises(ValueError, match="no numbers"):
-        module._read(block)
+    with pytest.raises(ValueError, match="not numbers"):
+        block_files.read_block(block)
 
 
 def test_what_cannot_be_read_now_stays(store, monkeypatch):
@@ -167,7 +164,7 @@ def test_what_cannot_be_read_now_stays(store, monkeypatch):
 
     shelf = Shelf(store, name("encoder"))
     with monkeypatch.context() as patch:
-        patch.setattr(module.Path, "open", refused)
+        patch.setattr(block_files.Path, "open", refused)
         assert shelf.missing(keys(0, 10)) == set(keys(0, 10))
         assert Shelf(store, name("encoder")).missing(keys(0, 1))
     assert not Shelf(store, name("encoder")).missing(keys(0, 10))
@@ -187,7 +184,8 @@ def test_a_folder_that_cannot_be_written_is_told_and_done_without(tmp_path, capl
 FULL = """
 import resource, sys
 import numpy as np
-from keras_mm.features.store.store import FeatureStore, Shelf
+from keras_mm.features.store.shelf import Shelf
+from keras_mm.features.store.store import FeatureStore
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 shelf = Shelf(FeatureStore(sys.argv[1]), 40 * "0" + ".output")
 keys = [i.to_bytes(16, "big") for i in range(100)]
@@ -210,7 +208,7 @@ def test_a_disk_that_is_full_in_the_middle(tmp_path):
 
 
 def test_no_room_on_the_disk_is_seen_before_it_is_taken(store, caplog, monkeypatch):
-    monkeypatch.setattr(module, "_free", lambda folder: module._SPARE + 10**6)
+    monkeypatch.setattr(module, "free_bytes", lambda folder: module._SPARE + 10**6)
     shelf = Shelf(store, name("encoder"))
     reserve([shelf], 10**6)
     assert shelf.is_kept
@@ -285,7 +283,8 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path):
     tmp_path.chmod(0o700)
     code = (
         "import os, sys, numpy as np\n"
-        "from keras_mm.features.store.store import FeatureStore, Shelf, reserve\n"
+        "from keras_mm.features.store.shelf import Shelf, reserve\n"
+        "from keras_mm.features.store.store import FeatureStore\n"
         "os.setuid(65534)\n"
         "shelf = Shelf(FeatureStore(sys.argv[1]), 40 * '0' + '.output')\n"
         "reserve([shelf], 10)\n"
@@ -300,7 +299,8 @@ def test_a_folder_that_may_not_be_looked_into(tmp_path):
 WRITER = """
 import sys
 import numpy as np
-from keras_mm.features.store.store import FeatureStore, Shelf
+from keras_mm.features.store.shelf import Shelf
+from keras_mm.features.store.store import FeatureStore
 shelf = Shelf(FeatureStore(sys.argv[1]), 40 * "0" + ".output", {"side": "vision"})
 print("ready", flush=True)
 sys.stdin.readline()
