@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_mm.data.images.cells import image_key, load_image
 from keras_mm.data.tables.rows import Rows
+from keras_mm.data.text.packing import check_packing
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.data.threads import in_threads
 from keras_mm.data.windows import cut_windows, parts_of
@@ -81,8 +82,8 @@ class Preprocessor:
             self.image_size = (int(image_size[0]), int(image_size[1]))
         self.num_images, self.num_texts = num_images, num_texts
         self.tokenizer = Tokenizer.load(tokenizer) if num_texts else None
-        if self.tokenizer is not None:
-            self.tokenizer.check(num_texts, sequence_length, text_pairing)
+        if self.tokenizer is not None and sequence_length is not None:
+            check_packing(self.tokenizer.family, num_texts, sequence_length, text_pairing)
         self.sequence_length, self.text_pairing = sequence_length, text_pairing
         self.sliding_window = as_sliding_window(sliding_window)
         if self.sliding_window is not None:

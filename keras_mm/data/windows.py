@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keras_mm.data.tables.rows import Rows
+from keras_mm.data.text.packing import num_special
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.settings.sliding_window import SlidingWindow
 
@@ -48,10 +49,10 @@ def cut_windows(
     """
     columns = [["" if text is None else text for text in column] for column in rows.texts]
     lengths = [tokenizer.count(column) for column in columns]
-    specials = tokenizer.num_special(1)
+    specials = num_special(tokenizer.family, 1)
     capacity, others = np.full(len(rows), sequence_length - specials), None
     if len(columns) > 1 and text_pairing == "packed":
-        capacity[:] = sequence_length - tokenizer.num_special(2)
+        capacity[:] = sequence_length - num_special(tokenizer.family, 2)
         half = capacity // 2
         others = _cut_off(rows.texts[1 - slot], lengths[1 - slot], half)
         capacity -= np.minimum(lengths[1 - slot], half)

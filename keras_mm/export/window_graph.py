@@ -9,6 +9,7 @@ import keras  # noqa: F401  (with its backend, which is to be loaded before Tens
 import tensorflow as tf
 
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.text.packing import num_special
 from keras_mm.settings.heads import Head
 from keras_mm.settings.sliding_window import SlidingWindow
 
@@ -24,12 +25,12 @@ def window_parts(texts: Sequence[Any], preprocessor: Preprocessor) -> tuple[list
         Parts by column, and int64 positions of rows, `(num_windows,)`, in order.
     """
     tokenizer, window = preprocessor.tokenizer, preprocessor.sliding_window
-    slot, specials = preprocessor.sliding_slot, tokenizer.num_special(1)
+    slot, specials = preprocessor.sliding_slot, num_special(tokenizer.family, 1)
     lengths = [tf.cast(tokenizer.count_graph(text), tf.int64) for text in texts]
     capacity = tf.fill(tf.shape(lengths[slot]), tf.constant(0, tf.int64))
     others = None
     if len(texts) > 1 and preprocessor.text_pairing == "packed":
-        capacity += preprocessor.sequence_length - tokenizer.num_special(2)
+        capacity += preprocessor.sequence_length - num_special(tokenizer.family, 2)
         others = tf.minimum(lengths[1 - slot], capacity // 2)
         capacity -= others
     else:

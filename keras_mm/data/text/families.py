@@ -1,4 +1,4 @@
-"""What the tokenizers of the text families have of their own, as plain data."""
+"""How the tokenizers of the text families differ, as plain data."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from types import MappingProxyType
 
 @dataclass(frozen=True)
 class TokenFamily:
-    """How a family of text networks cuts texts into tokens and packs them.
+    """How a family of text models tokenizes and packs texts.
 
     A text becomes `start a end`, a pair `start a separator b end`.
 
     Attributes:
-        name: As in a saved model.
-        tokenizer: KerasHub's class that cuts the texts.
-        files: Names of the vocabulary's files, as KerasHub names them.
+        name: The name in saved models.
+        tokenizer: KerasHub's tokenizer class.
+        files: KerasHub's names of the vocabulary files.
         start: Tokens before the first text.
-        separator: Tokens between two texts; `None` where the family knows no pairs.
+        separator: Tokens between two texts; `None` if the family packs no pairs.
         end: Tokens after the last text.
-        pad: Token that fills up a sequence; `None` for the id 0, whatever it stands for.
-        unknown: Token for what the vocabulary lacks; `None` where it lacks nothing.
+        pad: Padding token; `None` for the id 0, whatever token it is.
+        unknown: Token for characters that the vocabulary lacks; `None` if it lacks none.
         segments: Whether tokens of the second text have the segment id 1.
-        lowercase: Whether its vocabularies are lower-case, unless they say otherwise.
-        strips_accents: Whether a lower-case vocabulary goes without accents.
-        strips_punctuation: Whether it was trained on texts without punctuation.
+        lowercase: Whether vocabularies are lower-case, unless their config says otherwise.
+        strips_accents: Whether lower-case vocabularies hold no accents.
+        strips_punctuation: Whether the family was trained on texts without punctuation.
     """
 
     name: str

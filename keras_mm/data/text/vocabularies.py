@@ -1,4 +1,4 @@
-"""Where vocabularies come from: files, folders and handles, each with its family and options."""
+"""Reads and writes vocabularies: files, folders and KerasHub handles."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from keras_mm.data.text.families import TokenFamily
+from keras_mm.data.text.token_ids import VocabularyTokens
 from keras_mm.downloads import from_handle
 from keras_mm.errors import InvalidValueError, MissingFileError
 from keras_mm.presets.backbones import BACKBONES
 
 
 class Vocabulary(NamedTuple):
-    """What a tokenizer knows, and the keywords of `Tokenizer` that go with it.
+    """A vocabulary with the matching keywords of `Tokenizer`.
 
-    `tokens` are a list in id order (WordPiece), a dict to ids (byte pairs) or the bytes of a
-    SentencePiece model.
+    Attributes:
+        tokens: Tokens in id order (WordPiece), a dict from tokens to ids (byte pairs), or the bytes
+            of a SentencePiece model.
+        options: Keywords of `Tokenizer`.
     """
 
     tokens: list[str] | dict[str, int] | bytes
     options: dict[str, Any]
 
 
-# KerasHub's tokenizers, to families; SigLIP 2 comes with Gemma's.
+# Families of KerasHub's tokenizers. SigLIP 2 uses Gemma's.
 _CLASSES = {
     "WordPieceTokenizer": "bert",
     "RobertaTokenizer": "roberta",
@@ -36,7 +40,7 @@ _CLASSES = {
 }
 _WORD_PIECE_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
 
-# The first files that Hugging Face's folders of a family hold.
+# Vocabulary files of Hugging Face folders.
 _FILES = {
     "vocab.txt": "bert",
     "vocab.json": "roberta",
@@ -47,10 +51,16 @@ _FILES = {
 
 
 def from_path(path: Path) -> Vocabulary:
-    """The vocabulary of a Hugging Face or KerasHub folder, or of one file of such a folder.
+    """Reads the vocabulary of a Hugging Face or KerasHub folder.
+
+    Args:
+        path: The folder, or its vocabulary file.
+
+    Returns:
+        The vocabulary.
 
     Raises:
-        ValueError: if nothing of the kind is there.
+        ValueError: if there is no vocabulary, or its family is not supported.
     """
     folder = path if path.is_dir() else path.parent
     assets = folder / "assets" / "tokenizer"
@@ -71,7 +81,18 @@ def from_path(path: Path) -> Vocabulary:
 
 
 def from_name(name: str) -> Vocabulary:
-    """The vocabulary of a backbone of the zoo, or of a KerasHub handle; downloads."""
+    """Downloads the vocabulary of a named backbone.
+
+    Args:
+        name: A name in `keras_mm.presets.backbones`, or a KerasHub handle.
+
+    Returns:
+        The vocabulary.
+
+    Raises:
+        ValueError: if there is no such backbone, or its family is not supported.
+        ConnectionError: if the download fails.
+    """
     backbone = BACKBONES.get(name)
     handle = backbone.handle if backbone and backbone.handle else name
     what = f"tokenizer of {name!r}"
@@ -79,10 +100,16 @@ def from_name(name: str) -> Vocabulary:
 
 
 def from_keras_hub(tokenizer: Any) -> Vocabulary:
-    """The vocabulary of a tokenizer of KerasHub.
+    """Takes the vocabulary out of a KerasHub tokenizer.
+
+    Args:
+        tokenizer: The tokenizer.
+
+    Returns:
+        The vocabulary.
 
     Raises:
-        ValueError: if it is of no family that is known here.
+        ValueError: if its family is not supported.
     """
     names = [kind.__name__ for kind in type(tokenizer).__mro__]
     family = next((_CLASSES[name] for name in names if name in _CLASSES), None)
@@ -102,7 +129,15 @@ def from_keras_hub(tokenizer: Any) -> Vocabulary:
 
 
 def read_files(folder: Path, family: str, options: Mapping[str, Any]) -> Vocabulary:
-    """A vocabulary under the names that KerasHub gives its files.
+    """Reads a vocabulary under KerasHub's file names.
+
+    Args:
+        folder: The folder that holds it.
+        family: Name of the family.
+        options: The tokenizer's config as KerasHub saved it; may be empty.
+
+    Returns:
+        The vocabulary.
 
     Raises:
         FileNotFoundError: if there is none.
@@ -118,6 +153,29 @@ def read_files(folder: Path, family: str, options: Mapping[str, Any]) -> Vocabul
     if "lowercase" in options:  # KerasHub's default False is not a wish to keep accents
         case = _case(options["lowercase"], options.get("strip_accents") or None)
     return _read(file, folder / "merges.txt", family, case)
+
+
+def write_files(
+    folder: Path, family: TokenFamily, tokens: VocabularyTokens, merges: Sequence[str]
+) -> None:
+    """Writes a vocabulary under KerasHub's file names.
+
+    Args:
+        folder: An existing folder.
+        family: The vocabulary's family, which names the files.
+        tokens: As `Vocabulary.tokens`.
+        merges: Merge rules, for byte pairs.
+    """
+    first, *others = family.files
+    if isinstance(tokens, bytes):
+        (folder / first).write_bytes(tokens)
+    elif isinstance(tokens, Mapping):
+        text = json.dumps(tokens, ensure_ascii=False)
+        (folder / first).write_text(text + "\n", encoding="utf-8")
+    else:
+        (folder / first).write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    for name in others:
+        (folder / name).write_text("\n".join(merges) + "\n", encoding="utf-8")
 
 
 def _read(file: Path, merges: Path, family: str, options: dict) -> Vocabulary:
@@ -137,7 +195,7 @@ def _lines(file: Path) -> list[str]:
 
 
 def _rules(lines: Sequence[str]) -> list[str]:
-    """Merge rules without the line that says their version."""
+    """Merge rules without the version line."""
     return [line for line in lines if line.strip() and not line.startswith("#version")]
 
 
@@ -145,16 +203,16 @@ def _family_of(class_name: str) -> str:
     name = "WordPieceTokenizer" if class_name in _WORD_PIECE_CLASSES else class_name
     if name not in _CLASSES:
         raise InvalidValueError(
-            f"A {class_name} is not supported; these are: {', '.join([*_CLASSES])}."
+            f"A {class_name} is not supported. Supported: {', '.join(_CLASSES)}."
         )
     return _CLASSES[name]
 
 
 def _model_family(folder: Path, family: str) -> str:
-    """The family that a vocabulary's file stands for, unless the model is another's.
+    """The family of a folder's vocabulary: that of its file name, corrected by its `config.json`.
 
     Raises:
-        ValueError: for a SentencePiece model of a family that packs its tokens in its own way.
+        ValueError: for a SentencePiece model of a family that is not supported.
     """
     config = folder / "config.json"
     stated = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
@@ -172,7 +230,7 @@ def _case(lowercase: Any, strip_accents: Any) -> dict:
 
 
 def _hugging_face_options(folder: Path) -> dict:
-    """Lower-casing as a Hugging Face folder states it; as the family's, if it says nothing."""
+    """Lower-casing as a Hugging Face folder states it; empty if it does not."""
     configs = [folder / name for name in ("tokenizer_config.json", "tokenizer.json")]
     settings: dict = {}
     for file in reversed([file for file in configs if file.is_file()]):

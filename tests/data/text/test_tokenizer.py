@@ -327,7 +327,7 @@ def test_what_is_no_vocabulary(tmp_path):
     with pytest.raises(ValueError, match="`tokenizer` must be a KerasHub tokenizer.*Received: int"):
         Tokenizer.load(7)
     (tmp_path / "sentencepiece.bpe.model").write_bytes(b"\n\x0e")
-    with pytest.raises(ValueError, match="no SentencePiece model of the family 'xlm_roberta'"):
+    with pytest.raises(ValueError, match="not a SentencePiece model of the family 'xlm_roberta'"):
         Tokenizer.load(tmp_path)
     (tmp_path / "sentencepiece.bpe.model").unlink()
     (tmp_path / "spiece.model").write_bytes(b"\n\x0e")
