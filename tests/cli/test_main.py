@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 import keras_mm
-from keras_mm import cli, progress
+from keras_mm import progress
+from keras_mm.cli import main as cli
 from keras_mm.settings.augmentation import Augmentation
 from keras_mm.settings.settings import ConfigError, read_toml
 

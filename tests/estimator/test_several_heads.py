@@ -10,7 +10,8 @@ import pytest
 from sklearn.model_selection import cross_val_score
 
 import keras_mm
-from keras_mm import Head, MultimodalClassifier, TableError, cli
+from keras_mm import Head, MultimodalClassifier, TableError
+from keras_mm.cli import main as cli
 from keras_mm.load_order import load_tensorflow
 from keras_mm.settings.settings import ConfigError
 

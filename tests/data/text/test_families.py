@@ -341,7 +341,9 @@ def test_bad_vocabularies():
     vocabulary, merges = byte_pairs()
     with pytest.raises(ValueError, match="Unknown tokenizer family 'robreta'. Did you mean"):
         Tokenizer(vocabulary, family="robreta", merges=merges)
-    with pytest.raises(ValueError, match=r"lacks \['<pad>'\]. A vocabulary of the family 'roberta'"):
+    with pytest.raises(
+        ValueError, match=r"lacks \['<pad>'\]. A vocabulary of the family 'roberta'"
+    ):
         Tokenizer({"<s>": 0, "</s>": 1}, family="roberta")
     with pytest.raises(ValueError, match="not a SentencePiece model of the family 'deberta_v3'"):
         Tokenizer(sentence_piece("xlm_roberta"), family="deberta_v3")
