@@ -1,4 +1,4 @@
-"""Losses on logits, in log space, that hold their class weights."""
+"""Losses on logits, computed in log space, with class weights inside the loss."""
 
 from __future__ import annotations
 
@@ -66,27 +66,27 @@ def create_loss(
     tau: float = 1.0,
     scale: Sequence[float] | None = None,
 ) -> WeightedMean:
-    """A loss by name, for logits and the labels of a kind of head.
+    """Creates a loss by name, for one kind of head.
 
-    All losses share one rule of weighting: for integer labels a row counts
-    `class_weight[y] * sample_weight`, and nothing without a label (-1); the result is divided by
-    the sum of these weights. Labels of a `multilabel` head, and targets of a `regression` head,
-    count one by one, and nothing where they are not known (-1; NaN).
+    All losses return a weighted mean. With integer labels, a row has the weight
+    `class_weight[y] * sample_weight`, or 0 if its label is missing (-1). A `multilabel` or
+    `regression` head weights each label or target separately; missing ones (-1, or NaN) have
+    weight 0.
 
     Args:
         name: For `multiclass` and `binary` heads `"cross_entropy"`, `"focal"` or
             `"logit_adjusted"`; for `multilabel` heads `"cross_entropy"` or `"focal"`; for
             `regression` heads `"mean_squared_error"`, `"mean_absolute_error"` or `"huber"`.
-        kind: The head's, as `keras_mm.Head` names it.
+        kind: Kind of the head, see `keras_mm.Head`.
         class_weight: Optional floats >= 0, shape `(num_classes,)`; `resolve_class_weight` makes
             them from `"balanced"`, `"effective_number"` or a dict by class name. For `multilabel`
-            heads what the yes of each label counts, which `resolve_pos_weight` makes.
+            heads, the weight of each label's positive term; `resolve_pos_weight` makes it.
         label_smoothing: Share of the target spread evenly over all classes, in `[0, 1)`.
         gamma: Focusing exponent, >= 0; only the focal loss reads it.
-        class_counts: Training rows of each class, shape `(num_classes,)`; the logit-adjusted loss
-            needs them, and no other reads them.
+        class_counts: Training rows of each class, shape `(num_classes,)`. The logit-adjusted loss
+            requires them; other losses ignore them.
         tau: Strength of the logit adjustment, >= 0; only the logit-adjusted loss reads it.
-        scale: Of `regression` heads, what errors are divided by, shape `(num_targets,)`.
+        scale: Divisor of the errors of a `regression` head, shape `(num_targets,)`.
 
     Returns:
         A `keras.losses.Loss`, ready for `model.compile`.

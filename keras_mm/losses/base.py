@@ -1,4 +1,4 @@
-"""What the losses share: the mean by the weights' sum; for labels, their targets and weights."""
+"""Base classes of the losses: the weighted mean, and targets and weights of integer labels."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from keras_mm.losses.class_weights import class_weight_mistakes
 class WeightedMean(keras.losses.Loss):
     """Base of all losses: `sum(weight * loss) / sum(weight)`, in float32.
 
-    A subclass gives `call`, the losses, and `weights`, of the same shape: `(batch,)`, or
-    `(batch, num_columns)` where each column of a row counts by itself. Masks that Keras attaches to
-    the logits are ignored: one row has one answer.
+    A subclass implements `call`, which returns the losses, and `weights`. Both have the shape
+    `(batch,)`, or `(batch, num_columns)` where each column has a weight of its own. Masks that
+    Keras attaches to the logits are ignored, because each row has one prediction.
+
+    Args:
+        name: Name in logs; by default the class name.
 
     Call arguments:
-        y_true: What the subclass says.
+        y_true: Labels or targets, as the subclass defines them.
         y_pred: Logits, shape `(batch, num_logits)`.
         sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
 
-    Returns:
+    Call returns:
         Scalar; 0 with zero gradients if the weights sum to 0.
     """
 
@@ -33,11 +36,11 @@ class WeightedMean(keras.losses.Loss):
         super().__init__(name=name, reduction="mean_with_sample_weight", dtype="float32")
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
-        """What each loss counts; 0 where there is no label."""
+        """Weight of each loss; 0 where there is no label."""
         raise NotImplementedError
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Mean of the losses by their weights."""
+        """Weighted mean of the losses."""
         y_pred = ops.convert_to_tensor(y_pred)
         losses, weights = self.call(y_true, y_pred), self.weights(y_true, y_pred)
         if sample_weight is not None:
@@ -54,22 +57,22 @@ class WeightedMean(keras.losses.Loss):
 class WeightedLoss(WeightedMean):
     """Base of the losses for integer labels: `sum(weight * loss) / sum(weight)` over the rows.
 
-    A row weighs `class_weight[y] * sample_weight`, and 0 without a label. A subclass gives only
-    `class_losses`; the row's loss is their mean under the (smoothed) target.
+    A row has the weight `class_weight[y] * sample_weight`, or 0 without a label. A subclass
+    implements only `class_losses`; the loss of a row is their mean under the (smoothed) target.
 
     Args:
         class_weight: Optional floats >= 0, shape `(num_classes,)`; two for a binary head.
         label_smoothing: Share of the target spread evenly over all classes, in `[0, 1)`. The
             row keeps the weight of its label.
-        name: Name in logs; the class's by default.
+        name: Name in logs; by default the class name.
 
     Call arguments:
         y_true: Integer labels in `[0, num_classes)`, shape `(batch,)` or `(batch, 1)`; negative
-            means no label. Any other value makes the loss NaN rather than pass unnoticed.
+            means no label. Any other value makes the loss NaN, so that it is noticed.
         y_pred: Logits, shape `(batch, num_classes)`, or `(batch, 1)` for a binary head.
         sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
 
-    Returns:
+    Call returns:
         Scalar in nats; 0 with zero gradients if the weights sum to 0.
 
     Raises:
@@ -93,15 +96,15 @@ class WeightedLoss(WeightedMean):
         super().__init__(name)
 
     def _mistakes(self) -> list[str]:
-        """What is wrong with the settings, a sentence each."""
+        """One message for each invalid setting."""
         return class_weight_mistakes(self.class_weight) + smoothing_mistakes(self.label_smoothing)
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """The loss each class would have as the label, shape `(batch, num_classes)`."""
+        """Loss of each class if it were the label, shape `(batch, num_classes)`."""
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Losses of the rows, neither weighted nor reduced, shape `(batch,)`."""
+        """Unweighted losses of the rows, shape `(batch,)`."""
         log_probabilities = log_probabilities_of(y_pred)
         one_hot = one_hot_of(y_true, log_probabilities.shape[-1])
         smoothing = self.label_smoothing
@@ -109,7 +112,7 @@ class WeightedLoss(WeightedMean):
         return ops.sum(targets * self.class_losses(log_probabilities), axis=-1)
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
-        """The weights of the rows' labels, shape `(batch,)`."""
+        """Weight of each row, shape `(batch,)`; 0 without a label."""
         num_classes = num_classes_of(y_pred)
         one_hot = one_hot_of(y_true, num_classes)
         if self.class_weight is not None:
@@ -129,7 +132,14 @@ class WeightedLoss(WeightedMean):
 
 
 def smoothing_mistakes(label_smoothing: Any) -> list[str]:
-    """What is wrong with a share that is spread over all classes, a sentence each."""
+    """Error messages for an invalid label smoothing.
+
+    Args:
+        label_smoothing: The value to check; valid in `[0, 1)`.
+
+    Returns:
+        Messages; empty if the value is valid.
+    """
     if is_number(label_smoothing) and 0 <= label_smoothing < 1:
         return []
     return [
@@ -139,7 +149,7 @@ def smoothing_mistakes(label_smoothing: Any) -> list[str]:
 
 
 def num_classes_of(y_pred: Any) -> int:
-    """Number of classes behind the logits: their width, or two for a single logit."""
+    """Number of classes that logits stand for: their width, or 2 for a single logit."""
     shape = y_pred.shape
     if len(shape) != 2 or not shape[-1]:
         raise InvalidValueError(
@@ -159,7 +169,7 @@ def log_probabilities_of(y_pred: Any) -> Any:
 
 
 def one_hot_of(y_true: Any, num_classes: int) -> Any:
-    """One row per label: 1 at its class, zeros if it is negative, NaN if there is no such class."""
+    """One-hot labels `(batch, num_classes)`; zeros for a negative label, NaN for no class."""
     labels = ops.cast(ops.convert_to_tensor(y_true), "float32")
     if len(labels.shape) == 1:
         labels = ops.expand_dims(labels, axis=-1)

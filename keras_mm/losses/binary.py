@@ -1,4 +1,4 @@
-"""Losses for any number of labels a row: binary cross-entropy and binary focal loss."""
+"""Losses for several labels per row: binary cross-entropy and binary focal loss."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from keras_mm.losses.focal import focal_losses, gamma_mistakes
 class MultilabelLoss(WeightedMean):
     """Base of the losses for multi-hot labels: the mean over all labels of all rows.
 
-    Each label is a yes or no of its own, and its logit a sigmoid's. The loss of a yes counts
-    `pos_weight` times, which is not divided out again: with 3, missing the label costs three times
-    as much as giving it without reason. A subclass gives only `class_losses`.
+    Each label is a separate yes or no, predicted by the sigmoid of its logit. `pos_weight`
+    multiplies the loss of a positive label and is not normalised away: with 3, a false negative
+    costs three times as much as a false positive. A subclass implements only `class_losses`.
 
     Args:
         pos_weight: Optional floats >= 0, shape `(num_labels,)`.
         label_smoothing: Share of the target spread evenly over yes and no, in `[0, 1)`.
-        name: Name in logs; the class's by default.
+        name: Name in logs; by default the class name.
 
     Call arguments:
-        y_true: Multi-hot labels, 0 or 1, shape `(batch, num_labels)`; negative means not known, and
-            does not count. Any other value makes the loss NaN rather than pass unnoticed.
+        y_true: Multi-hot labels, 0 or 1, shape `(batch, num_labels)`; a negative label is missing
+            and has weight 0. Any other value makes the loss NaN, so that it is noticed.
         y_pred: Logits, shape `(batch, num_labels)`.
         sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
 
-    Returns:
+    Call returns:
         Scalar in nats; 0 with zero gradients if the weights sum to 0.
 
     Raises:
@@ -55,11 +55,11 @@ class MultilabelLoss(WeightedMean):
         super().__init__(name)
 
     def _mistakes(self) -> list[str]:
-        """What is wrong with the settings, a sentence each."""
+        """One message for each invalid setting."""
         return pos_weight_mistakes(self.pos_weight) + smoothing_mistakes(self.label_smoothing)
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """The losses that no and yes would have as a label, shape `(batch, num_labels, 2)`."""
+        """Losses of a negative and of a positive label, shape `(batch, num_labels, 2)`."""
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -79,7 +79,7 @@ class MultilabelLoss(WeightedMean):
         return no * losses[..., 0] + yes * losses[..., 1]
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
-        """1 for each label that is known, shape `(batch, num_labels)`."""
+        """1 for each label that is present, shape `(batch, num_labels)`."""
         labels = _labels(y_true, ops.convert_to_tensor(y_pred))
         known = ops.logical_or(ops.equal(labels, 0.0), ops.equal(labels, 1.0))
         weights = ops.cast(known, "float32")
@@ -95,7 +95,7 @@ class MultilabelLoss(WeightedMean):
 class MultilabelCrossEntropy(MultilabelLoss):
     """Binary cross-entropy of each label, from logits: `-(v y log p + (1 - y) log(1 - p))`.
 
-    `v` is the label's `pos_weight`. Arguments, labels and mean are those of `MultilabelLoss`.
+    `v` is the label's `pos_weight`. Call arguments and result are those of `MultilabelLoss`.
 
     Args:
         pos_weight: Optional floats >= 0, shape `(num_labels,)`.
@@ -108,7 +108,12 @@ class MultilabelCrossEntropy(MultilabelLoss):
         1.155245
     """
 
-    def __init__(self, pos_weight=None, label_smoothing=0.0, name="multilabel_cross_entropy"):
+    def __init__(
+        self,
+        pos_weight: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        name: str = "multilabel_cross_entropy",
+    ):
         super().__init__(pos_weight, label_smoothing, name)
 
     def class_losses(self, log_probabilities: Any) -> Any:
@@ -118,10 +123,10 @@ class MultilabelCrossEntropy(MultilabelLoss):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class MultilabelFocalLoss(MultilabelLoss):
-    """Focal loss of each label, in log space: labels that are right for sure count little.
+    """Focal loss of each label, in log space; labels that are easy to predict count less.
 
     `-(v y (1 - p)^gamma log p + (1 - y) p^gamma log(1 - p))`, where `v` is the label's
-    `pos_weight`. Arguments, labels and mean are those of `MultilabelLoss`.
+    `pos_weight`. Call arguments and result are those of `MultilabelLoss`.
 
     Args:
         gamma: Focusing exponent, >= 0. 0 gives cross-entropy.
@@ -141,7 +146,13 @@ class MultilabelFocalLoss(MultilabelLoss):
         Lin et al. 2017, arXiv:1708.02002, eq. 4 and 5.
     """
 
-    def __init__(self, gamma=2.0, pos_weight=None, label_smoothing=0.0, name="multilabel_focal"):
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        pos_weight: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        name: str = "multilabel_focal",
+    ):
         self.gamma = gamma
         super().__init__(pos_weight, label_smoothing, name)
 
@@ -158,11 +169,14 @@ class MultilabelFocalLoss(MultilabelLoss):
 
 
 def pos_weight_mistakes(pos_weight: Any, num_labels: int | None = None) -> list[str]:
-    """What is wrong with weights of the labels' yes, a sentence each; empty if nothing is.
+    """Error messages for invalid weights of positive labels.
 
     Args:
         pos_weight: One weight per label, or `None`.
-        num_labels: How many there must be; at least one if not given.
+        num_labels: Required number of weights; `None` accepts one or more.
+
+    Returns:
+        Messages; empty if the weights are valid.
     """
     if pos_weight is None:
         return []
@@ -171,7 +185,7 @@ def pos_weight_mistakes(pos_weight: Any, num_labels: int | None = None) -> list[
         pos_weight,
         num_labels,
         source="`resolve_pos_weight` makes them from a name or from a dict by label name",
-        zero="1 counts a yes like a no, 0 leaves it out",
+        zero="1 weights positive and negative labels alike, 0 ignores positive ones",
         least=1,
     )
 

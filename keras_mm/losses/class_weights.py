@@ -1,4 +1,4 @@
-"""Class weights: made from counts, checked, and resolved from what a user may write."""
+"""Class weights: computed from labels, checked, and resolved from names or dicts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ClassWeight = str | Mapping[Any, float] | Sequence[float] | np.ndarray | None
 
 
 def balanced_class_weight(labels: Any, num_classes: int | None = None) -> np.ndarray:
-    """Weights that give every class the same total: `num_rows / (num_occurring * count)`.
+    """Weights that give every class the same total weight: `num_rows / (num_occurring * count)`.
 
-    As scikit-learn's "balanced", over the classes that occur; the rows' weights then average 1.
-    A class without rows gets 0: no row of it was seen, and any other weight would be a guess.
+    Like scikit-learn's "balanced", over the classes that occur; the mean weight of a row is 1. A
+    class without rows gets the weight 0.
 
     Args:
         labels: Integer labels, shape `(num_rows,)`; negative means no label and is left out.
-        num_classes: Length of the result; the largest label + 1 by default.
+        num_classes: Length of the result; by default the largest label + 1.
 
     Returns:
         Floats, shape `(num_classes,)`.
@@ -44,16 +44,16 @@ def effective_number_class_weight(
 ) -> np.ndarray:
     """Weights by the effective number of rows: `(1 - beta) / (1 - beta^count)`, scaled.
 
-    The more rows a class has, the less another one adds to what they tell: up to about
-    `1 / (1 - beta)` rows its weight falls as in `balanced_class_weight`, the limit for `beta` near
-    1; beyond, it falls no further. The weights are scaled so that the rows' weights average 1. A
-    class without rows gets 0, as there.
+    Each further row of a class adds less information than the one before. Up to about
+    `1 / (1 - beta)` rows, the weight of a class falls as in `balanced_class_weight`, which is the
+    limit for `beta` near 1; beyond that it stays level. The weights are scaled so that the mean
+    weight of a row is 1. A class without rows gets the weight 0.
 
     Args:
         labels: Integer labels, shape `(num_rows,)`; negative means no label and is left out.
-        num_classes: Length of the result; the largest label + 1 by default.
-        beta: In `[0, 1)`. 0 weighs all rows alike; .9 to .9999 are usual, the larger the more
-            rows there are.
+        num_classes: Length of the result; by default the largest label + 1.
+        beta: In `[0, 1)`. 0 weights all rows alike; 0.9 to 0.9999 are usual, and larger values
+            for more rows.
 
     Returns:
         Floats, shape `(num_classes,)`.
@@ -72,7 +72,7 @@ def effective_number_class_weight(
     """
     if not (is_number(beta) and 0 <= beta < 1):
         raise InvalidValueError(
-            "`beta` must be in [0, 1); 0.999 is usual, 0 weighs all rows alike. "
+            "`beta` must be in [0, 1); 0.999 is usual, 0 weights all rows alike. "
             f"Received: beta={beta!r}"
         )
     counts = count_labels(labels, num_classes)
@@ -86,11 +86,11 @@ def _averaging_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def count_labels(labels: Any, num_classes: int | None = None) -> np.ndarray:
-    """How many rows each class has.
+    """Counts the rows of each class.
 
     Args:
         labels: Integer labels, shape `(num_rows,)`; negative means no label and is left out.
-        num_classes: Length of the result; the largest label + 1 by default.
+        num_classes: Length of the result; by default the largest label + 1.
 
     Returns:
         Integers, shape `(num_classes,)`.
@@ -112,7 +112,7 @@ def count_labels(labels: Any, num_classes: int | None = None) -> np.ndarray:
 
 
 def _present_labels(labels: Any) -> np.ndarray:
-    """The labels that are not missing, as a flat integer array."""
+    """The labels that are present, as a flat integer array."""
     labels = np.asarray(labels)
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
         raise InvalidValueError(
@@ -131,14 +131,14 @@ def _present_labels(labels: Any) -> np.ndarray:
 def resolve_class_weight(
     class_weight: ClassWeight, labels: Any, classes: Sequence[Any], *, beta: float = 0.999
 ) -> list[float] | None:
-    """Class weights as floats in the order of the classes, whichever way they were written.
+    """Class weights as floats in the order of the classes.
 
     Args:
-        class_weight: `None`; `"balanced"` or `"effective_number"` (from `labels`); a dict of
-            weights by class name, of whatever type (TOML's keys are text), where a class left
-            out counts 1.0; or one weight per class in the order of `classes`.
-        labels: Integer labels of the training rows, -1 where missing; read only by the ways that
-            have a name.
+        class_weight: `None`; `"balanced"` or `"effective_number"`, computed from `labels`; a dict
+            of weights by class name, given as is or as text (as in TOML), where omitted classes
+            have the weight 1.0; or one weight per class in the order of `classes`.
+        labels: Integer labels of the training rows, -1 where missing; read only for `"balanced"`
+            and `"effective_number"`.
         classes: Class names, in the order of the logits.
         beta: See `effective_number_class_weight`.
 
@@ -146,8 +146,8 @@ def resolve_class_weight(
         `len(classes)` floats, or `None` for no weighting.
 
     Raises:
-        ValueError: if a name is unknown (the nearest is offered), `beta` is out of its range, or
-            a weight is negative, not finite, or missing from a sequence.
+        ValueError: if a name is unknown (the message suggests the nearest), `beta` is out of its
+            range, or a weight is negative, not finite, or missing from a sequence.
 
     Example:
         >>> resolve_class_weight({"no": 2}, [0, 1, 1], ["no", "yes"])
@@ -177,16 +177,16 @@ def resolve_class_weight(
 def resolve_pos_weight(
     pos_weight: ClassWeight, labels: Any, classes: Sequence[Any], *, beta: float = 0.999
 ) -> list[float] | None:
-    """Weights of the labels' yes in the order of the labels, whichever way they were written.
+    """Weights of positive labels, as floats in the order of the labels.
 
     Args:
-        pos_weight: `None`; `"balanced"`, which gives the rows with a label the same total as those
-            without it, `num_without / num_with`; `"effective_number"`, the same ratio of effective
-            numbers (see `effective_number_class_weight`); a dict of weights by label name, as it is
-            or as text, where a label left out counts 1.0; or one weight per label.
-        labels: Multi-hot labels of the training rows, shape `(num_rows, num_labels)`, -1 where not
-            known; read only by the ways that have a name. A label that all rows have, or none,
-            gets 1.
+        pos_weight: `None`; `"balanced"`: `num_negative / num_positive` of each label;
+            `"effective_number"`: the same ratio of effective numbers (see
+            `effective_number_class_weight`); a dict of weights by label name, given as is or as
+            text, where omitted labels have the weight 1.0; or one weight per label.
+        labels: Multi-hot labels of the training rows, shape `(num_rows, num_labels)`, -1 where
+            missing; read only for `"balanced"` and `"effective_number"`, which give the weight 1 to
+            a label without positive or without negative rows.
         classes: Label names, in the order of the logits.
         beta: See `effective_number_class_weight`.
 
@@ -224,7 +224,7 @@ def resolve_pos_weight(
         pos_weight,
         len(classes),
         source="give a name, a dict by label name, or a number for each label",
-        zero="1 counts a yes like a no, 0 leaves it out",
+        zero="1 weights positive and negative labels alike, 0 ignores positive ones",
         least=1,
     )
     if mistakes:
@@ -233,7 +233,7 @@ def resolve_pos_weight(
 
 
 def _by_name(class_weight: Mapping, classes: list) -> tuple[list[str], list]:
-    """What is wrong with the names, and the weights in the order of the classes."""
+    """Error messages for the names, and the weights in the order of the classes."""
     found, unknown, repeated = by_place(class_weight, classes)
     mistakes = [_unknown_name(name, classes) for name in unknown]
     mistakes += [f"`class_weight` names the class {name!r} twice." for name in repeated]
@@ -248,11 +248,14 @@ def _unknown_name(name: Any, classes: Sequence[Any]) -> str:
 
 
 def class_weight_mistakes(class_weight: Any, num_classes: int | None = None) -> list[str]:
-    """What is wrong with resolved class weights, a sentence each; empty if nothing is.
+    """Error messages for invalid class weights.
 
     Args:
         class_weight: One weight per class, or `None`.
-        num_classes: How many there must be; at least two if not given.
+        num_classes: Required number of weights; `None` accepts two or more.
+
+    Returns:
+        Messages; empty if the weights are valid.
     """
     if class_weight is None:
         return []
@@ -261,22 +264,25 @@ def class_weight_mistakes(class_weight: Any, num_classes: int | None = None) -> 
         class_weight,
         num_classes,
         source="`resolve_class_weight` makes them from a name or from a dict by class name",
-        zero="use 0 to leave a class out and 1 to leave it as it is",
+        zero="0 ignores a class, 1 leaves it unchanged",
     )
 
 
 def per_class_mistakes(
     name: str, values: Any, num_classes: int | None, *, source: str, zero: str, least: int = 2
 ) -> list[str]:
-    """What is wrong with one finite number >= 0 per class, a sentence each.
+    """Error messages for an argument that must hold one finite number >= 0 per class.
 
     Args:
-        name: The argument's name.
-        values: What was given.
-        num_classes: How many there must be; at least `least` if `None`.
-        source: Where such numbers come from, for what is no sequence of numbers.
-        zero: What small values mean, for what is out of range.
-        least: Fewest classes there are.
+        name: Name of the argument.
+        values: Its value.
+        num_classes: Required number of values; `None` accepts `least` or more.
+        source: How to get such numbers; completes the message for other types.
+        zero: What small numbers mean; completes the message for numbers out of range.
+        least: Smallest number of classes, 1 or 2.
+
+    Returns:
+        Messages; empty if the values are valid.
     """
     received = f"Received: {name}={values!r}"
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -13,10 +14,10 @@ from keras_mm.losses.base import WeightedLoss
 class CrossEntropy(WeightedLoss):
     """Cross-entropy for integer labels, computed from logits: `CE = -w_y log p_y`.
 
-    Unlike Keras' own it holds the class weights (so `evaluate` and `val_loss` see them too),
-    smooths integer labels, skips rows without a label and serves one-logit heads. Smoothing
-    replaces the target by `(1 - s) * one_hot + s / num_classes`; the row keeps the weight of
-    its label.
+    Unlike Keras' own loss, it contains the class weights (so `evaluate` and `val_loss` use them
+    too), smooths integer labels, skips rows without a label and accepts a single logit. Smoothing
+    replaces the target by `(1 - s) * one_hot + s / num_classes`; the row keeps the weight of its
+    label.
 
     Args:
         class_weight: Optional floats >= 0, shape `(num_classes,)`.
@@ -28,8 +29,8 @@ class CrossEntropy(WeightedLoss):
         y_pred: Logits, shape `(batch, num_classes)`, or `(batch, 1)` for a binary head.
         sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
 
-    Returns:
-        Scalar, mean by weight over the rows that have a label, in nats.
+    Call returns:
+        Scalar: weighted mean over the rows that have a label, in nats.
 
     Raises:
         ValueError: if a weight is negative or not finite, or the smoothing outside `[0, 1)`.
@@ -43,7 +44,12 @@ class CrossEntropy(WeightedLoss):
         Label smoothing: Szegedy et al. 2016, arXiv:1512.00567, section 7.
     """
 
-    def __init__(self, class_weight=None, label_smoothing=0.0, name="cross_entropy"):
+    def __init__(
+        self,
+        class_weight: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        name: str = "cross_entropy",
+    ):
         super().__init__(class_weight, label_smoothing, name)
 
     def class_losses(self, log_probabilities: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,8 +18,8 @@ class FocalLoss(WeightedLoss):
 
     Down-weights easy rows: `FL = -w_y (1 - p_y)^gamma log p_y`. Gradients stay finite and
     non-zero for confidently wrong logits, where a probability-space version clips them to zero,
-    and finite for confidently right ones, also with `gamma < 1`. With label smoothing it is the
-    sum over the classes of `target_c * -(1 - p_c)^gamma log p_c`.
+    and finite for confidently right ones, even with `gamma < 1`. With label smoothing, the loss is
+    the sum over the classes of `target_c * -(1 - p_c)^gamma log p_c`.
 
     Args:
         gamma: Focusing exponent, >= 0. 0 gives (weighted) cross-entropy.
@@ -31,8 +32,8 @@ class FocalLoss(WeightedLoss):
         y_pred: Logits, shape `(batch, num_classes)`, or `(batch, 1)` for a binary head.
         sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
 
-    Returns:
-        Scalar, mean by weight over the rows that have a label, in nats.
+    Call returns:
+        Scalar: weighted mean over the rows that have a label, in nats.
 
     Raises:
         ValueError: if `gamma < 0`, a weight is negative or not finite, or the smoothing outside
@@ -47,7 +48,13 @@ class FocalLoss(WeightedLoss):
         Lin et al. 2017, arXiv:1708.02002, eq. 5.
     """
 
-    def __init__(self, gamma=2.0, class_weight=None, label_smoothing=0.0, name="focal"):
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        class_weight: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        name: str = "focal",
+    ):
         self.gamma = gamma
         super().__init__(class_weight, label_smoothing, name)
 
@@ -64,7 +71,14 @@ class FocalLoss(WeightedLoss):
 
 
 def gamma_mistakes(gamma: Any) -> list[str]:
-    """What is wrong with a focusing exponent, a sentence each."""
+    """Error messages for an invalid focusing exponent.
+
+    Args:
+        gamma: The value to check; valid if finite and >= 0.
+
+    Returns:
+        Messages; empty if the value is valid.
+    """
     if is_number(gamma) and gamma >= 0:
         return []
     return [
@@ -74,12 +88,20 @@ def gamma_mistakes(gamma: Any) -> list[str]:
 
 
 def focal_losses(log_probabilities: Any, gamma: float) -> Any:
-    """`-(1 - p_c)^gamma log p_c` of every class; the classes are the last axis."""
+    """Focal losses `-(1 - p_c)^gamma log p_c`.
+
+    Args:
+        log_probabilities: `log p_c`, shape `(..., num_classes)`.
+        gamma: Focusing exponent, >= 0.
+
+    Returns:
+        Losses of that shape.
+    """
     return -ops.exp(gamma * log_complements_of(log_probabilities)) * log_probabilities
 
 
 def log_complements_of(log_probabilities: Any) -> Any:
-    """`log(1 - p_c)` of every class, exact and with finite gradients also where `p_c` is 1."""
+    """`log(1 - p_c)` of every class, exact and with finite gradients even where `p_c` is 1."""
     top = ops.one_hot(ops.argmax(log_probabilities, axis=-1), log_probabilities.shape[-1])
     top = ops.cast(top, "bool")
     # 1 - p cancels only where p is near 1, so only for the likeliest class: there the other

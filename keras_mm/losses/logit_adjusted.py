@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,21 +17,21 @@ from keras_mm.losses.class_weights import per_class_mistakes
 
 @keras.saving.register_keras_serializable("keras_mm")
 class LogitAdjusted(WeightedLoss):
-    """Cross-entropy on logits that are shifted by the classes' shares of the training rows.
+    """Cross-entropy on logits shifted by the log frequency of each class.
 
-    `LA = -w_y log softmax(z + tau log prior)_y`. The shift is made in the loss only: what the
-    model gives at prediction are the logits `z`, from which the training rows' imbalance is gone.
-    With `tau` 1 their argmax is right most often when every class counts alike (the highest
-    balanced accuracy), and their softmax gives the probabilities that would hold if the classes
-    were equally frequent. Class weights correct the imbalance too: with both it is corrected twice.
+    `LA = -w_y log softmax(z + tau log prior)_y`. Only the loss applies the shift: the model
+    predicts with `z`, which does not contain the class imbalance of the training rows. With `tau`
+    1, the argmax of `z` maximises the balanced accuracy, and its softmax estimates the
+    probabilities for equally frequent classes. Class weights also correct the imbalance; using
+    both corrects it twice.
 
-    A class without training rows has no prior to take the logarithm of. It is shifted like the
-    most frequent class, so that training pushes its logit down at least as hard as cross-entropy
-    does: shifted any lower, it could be the answer at prediction without a row to speak for it.
+    A class without training rows has no log frequency. It is shifted like the most frequent class,
+    so that training lowers its logit at least as much as cross-entropy does. With a lower shift,
+    the model could predict a class that it has never seen.
 
     Args:
         class_counts: Training rows of each class, shape `(num_classes,)`; two for a binary head.
-            Shares do as well: only their ratios matter.
+            Only their ratios matter.
         tau: Strength of the shift, >= 0. 0 gives (weighted) cross-entropy.
         class_weight: Optional floats >= 0, shape `(num_classes,)`.
         label_smoothing: Share of the target spread evenly over all classes, in `[0, 1)`.
@@ -39,14 +40,14 @@ class LogitAdjusted(WeightedLoss):
     Call arguments:
         y_true: Integer labels, shape `(batch,)` or `(batch, 1)`; negative means no label.
         y_pred: Logits, shape `(batch, num_classes)`, or `(batch, 1)` for a binary head, which is
-            shifted as the two logits `(0, z)` would be.
+            shifted like the two logits `(0, z)`.
         sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
 
-    Returns:
-        Scalar, mean by weight over the rows that have a label, in nats.
+    Call returns:
+        Scalar: weighted mean over the rows that have a label, in nats.
 
     Attributes:
-        shift: What is added to the logits, `tau log prior`, shape `(num_classes,)`.
+        shift: Added to the logits: `tau log prior`, shape `(num_classes,)`.
 
     Raises:
         ValueError: if `tau < 0`, a count or a weight is negative or not finite, all counts are 0,
@@ -62,7 +63,12 @@ class LogitAdjusted(WeightedLoss):
     """
 
     def __init__(
-        self, class_counts, tau=1.0, class_weight=None, label_smoothing=0.0, name="logit_adjusted"
+        self,
+        class_counts: Sequence[float],
+        tau: float = 1.0,
+        class_weight: Sequence[float] | None = None,
+        label_smoothing: float = 0.0,
+        name: str = "logit_adjusted",
     ):
         self.class_counts, self.tau = class_counts, tau
         super().__init__(class_weight, label_smoothing, name)
@@ -107,5 +113,5 @@ class LogitAdjusted(WeightedLoss):
 
 
 def _log_priors(counts: np.ndarray) -> np.ndarray:
-    """Logarithms of the classes' shares; the largest of them for a class without rows."""
+    """Log frequency of each class; the largest of them for a class without rows."""
     return np.log(np.where(counts > 0, counts, counts.max()) / counts.sum())

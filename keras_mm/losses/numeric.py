@@ -1,4 +1,4 @@
-"""Losses for targets that are numbers."""
+"""Losses for regression targets."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ from keras_mm.losses.base import WeightedMean
 
 
 class RegressionLoss(WeightedMean):
-    """Base of the losses for numbers: the mean over all targets of all rows that are there.
+    """Base of the regression losses: the mean over all targets that are present.
 
-    A subclass gives only `error_losses`.
+    A subclass implements only `error_losses`.
 
     Args:
-        scale: What errors are divided by, one number > 0 for each target, shape `(num_targets,)`:
-            with the targets' standard deviations the loss is that of standardised targets. `None`
-            leaves them in the targets' unit.
-        name: Name in logs; the class's by default.
+        scale: Divisor of the errors, > 0, shape `(num_targets,)`. With the standard deviations of
+            the targets, the loss is that of standardised targets. `None` does not divide.
+        name: Name in logs; by default the class name.
 
     Call arguments:
-        y_true: Floats, shape `(batch, num_targets)`, or `(batch,)` for one target; NaN means that
-            there is none, and does not count.
+        y_true: Floats, shape `(batch, num_targets)`, or `(batch,)` for one target; NaN marks a
+            missing target, which has weight 0.
         y_pred: Predictions, shape `(batch, num_targets)`.
         sample_weight: Optional floats, shape `(batch,)` or `(batch, 1)`.
 
-    Returns:
+    Call returns:
         Scalar; 0 with zero gradients if the weights sum to 0.
 
     Raises:
@@ -43,14 +42,14 @@ class RegressionLoss(WeightedMean):
         super().__init__(name)
 
     def error_losses(self, errors: Any) -> Any:
-        """Losses of differences, shape for shape."""
+        """Losses of the errors `prediction - target`, elementwise."""
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Losses of the targets, not reduced, shape `(batch, num_targets)`."""
         predictions = ops.cast(ops.convert_to_tensor(y_pred), "float32")
         targets = _targets(y_true, predictions)
-        # Not the loss but its input is chosen: a gradient through NaN is NaN, times 0 as well.
+        # `where` acts on the input of the loss: a gradient through NaN is NaN, even times 0.
         there = ops.logical_not(ops.isnan(targets))
         errors = ops.where(there, predictions - targets, 0.0)
         if self.scale is not None:
@@ -58,7 +57,7 @@ class RegressionLoss(WeightedMean):
         return self.error_losses(errors)
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
-        """1 for each target that is there, shape `(batch, num_targets)`."""
+        """1 for each target that is present, shape `(batch, num_targets)`."""
         targets = _targets(y_true, ops.convert_to_tensor(y_pred))
         return ops.cast(ops.logical_not(ops.isnan(targets)), "float32")
 
@@ -69,7 +68,7 @@ class RegressionLoss(WeightedMean):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class SquaredError(RegressionLoss):
-    """Mean squared error of the targets that are there.
+    """Mean squared error over the targets that are present.
 
     Args:
         scale: See `RegressionLoss`.
@@ -80,7 +79,7 @@ class SquaredError(RegressionLoss):
         4.0
     """
 
-    def __init__(self, scale=None, name="mean_squared_error"):
+    def __init__(self, scale: Sequence[float] | None = None, name: str = "mean_squared_error"):
         super().__init__(scale, name)
 
     def error_losses(self, errors: Any) -> Any:
@@ -90,7 +89,7 @@ class SquaredError(RegressionLoss):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class AbsoluteError(RegressionLoss):
-    """Mean absolute error of the targets that are there: the median is what it asks for.
+    """Mean absolute error over the targets that are present; its optimum is the median.
 
     Args:
         scale: See `RegressionLoss`.
@@ -101,7 +100,7 @@ class AbsoluteError(RegressionLoss):
         1.5
     """
 
-    def __init__(self, scale=None, name="mean_absolute_error"):
+    def __init__(self, scale: Sequence[float] | None = None, name: str = "mean_absolute_error"):
         super().__init__(scale, name)
 
     def error_losses(self, errors: Any) -> Any:
@@ -111,13 +110,13 @@ class AbsoluteError(RegressionLoss):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class HuberLoss(RegressionLoss):
-    """Huber's loss: squares of small errors, and no more than the length of large ones.
+    """Huber loss: quadratic for small errors, linear for large ones.
 
     `e^2 / 2` for `|e| <= delta`, else `delta (|e| - delta / 2)`.
 
     Args:
-        delta: Where the one ends and the other begins, > 0, in the unit of the targets, or of
-            `scale`.
+        delta: Error at which the loss becomes linear, > 0, in the unit of the targets; with
+            `scale`, in multiples of it.
         scale: See `RegressionLoss`.
         name: Name in logs.
 
@@ -132,7 +131,9 @@ class HuberLoss(RegressionLoss):
         Huber 1964, Ann. Math. Statist. 35, 73-101.
     """
 
-    def __init__(self, delta=1.0, scale=None, name="huber"):
+    def __init__(
+        self, delta: float = 1.0, scale: Sequence[float] | None = None, name: str = "huber"
+    ):
         if not (is_number(delta) and delta > 0):
             raise InvalidValueError(
                 f"`delta` must be a finite number > 0. Received: delta={delta!r}"

@@ -145,7 +145,7 @@ def tune_thresholds(
     return np.asarray(found)
 
 
-def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric) -> float:
+def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric: Any) -> float:
     if not labels.any() or labels.all():
         return 0.5
     values = np.unique(scores)
@@ -210,7 +210,11 @@ class _Counts:
 
 
 def _per_label(
-    counts: _Counts, thresholds: np.ndarray, labels: np.ndarray, probabilities: np.ndarray, classes
+    counts: _Counts,
+    thresholds: np.ndarray,
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[Any],
 ) -> dict[str, dict[str, Any]]:
     """The scores of each label by name; areas only of those that some rows have and some lack."""
     scores = {**counts.of_labels(), "threshold": thresholds}
@@ -222,7 +226,7 @@ def _per_label(
     return dict(zip(map(str, classes), found, strict=True))
 
 
-def _f1(tp, fp, fn):
+def _f1(tp: Any, fp: Any, fn: Any) -> Any:
     return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -32,14 +34,21 @@ class Encoder(keras.Model):
         with build_settings():
             return super().from_config(config, custom_objects=custom_objects)
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the encoder; `training` counts only while it is trainable."""
         training = bool(training) and self.trainable
         with default_settings():  # some layers read them in each call
             return super().call(inputs, training=training, mask=mask)
 
 
-def pool(sequence, mask, pooling: str, pooler_output=None, *, has_class_token: bool = True):
+def pool(
+    sequence: Any,
+    mask: Any,
+    pooling: str,
+    pooler_output: Any = None,
+    *,
+    has_class_token: bool = True,
+) -> Any:
     """One vector per sequence.
 
     Args:
@@ -83,7 +92,7 @@ def pool(sequence, mask, pooling: str, pooler_output=None, *, has_class_token: b
     return total / ops.maximum(ops.sum(ops.cast(valid, "float32"), axis=1), 1.0)
 
 
-def _listed(has_class_token: bool, pooler_output) -> str:
+def _listed(has_class_token: bool, pooler_output: Any) -> str:
     """The poolings that a backbone has, in words."""
     has = {"cls": has_class_token, "pooler": pooler_output is not None}
     *first, last = [repr(name) for name in POOLINGS if has.get(name, True)]

@@ -72,7 +72,7 @@ def create_multimodal_model(
 
     Raises:
         ValueError: if both encoders are `None`, or `compare` has nothing to compare.
-        keras_mm.downloads.PretrainedError: if weights cannot be loaded.
+        keras_mm.errors.PretrainedError: if weights cannot be loaded.
 
     Example:
         >>> model = create_multimodal_model(
@@ -228,7 +228,7 @@ def input_names(model: keras.Model) -> list[str]:
     return [tensor.name for tensor in model.inputs]
 
 
-def _same_input(tensor) -> keras.KerasTensor:
+def _same_input(tensor: Any) -> keras.KerasTensor:
     return keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=tensor.name)
 
 

@@ -67,7 +67,7 @@ class MultimodalModel(keras.Model):
             **kwargs: Options of the backend or format.
 
         Raises:
-            keras_mm.subprocesses.ChildError: if the process on TensorFlow fails: the format's
+            keras_mm.errors.ChildError: if the process on TensorFlow fails: the format's
                 library is missing, or the model holds layers that this package does not know.
         """
         here = keras.backend.backend() == "tensorflow" or format == "torch"

@@ -56,7 +56,7 @@ def create_text_encoder(
     Raises:
         ValueError: for an unknown backbone, pooling or pairing, or a `sequence_length` beyond the
             backbone's positions.
-        keras_mm.downloads.PretrainedError: if the weights cannot be loaded.
+        keras_mm.errors.PretrainedError: if the weights cannot be loaded.
 
     Example:
         >>> encoder = create_text_encoder("tiny_bert", weights="random", sequence_length=16)

@@ -123,7 +123,7 @@ def _inputs(
     inputs = {}
     for side, outputs in features.items():
         for name, full in _names(side, outputs, fusion, compare):
-            if name not in outputs:
+            if fusion is not None and name not in outputs:
                 raise InvalidValueError(
                     f"the fusion {fusion.name!r} reads token sequences, and the {side} encoder "
                     "gives vectors only. Use a backbone with a feature map or tokens, or "
@@ -137,7 +137,7 @@ def _inputs(
     return inputs
 
 
-def _join_slots(pooled, compare: bool, side: str):
+def _join_slots(pooled: Any, compare: bool, side: str) -> Any:
     """One vector from a side's slots `(batch, S, width)`."""
     if compare and pooled.shape[1] == 2:
         return PairComparison(name=f"compare_{side}")(pooled)

@@ -57,7 +57,7 @@ def create_vision_encoder(
     Raises:
         ValueError: for an unknown backbone or pooling, an image size it cannot take, or an
             augmentation of a frozen backbone.
-        keras_mm.downloads.PretrainedError: if the weights cannot be loaded.
+        keras_mm.errors.PretrainedError: if the weights cannot be loaded.
 
     Example:
         >>> encoder = create_vision_encoder("tiny_cnn", weights="random", image_size=(64, 64))
@@ -120,7 +120,7 @@ def feature_grid(encoder: keras.Model) -> tuple[int, int] | None:
     return tuple(shape[1:3]) if len(shape) == 4 else None
 
 
-def _slots(features, num_images: int, pooling: str, has_class_token: bool) -> dict:
+def _slots(features: Any, num_images: int, pooling: str, has_class_token: bool) -> dict:
     """Contract outputs from a map `(B * N, h, w, D)`, tokens `(B * N, T, D)` or `(B * N, D)`."""
     pooler_output = None
     if isinstance(features, dict):
@@ -158,5 +158,5 @@ def _check_vectors(pooling: str) -> None:
         )
 
 
-def _split(vectors, num_images: int):
+def _split(vectors: Any, num_images: int) -> Any:
     return ops.reshape(ops.cast(vectors, "float32"), (-1, num_images, vectors.shape[-1]))

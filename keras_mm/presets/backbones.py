@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,17 @@ class Backbone:
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
 
-def _text(name, family, *, layers, heads, width, vocabulary_size, positions=512, **facts):
+def _text(
+    name: str,
+    family: str,
+    *,
+    layers: int,
+    heads: int,
+    width: int,
+    vocabulary_size: int,
+    positions: int = 512,
+    **facts: Any,
+) -> Backbone:
     config = {
         ("vocab_size" if family == "electra" else "vocabulary_size"): vocabulary_size,
         "num_layers": layers,
@@ -63,7 +74,9 @@ def _float32_mb(parameters: int) -> float:
     return round(parameters * 4 / 1e6)
 
 
-def _application(name, class_name, parameters, download_mb, **config) -> Backbone:
+def _application(
+    name: str, class_name: str, parameters: int, download_mb: float, **config: Any
+) -> Backbone:
     return Backbone(
         name,
         "vision",

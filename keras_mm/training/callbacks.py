@@ -35,7 +35,7 @@ class DivergenceCheck(keras.callbacks.Callback):
         check_finite((logs or {}).get("loss", 0.0), epoch)
 
 
-def check_finite(values, epoch: int) -> None:
+def check_finite(values: Any, epoch: int) -> None:
     """Says that training diverged if some of `values`, a loss or logits, are infinite or NaN."""
     if not np.isfinite(values).all():
         raise FloatingPointError(
@@ -78,13 +78,15 @@ class EpochEvaluation(keras.callbacks.Callback):
 
     last: ValidationResult
 
-    def __init__(self, dataset, objectives: Mapping[str, Objective], monitor: str = ""):
+    def __init__(self, dataset: Any, objectives: Mapping[str, Objective], monitor: str = ""):
         super().__init__()
         self.dataset, self.objectives, self.monitor = dataset, objectives, monitor
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluates, before any callback that comes after."""
-        logs |= self.evaluate(epoch).logs
+        found = self.evaluate(epoch).logs
+        if logs is not None:
+            logs.update(found)
 
     def evaluate(self, epoch: int = 0) -> ValidationResult:
         """Evaluates the model as it is, also in the midst of an epoch.
@@ -93,7 +95,7 @@ class EpochEvaluation(keras.callbacks.Callback):
             FloatingPointError: if logits are not finite.
         """
         labels, logits = collect(self.model, self.dataset)
-        owners, window = (getattr(self.dataset, name, None) for name in ("owners", "window"))
+        owners = getattr(self.dataset, "owners", None)
         if owners is not None:
             labels = self.dataset.row_labels
         result = ValidationResult({}, {}, {})
@@ -103,6 +105,7 @@ class EpochEvaluation(keras.callbacks.Callback):
             y, z = (x[name] if isinstance(x, dict) else x for x in (labels, logits))
             check_finite(z, epoch)
             if owners is not None:
+                window = self.dataset.window
                 tie = window.tie_index(objective.names)
                 z = join_windows(z, owners, objective.kind, vote=window.vote, tie=tie)
             result.labels[name], result.logits[name] = y, z
@@ -254,6 +257,7 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
         Raises:
             ValueError: if no metric is called as `monitor` says.
         """
+        logs = {} if logs is None else logs
         if self.monitor not in logs:
             raise InvalidValueError(
                 unknown_name("metric in `monitor`:", self.monitor, logs)
@@ -262,7 +266,7 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
         super().on_epoch_end(epoch, logs)
 
 
-def collect(model: keras.Model, dataset) -> tuple[Any, Any]:
+def collect(model: keras.Model, dataset: Any) -> tuple[Any, Any]:
     """Labels and logits of all rows of a dataset; of several heads, each by head."""
     labels, logits, size = [], [], 0
     for index in range(len(dataset)):

@@ -134,7 +134,16 @@ def create_objectives(
 
 
 def _create_loss(
-    name: str, head: Head, weight, labels, names: list, label_smoothing, gamma, tau, beta, scale
+    name: str,
+    head: Head,
+    weight: Any,
+    labels: Any,
+    names: list,
+    label_smoothing: float,
+    gamma: float,
+    tau: float,
+    beta: float,
+    scale: Any,
 ) -> keras.losses.Loss:
     settings: dict[str, Any] = {"label_smoothing": label_smoothing, "class_weight": weight}
     if head.kind == "regression":
@@ -188,7 +197,9 @@ def check_labels(name: str, head: Head, labels: Any) -> None:
         )
 
 
-def _check(heads: Mapping[str, Head], widths: Mapping[str, int], loss, class_weight) -> None:
+def _check(
+    heads: Mapping[str, Head], widths: Mapping[str, int], loss: Any, class_weight: Any
+) -> None:
     wanted = {name: head.num_logits for name, head in heads.items()}
     if wanted != dict(widths):
         raise InvalidValueError(

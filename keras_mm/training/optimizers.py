@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -82,21 +82,24 @@ def _with_rates(base: type) -> type:
     """
 
     class RatedOptimizer(base):
-        def __init__(self, *args, rates=(), **kwargs):
+        weight_decay: float | None
+        factors: dict[int, float]
+
+        def __init__(self, *args: Any, rates: Any = (), **kwargs: Any):
             super().__init__(*args, **kwargs)
             self.saved_rates, self.factors = tuple(rates), {}
 
-        def build(self, variables):
+        def build(self, variables: Any) -> None:
             super().build(variables)
             if len(self.saved_rates) == len(variables):
                 rates = zip(variables, self.saved_rates, strict=True)
                 self.factors = {id(variable): rate for variable, rate in rates}
 
-        def get_config(self):
+        def get_config(self) -> dict[str, Any]:
             rates = [self.factors.get(id(v), 1.0) for v in self._trainable_variables]
             return {**super().get_config(), "rates": rates or list(self.saved_rates)}
 
-        def _by_rate(self, variables, *others):
+        def _by_rate(self, variables: Any, *others: Any) -> Iterator[tuple]:
             """`(factor, variables, *others)` of each part."""
             groups: dict[float, list] = {}
             for row in zip(variables, *others, strict=True):
@@ -104,11 +107,13 @@ def _with_rates(base: type) -> type:
             for factor in sorted(groups):
                 yield factor, *map(list, zip(*groups[factor], strict=True))
 
-        def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        def _backend_update_step(
+            self, grads: Any, trainable_variables: Any, learning_rate: Any
+        ) -> None:
             for factor, variables, part in self._by_rate(trainable_variables, grads):
                 super()._backend_update_step(part, variables, learning_rate * factor)
 
-        def _apply_weight_decay(self, variables):
+        def _apply_weight_decay(self, variables: Any) -> None:
             whole = self.weight_decay
             if whole is None:
                 return

@@ -259,7 +259,9 @@ class Trainer:
                 count, reason, number,
             )  # fmt: skip
 
-    def _compile(self, optimizer, objectives: Mapping[str, Objective]) -> None:
+    def _compile(
+        self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
+    ) -> None:
         """Compiles the model, or sets back the optimizer of a step that was kept."""
         # Built before the first step: TensorFlow would trace a step that makes variables twice.
         optimizer.build(self.model.trainable_variables)
@@ -274,7 +276,9 @@ class Trainer:
         for old, new in zip(self.model.optimizer.variables, optimizer.variables, strict=True):
             old.assign(new)
 
-    def _step(self, optimizer, objectives: Mapping[str, Objective]) -> str | None:
+    def _step(
+        self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
+    ) -> str | None:
         """What decides the compiled step, as text; `None` where none is, or no text can."""
         named = isinstance(self.loss, str) and isinstance(self.optimizer, str)
         if not named or self._rates() or keras.backend.backend() == "torch":
@@ -291,7 +295,7 @@ class Trainer:
         except TypeError:
             return None
 
-    def _objectives(self, dataset) -> dict[str, Objective]:
+    def _objectives(self, dataset: Any) -> dict[str, Objective]:
         widths = _num_logits(self.model)
         labels, names = (getattr(dataset, name, None) for name in ("labels", "classes"))
         labels = getattr(dataset, "row_labels", labels)
@@ -326,7 +330,9 @@ class Trainer:
             scales=target_scales(self.model),
         )
 
-    def _check_alike(self, dataset, validation, objectives: Mapping[str, Objective]) -> None:
+    def _check_alike(
+        self, dataset: Any, validation: Any, objectives: Mapping[str, Objective]
+    ) -> None:
         """Refuses validation rows whose labels are others than those that are trained on."""
         names = [getattr(one, "classes", None) for one in (dataset, validation)]
         names = [x if x is None or isinstance(x, Mapping) else list(x) for x in names]
@@ -341,7 +347,7 @@ class Trainer:
             raise InvalidValueError(
                 "The labels of the validation rows must be like the training rows'."
             )
-        if several and labels.keys() != objectives.keys():
+        if isinstance(labels, Mapping) and labels.keys() != objectives.keys():
             raise InvalidValueError(
                 f"The validation rows have labels of {list(labels)}, and the heads are "
                 f"{list(objectives)}."
@@ -374,7 +380,7 @@ class Trainer:
             )
         ]
 
-    def _optimizer(self, steps_per_epoch: int):
+    def _optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
         if not isinstance(self.optimizer, str):
             if self.ema_momentum is not None and not self.optimizer.use_ema:
                 raise InvalidValueError(
@@ -439,7 +445,7 @@ def _num_logits(model: keras.Model) -> int | dict[str, int]:
         ) from None
 
 
-def _as_dataset(data: Any, batch_size: int, **options: Any):
+def _as_dataset(data: Any, batch_size: int, **options: Any) -> Any:
     if not isinstance(data, tuple):
         return data
     inputs, labels = data
@@ -467,7 +473,7 @@ class _Bare(keras.utils.PyDataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: int):
+    def __getitem__(self, index: int) -> tuple:
         inputs, labels = self.dataset[index]
         return inputs[""], labels
 

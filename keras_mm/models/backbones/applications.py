@@ -22,11 +22,11 @@ class ApplicationsPreprocessing(layers.Layer):
         module: Module name, as `"resnet_v2"`.
     """
 
-    def __init__(self, module: str, **kwargs):
+    def __init__(self, module: str, **kwargs: Any):
         super().__init__(**kwargs)
         self.module = module
 
-    def call(self, images):
+    def call(self, images: Any) -> Any:
         """From 0-255 to what the backbone was trained on."""
         module = getattr(keras.applications, self.module)
         return module.preprocess_input(images, data_format="channels_last")
@@ -53,7 +53,7 @@ def application_options(name: str) -> dict[str, Any] | None:
     """
     match = re.fullmatch(r"(.+?)(?:_(\d\.\d+))?", name)
     known = application_names().get(match[1].replace("_", "").lower()) if match else None
-    if known is None:
+    if match is None or known is None:
         return None
     if match[2] is None:
         return {"class_name": known}
@@ -102,7 +102,9 @@ def application(
     return model, [ApplicationsPreprocessing(module, name=f"{module}_preprocessing")]
 
 
-def _random(create, name: str, image_size, options) -> keras.Model:
+def _random(
+    create: Any, name: str, image_size: tuple[int, int], options: dict[str, Any]
+) -> keras.Model:
     try:
         return create(weights=None, **options)
     except ValueError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -18,7 +20,7 @@ class WithoutClassToken(keras.Model):
 
 
 def vision_tower(
-    network: keras.Model, name: str, image_size: tuple[int, int], scale, offset
+    network: keras.Model, name: str, image_size: tuple[int, int], scale: Any, offset: Any
 ) -> keras.Model:
     """A network of KerasHub from 0-255 images to a map, or to tokens and what it pools them to.
 
@@ -136,7 +138,7 @@ def _token_ids(length: int | None) -> dict:
     return {"token_ids": keras.Input((length,), dtype="int32", name="token_ids")}
 
 
-def _through(encoder, x):
+def _through(encoder: Any, x: Any) -> Any:
     """SigLIP's tokens, which its encoders pool before they give them."""
     x = encoder.embedding(x)
     for block in encoder.encoder_layers:
@@ -144,7 +146,7 @@ def _through(encoder, x):
     return encoder.post_layer_norm(x)
 
 
-def _dinov2_at(network, name: str, image_size: tuple[int, int]):
+def _dinov2_at(network: Any, name: str, image_size: tuple[int, int]) -> keras.Model:
     """DINOv2 for images of another size.
 
     Its positions are interpolated here, once: KerasHub would do so at every loading, and each
@@ -170,7 +172,7 @@ def _dinov2_at(network, name: str, image_size: tuple[int, int]):
     return resized
 
 
-def _interpolated(network, side: int):
+def _interpolated(network: Any, side: int) -> Any:
     """DINOv2's positions, `(1, 1 + side * side, width)`; the first is the class token's."""
     table = ops.convert_to_tensor(network.embeddings.position_embeddings)
     before = int(round((table.shape[1] - 1) ** 0.5))

@@ -35,7 +35,9 @@ _CLASSES = {
 }
 
 
-def vision_backbone(backbone: Any, weights: str | PathLike, image_size: tuple[int, int]):
+def vision_backbone(
+    backbone: Any, weights: str | PathLike, image_size: tuple[int, int]
+) -> tuple[keras.Model, list[layers.Layer]]:
     """The image network and what its input must go through.
 
     Args:
@@ -132,7 +134,7 @@ def _build(known: Backbone, modality: str, image_size: tuple[int, int] | None) -
         side = {"vision": "SigLIPVisionEncoder", "text": "SigLIPTextEncoder"}[modality]
         return getattr(keras_hub.models, side)(**known.config[modality])
     config = dict(known.config)
-    if known.family == "dinov2":
+    if known.family == "dinov2" and image_size is not None:
         patch = config["patch_size"]
         # A size that it cannot take is told by `vision_tower`.
         side = max(image_size[0] // patch, 1) * patch
@@ -179,7 +181,7 @@ def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Mo
     return keras.Model(inputs, x, name="tiny_cnn")
 
 
-def _load_keras_hub(handle: str, weights, modality: str) -> keras.Model:
+def _load_keras_hub(handle: str, weights: Any, modality: str) -> keras.Model:
     import keras_hub
 
     local = "/" in handle or Path(handle).is_dir()
@@ -208,7 +210,7 @@ def _preset_rescaling(handle: str) -> tuple:
     return _rescaling(stated["image_mean"], stated["image_std"])
 
 
-def _rescaling(mean, std) -> tuple[list[float], list[float]]:
+def _rescaling(mean: Any, std: Any) -> tuple[list[float], list[float]]:
     """Scale and offset that turn 0-255 into `(pixel / 255 - mean) / std`."""
     return (
         [1 / (255 * s) for s in std],

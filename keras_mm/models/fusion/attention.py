@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -24,7 +26,7 @@ class AttentionBlock(layers.Layer):
         context_mask: bool `(batch, S)`, true where a token counts; at least one a row.
         return_attention: Whether to give the weights too.
 
-    Returns:
+    Call returns:
         `(batch, T, width)`; with `return_attention` also `(batch, num_heads, T, S)`, each row of
         which sums to 1.
 
@@ -34,13 +36,13 @@ class AttentionBlock(layers.Layer):
         (the norm before, which learns from few rows where the norm after does not).
     """
 
-    def __init__(self, num_heads: int = 4, dropout_rate: float = 0.1, **kwargs):
+    def __init__(self, num_heads: int = 4, dropout_rate: float = 0.1, **kwargs: Any):
         super().__init__(**kwargs)
         check_whole(num_heads=num_heads)
         check_rate(dropout_rate=dropout_rate)
         self.num_heads, self.dropout_rate = num_heads, dropout_rate
 
-    def build(self, query_shape, context_shape):
+    def build(self, query_shape: tuple, context_shape: tuple) -> None:
         """Creates the attention and the feed-forward layer."""
         width = query_shape[-1]
         size = max(width // self.num_heads, 1)
@@ -56,7 +58,14 @@ class AttentionBlock(layers.Layer):
             norm.build(query_shape)
         self.dropout = layers.Dropout(self.dropout_rate, **own)
 
-    def call(self, query, context, context_mask, return_attention=False, training=None):
+    def call(
+        self,
+        query: Any,
+        context: Any,
+        context_mask: Any,
+        return_attention: bool = False,
+        training: bool | None = None,
+    ) -> Any:
         """Attends and transforms."""
         found = self.attention(
             self.norms[0](query),
@@ -70,7 +79,7 @@ class AttentionBlock(layers.Layer):
         x = x + self.dropout(self.narrow(self.wide(self.norms[1](x))), training=training)
         return (x, weights) if return_attention else x
 
-    def compute_output_shape(self, query_shape, context_shape):
+    def compute_output_shape(self, query_shape: tuple, context_shape: tuple) -> tuple:
         """The query's own shape."""
         return query_shape
 
@@ -83,14 +92,14 @@ class AttentionBlock(layers.Layer):
         }
 
 
-def masked_mean(tokens, mask):
+def masked_mean(tokens: Any, mask: Any) -> Any:
     """Mean of the tokens that count: `(batch, width)` from `(batch, T, width)`."""
     weight = ops.cast(mask, tokens.dtype)[..., None]
     total = ops.sum(ops.where(mask[..., None], tokens, 0.0), axis=1)
     return total / ops.maximum(ops.sum(weight, axis=1), 1.0)
 
 
-def with_pooled(side) -> tuple:
+def with_pooled(side: Any) -> tuple:
     """A side's tokens and mask, its pooled vector put before them as a token that always counts."""
     pooled = ops.expand_dims(side["pooled_output"], 1)
     tokens = ops.concatenate([pooled, side["sequence_output"]], axis=1)

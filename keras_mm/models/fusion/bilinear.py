@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -23,20 +25,20 @@ class Bilinear(layers.Layer):
     Call arguments:
         embeddings: list of two tensors `(batch, width)`, vision first.
 
-    Returns:
+    Call returns:
         `(batch, width_1 + width_2 + rank)`.
 
     Reference:
         Kim et al. 2017, "Hadamard Product for Low-rank Bilinear Pooling", arXiv:1610.04325.
     """
 
-    def __init__(self, rank: int | None = None, **kwargs):
+    def __init__(self, rank: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if rank is not None:
             check_whole(rank=rank)
         self.rank = rank
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         """Creates a projection and a normalisation for each side."""
         if len(shapes) != 2:
             raise InvalidValueError(f"Bilinear fusion takes two sides. Received: {len(shapes)}")
@@ -48,7 +50,7 @@ class Bilinear(layers.Layer):
             projection.build(shape)
             norm.build((shape[0], rank))
 
-    def call(self, embeddings):
+    def call(self, embeddings: Any) -> Any:
         """Multiplies the projected, normalised sides."""
         left, right = (
             norm(projection(x))

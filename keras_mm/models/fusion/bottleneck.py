@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -28,7 +30,7 @@ class Bottleneck(layers.Layer):
         sides: list of two dicts, vision first: `pooled_output` `(batch, width)`, `sequence_output`
             `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
 
-    Returns:
+    Call returns:
         `(batch, 3 * width)`: of each side, the token of its pooled vector plus the mean of its
         tokens that count, after the last layer; and the product of the two.
 
@@ -48,7 +50,7 @@ class Bottleneck(layers.Layer):
         num_heads: int = 4,
         num_layers: int = 2,
         dropout_rate: float = 0.1,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         check_whole(num_bottlenecks=num_bottlenecks, num_heads=num_heads)
@@ -57,7 +59,7 @@ class Bottleneck(layers.Layer):
         self.num_bottlenecks, self.num_heads = num_bottlenecks, num_heads
         self.num_layers, self.dropout_rate = num_layers, dropout_rate
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         """Creates the shared tokens, and a block for each side and layer."""
         if len(shapes) != 2:
             raise InvalidValueError(f"Bottleneck fusion takes two sides. Received: {len(shapes)}")
@@ -83,7 +85,7 @@ class Bottleneck(layers.Layer):
             for block, shape in zip(pair, shapes, strict=True):
                 block.build(shape, shape)
 
-    def call(self, sides, training=None):
+    def call(self, sides: Any, training: bool | None = None) -> Any:
         """Passes messages through the shared tokens."""
         tokens, masks = map(list, zip(*map(with_pooled, sides), strict=True))
         shared = self.shared + ops.zeros_like(tokens[0][:, :1])

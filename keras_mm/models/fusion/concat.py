@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -15,10 +17,10 @@ class Concat(layers.Layer):
     Call arguments:
         embeddings: list of `(batch, width)`, vision first.
 
-    Returns:
+    Call returns:
         `(batch, sum of widths)`.
     """
 
-    def call(self, embeddings):
+    def call(self, embeddings: Any) -> Any:
         """Concatenates the sides."""
         return ops.concatenate(embeddings, axis=-1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -29,7 +31,7 @@ class CrossAttention(layers.Layer):
             `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
         return_attention: Whether to give the last layer's weights too.
 
-    Returns:
+    Call returns:
         `(batch, 3 * width)`; with `return_attention` also a dict: `text_to_image`
         `(batch, num_heads, 1 + text tokens, 1 + image tokens)` and `image_to_text`, with the pooled
         vector at position 0. What is masked has weight 0; each row of weights sums to 1.
@@ -41,14 +43,14 @@ class CrossAttention(layers.Layer):
     needs_tokens = True
 
     def __init__(
-        self, num_heads: int = 4, num_layers: int = 1, dropout_rate: float = 0.1, **kwargs
+        self, num_heads: int = 4, num_layers: int = 1, dropout_rate: float = 0.1, **kwargs: Any
     ):
         super().__init__(**kwargs)
         check_whole(num_heads=num_heads, num_layers=num_layers)
         check_rate(dropout_rate=dropout_rate)
         self.num_heads, self.num_layers, self.dropout_rate = num_heads, num_layers, dropout_rate
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         """Creates a block for each side and layer."""
         if len(shapes) != 2:
             raise InvalidValueError(f"Cross-attention takes two sides. Received: {len(shapes)}")
@@ -68,7 +70,7 @@ class CrossAttention(layers.Layer):
                 block.build(query, context)
             self.blocks.append(pair)
 
-    def call(self, sides, return_attention=False, training=None):
+    def call(self, sides: Any, return_attention: bool = False, training: bool | None = None) -> Any:
         """Lets each side look at the other."""
         (image, image_mask), (text, text_mask) = map(with_pooled, sides)
         weights = {}
@@ -104,11 +106,11 @@ class AttentionWeights(layers.Layer):
     A layer of its own, as a functional model cannot hold one layer with two kinds of results.
     """
 
-    def __init__(self, fusion: CrossAttention, **kwargs):
+    def __init__(self, fusion: CrossAttention, **kwargs: Any):
         super().__init__(**kwargs)
         self.fusion = fusion
 
-    def call(self, sides):
+    def call(self, sides: Any) -> Any:
         """The weights, by direction."""
         return self.fusion(sides, return_attention=True)[1]
 

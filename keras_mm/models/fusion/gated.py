@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -22,7 +24,7 @@ class Gated(layers.Layer):
     Call arguments:
         embeddings: list of two tensors `(batch, width)`, vision first.
 
-    Returns:
+    Call returns:
         `(batch, units)`.
 
     Reference:
@@ -30,13 +32,13 @@ class Gated(layers.Layer):
         section 3.1.
     """
 
-    def __init__(self, units: int | None = None, **kwargs):
+    def __init__(self, units: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         if units is not None:
             check_whole(units=units)
         self.units = units
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         """Creates the two transforms and the gate."""
         if len(shapes) != 2:
             raise InvalidValueError(f"Gated fusion takes two sides. Received: {len(shapes)}")
@@ -50,7 +52,7 @@ class Gated(layers.Layer):
         self.gate = layers.Dense(units, activation="sigmoid", name="gate", **own)
         self.gate.build((shapes[0][0], shapes[0][-1] + shapes[1][-1]))
 
-    def call(self, embeddings):
+    def call(self, embeddings: Any) -> Any:
         """Mixes the transformed sides by the gate."""
         x, y = (f(e) for f, e in zip(self.transforms, embeddings, strict=True))
         gate = self.gate(ops.concatenate(embeddings, axis=-1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import layers, ops
@@ -38,7 +40,7 @@ class MMBT(layers.Layer):
         text: dict of `token_ids`, `segment_ids` (not read), `padding_mask` `(batch, L)` as packed
             by the tokenizer, and `text_mask` `(batch, T)`, bool.
 
-    Returns:
+    Call returns:
         `(batch, 2 * hidden_dim)`: BERT's pooled output, and the product.
 
     Raises:
@@ -50,7 +52,7 @@ class MMBT(layers.Layer):
 
     needs_tokens = True
 
-    def __init__(self, num_image_tokens: int = 3, **kwargs):
+    def __init__(self, num_image_tokens: int = 3, **kwargs: Any):
         super().__init__(**kwargs)
         if num_image_tokens not in GRIDS:
             raise InvalidValueError(
@@ -88,11 +90,20 @@ class MMBT(layers.Layer):
         self.grid, self.backbone = grid, network
         network.pooled_dense.trainable = network.trainable
 
-    def build(self, shapes):
-        """Creates the projection of the image tokens and the stand-in for a missing text."""
+    def _encoders(self) -> tuple[tuple[int, int], keras.Model]:
+        """The size of the feature map, and BERT."""
+        if self.grid is None or self.backbone is None:
+            raise InvalidValueError(
+                "An MMBT layer needs `read_from(grid, text_encoder)` before its first call; "
+                "`create_multimodal_model` does this for fusion='mmbt'."
+            )
+        return self.grid, self.backbone
+
+    def build(self, shapes: Any) -> None:
+        """Creates the projection of the image tokens and the vector for a missing text."""
         vision, text = shapes
-        network = self.backbone
-        self.slots = vision["sequence_output"][1] // (self.grid[0] * self.grid[1])
+        grid, network = self._encoders()
+        self.slots = vision["sequence_output"][1] // (grid[0] * grid[1])
         width = network.hidden_dim
         self.project = layers.Dense(width, name="project", dtype=self.dtype_policy)
         self.project.build(vision["sequence_output"])
@@ -107,10 +118,10 @@ class MMBT(layers.Layer):
              "mask": text["text_mask"]}
         )  # fmt: skip
 
-    def call(self, sides, training=None):
+    def call(self, sides: Any, training: bool | None = None) -> Any:
         """Runs BERT over the image part and the text."""
         vision, text = sides
-        network = self.backbone
+        _, network = self._encoders()
         # Frozen weights give the same answers in training as in inference.
         training = bool(training) and network.trainable
         words = self.missing(
@@ -139,16 +150,17 @@ class MMBT(layers.Layer):
         pooled = ops.cast(network.pooled_dense(x[:, 0]), "float32")
         return ops.concatenate([pooled, image * words], axis=-1)
 
-    def _placed(self, tokens, segment: int):
+    def _placed(self, tokens: Any, segment: int) -> Any:
         """Token embeddings with positions from 0 and the segment's embedding added."""
-        network = self.backbone
+        _, network = self._encoders()
         segments = network.segment_embedding(ops.full_like(tokens[..., 0], segment, dtype="int32"))
         return network.embeddings_add((tokens, network.position_embedding(tokens), segments))
 
-    def _image_tokens(self, vision) -> tuple:
+    def _image_tokens(self, vision: Any) -> tuple:
         """Averages over the cells of the grid, of the regions that count, in BERT's width."""
-        cells = cell_weights(self.grid, GRIDS[self.num_image_tokens])
-        regions = self.grid[0] * self.grid[1]
+        grid, _ = self._encoders()
+        cells = cell_weights(grid, GRIDS[self.num_image_tokens])
+        regions = grid[0] * grid[1]
         x, mask = vision["sequence_output"], vision["sequence_mask"]
         x = ops.reshape(x, (-1, self.slots, regions, x.shape[-1]))
         mask = ops.reshape(mask, (-1, self.slots, regions, 1))
@@ -163,14 +175,14 @@ class MMBT(layers.Layer):
             valid = ops.concatenate([valid, ops.ones_like(valid[:, :1])], axis=1)
         return tokens, valid
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> tuple:
         """`(batch, 2 * hidden_dim)`."""
-        return (shapes[0]["sequence_output"][0], 2 * self.backbone.hidden_dim)
+        return (shapes[0]["sequence_output"][0], 2 * self._encoders()[1].hidden_dim)
 
     def get_config(self) -> dict:
         """The layer's arguments, and what it has read from the encoders."""
         config = {**super().get_config(), "num_image_tokens": self.num_image_tokens}
-        if self.backbone is not None:
+        if self.grid is not None:
             config["grid"] = list(self.grid)
             config["backbone"] = keras.saving.serialize_keras_object(self.backbone)
         return config
@@ -210,7 +222,7 @@ def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
     return np.kron(rows, columns).astype("float32")
 
 
-def _last_token(tokens, padding_mask):
+def _last_token(tokens: Any, padding_mask: Any) -> Any:
     """The last token of each row that is no padding, `(batch, 1, width)`: `[SEP]`."""
     last = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True) - 1
     chosen = ops.arange(ops.shape(tokens)[1], dtype="int32") == ops.maximum(last, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -33,7 +34,7 @@ class ImageAugmentation(layers.Layer):
         images: `(batch, num_images, height, width, 3)`, 0-255; height and width are fixed.
         training: Whether to change them.
 
-    Returns:
+    Call returns:
         float32 of the same shape, 0-255. Works in float32 under any dtype policy.
 
     Raises:
@@ -50,13 +51,13 @@ class ImageAugmentation(layers.Layer):
         augmentation: Augmentation | Mapping | None = None,
         *,
         seed: int | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.augmentation, self.seed = as_augmentation(augmentation), seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, images, training=False):
+    def call(self, images: Any, training: bool = False) -> Any:
         """Changes the images in training."""
         images = ops.cast(images, "float32")
         if not training:
@@ -69,7 +70,7 @@ class ImageAugmentation(layers.Layer):
             images = self._recoloured(images, shape)
         return images
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """The images' own shape."""
         return input_shape
 
@@ -81,10 +82,10 @@ class ImageAugmentation(layers.Layer):
             "seed": self.seed,
         }
 
-    def _shape_of_draws(self, images, same: bool) -> tuple:
+    def _shape_of_draws(self, images: Any, same: bool) -> tuple:
         return ops.shape(images)[0], 1 if same else images.shape[1], 1, 1
 
-    def _draw(self, shape: tuple, low: float, high: float):
+    def _draw(self, shape: tuple, low: float, high: float) -> Any:
         return keras.random.uniform(shape, low, high, dtype="float32", seed=self.seed_generator)
 
     def _coordinates(self, shape: tuple, height: int, width: int) -> tuple:
@@ -106,10 +107,10 @@ class ImageAugmentation(layers.Layer):
             x = size * x + (1 - size) * middle_x * self._draw(shape, -1, 1)
         return y + middle_y, x + middle_x
 
-    def _recoloured(self, images, shape: tuple):
+    def _recoloured(self, images: Any, shape: tuple) -> Any:
         wanted, shape = self.augmentation, (*shape, 1)
 
-        def factor(largest: float):
+        def factor(largest: float) -> Any:
             return self._draw(shape, 1 - largest, 1 + largest)
 
         if wanted.brightness:
@@ -123,7 +124,7 @@ class ImageAugmentation(layers.Layer):
         return ops.clip(images, 0, 255)
 
 
-def sample(images, y, x):
+def sample(images: Any, y: Any, x: Any) -> Any:
     """Images at real-valued places, bilinear; outside, they go on mirrored at their edges.
 
     Args:
@@ -141,7 +142,7 @@ def sample(images, y, x):
     top, bottom, down = _neighbours(y, height)
     left, right, across = _neighbours(x, width)
 
-    def row(places):
+    def row(places: Any) -> Any:
         here, there = (ops.take(pixels, first + places + side, axis=0) for side in (left, right))
         return here + (there - here) * across
 
@@ -149,7 +150,7 @@ def sample(images, y, x):
     return upper + (lower - upper) * down
 
 
-def _neighbours(places, size: int) -> tuple:
+def _neighbours(places: Any, size: int) -> tuple:
     """The two pixels that each place of an axis lies between, and how far it is to the second."""
     last = size - 1
     places = ops.clip(last - ops.abs(last - ops.abs(places)), 0, last)  # mirrored into the image
@@ -158,5 +159,5 @@ def _neighbours(places, size: int) -> tuple:
     return index, ops.minimum(index + 1, last), (places - before)[..., None]
 
 
-def _grey(images):
+def _grey(images: Any) -> Any:
     return ops.sum(images * ops.convert_to_tensor(_GREY, "float32"), axis=-1, keepdims=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -18,21 +20,21 @@ class PairComparison(layers.Layer):
     Call arguments:
         pair: `(batch, 2, width)`.
 
-    Returns:
+    Call returns:
         `(batch, 5 * width)`.
 
     Reference:
         Conneau et al. 2017, "InferSent", arXiv:1705.02364, without its omission of the sign.
     """
 
-    def build(self, shape):
+    def build(self, shape: tuple) -> None:
         """Creates the shared normalisation."""
         if shape[1] != 2:
             raise InvalidValueError(f"A comparison needs exactly two slots. Received: {shape[1]}")
         self.norm = layers.LayerNormalization(name="norm", dtype=self.dtype_policy)
         self.norm.build(shape)
 
-    def call(self, pair):
+    def call(self, pair: Any) -> Any:
         """Compares the slots."""
         pair = self.norm(pair)
         u, v = pair[:, 0], pair[:, 1]

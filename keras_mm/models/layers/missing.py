@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -24,15 +26,15 @@ class MissingModality(layers.Layer):
             bool `(batch, M)`, true where an input is there. M = S, or S = 1: one slot that is
             missing only when all M are (a packed text pair).
 
-    Returns:
+    Call returns:
         The same dict without `mask`, missing slots replaced.
     """
 
-    def __init__(self, slots: int = 1, **kwargs):
+    def __init__(self, slots: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.slots = slots
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         """Creates the learned vectors, one per slot."""
         start = keras.initializers.RandomNormal(stddev=0.02)
         for name, output in (("vector", "pooled_output"), ("token", "sequence_output")):
@@ -40,7 +42,7 @@ class MissingModality(layers.Layer):
                 shape = (self.slots, shapes[output][-1])
                 setattr(self, name, self.add_weight(shape=shape, initializer=start, name=name))
 
-    def call(self, features):
+    def call(self, features: Any) -> Any:
         """Replaces what is missing."""
         mask, result = features["mask"], {}
         present = mask if self.slots == mask.shape[1] else ops.any(mask, axis=1, keepdims=True)
@@ -51,7 +53,7 @@ class MissingModality(layers.Layer):
             result.update(self._tokens(features, present, self.slots))
         return result
 
-    def compute_output_spec(self, features):
+    def compute_output_spec(self, features: Any) -> Any:
         """What came in, without the mask."""
         return {
             name: keras.KerasTensor(x.shape, dtype=x.dtype)
@@ -63,7 +65,7 @@ class MissingModality(layers.Layer):
         """The layer's arguments."""
         return {**super().get_config(), "slots": self.slots}
 
-    def _tokens(self, features, present, slots: int) -> dict:
+    def _tokens(self, features: Any, present: Any, slots: int) -> dict:
         sequence, valid = features["sequence_output"], features["sequence_mask"]
         width = sequence.shape[-1]
         length = ops.shape(sequence)[1] // slots
@@ -92,7 +94,7 @@ class ModalityDropout(layers.Layer):
     Call arguments:
         masks: list of bool `(batch, M_i)`, one per modality, true where an input is there.
 
-    Returns:
+    Call returns:
         The masks with the dropped modalities all false.
 
     Raises:
@@ -102,14 +104,14 @@ class ModalityDropout(layers.Layer):
         Neverova et al. 2016, "ModDrop", arXiv:1501.00102, section 3.3.
     """
 
-    def __init__(self, rate: float, **kwargs):
+    def __init__(self, rate: float, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
             raise InvalidValueError(f"`modality_dropout` must be in [0, 1). Received: {rate}")
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator()
 
-    def call(self, masks, training=False):
+    def call(self, masks: Any, training: bool = False) -> Any:
         """Drops modalities in training."""
         if not training:
             return masks
@@ -119,7 +121,7 @@ class ModalityDropout(layers.Layer):
         stays = ops.logical_or(draw >= self.rate, draw >= ops.max(draw, axis=1, keepdims=True))
         return [ops.logical_and(mask, stays[:, i, None]) for i, mask in enumerate(masks)]
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> list:
         """The masks' own shapes."""
         return shapes
 

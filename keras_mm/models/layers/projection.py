@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 
 def project_embeddings(
-    embeddings,
+    embeddings: Any,
     num_projection_layers: int = 1,
     projection_dims: int = 256,
     dropout_rate: float = 0.1,
-):
+) -> Any:
     """Projects vectors to a common width: a Dense layer, then residual blocks.
 
     Each block is `LayerNorm(x + Dropout(Dense(gelu(x))))`.
@@ -56,15 +58,15 @@ class TokenProjection(layers.Layer):
     Call arguments:
         tokens: `(batch, slots * T, width)`.
 
-    Returns:
+    Call returns:
         `(batch, slots * T, dims)`, layer-normalised.
     """
 
-    def __init__(self, dims: int, slots: int = 1, **kwargs):
+    def __init__(self, dims: int, slots: int = 1, **kwargs: Any):
         super().__init__(**kwargs)
         self.dims, self.slots = dims, slots
 
-    def build(self, shape):
+    def build(self, shape: tuple) -> None:
         """Creates the projection and, for several slots, their marks."""
         self.dense = layers.Dense(self.dims, name="dense", dtype=self.dtype_policy)
         self.dense.build(shape)
@@ -77,7 +79,7 @@ class TokenProjection(layers.Layer):
                 name="marks",
             )
 
-    def call(self, tokens):
+    def call(self, tokens: Any) -> Any:
         """Projects, marks and normalises."""
         x = self.dense(tokens)
         if self.slots > 1:
@@ -86,7 +88,7 @@ class TokenProjection(layers.Layer):
             x = ops.reshape(x, (-1, length, self.dims))
         return self.norm(x)
 
-    def compute_output_shape(self, shape):
+    def compute_output_shape(self, shape: tuple) -> tuple:
         """The tokens' shape with the new width."""
         return (*shape[:-1], self.dims)
 

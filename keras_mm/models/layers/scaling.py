@@ -23,7 +23,7 @@ class TargetScaling(layers.Layer):
     Call arguments:
         x: Floats, shape `(batch, num_targets)`.
 
-    Returns:
+    Call returns:
         Floats of that shape.
 
     Example:
@@ -32,13 +32,13 @@ class TargetScaling(layers.Layer):
         3.0
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple) -> None:
         """Makes the weights, which are not trained."""
         width = (input_shape[-1],)
         self.mean = self.add_weight(width, "zeros", name="mean", trainable=False)
         self.scale = self.add_weight(width, "ones", name="scale", trainable=False)
 
-    def call(self, x):
+    def call(self, x: Any) -> Any:
         """The answers in the targets' unit."""
         return x * self.scale + self.mean
 
