@@ -17,7 +17,7 @@ from keras_mm.data.threads import in_threads
 from keras_mm.data.windows import cut_windows, parts_of
 from keras_mm.errors import InvalidValueError
 from keras_mm.presets.presets import get_preset
-from keras_mm.settings.sliding_window import as_sliding_window
+from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 
 
 class Preprocessor:
@@ -114,6 +114,25 @@ class Preprocessor:
                 f"`sliding_window.text` must be one of {self.text_names}. Received: text={text!r}"
             )
         return self.text_names.index(text)
+
+    def with_texts(
+        self, sequence_length: int, sliding_window: SlidingWindow | None
+    ) -> Preprocessor:
+        """A preprocessor that reads texts in other pieces, and is the same in all else.
+
+        Args:
+            sequence_length: Tokens of a sequence.
+            sliding_window: As the parameter of the same name.
+        """
+        return Preprocessor(
+            image_size=self.image_size,
+            num_images=self.num_images,
+            tokenizer=self.tokenizer,
+            sequence_length=sequence_length,
+            num_texts=self.num_texts,
+            text_pairing=self.text_pairing,
+            sliding_window=sliding_window,
+        )
 
     def windows(self, rows: Rows) -> tuple[Rows, np.ndarray | None]:
         """The rows with a row for each window of their long texts, and the row that each is of.

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from copy import copy
+from dataclasses import fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,21 +16,20 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from keras_mm.checks import unknown_name
+from keras_mm.checks import is_whole, unknown_name
+from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.errors import InvalidValueError
-from keras_mm.estimator.fitting import (
-    Fitting,
-    check_labelled,
-    objective_options,
-    plain_values,
-    suited,
-    widths,
-    with_labels,
-)
+from keras_mm.estimator.fit import fit
+from keras_mm.estimator.fit_heads import fit_heads
 from keras_mm.estimator.pickling import pack_bundle, pack_layers, unpack_bundle, unpack_layers
+from keras_mm.estimator.prepare import Given, Prepared, prepare_fit, prepare_heads, with_labels
+from keras_mm.estimator.reuse import Workbench
+from keras_mm.estimator.rollback import Former
+from keras_mm.estimator.spec import heads_of, own_backbones, saved_spec, trained_from
+from keras_mm.estimator.trained import Trained
 from keras_mm.inference.answers import (
     answer_frame,
     by_head,
@@ -38,19 +40,21 @@ from keras_mm.inference.answers import (
 )
 from keras_mm.inference.bundle import load_bundle, save_bundle
 from keras_mm.inference.predictor import Predictor
-from keras_mm.metrics.head_metrics import head_metrics, head_prior, is_labelled
+from keras_mm.metrics.head_metrics import head_metrics, is_labelled
 from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
+from keras_mm.models.multimodal import backbones
+from keras_mm.models.text_encoder import input_length
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation
 from keras_mm.settings.heads import Head, as_heads
 from keras_mm.settings.settings import Settings, Training, as_labels, as_training
-from keras_mm.settings.sliding_window import SlidingWindow
-from keras_mm.training.objectives import create_objectives
+from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 
 if TYPE_CHECKING:
     from keras_mm.evaluation.evaluate import Evaluation
 
+_log = logging.getLogger("keras_mm")
 
 # What `score` is, by kind of head.
 _SCORES = {
@@ -61,7 +65,7 @@ _SCORES = {
 }
 
 
-class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
+class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     """Classifies rows of image(s) and text(s).
 
     A scikit-learn estimator over Keras 3: the encoders, fusion and training come from a preset, and
@@ -152,6 +156,13 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         >>> classifier.fit(train[:90]).predict(test[:2]).shape
         (2,)
     """
+
+    _trained: Trained | None = None
+    # Heads as `add_head` took them, trained or not.
+    _declared: Mapping[str, Head] = MappingProxyType({})
+    # Backbones of the user's own that a loaded classifier cannot begin anew with.
+    _own_networks: tuple[str, ...] = ()
+    _workbench: Workbench | None = None
 
     def __init__(
         self,
@@ -273,10 +284,11 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             TableError: listing every row that cannot be used.
             ValueError: for labels of one class only, or too few rows to split.
         """
-        settings, heads, parts = self._read(
-            data, y, validation_data, validation_split, groups, image_dir, on_error
-        )
-        return self._fit(settings, parts["train"], parts.get("val"), heads, callbacks)
+        given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
+        going_on = self._trained if self.warm_start else None
+        old = {} if going_on is None else going_on.heads
+        del going_on  # nobody may hold the model when the next one is built
+        return self._fit(prepare_fit(self._settings(), given, old), callbacks)
 
     def fit_rows(
         self,
@@ -298,7 +310,9 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         Returns:
             The classifier itself.
         """
-        return self._fit(self._settings().resolved(), rows, validation, heads, callbacks)
+        parts = {"train": rows} if validation is None else {"train": rows, "val": validation}
+        settings = self._settings().resolved()
+        return self._fit(Prepared(settings, dict(heads), parts, {}), callbacks)
 
     def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
         """What each row is answered; of several heads a dict of these by head.
@@ -413,7 +427,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         labels, logits = by_head(own, rows.labels)[head], self.predictor_.logits(rows)[head]
         found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
         chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
-        self.heads_ = {**self.heads_, head: chosen}
+        self._trained = replace(self._trained, heads={**self.heads_, head: chosen})
         return dict(zip(chosen.names, found.tolist(), strict=True))
 
     def evaluate(
@@ -461,7 +475,7 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         """
         from keras_mm.evaluation.evaluate import evaluate_rows
 
-        settings = self._settings_
+        settings = self._trained.settings
         about = {
             "preset": settings.preset,
             "vision": settings.vision_backbone if settings.images else None,
@@ -555,20 +569,17 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         self._check_fitted()
         known = {**self.heads_, **self._added}
         names = self._named(names, known)
-        settings, heads, parts = self._read(
-            data, y, validation_data, validation_split, groups, image_dir, on_error,
-            heads={name: known[name] for name in names},
-        )  # fmt: skip
-        labels = by_head(heads, parts["train"].labels)
-        check_labelled(heads, labels)
-        settings, trained_as = suited(settings, heads)
-        create_objectives(trained_as, widths(heads), labels, {}, **objective_options(settings))
-        train = self._train_heads if freeze else self._train_through
-        with seeded(settings.seed):
-            train(settings, trained_as, parts["train"], parts.get("val"), callbacks)
-        self.heads_ = {**self.heads_, **heads}
-        priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
-        self.priors_ = {**self.priors_, **priors}
+        given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
+        chosen = {name: known[name] for name in names}
+        prepared = prepare_heads(self._settings(), self._trained.settings, chosen, given)
+        self._trained = fit_heads(
+            self._trained,
+            prepared,
+            self.predictor_,
+            freeze=freeze,
+            callbacks=callbacks,
+            classifier_of=self._with,
+        )
         return self
 
     def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
@@ -578,7 +589,8 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             FileExistsError: if `folder` is not empty, without `overwrite`.
         """
         self._check_fitted()
-        save_bundle(folder, self.model_, self.preprocessor_, self._spec(), overwrite=overwrite)
+        spec = saved_spec(self._trained, self._declared)
+        save_bundle(folder, self.model_, self.preprocessor_, spec, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -600,24 +612,10 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         training = as_training(settings["training"])
         labels = as_labels(settings["labels"])
         classifier = cls(**{**settings, "labels": labels, "fusion": fusion, "training": training})
-        classifier._settings_ = Settings(**classifier.get_params(deep=False))
-        classifier.model_, classifier.preprocessor_ = model, preprocessor
-        classifier.history_ = spec["history"]
-        classifier.num_rows_, classifier.priors_ = _known_of_training(spec)
-        classifier.heads_ = {name: Head(**head) for name, head in spec["heads"].items()}
-        classifier._declared = {
-            name: Head(**head) for name, head in spec.get("added_heads", {}).items()
-        }
-        if spec["format_version"] == 1:  # there was one head, and its column stood elsewhere
-            classifier.heads_ = {
-                "label": replace(classifier.heads_["label"], column=settings["labels"])
-            }
-        classifier._own_networks = tuple(
-            f"{side}_backbone"
-            for side in ("vision", "text")
-            if isinstance((spec[f"{side}_encoder"] or {}).get("backbone"), Mapping)
-            and settings[f"{side}_backbone"] is None
-        )
+        used = Settings(**classifier.get_params(deep=False))
+        classifier._trained = trained_from(spec, used, model, preprocessor)
+        classifier._declared = heads_of(spec.get("added_heads", {}))
+        classifier._own_networks = own_backbones(spec)
         return classifier
 
     def export(
@@ -655,6 +653,35 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
             self.predictor_, self.save, folder, format=format, data=data, image_dir=image_dir
         )
 
+    def read_texts(self, *, sequence_length: int, sliding_window: Any = None) -> None:
+        """Makes the trained classifier read texts in other pieces; its weights stay as they are.
+
+        Args:
+            sequence_length: Tokens of a sequence.
+            sliding_window: As the parameter of the same name.
+
+        Raises:
+            ValueError: for a length that the text network cannot read, or a window that cannot be.
+        """
+        trained = self._check_fitted()
+        sliding = as_sliding_window(sliding_window)
+        cut = None if sliding is None else sliding.by_slot(trained.settings.texts)
+        before = trained.preprocessor
+        if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
+            return
+        if not is_whole(sequence_length):
+            raise InvalidValueError(
+                f"`sequence_length` must be an integer. Received: {sequence_length!r}"
+            )
+        input_length(backbones(trained.model)["text"], sequence_length)
+        changed: dict[str, Any] = {"sequence_length": sequence_length, "sliding_window": sliding}
+        self.set_params(**changed)
+        self._trained = replace(
+            trained,
+            settings=replace(trained.settings, **changed),
+            preprocessor=before.with_texts(sequence_length, cut),
+        )
+
     # --- inside -----------------------------------------------------------------------------
 
     def _named(self, names: str | Sequence[str], known: Mapping[str, Head]) -> list[str]:
@@ -672,8 +699,59 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
                 raise InvalidValueError(unknown_name("head", name, known) + later)
         return names
 
+    def _settings(self) -> Settings:
+        going_on = self.warm_start and self._trained is not None
+        for name in self._own_networks:
+            if getattr(self, name) is None and not going_on:
+                raise InvalidValueError(
+                    f"this classifier was trained with a keras.Model of your own as `{name}`, and "
+                    "a saved model holds it as it was trained. To train anew, give it again: "
+                    f"set_params({name}=...)."
+                )
+        return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
+
+    def _fit(self, prepared: Prepared, callbacks: Sequence) -> MultimodalClassifier:
+        """Trains; of a training that fails keeps what `fit` promises."""
+        settings, bench = prepared.settings, self._bench()
+        warm = settings.warm_start and self._trained is not None
+        former = Former(self._trained, bench, in_place=warm)
+        going_on, self._trained = self._trained if warm else None, None
+        try:
+            with seeded(settings.seed):
+                outcome = fit(
+                    prepared, bench, former=going_on, callbacks=callbacks, classifier_of=self._with
+                )
+        except BaseException:
+            self._trained = former.give_back()
+            raise
+        if outcome.error is None:
+            self._trained = outcome.trained
+            return self
+        learned = bool(outcome.trained.history) and not former.there
+        self._trained = outcome.trained if learned else former.give_back()
+        if former.there:
+            _log.warning("the classifier keeps the model that it had before this training")
+        raise outcome.error
+
+    def _with(self, trained: Trained) -> MultimodalClassifier:
+        """A classifier of its own that has this model."""
+        found = copy(self)
+        found._trained = trained
+        return found
+
+    def _bench(self) -> Workbench:
+        """What this classifier and its clones make their models with, one after the other."""
+        if self._workbench is None:
+            self._workbench = Workbench()
+        return self._workbench
+
+    @property
+    def _added(self) -> dict[str, Head]:
+        """Heads that are not trained yet, and so no part of the model."""
+        return {name: head for name, head in self._declared.items() if name not in self.heads_}
+
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "model_")
+        return self._trained is not None
 
     def __sklearn_clone__(self) -> MultimodalClassifier:
         with unseeded():  # a network among the parameters is built anew
@@ -692,62 +770,80 @@ class MultimodalClassifier(Fitting, ClassifierMixin, BaseEstimator):
         """What pickle, joblib and deepcopy take: a fitted model in its saved form."""
         state = {**super().__getstate__()}
         state.pop("_workbench", None)
-        if hasattr(self, "model_"):
-            del state["preprocessor_"]
-            state["model_"] = pack_bundle(self.model_, self.preprocessor_, self._spec())
+        trained = state.pop("_trained", None)
+        if trained is not None:
+            spec = saved_spec(trained, self._declared)
+            state["_packed"] = pack_bundle(trained.model, trained.preprocessor, spec)
+            state["_used"] = trained.settings
+            state["_skipped"] = trained.skipped
         return pack_layers(state)
 
     def __setstate__(self, state: dict) -> None:
         with unseeded():
             state = unpack_layers(state)
-            packed = state.pop("model_", None)
+            packed, used, skipped = (
+                state.pop(name, None) for name in ("_packed", "_used", "_skipped")
+            )
             super().__setstate__(state)
             if packed is not None:
-                self.model_, self.preprocessor_, _ = unpack_bundle(packed)
+                model, preprocessor, spec = unpack_bundle(packed)
+                trained = trained_from(spec, used, model, preprocessor)
+                self._trained = replace(trained, skipped=skipped)
 
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "model_"):
+    def _check_fitted(self) -> Trained:
+        if self._trained is None:
             raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
+        return self._trained
+
+    # --- what a training gives --------------------------------------------------------------
 
     @property
     def predictor_(self) -> Predictor:
         """What answers rows by the trained model."""
-        self._check_fitted()
-        return self._predictor()
+        return self._check_fitted().predictor(
+            cache=self.cache, engine=self.engine, progress=bool(self.verbose)
+        )
+
+    @property
+    def model_(self) -> keras.Model:
+        """The Keras model, from raw inputs to logits."""
+        return self._check_fitted().model
+
+    @property
+    def preprocessor_(self) -> Preprocessor:
+        """What makes the model's inputs from rows."""
+        return self._check_fitted().preprocessor
+
+    @property
+    def heads_(self) -> Mapping[str, Head]:
+        """The heads by name, with their classes; thresholds can be set by setting it."""
+        return self._check_fitted().heads
+
+    @heads_.setter
+    def heads_(self, heads: Mapping[str, Head]) -> None:
+        self._trained = replace(self._check_fitted(), heads=dict(heads))
+
+    @property
+    def priors_(self) -> Mapping[str, list]:
+        """What each head would answer without seeing anything, by name."""
+        return self._check_fitted().priors
+
+    @property
+    def history_(self) -> Mapping[str, list]:
+        """Metrics by name, a list over the epochs."""
+        return self._check_fitted().history
+
+    @property
+    def num_rows_(self) -> int:
+        """Training rows."""
+        return self._check_fitted().num_rows
+
+    @property
+    def skipped_(self) -> Sequence:
+        """Problems of the training rows that `on_error="skip"` left out."""
+        return self._check_fitted().skipped
 
     @property
     def classes_(self) -> Any:
         """Label names in the order of the probabilities."""
         return one_or_all({n: names_array(head.names) for n, head in self.heads_.items()})
-
-    def _spec(self) -> dict:
-        # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
-        settings = asdict(replace(self._settings_, fusion=None))
-        if settings["classes"] is not None:
-            settings["classes"] = next(iter(self.heads_.values())).names
-        spec = self._model_spec()
-        # The preset's wish, where there was no pair, would be an error of the next training.
-        settings["compare"] = spec["trunk"]["compare"]
-        # A folder of this machine says nothing elsewhere.
-        settings["cache"] = bool(settings["cache"])
-        for side in ("vision", "text"):
-            # Where the weights came from says nothing about where they are now.
-            settings[f"{side}_weights"] = None
-            if not isinstance(settings[f"{side}_backbone"], str):
-                settings[f"{side}_backbone"] = None
-        return {
-            **spec,
-            "settings": plain_values(settings),
-            "history": self.history_,
-            "num_rows": self.num_rows_,
-            "priors": self.priors_,
-            "added_heads": {n: plain_values(asdict(head)) for n, head in self._declared.items()},
-        }
-
-
-def _known_of_training(spec: Mapping) -> tuple[int, dict[str, list]]:
-    """Training rows, and each head's prior, of a saved model."""
-    counts = spec.get("train_counts")  # as it was written at first
-    if counts is None:
-        return spec["num_rows"], spec["priors"]
-    return sum(counts), {"label": [count / sum(counts) for count in counts]}

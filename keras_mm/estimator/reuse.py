@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import json
-import random
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -15,14 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_mm.features.fingerprint import fingerprint
 from keras_mm.inference.bundle import build_encoders, build_model
 from keras_mm.models.multimodal import copy_variables, cut, join, parts
 from keras_mm.random_state import set_states
-
-# Encoders that draw more seeds while they are built are not kept.
-_MOST_DRAWS = 20_000
 
 
 class Workbench:
@@ -71,13 +68,11 @@ class Workbench:
             encoders = build_encoders(
                 spec, vision_weights=vision_weights, text_weights=text_weights
             )
-            draws = _draws_since(seed)
         else:
-            encoders, draws = last.encoders, last.draws
-            for _ in range(draws):
-                _draw()
+            encoders = last.encoders
+        set_states(_trunk_seed(seed))  # of its own: encoders taken over draw nothing
         state = last.state if last is not None else _state(encoders)
-        if kind is None or draws is None or state is None:
+        if kind is None or state is None:
             return build_model(spec, encoders), None
         model = _on_views(spec, encoders)
         found = parts(model)
@@ -92,7 +87,7 @@ class Workbench:
             copy_variables(found.trunk, parts(twin).trunk)
         # Whoever uses the model sees views of the encoders, which vanish with it.
         users = [weakref.ref(user) for user in (model, *found.encoders.values())]
-        self._kept.append(_Kept(kind, encoders, draws, layers, twin, state, users))
+        self._kept.append(_Kept(kind, encoders, layers, twin, state, users))
         return model, twin
 
     def set_aside(self, model: keras.Model) -> Callable[[], keras.Model]:
@@ -138,7 +133,6 @@ class _Kept:
 
     kind: str
     encoders: dict[str, keras.Model]
-    draws: int
     layers: str | None
     twin: keras.Model | None
     state: str
@@ -184,21 +178,9 @@ def _view(model: keras.Model) -> keras.Model:
     return view
 
 
-def _draw() -> int:
-    """What Keras draws for each initializer and each dropout that is given no seed."""
-    return random.randint(1, int(1e9))
-
-
-def _draws_since(seed: int) -> int | None:
-    """How often Keras has drawn since `set_random_seed(seed)`; `None` if it was not only that."""
-    reached = random.getstate()
-    random.seed(seed)
-    for count in range(_MOST_DRAWS):
-        if random.getstate() == reached:
-            return count
-        _draw()
-    random.setstate(reached)
-    return None
+def _trunk_seed(seed: int) -> int:
+    """The seed of a trunk's weights: another than the encoders', which follows from it."""
+    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
 def _kind(spec: Mapping, vision_weights: Any, text_weights: Any, seed: int) -> str | None:

@@ -1,39 +1,37 @@
-"""A classifier as it was before a training, put back if the training fails."""
+"""What a classifier had before a training, given back if the training fails."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import fields
 
 from keras_mm.estimator.reuse import Workbench
+from keras_mm.estimator.trained import Trained
 from keras_mm.training.memory import Snapshot
 
 
-class Rollback:
-    """Takes the model out of a classifier, and all attributes back in if asked to.
+class Former:
+    """The trained model of before a training, which need not be held meanwhile.
 
     Args:
-        classifier: The classifier. Afterwards it has no `model_`, so that the next model can use
-            its encoders.
-        bench: What it makes its models with.
+        trained: What the classifier has; afterwards nobody need hold it, so that the next model
+            can use its encoders.
+        bench: What makes the classifier's models.
         in_place: Whether the training goes on with the weights that there are.
     """
 
-    def __init__(self, classifier: Any, bench: Workbench, *, in_place: bool = False):
-        self._classifier = classifier
-        self._attributes = dict(vars(classifier))
-        model = self._attributes.pop("model_", None)
-        self.had_model = model is not None
-        vars(classifier).pop("model_", None)
-        weights = Snapshot(model.variables) if self.had_model and in_place else None
-        self._weights = weights
-        self._model = bench.set_aside(model) if self.had_model and not in_place else lambda: model
+    def __init__(self, trained: Trained | None, bench: Workbench, *, in_place: bool = False):
+        self.there = trained is not None
+        if trained is None:
+            return
+        self._rest = {f.name: getattr(trained, f.name) for f in fields(Trained)}
+        model = self._rest.pop("model")
+        self._weights = Snapshot(model.variables) if in_place else None
+        self._model = (lambda: model) if in_place else bench.set_aside(model)
 
-    def put_back(self) -> None:
-        """Makes the classifier what it was."""
-        attributes = vars(self._classifier)
-        attributes.clear()
-        attributes.update(self._attributes)
+    def give_back(self) -> Trained | None:
+        """What the classifier had; `None` if it was not trained."""
+        if not self.there:
+            return None
         if self._weights is not None:
             self._weights.restore()
-        if self.had_model:
-            self._classifier.model_ = self._model()
+        return Trained(**self._rest, model=self._model())

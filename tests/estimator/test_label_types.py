@@ -7,7 +7,7 @@ import pytest
 import keras_mm
 from keras_mm import Head
 from keras_mm.data.tables.rows import TableError
-from keras_mm.estimator.fitting import _with_old
+from keras_mm.estimator.classes import with_old_classes
 
 pytestmark = pytest.mark.backend_free
 
@@ -64,7 +64,7 @@ def test_a_saved_model_goes_on_with_another_type(trained, tmp_path):
 
 
 def grown(old, head):
-    found = _with_old(head, old)
+    found = with_old_classes(head, old)
     return found.classes, found.multi_hot
 
 

@@ -68,7 +68,7 @@ def test_layers_of_the_user_s_own(sample):
     assert isinstance(unfitted.fusion, Sum) and unfitted.fusion is not model.fusion
     model.fit(sample[0][:64])
     copied = pickle.loads(pickle.dumps(model))
-    assert copied.fusion is copied._settings_.fusion
+    assert copied.fusion is copied._trained.settings.fusion
     rows = sample[1][:5]
     np.testing.assert_array_equal(copied.predict_proba(rows), model.predict_proba(rows))
 

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-import random
 from pathlib import Path
 
 import keras
@@ -284,17 +283,3 @@ def test_copies_begin_empty(weights):
     for copied in (pickle.loads(pickle.dumps(classifier)), copy.deepcopy(classifier)):
         assert copied._bench() is not bench
         assert copied.get_params() == classifier.get_params()
-
-
-def test_draws_are_counted():
-    for count in (0, 1, 77):
-        random.seed(3)
-        for _ in range(count):
-            keras.random.SeedGenerator()
-        state = random.getstate()
-        assert workbench._draws_since(3) == count
-        assert random.getstate() == state
-    random.seed("something else")
-    state = random.getstate()
-    assert workbench._draws_since(3) is None
-    assert random.getstate() == state

@@ -1,0 +1,238 @@
+"""A training of all heads: from checked rows to a trained model, anew or going on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import keras
+
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.text.tokenizer import Tokenizer
+from keras_mm.errors import InvalidValueError
+from keras_mm.estimator.options import objective_options, trainer_options
+from keras_mm.estimator.prepare import Prepared
+from keras_mm.estimator.reuse import Workbench
+from keras_mm.estimator.spec import changed_parts, model_spec
+from keras_mm.estimator.trained import Trained
+from keras_mm.features.batches import FeatureBatches
+from keras_mm.features.store.store import open_store
+from keras_mm.inference.answers import by_head
+from keras_mm.metrics.head_metrics import head_prior, is_labelled
+from keras_mm.models.heads import widened
+from keras_mm.models.layers.scaling import standardize_targets
+from keras_mm.models.multimodal import join, parts
+from keras_mm.progress import keras_output
+from keras_mm.settings.heads import Head
+from keras_mm.settings.settings import Settings
+from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
+from keras_mm.training.callbacks import TrainingObserver
+from keras_mm.training.objectives import create_objectives
+from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
+
+Callbacks = Sequence[keras.callbacks.Callback]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training gave.
+
+    Attributes:
+        trained: The model with the best weights so far.
+        error: What ended the training before its end; `None` where it came to its end.
+    """
+
+    trained: Trained
+    error: BaseException | None = None
+
+
+def fit(
+    prepared: Prepared,
+    bench: Workbench,
+    *,
+    former: Trained | None = None,
+    callbacks: Callbacks = (),
+    classifier_of: Callable[[Trained], Any],
+) -> Outcome:
+    """Trains anew, or goes on with a former model.
+
+    It is called within `keras_mm.random_state.seeded`.
+
+    Args:
+        prepared: Resolved settings, heads and rows.
+        bench: What makes the model.
+        former: What the training goes on with; `None` trains anew.
+        callbacks: Keras callbacks of the user's.
+        classifier_of: From a model that is being trained to a classifier that has it, for
+            callbacks that are a `TrainingObserver`.
+
+    Raises:
+        ValueError: if the labels do not fit the heads, or the settings ask for another model than
+            `former` has.
+    """
+    settings, heads = prepared.settings, prepared.heads
+    labels = by_head(heads, prepared.rows.labels)
+    priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
+    check_objectives(settings, heads, labels)
+    _check_tie(settings, heads)
+    check_labelled(heads, labels)
+    twin = None
+    if former is not None:
+        preprocessor, model = former.preprocessor, _continued(former, settings, heads)
+    else:
+        preprocessor = _preprocessor(settings)
+        with keras_output(show=bool(settings.verbose)):
+            model, twin = bench.model(
+                model_spec(settings, heads, preprocessor),
+                vision_weights=settings.vision_weights,
+                text_weights=settings.text_weights,
+                seed=settings.seed,
+            )
+        for network in (model, twin):
+            if network is not None:
+                standardize(network, heads, labels)
+    rows = prepared.rows
+    trained = Trained(settings, heads, model, preprocessor, priors, {}, len(rows), rows.skipped)
+    result = train(trained, prepared, twin=twin, callbacks=callbacks, classifier_of=classifier_of)
+    settings = replace(settings, batch_size=result.batch_size)
+    return Outcome(replace(trained, settings=settings, history=result.history), result.error)
+
+
+def train(
+    trained: Trained,
+    prepared: Prepared,
+    *,
+    twin: keras.Model | None = None,
+    callbacks: Callbacks = (),
+    classifier_of: Callable[[Trained], Any],
+) -> StagesResult:
+    """Trains a model, stage by stage, on the features of its frozen encoders.
+
+    Args:
+        trained: The model as it is; its outputs are the heads of `prepared`.
+        prepared: Resolved settings, heads and rows.
+        twin: See `Workbench.model`.
+        callbacks: As in `fit`.
+        classifier_of: As in `fit`.
+    """
+    settings, training = prepared.settings, prepared.settings.training
+    tuning = FineTuning(
+        trained.model,
+        training.stages or (),
+        lora_rank=training.lora_rank,
+        lora_alpha=training.lora_alpha,
+        twin=None if callbacks else twin,  # which callbacks would get to see
+    )
+    for observer in callbacks:
+        if isinstance(observer, TrainingObserver):
+            observer.classifier = classifier_of(trained)
+    source = FeatureBatches(
+        trained.model,
+        trained.preprocessor,
+        (prepared.rows, prepared.validation),
+        store=open_store(settings.cache),
+        engine=settings.engine,
+        progress=bool(settings.verbose),
+    )
+    return fit_stages(
+        tuning,
+        source.batches,
+        source.forget,
+        heads=prepared.heads,
+        encoder_learning_rate=settings.encoder_learning_rate,
+        layer_decay=training.layer_decay,
+        batch_size=settings.batch_size,
+        auto_find_batch_size=training.auto_find_batch_size,
+        callbacks=callbacks,
+        **objective_options(settings),
+        **trainer_options(settings),
+    )
+
+
+def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -> keras.Model:
+    """The former model, with the classes of `heads` where it had fewer."""
+    old = former.heads
+    changed = changed_parts(former, settings, heads)
+    if list(old) != list(heads):
+        changed.append(f"heads {list(heads)} in the place of {list(old)}; see `labels`")
+    elif any(_layers(old[n]) != _layers(heads[n]) for n in old):
+        changed.append("heads")
+    if changed:
+        raise InvalidValueError(
+            "warm_start=True goes on with the model that there is, and the settings ask for "
+            f"another one ({', '.join(changed)}). Set them back, or warm_start=False."
+        )
+    wider = {n: head for n, head in heads.items() if head.num_logits > old[n].num_logits}
+    if not wider:
+        return former.model
+    encoders, trunk = parts(former.model)
+    return join(encoders, widened(trunk, wider, list(old)))
+
+
+def check_objectives(settings: Settings, heads: Mapping[str, Head], labels: Mapping) -> None:
+    """Raises ValueError where loss and class weights do not suit the heads, before any work."""
+    widths = {name: head.num_logits for name, head in heads.items()}
+    create_objectives(heads, widths, labels, {}, **objective_options(settings))
+
+
+def check_labelled(heads: Mapping[str, Head], labels: Mapping) -> None:
+    """Raises ValueError for a head of which no training row has a label."""
+    for name, head in heads.items():
+        if not is_labelled(head, labels[name]):
+            raise InvalidValueError(
+                f"No training row has a label of the head {name!r}: give rows that have one, or "
+                "leave the head out."
+            )
+
+
+def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
+    window = as_sliding_window(settings.sliding_window)
+    if window is None or window.tie_value is None:
+        return
+    if all(window.tie_index(head.names) is None for head in heads.values()):
+        known = sorted({str(name) for head in heads.values() for name in head.names})
+        raise InvalidValueError(
+            f"`sliding_window.tie_value` must be one of {known}. "
+            f"Received: tie_value={window.tie_value!r}"
+        )
+
+
+def standardize(model: keras.Model, heads: Mapping[str, Head], labels: Mapping) -> None:
+    """Makes regression heads learn standardised targets."""
+    for name, head in heads.items():
+        if head.kind == "regression":
+            standardize_targets(model, name, labels[name])
+
+
+def _layers(head: Head) -> tuple:
+    """What a head's layers are made of, but for its classes."""
+    return head.kind, head.dropout_rate, head.l2
+
+
+def _preprocessor(settings: Settings) -> Preprocessor:
+    weights = settings.text_weights
+    local = str(weights) not in ("pretrained", "random")
+    folder = weights if local and os.path.isdir(str(weights)) else os.path.dirname(str(weights))
+    tokenizer = None
+    if settings.texts:
+        with keras_output(show=bool(settings.verbose)):
+            tokenizer = Tokenizer.load(folder if local else settings.text_backbone)
+        if settings.special_tokens:
+            tokenizer = tokenizer.with_special_tokens(settings.special_tokens)
+    return Preprocessor(
+        image_size=settings.image_size if settings.images else None,
+        num_images=len(settings.images),
+        tokenizer=tokenizer,
+        sequence_length=settings.sequence_length,
+        num_texts=len(settings.texts),
+        text_pairing=settings.text_pairing,
+        sliding_window=_window(settings),
+    )
+
+
+def _window(settings: Settings) -> SlidingWindow | None:
+    """The sliding window with its text by the table's role in the place of its column."""
+    window = as_sliding_window(settings.sliding_window)
+    return None if window is None else window.by_slot(settings.texts)

@@ -1,0 +1,161 @@
+"""Trainings of single heads of a trained model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import keras
+
+from keras_mm.data.dataset import RowBatches
+from keras_mm.errors import InvalidValueError
+from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, standardize, train
+from keras_mm.estimator.options import objective_options, suited, trainer_options
+from keras_mm.estimator.prepare import Prepared
+from keras_mm.estimator.spec import changed_parts
+from keras_mm.estimator.trained import Trained
+from keras_mm.inference.answers import by_head
+from keras_mm.inference.predictor import Predictor
+from keras_mm.metrics.head_metrics import head_prior
+from keras_mm.models.heads import body_of, heads_alone, only, with_heads
+from keras_mm.models.multimodal import join, parts
+from keras_mm.random_state import seeded
+from keras_mm.settings.heads import Head
+from keras_mm.training.memory import Snapshot
+from keras_mm.training.trainer import Trainer
+
+_TOTALS = ("loss", "val_loss")  # of all heads together
+
+
+def fit_heads(
+    trained: Trained,
+    prepared: Prepared,
+    predictor: Predictor,
+    *,
+    freeze: bool = True,
+    callbacks: Callbacks = (),
+    classifier_of: Callable[[Trained], Any],
+) -> Trained:
+    """The model with some of its heads trained anew, or with new ones.
+
+    Args:
+        trained: The model as it is.
+        prepared: Resolved settings, and the heads that are trained with their rows.
+        predictor: What answers rows by `trained`.
+        freeze: Whether only the heads are trained; without it all that `fit` trains is.
+        callbacks: Keras callbacks of the user's.
+        classifier_of: As in `keras_mm.estimator.fit.fit`.
+    """
+    heads = prepared.heads
+    labels = by_head(heads, prepared.rows.labels)
+    check_labelled(heads, labels)
+    settings, trained_as = suited(prepared.settings, heads)
+    check_objectives(settings, trained_as, labels)
+    prepared = replace(prepared, settings=settings, heads=trained_as)
+    with seeded(settings.seed):
+        if freeze:
+            found = _fit_frozen(trained, prepared, predictor, callbacks)
+        else:
+            found = _fit_through(trained, prepared, callbacks, classifier_of)
+    priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
+    return replace(found, heads={**found.heads, **heads}, priors={**found.priors, **priors})
+
+
+def _fit_frozen(
+    trained: Trained, prepared: Prepared, predictor: Predictor, callbacks: Callbacks
+) -> Trained:
+    """Trains the heads on what the model before them gives for the rows."""
+    settings, heads = prepared.settings, prepared.heads
+    encoders, _ = parts(trained.model)
+    grown = _grown(trained, prepared)
+    body = join(encoders, body_of(grown, next(iter(heads))))
+    shuffled: dict[str, Any] = {"shuffle": True, "seed": settings.seed}
+    batches: list[RowBatches | None] = []
+    for rows, options in ((prepared.rows, shuffled), (prepared.validation, {})):
+        if rows is None:
+            batches.append(None)
+            continue
+        cut, owners = trained.preprocessor.windows(rows)
+        batches.append(
+            RowBatches(
+                {"fused": predictor.run(body, cut)},
+                labels=cut.labels,
+                owners=owners,
+                window=trained.preprocessor.sliding_window,
+                batch_size=settings.batch_size,
+                **options,
+            )
+        )
+    trainer = Trainer(
+        heads_alone(grown, list(heads)),
+        heads=heads,
+        callbacks=callbacks,
+        **objective_options(settings),
+        **trainer_options(settings),
+    )
+    return _put_in(trained, join(encoders, grown), heads, trainer.fit(*batches))
+
+
+def _fit_through(
+    trained: Trained,
+    prepared: Prepared,
+    callbacks: Callbacks,
+    classifier_of: Callable[[Trained], Any],
+) -> Trained:
+    """Trains the heads and all before them that `fit` trains."""
+    settings, heads = prepared.settings, prepared.heads
+    others = sorted(set(trained.heads) - set(heads))
+    if others:
+        warnings.warn(
+            "The fusion, and what else is trained, is shared: the answers of the other heads "
+            f"({', '.join(others)}) change.",
+            stacklevel=4,
+        )
+    changed = changed_parts(trained, settings, trained.heads)
+    if changed:
+        raise InvalidValueError(
+            "freeze=False trains the model that there is, and the settings ask for another one "
+            f"({', '.join(changed)}). Set them back."
+        )
+    encoders, _ = parts(trained.model)
+    grown, before = _grown(trained, prepared), Snapshot(trained.model.variables)
+    own = replace(trained, model=join(encoders, only(grown, list(heads))))
+    result = train(own, prepared, callbacks=callbacks, classifier_of=classifier_of)
+    if result.error is not None:
+        before.restore()
+        raise result.error
+    return _put_in(trained, join(encoders, grown), heads, result.history)
+
+
+def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
+    """The trunk with new layers for the heads."""
+    heads = prepared.heads
+    grown = with_heads(parts(trained.model).trunk, heads, list(trained.heads))
+    standardize(grown, heads, by_head(heads, prepared.rows.labels))
+    return grown
+
+
+def _put_in(
+    trained: Trained, model: keras.Model, heads: Mapping[str, Head], history: Mapping[str, list]
+) -> Trained:
+    """The model with trained heads, whose history is added by head to that of all."""
+    before = trained.history
+    if len(trained.heads) == 1:
+        before = _of_head(before, next(iter(trained.heads)))
+    if len(trained.heads) > 1 or set(heads) != set(trained.heads):
+        own = _of_head(history, next(iter(heads))) if len(heads) == 1 else history
+        history = {**before, **{n: v for n, v in own.items() if n not in _TOTALS}}
+    heads = {**trained.heads, **heads}
+    return replace(trained, model=model, history=history, heads=heads)
+
+
+def _of_head(history: Mapping[str, list], name: str) -> dict[str, list]:
+    """The history of a head by itself, with its metrics named as among several."""
+    named = {}
+    for metric, values in history.items():
+        prefix = "val_" if metric.startswith("val_") else ""
+        named[f"{prefix}{name}_{metric.removeprefix('val_')}"] = values
+    totals = {metric: history[metric] for metric in _TOTALS if metric in history}
+    return {**totals, **named}

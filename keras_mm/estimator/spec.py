@@ -1,0 +1,158 @@
+"""Models as plain data: what a model is built from, and what of a trained one is saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.tables.run_columns import has_pair
+from keras_mm.estimator.trained import Trained
+from keras_mm.settings.augmentation import as_augmentation
+from keras_mm.settings.heads import Head
+from keras_mm.settings.settings import Settings
+
+_SIDES = ("vision", "text")
+
+
+def model_spec(
+    settings: Settings, heads: Mapping[str, Head], preprocessor: Preprocessor
+) -> dict[str, Any]:
+    """What `keras_mm.inference.bundle.build_model` builds a model from.
+
+    Args:
+        settings: Resolved settings.
+        heads: Heads by name, with their classes.
+        preprocessor: The model's; its vocabulary decides the size of a grown embedding.
+    """
+    vision = settings.images and {
+        "backbone": settings.vision_backbone,
+        "image_size": list(settings.image_size),
+        "num_images": len(settings.images),
+        "pooling": settings.vision_pooling or "mean",
+        "trainable": settings.trains("vision"),
+        "augmentation": asdict(as_augmentation(settings.augmentation)),
+    }
+    text = settings.texts and {
+        "backbone": settings.text_backbone,
+        "sequence_length": settings.sequence_length,
+        "text_pairing": settings.text_pairing if len(settings.texts) > 1 else "packed",
+        "pooling": settings.text_pooling,
+        "trainable": settings.trains("text"),
+    }
+    if text and settings.special_tokens:
+        text["vocabulary_size"] = preprocessor.tokenizer.vocabulary_size
+    training = settings.training
+    return {
+        "precision": settings.precision,
+        "vision_encoder": vision or None,
+        "text_encoder": text or None,
+        "trunk": {
+            "fusion": settings.fusion,
+            "compare": settings.compare and has_pair(settings),
+            "num_projection_layers": training.num_projection_layers,
+            "projection_dims": training.projection_dims,
+            "dropout_rate": training.dropout_rate,
+            "modality_dropout": settings.modality_dropout,
+        },
+        "heads": {name: plain_values(asdict(head)) for name, head in heads.items()},
+    }
+
+
+def changed_parts(former: Trained, settings: Settings, heads: Mapping[str, Head]) -> list[str]:
+    """Parts of the model, besides the heads, that other settings would build differently."""
+    before, after = (
+        model_spec(one, heads, former.preprocessor) for one in (former.settings, settings)
+    )
+    changed = [name for name in before if before[name] != after[name]]
+    if former.settings.special_tokens != settings.special_tokens:
+        changed.append("special_tokens")
+    return changed
+
+
+def saved_spec(trained: Trained, declared: Mapping[str, Head]) -> dict[str, Any]:
+    """What a saved model says of itself besides its weights.
+
+    Args:
+        trained: The trained model.
+        declared: The heads that were added to it, whether they are trained by now or not.
+    """
+    # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
+    settings = asdict(replace(trained.settings, fusion=None))
+    if settings["classes"] is not None:
+        settings["classes"] = next(iter(trained.heads.values())).names
+    spec = model_spec(trained.settings, trained.heads, trained.preprocessor)
+    # A preset may ask for a comparison where there is no pair; as a setting that is an error.
+    settings["compare"] = spec["trunk"]["compare"]
+    # A folder of this machine says nothing elsewhere.
+    settings["cache"] = bool(settings["cache"])
+    for side in _SIDES:
+        # Where the weights came from says nothing about where they are now.
+        settings[f"{side}_weights"] = None
+        if not isinstance(settings[f"{side}_backbone"], str):
+            settings[f"{side}_backbone"] = None
+    return {
+        **spec,
+        "settings": plain_values(settings),
+        "history": trained.history,
+        "num_rows": trained.num_rows,
+        "priors": trained.priors,
+        "added_heads": {name: plain_values(asdict(head)) for name, head in declared.items()},
+    }
+
+
+def trained_from(
+    spec: Mapping[str, Any], settings: Settings, model: keras.Model, preprocessor: Preprocessor
+) -> Trained:
+    """The trained model that `saved_spec` describes.
+
+    Args:
+        spec: As in a saved model, of any format version.
+        settings: The settings among it, as the estimator holds them.
+        model: The model with its weights.
+        preprocessor: The model's.
+    """
+    heads = heads_of(spec["heads"])
+    if spec["format_version"] == 1:  # there was one head, and its column stood elsewhere
+        heads = {"label": replace(heads["label"], column=spec["settings"]["labels"])}
+    num_rows, priors = _known_of_training(spec)
+    return Trained(settings, heads, model, preprocessor, priors, spec["history"], num_rows)
+
+
+def heads_of(values: Mapping[str, Mapping]) -> dict[str, Head]:
+    """Heads by name from dicts of their fields."""
+    return {name: Head(**head) for name, head in values.items()}
+
+
+def own_backbones(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Settings of backbones that were a `keras.Model` of the user's, which no name describes."""
+    return tuple(
+        f"{side}_backbone"
+        for side in _SIDES
+        if isinstance((spec[f"{side}_encoder"] or {}).get("backbone"), Mapping)
+        and spec["settings"][f"{side}_backbone"] is None
+    )
+
+
+def _known_of_training(spec: Mapping[str, Any]) -> tuple[int, dict[str, list]]:
+    """Training rows, and each head's prior, of a saved model."""
+    counts = spec.get("train_counts")  # as it was written at first
+    if counts is None:
+        return spec["num_rows"], spec["priors"]
+    return sum(counts), {"label": [count / sum(counts) for count in counts]}
+
+
+def plain_values(value: Any) -> Any:
+    """JSON-serialisable copies of NumPy values and mappings."""
+    if isinstance(value, Mapping):
+        return {str(k): plain_values(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain_values(v) for v in value]
+    if isinstance(value, os.PathLike):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) else value
