@@ -86,7 +86,7 @@ class FrozenTable:
         }
         kinds = ("pooled_output", "sequence_output", "sequence_mask")[: 3 if tokens else 1]
         wanted = [f"{side}_{kind}" for side in SIDES for kind in kinds]
-        self.labels = rows.labels
+        self.labels = rows.labels["label"]
         self.arrays = {
             **preprocessor.masks_and_tokens(rows),
             **encode_rows(self.encoders, rows, preprocessor, names=wanted, store=open_store(True)),

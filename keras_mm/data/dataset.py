@@ -20,7 +20,7 @@ from keras_mm.data.tables.load import load_table
 from keras_mm.data.tables.rows import Rows, read_rows
 from keras_mm.data.tables.targets import with_classes
 from keras_mm.errors import InvalidValueError
-from keras_mm.settings.heads import Head, as_heads
+from keras_mm.settings.heads import Head, as_heads, one_or_all
 from keras_mm.settings.sliding_window import SlidingWindow
 
 _DECODED_LIMIT = 512 * 2**20
@@ -136,8 +136,7 @@ class RowBatches(keras.utils.PyDataset):
         if self._weights is None:
             return inputs, labels
         weights = self._weights[rows].astype("float32")
-        several = isinstance(labels, dict)
-        return inputs, labels, dict.fromkeys(labels, weights) if several else weights
+        return inputs, labels, keras.tree.map_structure(lambda _: weights, labels)
 
     @property
     def row_labels(self) -> Any:
@@ -163,9 +162,10 @@ class RowBatches(keras.utils.PyDataset):
 
 
 def _at(labels: Any, rows: Any) -> Any:
-    if isinstance(labels, dict):
-        return {name: array[rows] for name, array in labels.items()}
-    return None if labels is None else labels[rows]
+    """The labels of some rows, bare or by head, as they are given."""
+    if labels is None:
+        return None
+    return keras.tree.map_structure(lambda array: array[rows], labels)
 
 
 class MultimodalDataset(RowBatches):
@@ -280,7 +280,7 @@ def _row_inputs(rows, preprocessor, names, features) -> dict:
     return {
         "arrays": {name: arrays[name] for name in names if name in arrays},
         "images": {name: images[name] for name in names if name in images},
-        "labels": rows.labels,
+        "labels": one_or_all(rows.labels) if rows.labels else None,
         "image_size": preprocessor.image_size,
         "window": preprocessor.sliding_window,
     }

@@ -32,10 +32,8 @@ from keras_mm.estimator.spec import heads_of, own_backbones, saved_spec, trained
 from keras_mm.estimator.trained import Trained
 from keras_mm.inference.answers import (
     answer_frame,
-    by_head,
     join_frames,
     names_array,
-    one_or_all,
     predictions,
 )
 from keras_mm.inference.bundle import load_bundle, save_bundle
@@ -47,7 +45,7 @@ from keras_mm.models.multimodal import backbones
 from keras_mm.models.text_encoder import input_length
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation
-from keras_mm.settings.heads import Head, as_heads
+from keras_mm.settings.heads import Head, as_heads, one_or_all
 from keras_mm.settings.settings import Settings, Training, as_labels, as_training
 from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 
@@ -382,7 +380,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._check_fitted()
         table = with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
         rows = self.predictor_.rows(table, image_dir, heads=self.heads_)
-        labels, logits = by_head(self.heads_, rows.labels), self.predictor_.logits(rows)
+        labels, logits = rows.labels, self.predictor_.logits(rows)
         scores = [
             head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
             for name, head in self.heads_.items()
@@ -424,7 +422,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             )
         own = {head: self.heads_[head]}
         rows = self.predictor_.rows(data, image_dir, heads=own)
-        labels, logits = by_head(own, rows.labels)[head], self.predictor_.logits(rows)[head]
+        labels, logits = rows.labels[head], self.predictor_.logits(rows)[head]
         found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
         chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
         self._trained = replace(self._trained, heads={**self.heads_, head: chosen})

@@ -19,7 +19,6 @@ from keras_mm.estimator.spec import changed_parts, model_spec
 from keras_mm.estimator.trained import Trained
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.store.store import open_store
-from keras_mm.inference.answers import by_head
 from keras_mm.metrics.head_metrics import head_prior, is_labelled
 from keras_mm.models.heads import widened
 from keras_mm.models.layers.scaling import standardize_targets
@@ -73,7 +72,7 @@ def fit(
             `former` has.
     """
     settings, heads = prepared.settings, prepared.heads
-    labels = by_head(heads, prepared.rows.labels)
+    labels = prepared.rows.labels
     priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
     check_objectives(settings, heads, labels)
     _check_tie(settings, heads)

@@ -16,13 +16,12 @@ from keras_mm.estimator.options import objective_options, suited, trainer_option
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.spec import changed_parts
 from keras_mm.estimator.trained import Trained
-from keras_mm.inference.answers import by_head
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.head_metrics import head_prior
 from keras_mm.models.heads import body_of, heads_alone, only, with_heads
 from keras_mm.models.multimodal import join, parts
 from keras_mm.random_state import seeded
-from keras_mm.settings.heads import Head
+from keras_mm.settings.heads import Head, one_or_all
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.trainer import Trainer
 
@@ -49,7 +48,7 @@ def fit_heads(
         classifier_of: As in `keras_mm.estimator.fit.fit`.
     """
     heads = prepared.heads
-    labels = by_head(heads, prepared.rows.labels)
+    labels = prepared.rows.labels
     check_labelled(heads, labels)
     settings, trained_as = suited(prepared.settings, heads)
     check_objectives(settings, trained_as, labels)
@@ -81,7 +80,7 @@ def _fit_frozen(
         batches.append(
             RowBatches(
                 {"fused": predictor.run(body, cut)},
-                labels=cut.labels,
+                labels=one_or_all(cut.labels),
                 owners=owners,
                 window=trained.preprocessor.sliding_window,
                 batch_size=settings.batch_size,
@@ -133,7 +132,7 @@ def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
     """The trunk with new layers for the heads."""
     heads = prepared.heads
     grown = with_heads(parts(trained.model).trunk, heads, list(trained.heads))
-    standardize(grown, heads, by_head(heads, prepared.rows.labels))
+    standardize(grown, heads, prepared.rows.labels)
     return grown
 
 

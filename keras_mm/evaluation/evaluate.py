@@ -11,7 +11,7 @@ from keras_mm.evaluation.modalities import evaluate_modalities
 from keras_mm.evaluation.report.report import render_report
 from keras_mm.evaluation.results import BASELINES, HeadEvaluation, Results
 from keras_mm.files import write_text
-from keras_mm.inference.answers import answer_frame, by_head
+from keras_mm.inference.answers import answer_frame
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.head_metrics import head_metrics, is_labelled, prior_metrics
 from keras_mm.settings.heads import Head
@@ -54,13 +54,13 @@ def evaluate_rows(
     frame = answer_frame(heads, logits, rows.numbers, rows.labels)
     frame.insert(0, "row", rows.numbers.to_flat_index())
     modalities = evaluate_modalities(predictor, rows, features, logits, priors, heads)
-    labels = by_head(heads, rows.labels)
     found = {}
     for name, head in heads.items():
         metrics, baselines = {}, {}
-        if len(heads) == 1 or is_labelled(head, labels[name]):
-            metrics = head_metrics(head, labels[name], logits[name])
-            prior = prior_metrics(head, priors[name], labels[name])
+        labels = rows.labels[name]
+        if len(heads) == 1 or is_labelled(head, labels):
+            metrics = head_metrics(head, labels, logits[name])
+            prior = prior_metrics(head, priors[name], labels)
             baselines = {BASELINES[head.kind]: prior}
         found[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))
     return Evaluation(

@@ -11,7 +11,6 @@ import numpy as np
 from keras_mm.data.tables.rows import Rows
 from keras_mm.evaluation.results import BASELINE_SCORES, SCORES
 from keras_mm.features.table import FeatureTable
-from keras_mm.inference.answers import by_head
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.head_metrics import head_metrics, is_labelled, prior_metrics
 from keras_mm.settings.heads import Head
@@ -55,7 +54,7 @@ def evaluate_modalities(
     masks = predictor.preprocessor.masks(rows)
     image, text = masks["image_mask"].any(axis=1), masks["text_mask"].any(axis=1)
     held = {"image_and_text": image & text, "image_only": image & ~text, "text_only": text & ~image}
-    labels, answers = by_head(heads, rows.labels), {"": logits}
+    labels, answers = rows.labels, {"": logits}
     complete = np.flatnonzero(held["image_and_text"])
     if len(complete):
         encoded = {name: value.take(complete.tolist()) for name, value in features.items()}

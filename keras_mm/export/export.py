@@ -26,7 +26,7 @@ from keras_mm.files import check_vacant, new_folder
 from keras_mm.inference.answers import label_cells, predictions
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.settings.heads import Head
+from keras_mm.settings.heads import Head, head_prefixes
 from keras_mm.subprocesses import FAULT_HANDLER, run, run_on_tensorflow
 
 FORMATS = ("tf_saved_model",)
@@ -112,8 +112,8 @@ def _image_bytes(cell: Any) -> bytes:
 def _compare(answers: list[dict], expected: dict, heads: Mapping[str, Head], num_rows: int) -> dict:
     kinds = ("probabilities", "prediction", "label")
     difference, wrong = 0.0, set[int]()
-    for name, head in heads.items():
-        prefix = f"{name}_" if len(heads) > 1 else ""
+    for name, prefix in head_prefixes(heads).items():
+        head = heads[name]
         for answer in answers:
             found = {key: answer.get(prefix + key) for key in kinds}
             farthest, rows = _difference(head, expected[name], found)

@@ -14,7 +14,7 @@ from keras_mm.data.images.tf_graph.decoding import decode_images
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.export.window_graph import at_rows, joined_logits, window_parts
 from keras_mm.inference.bundle import load_bundle
-from keras_mm.settings.heads import Head, resolve_threshold
+from keras_mm.settings.heads import Head, by_head, head_prefixes, resolve_threshold
 from keras_mm.settings.sliding_window import SlidingWindow
 
 
@@ -102,14 +102,14 @@ def _answer(
     window: SlidingWindow | None = None,
 ) -> dict:
     """The answers by name; of several heads each begins with the head's."""
-    answers, outputs = {}, model(inputs, training=False)
+    outputs, prefixes = by_head(heads, model(inputs, training=False)), head_prefixes(heads)
+    answers = {}
     for name, head in heads.items():
-        several = len(heads) > 1
-        logits = tf.cast(outputs[name] if several else outputs, tf.float32)
+        logits = tf.cast(outputs[name], tf.float32)
         if owners is not None:
             logits = joined_logits(logits, owners, head, window)
         for what, value in _answers_of(head, logits).items():
-            answers[f"{name}_{what}" if several else what] = value
+            answers[prefixes[name] + what] = value
     return answers
 
 

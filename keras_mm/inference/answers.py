@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.labels import label_value
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.settings.heads import Head, resolve_threshold
+from keras_mm.settings.heads import Head, head_prefixes, resolve_threshold
 
 # Of more classes a file of predictions holds the answers' probabilities only.
 MOST_COLUMNS = 1000
@@ -105,7 +104,10 @@ def answer_columns(head: Head, logits: np.ndarray, labels: np.ndarray | None = N
 
 
 def answer_frame(
-    heads: Mapping[str, Head], logits: Mapping[str, Any], index: pd.Index, labels: Any = None
+    heads: Mapping[str, Head],
+    logits: Mapping[str, np.ndarray],
+    index: pd.Index,
+    labels: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
     """The columns of all heads; of several, each begins with the head's name and `_`.
 
@@ -113,13 +115,12 @@ def answer_frame(
         heads: Heads by name, with their classes; of several all that are wanted.
         logits: By head, of all heads of the model, `(num_rows, num_logits)`.
         index: The table's.
-        labels: As `keras_mm.data.tables.rows.Rows` has them; `None` for none.
+        labels: By head, as `keras_mm.data.tables.rows.Rows` has them; `None` for none.
     """
-    columns, several = {}, len(logits) > 1
-    given, answered = by_head(heads, labels), logits
+    columns, prefixes = {}, head_prefixes(logits)
     for name, head in heads.items():
-        found = answer_columns(head, answered[name], given.get(name))
-        columns.update({f"{name}_{key}" if several else key: value for key, value in found.items()})
+        found = answer_columns(head, logits[name], (labels or {}).get(name))
+        columns.update({prefixes[name] + key: value for key, value in found.items()})
     return pd.DataFrame(columns, index=index)
 
 
@@ -147,8 +148,9 @@ def written_frame(frame: pd.DataFrame, heads: Mapping[str, Head]) -> pd.DataFram
         the place of `probability_<class>`; of more than 1,000 labels a row, which have no one
         answer, nothing does.
     """
+    prefixes = head_prefixes(heads)
     for name, head in heads.items():
-        prefix = f"{name}_" if len(heads) > 1 else ""
+        prefix = prefixes[name]
         there = f"{prefix}prediction" in frame  # else it was not evaluated
         if head.kind == "regression" or head.num_classes <= MOST_COLUMNS or not there:
             continue
@@ -164,15 +166,3 @@ def written_frame(frame: pd.DataFrame, heads: Mapping[str, Head]) -> pd.DataFram
 def no_logits(heads: Mapping[str, Head]) -> dict[str, np.ndarray]:
     """The logits of no rows by head."""
     return {name: np.zeros((0, head.num_logits), "float32") for name, head in heads.items()}
-
-
-def by_head(heads: Mapping[str, Head], values: Any) -> dict[str, Any]:
-    """Labels or logits by head, where those of one head stand alone; none are an empty dict."""
-    if values is None:
-        return {}
-    return dict(values) if isinstance(values, Mapping) else {next(iter(heads)): values}
-
-
-def one_or_all(found: Mapping[str, Any]) -> Any:
-    """What is there of the one head; of several, a dict by head."""
-    return dict(found) if len(found) > 1 else next(iter(found.values()))

@@ -16,11 +16,11 @@ from keras_mm.features.encode import encode_rows
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
-from keras_mm.inference.answers import by_head, no_logits
+from keras_mm.inference.answers import no_logits
 from keras_mm.metrics.window_votes import join_windows
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.progress import progress_bar
-from keras_mm.settings.heads import Head
+from keras_mm.settings.heads import Head, by_head
 
 # Rows that are read, checked and answered at a time.
 _PART = 2048

@@ -14,7 +14,7 @@ from keras import layers
 
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.layers.scaling import TargetScaling, scaling_name
-from keras_mm.settings.heads import Head
+from keras_mm.settings.heads import Head, by_head, one_or_all
 
 
 def create_logits(name: str, head: Head, fused: Any) -> Any:
@@ -77,11 +77,10 @@ def with_heads(
         A trunk of the same inputs that shares all layers but those of `heads`. Its outputs are a
         dict by head, of one head the logits.
     """
-    outputs = trunk.output if isinstance(trunk.output, Mapping) else {present[0]: trunk.output}
+    outputs = by_head(present, trunk.output)
     fused = fused_features(trunk, present[0])
     outputs = {**outputs, **{n: create_logits(n, head, fused) for n, head in heads.items()}}
-    found = outputs if len(outputs) > 1 else next(iter(outputs.values()))
-    return keras.Model(trunk.input, found, name="trunk")
+    return keras.Model(trunk.input, one_or_all(outputs), name="trunk")
 
 
 def widened(trunk: keras.Model, heads: Mapping[str, Head], names: Sequence[str]) -> keras.Model:
@@ -130,8 +129,7 @@ def heads_alone(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
         for layer in head_layers(trunk, name):
             x = layer(x)
         outputs[name] = x
-    found = outputs if len(outputs) > 1 else outputs[names[0]]
-    return keras.Model({"fused": fused}, found, name="heads")
+    return keras.Model({"fused": fused}, one_or_all(outputs), name="heads")
 
 
 @build_settings()
@@ -140,5 +138,4 @@ def only(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
     if not isinstance(trunk.output, Mapping):
         return trunk
     outputs = {name: trunk.output[name] for name in names}
-    found = outputs if len(outputs) > 1 else outputs[names[0]]
-    return keras.Model(trunk.input, found, name="trunk")
+    return keras.Model(trunk.input, one_or_all(outputs), name="trunk")

@@ -15,7 +15,7 @@ from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.layers.comparison import PairComparison
 from keras_mm.models.layers.missing import MissingModality, ModalityDropout
 from keras_mm.models.layers.projection import TokenProjection, project_embeddings
-from keras_mm.settings.heads import Head
+from keras_mm.settings.heads import Head, one_or_all
 
 MASKS = {"vision": "image_mask", "text": "text_mask"}
 
@@ -94,8 +94,7 @@ def create_trunk(
                 f"(batch, width). Received: shape {fused.shape}"
             )
         logits = {name: create_logits(name, head, fused) for name, head in heads.items()}
-        outputs = logits if len(logits) > 1 else next(iter(logits.values()))
-        return keras.Model(inputs, outputs, name="trunk")
+        return keras.Model(inputs, one_or_all(logits), name="trunk")
 
 
 def needs_tokens(fusion: Any) -> bool:

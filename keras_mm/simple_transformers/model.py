@@ -21,7 +21,6 @@ from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.targets import with_classes
 from keras_mm.errors import ConfigError, InvalidValueError, PretrainedError, Problem
 from keras_mm.estimator.classifier import MultimodalClassifier
-from keras_mm.inference.answers import by_head
 from keras_mm.inference.bundle import is_bundle
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import (
@@ -445,7 +444,7 @@ class Model:
             progress=not (silent or self.args.silent),
         ).values()
         logits = self._logits(rows, silent)
-        labels = by_head(classifier.heads_, rows.labels)["label"]
+        labels = rows.labels["label"]
         found = self._assessor(metrics)(head, labels, logits)
         self.results.update(found)
         if not self.args.no_save:

@@ -16,6 +16,7 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.keras_internals import all_layers, moving_averages
 from keras_mm.metrics.window_votes import join_windows
 from keras_mm.progress import progress_bar, progress_line
+from keras_mm.settings.heads import by_head, head_prefixes
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.objectives import Objective
 
@@ -94,15 +95,15 @@ class EpochEvaluation(keras.callbacks.Callback):
         Raises:
             FloatingPointError: if logits are not finite.
         """
-        labels, logits = collect(self.model, self.dataset)
+        labels, logits = (by_head(self.objectives, x) for x in collect(self.model, self.dataset))
         owners = getattr(self.dataset, "owners", None)
         if owners is not None:
-            labels = self.dataset.row_labels
+            labels = by_head(self.objectives, self.dataset.row_labels)
         result = ValidationResult({}, {}, {})
         total = None
-        several = len(self.objectives) > 1
+        prefixes = head_prefixes(self.objectives)
         for name, objective in self.objectives.items():
-            y, z = (x[name] if isinstance(x, dict) else x for x in (labels, logits))
+            y, z = labels[name], logits[name]
             check_finite(z, epoch)
             if owners is not None:
                 window = self.dataset.window
@@ -111,8 +112,8 @@ class EpochEvaluation(keras.callbacks.Callback):
             result.labels[name], result.logits[name] = y, z
             found = objective.measure(y, z)
             if "loss" in found:
-                total = (total or 0.0) + found["loss"] * (objective.weight if several else 1)
-            prefix = f"val_{name}_" if several else "val_"
+                total = (total or 0.0) + found["loss"] * objective.weight
+            prefix = f"val_{prefixes[name]}"
             for metric, value in found.items():
                 if metric in objective.told or prefix + metric == self.monitor:
                     result.logs[prefix + metric] = value

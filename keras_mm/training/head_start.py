@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_mm.models.heads import logits_layer
 from keras_mm.models.layers.scaling import standardized
+from keras_mm.settings.heads import by_head
 from keras_mm.training.objectives import Objective
 
 _ROWS = 64
@@ -48,10 +49,9 @@ def start_heads(model: keras.Model, dataset: Any, objectives: Mapping[str, Objec
             new[name] = layer, chosen
     if not new:
         return
-    logits = _first_logits(model, dataset)
+    logits = by_head(objectives, _first_logits(model, dataset))
     for name, (layer, chosen) in new.items():
-        found = logits[name] if isinstance(logits, dict) else logits
-        found = standardized(model, name, found.astype("float64"))
+        found = standardized(model, name, logits[name].astype("float64"))
         if np.isfinite(found).all():  # else the training itself says what is wrong
             _start(layer, chosen, found, objectives[name])
 

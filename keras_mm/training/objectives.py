@@ -31,7 +31,7 @@ class Objective:
 
     Args:
         loss: From labels and logits to a scalar.
-        weight: What the loss counts beside those of other heads.
+        weight: What the loss counts beside those of other heads; 1 where there are none.
         head: What the logits answer; `None` measures the loss only.
         names: Label names in order.
         bias: The bias that a new head begins with, shape `(num_logits,)`; `None` where the
@@ -102,7 +102,7 @@ def create_objectives(
     if heads is None:
         heads = {n: Head("binary") if w == 1 else Head(classes=w) for n, w in widths.items()}
     _check(heads, widths, loss, class_weight)
-    found = {}
+    found, several = {}, len(heads) > 1
     for name, head in heads.items():
         known = list(names.get(name) or head.names)
         mine = labels.get(name)
@@ -114,10 +114,10 @@ def create_objectives(
         wanted, smoothing = head.loss or loss, label_smoothing
         weight = class_weight if head.class_weight is None else head.class_weight
         if head.kind == "regression":
-            meant_for_classes = HEAD_LOSSES["multiclass"] if len(heads) > 1 else ("cross_entropy",)
+            meant_for_classes = HEAD_LOSSES["multiclass"] if several else ("cross_entropy",)
             if wanted in meant_for_classes:
                 wanted = HEAD_LOSSES["regression"][0]
-            if len(heads) > 1:
+            if several:
                 weight, smoothing = None, 0.0
         try:
             scale = (scales or {}).get(name)
@@ -125,11 +125,12 @@ def create_objectives(
                 wanted, head, weight, mine, known, smoothing, gamma, tau, beta, scale
             )
         except ValueError as error:
-            if len(heads) == 1:
+            if not several:
                 raise
             raise InvalidValueError(f"The head {name!r}: {error}") from error
         bias = None if mine is None else initial_bias(head, made, mine)
-        found[name] = Objective(made, head.loss_weight, head, known, bias)
+        share = head.loss_weight if several else 1.0
+        found[name] = Objective(made, share, head, known, bias)
     return found
 
 

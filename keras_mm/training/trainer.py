@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -20,7 +20,7 @@ from keras_mm.models.keras_settings import default_settings
 from keras_mm.models.layers.scaling import target_scales
 from keras_mm.models.multimodal import backbones
 from keras_mm.random_state import seed_layers, seeded
-from keras_mm.settings.heads import Head, as_heads
+from keras_mm.settings.heads import Head, as_heads, by_head, one_or_all
 from keras_mm.training.callbacks import (
     AveragedWeights,
     BestWeights,
@@ -269,8 +269,8 @@ class Trainer:
         if not self.keep_step or kept is None or kept != self._step(optimizer, objectives):
             loss: Any = {name: objective.loss for name, objective in objectives.items()}
             weights: Any = {name: objective.weight for name, objective in objectives.items()}
-            if isinstance(_num_logits(self.model), int):
-                loss, weights = next(iter(loss.values())), None
+            if _is_bare(self.model):
+                loss, weights = one_or_all(loss), None
             self.model.compile(optimizer=optimizer, loss=loss, loss_weights=weights)
             return
         for old, new in zip(self.model.optimizer.variables, optimizer.variables, strict=True):
@@ -296,31 +296,16 @@ class Trainer:
             return None
 
     def _objectives(self, dataset: Any) -> dict[str, Objective]:
-        widths = _num_logits(self.model)
-        labels, names = (getattr(dataset, name, None) for name in ("labels", "classes"))
+        labels = getattr(dataset, "labels", None)
         labels = getattr(dataset, "row_labels", labels)
         heads = getattr(dataset, "heads", None) if self.heads is None else self.heads
-        if isinstance(widths, int):
-            if isinstance(labels, Mapping):
-                raise InvalidValueError(
-                    "A model of one output has one array of labels. Received: labels of "
-                    f"{list(labels)}"
-                )
-            name = next(iter(heads)) if heads else "label"
-            widths, labels, names = {name: widths}, {name: labels}, {name: names}
-        elif labels is not None and (
-            not isinstance(labels, Mapping) or labels.keys() != widths.keys()
-        ):
-            given = list(labels) if isinstance(labels, Mapping) else "one array"
-            raise InvalidValueError(
-                f"The model's outputs are {list(widths)}, and so must be the labels: a dict by "
-                f"head. Fill a head up with -1, or NaN, where there are none. Received: {given}"
-            )
+        widths = _num_logits(self.model, heads or ("label",))
+        _check_names(self.model, widths, labels)
         return create_objectives(
             heads,
             widths,
-            labels or {},
-            names if isinstance(names, Mapping) else {},
+            by_head(widths, labels),
+            by_head(widths, getattr(dataset, "classes", None)),
             loss=self.loss,
             class_weight=self.class_weight,
             label_smoothing=self.label_smoothing,
@@ -342,8 +327,8 @@ class Trainer:
                 f"{names[0]}: give their dataset the training set's `classes`, or `heads`."
             )
         labels = getattr(validation, "labels", None)
-        several = isinstance(labels, Mapping)
-        if labels is not None and several != isinstance(getattr(dataset, "labels", None), Mapping):
+        alike = isinstance(labels, Mapping) == isinstance(getattr(dataset, "labels", None), Mapping)
+        if labels is not None and not alike:
             raise InvalidValueError(
                 "The labels of the validation rows must be like the training rows'."
             )
@@ -352,9 +337,10 @@ class Trainer:
                 f"The validation rows have labels of {list(labels)}, and the heads are "
                 f"{list(objectives)}."
             )
-        for name, objective in objectives.items():
-            if objective.head is not None and labels is not None:
-                check_labels(name, objective.head, labels[name] if several else labels)
+        for name, values in by_head(objectives, labels).items():
+            head = objectives[name].head
+            if head is not None:
+                check_labels(name, head, values)
 
     def _early_stopping(self, validated: bool) -> list:
         if not self.early_stopping or (not validated and self.monitor.startswith("val_")):
@@ -427,8 +413,34 @@ class Trainer:
         return factors
 
 
-def _num_logits(model: keras.Model) -> int | dict[str, int]:
-    """Width of a model's logits; of several outputs, by name."""
+def _is_bare(model: keras.Model) -> bool:
+    """Whether a model gives the logits of its only head, rather than a dict by head."""
+    return not isinstance(getattr(model, "output", None), dict)
+
+
+def _check_names(model: keras.Model, names: Collection[str], labels: Any) -> None:
+    """Refuses labels that are a dict where the model's outputs are none, or of other names."""
+    if _is_bare(model) and isinstance(labels, Mapping):
+        raise InvalidValueError(
+            f"A model of one output has one array of labels. Received: labels of {list(labels)}"
+        )
+    if _is_bare(model) or labels is None:
+        return
+    if not isinstance(labels, Mapping) or set(labels) != set(names):
+        given = list(labels) if isinstance(labels, Mapping) else "one array"
+        raise InvalidValueError(
+            f"The model's outputs are {list(names)}, and so must be the labels: a dict by "
+            f"head. Fill a head up with -1, or NaN, where there are none. Received: {given}"
+        )
+
+
+def _num_logits(model: keras.Model, names: Iterable[str]) -> dict[str, int]:
+    """Width of each head's logits.
+
+    Args:
+        model: A Keras model of one output, or of a dict of outputs by head.
+        names: Where the output is one: the head's name comes first.
+    """
     output = getattr(model, "output", None)  # a Sequential model without an Input has none
     if isinstance(output, list | tuple):
         raise InvalidValueError(
@@ -438,11 +450,12 @@ def _num_logits(model: keras.Model) -> int | dict[str, int]:
     if isinstance(output, dict):
         return {name: logits.shape[-1] for name, logits in output.items()}
     try:
-        return model.output_shape[-1] if output is None else output.shape[-1]
+        width = model.output_shape[-1] if output is None else output.shape[-1]
     except AttributeError:
         raise InvalidValueError(
             f"The model {model.name!r} does not tell its outputs: make it a functional one."
         ) from None
+    return {next(iter(names)): width}
 
 
 def _as_dataset(data: Any, batch_size: int, **options: Any) -> Any:

@@ -107,7 +107,7 @@ def test_a_stage_that_makes_it_worse_is_taken_back(sample):
     )["label"]
     rows = model.predictor_.rows(sample[0][64:96], None, heads=model.heads_)
     log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    loss = -log_p[np.arange(len(rows)), rows.labels].mean()
+    loss = -log_p[np.arange(len(rows)), rows.labels["label"]].mean()
     assert loss == pytest.approx(losses[0], abs=1e-4), settings
 
 

@@ -59,8 +59,8 @@ def test_no_answer_depends_on_the_batch(trained):
 def test_labels_are_read_where_heads_are_named(trained):
     model, table = trained
     predictor = model.predictor_
-    assert predictor.rows(table).labels is None
-    labels = predictor.rows(table, heads=model.heads_).labels
+    assert predictor.rows(table).labels == {}
+    labels = predictor.rows(table, heads=model.heads_).labels["label"]
     assert [model.classes_[i] for i in labels] == table["label"].tolist()
     with pytest.raises(TableError, match="'image_1'"):
         predictor.rows(table.assign(image_1="no.png"))

@@ -121,7 +121,7 @@ def test_the_documented_keys_and_arguments(trained, pictures):
     assert result == expected
     # An empty text is one: the image is asked about with nothing said.
     found, outputs = model.predict({"text": [""], "images": images[:1]}, pictures)
-    rows = Rows(([str(pictures / f"{images[0]}.png")],), ([""],), None, [0])
+    rows = Rows(([str(pictures / f"{images[0]}.png")],), ([""],), {}, [0])
     assert np.allclose(model.classifier.predictor_.logits(rows)["label"].argmax(), outputs.argmax())
     assert model.classifier.preprocessor_.masks(rows)["text_mask"].all()
 

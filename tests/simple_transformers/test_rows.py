@@ -22,7 +22,7 @@ def texts(*cells, labels=None):
 
 def test_an_empty_text_is_a_text():
     rows = checked_rows({"train_df": texts("", "one", " ")}, ["text"], head=HEAD)["train_df"]
-    assert rows.texts == (["", "one", " "],) and rows.labels.tolist() == [0, 0, 0]
+    assert rows.texts == (["", "one", " "],) and rows.labels["label"].tolist() == [0, 0, 0]
     pair = pd.DataFrame({"text_a": ["", "", "a"], "text_b": ["", "b", None]})
     rows = checked_rows({"to_predict": pair}, ["text_a", "text_b"])["to_predict"]
     assert rows.texts == (["", "", "a"], ["", "b", None])

@@ -256,7 +256,7 @@ def test_an_empty_text_is_answered_and_evaluated(two):
     assert outputs.shape == (9, 2) and "" in {row.text_a for row in wrong} | {""}
     assert (model.predict(texts)[1] == outputs).all()
     # It is read as a text of no tokens, and not as a text that is missing.
-    rows = Rows(([]), ([""],), None, np.arange(1))
+    rows = Rows(([]), ([""],), {}, np.arange(1))
     assert model.classifier.preprocessor_.masks(rows)["text_mask"].all()
     assert np.allclose(model.classifier.predictor_.logits(rows)["label"], outputs[:1], atol=1e-5)
     with pytest.raises(keras_mm.TableError, match="<to_predict>, row 1, .*there is no text"):

@@ -40,16 +40,16 @@ class Rows:
     Attributes:
         images: One list of cells per image column.
         texts: One list of strings per text column.
-        labels: Encoded labels, as `keras_mm.data.tables.targets.Encoded` has them, int32
-            `(num_rows,)` for classes, -1 where missing; of several heads a dict by head; `None`
-            without labels.
+        labels: Encoded labels by head, as `keras_mm.data.tables.targets.Encoded` has them, int32
+            `(num_rows,)` for classes, -1 where missing; those of a single column are called
+            `"label"`. An empty dict without labels.
         numbers: The rows' part of the source table's index, of its kind and with its names.
         skipped: Problems of the rows that `on_error="skip"` left out.
     """
 
     images: tuple[list, ...]
     texts: tuple[list, ...]
-    labels: Any
+    labels: dict[str, np.ndarray]
     numbers: pd.Index
     skipped: list[Problem] = field(default_factory=list)
 
@@ -61,15 +61,9 @@ class Rows:
         return Rows(
             tuple([cells[i] for i in positions] for cells in self.images),
             tuple([cells[i] for i in positions] for cells in self.texts),
-            _labels_at(self.labels, list(positions)),
+            {name: array[list(positions)] for name, array in self.labels.items()},
             self.numbers.take(np.asarray(positions, dtype=np.intp)),
         )
-
-
-def _labels_at(labels: Any, positions: list[int]) -> Any:
-    if isinstance(labels, dict):
-        return {name: array[positions] for name, array in labels.items()}
-    return None if labels is None else labels[positions]
 
 
 def read_rows(
@@ -305,8 +299,8 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _labels(table, targets: Mapping[str, Target], report) -> Any:
-    """Labels by head; of one head, they alone. Of several, a row may lack some, but not all."""
+def _labels(table, targets: Mapping[str, Target], report) -> dict[str, np.ndarray]:
+    """Labels by head, where its classes are known. A row may lack some, but not all."""
     found = {name: encode_target(table, target) for name, target in targets.items()}
     for encoded in found.values():
         for position, column, message in encoded.problems:
@@ -320,8 +314,7 @@ def _labels(table, targets: Mapping[str, Target], report) -> Any:
             names = ", ".join(map(repr, columns))
             words = f"all labels are missing ({names}). Fill one in or drop the row."
             report.add(position, None, words)
-    arrays = {name: encoded.labels for name, encoded in found.items()}
-    return arrays if len(arrays) > 1 else next(iter(arrays.values()), None)
+    return {name: one.labels for name, one in found.items() if one.labels is not None}
 
 
 def _image_column(table, column, report, progress: bool) -> list:

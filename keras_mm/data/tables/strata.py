@@ -13,19 +13,22 @@ from keras_mm.data.tables.targets import Target
 _QUANTILES = 5
 
 
-def labelled_rows(labels: Any) -> np.ndarray:
+def labelled_rows(labels: Mapping[str, np.ndarray]) -> np.ndarray:
     """Positions of the rows that have a label of some head.
 
     Args:
-        labels: As `keras_mm.data.tables.rows.Rows` has them.
+        labels: By head, as `keras_mm.data.tables.rows.Rows` has them.
     """
-    arrays = labels.values() if isinstance(labels, Mapping) else [labels]
-    known = [_known(array) for array in arrays]
+    known = [_known(array) for array in labels.values()]
     return np.flatnonzero(np.any(known, axis=0))
 
 
 def strata(
-    targets: Mapping[str, Target], labels: Any, rows: Sequence[int], *, smallest: float
+    targets: Mapping[str, Target],
+    labels: Mapping[str, np.ndarray],
+    rows: Sequence[int],
+    *,
+    smallest: float,
 ) -> list:
     """A stratum for each row: rows of one are alike in what a split is to keep the shares of.
 
@@ -36,22 +39,20 @@ def strata(
 
     Args:
         targets: What the heads are, by name.
-        labels: As `keras_mm.data.tables.rows.Rows` has them.
+        labels: By head, as `keras_mm.data.tables.rows.Rows` has them.
         rows: Positions to tell apart.
         smallest: The smallest part's share of the rows, in (0, 1).
 
     Returns:
         Class names, or numbers of strata, one for each of `rows`.
     """
-    kinds = [target.kind for target in targets.values()]
-    if len(kinds) == 1 and kinds[0] in ("multiclass", "binary"):
-        classes = next(iter(targets.values())).classes or ()
-        return [classes[code] for code in labels[rows]]
+    (name, target), *others = targets.items()
+    if not others and target.kind in ("multiclass", "binary"):
+        return [(target.classes or ())[code] for code in labels[name][rows]]
     least = max(2, math.ceil(1 / smallest))
-    arrays = labels if isinstance(labels, Mapping) else {next(iter(targets)): labels}
     found = np.zeros(len(rows), int)
     for name, target in targets.items():
-        for codes in _codes(target.kind, arrays[name][rows]):
+        for codes in _codes(target.kind, labels[name][rows]):
             found = _refined(found, codes, least)
     return found.tolist()
 

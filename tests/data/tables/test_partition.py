@@ -29,7 +29,8 @@ def test_the_draw_is_that_of_stratified_split(table):
     for name, frame in zip(("train", "val", "test"), expected, strict=True):
         assert list(parts[name].numbers) == list(frame.index)
         assert list(parts[name].texts[0]) == list(frame["text"])
-        assert [COLUMNS["classes"][code] for code in parts[name].labels] == list(frame["label"])
+        labels = parts[name].labels["label"]
+        assert [COLUMNS["classes"][code] for code in labels] == list(frame["label"])
 
 
 def test_the_order_of_the_classes_changes_no_draw(table):

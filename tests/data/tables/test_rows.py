@@ -193,7 +193,7 @@ def test_skip_leaves_out_warns_and_lists():
     ) as found:
         rows = read_rows(table, texts=["text"], labels="label", classes=[1, 2], on_error="skip")
     assert found[0].filename == __file__
-    assert rows.texts == (["a", "c"],) and rows.labels.tolist() == [0, 0]
+    assert rows.texts == (["a", "c"],) and rows.labels["label"].tolist() == [0, 0]
     assert rows.numbers.tolist() == [5, 8] and len(rows) == 2
     assert [(problem.row, problem.column) for problem in rows.skipped] == [(5, "text"), (9, None)]
     with pytest.raises(TableError, match="2 problems"):
@@ -258,7 +258,7 @@ def test_empty_cells_are_missing_modalities():
     rows = read_rows(table, images=["image"], texts=["text"])
     assert [cell is None for cell in rows.images[0]] == [True, True, True, True, False]
     assert rows.texts[0] == ["a", "NA", "None", " ", None]
-    assert rows.labels is None
+    assert rows.labels == {}
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_empty_cells_are_missing_modalities():
 def test_labels(labels, classes, positions):
     table = pd.DataFrame({"text": ["a", "b"], "label": labels})
     rows = read_rows(table, texts=["text"], labels="label", classes=classes)
-    assert rows.labels.tolist() == positions
+    assert rows.labels["label"].tolist() == positions
 
 
 def test_float_labels_beside_nan():
@@ -285,7 +285,7 @@ def test_float_labels_beside_nan():
     assert problem.row == 1 and "label is missing" in problem.message
     with pytest.warns(UserWarning, match="1 of 3"):
         rows = read_rows(table, texts="text", labels="label", classes=[1, 2], on_error="skip")
-    assert rows.labels.tolist() == [1, 0]
+    assert rows.labels["label"].tolist() == [1, 0]
 
 
 def test_without_classes_any_label_is_good_but_a_missing_one():
@@ -310,7 +310,7 @@ def test_take():
     table = [{"text": f"t{i}", "image": encoded(color=(i, 0, 0)), "label": i % 2} for i in range(5)]
     rows = read_rows(table, images="image", texts="text", labels="label", classes=[0, 1])
     part = rows.take([3, 0])
-    assert part.texts == (["t3", "t0"],) and part.labels.tolist() == [1, 0]
+    assert part.texts == (["t3", "t0"],) and part.labels["label"].tolist() == [1, 0]
     assert part.numbers.tolist() == [3, 0] and part.images[0] == [
         table[3]["image"],
         table[0]["image"],

@@ -16,18 +16,19 @@ PRICE = Target("regression", ("price",))
 
 def test_one_head_of_classes_is_its_classes():
     targets = {"label": Target("multiclass", ("label",), ("x", "y"))}
-    assert strata(targets, np.array([0, 1, -1, 1]), [0, 1, 3], smallest=0.5) == ["x", "y", "y"]
+    labels = {"label": np.array([0, 1, -1, 1])}
+    assert strata(targets, labels, [0, 1, 3], smallest=0.5) == ["x", "y", "y"]
 
 
 def test_several_labels_are_told_apart_by_the_rarest():
     labels = np.array([[1, 0, 0]] * 20 + [[1, 1, 0]] * 10 + [[0, 0, 0]] * 10)
-    found = strata({"tags": TAGS}, labels, range(40), smallest=0.1)
+    found = strata({"tags": TAGS}, {"tags": labels}, range(40), smallest=0.1)
     assert [len(set(found[a:b])) for a, b in ((0, 20), (20, 30), (30, 40))] == [1, 1, 1]
     assert len(set(found)) == 3
 
 
 def test_numbers_are_told_apart_by_fifths():
-    labels = np.arange(100.0)[:, None]
+    labels = {"price": np.arange(100.0)[:, None]}
     found = np.array(strata({"price": PRICE}, labels, range(100), smallest=0.1))
     assert len(set(found)) == 5 and all(len(set(found[i : i + 20])) == 1 for i in range(0, 100, 20))
 
@@ -54,7 +55,7 @@ def test_no_stratum_is_too_small_for_its_share():
 def test_rows_with_a_label_of_any_head():
     labels = {"a": np.array([-1, 0, -1]), "b": np.array([[np.nan], [np.nan], [1.0]])}
     assert labelled_rows(labels).tolist() == [1, 2]
-    assert labelled_rows(np.array([[1, 0], [-1, -1]])).tolist() == [0]
+    assert labelled_rows({"tags": np.array([[1, 0], [-1, -1]])}).tolist() == [0]
 
 
 def test_parts_of_several_heads_keep_their_shares():
@@ -93,4 +94,4 @@ def test_numbers_alone_can_be_split():
     parts = read_parts(
         {"train": table}, texts=["text"], labels={"price": Head("regression")}, test_size=0.2
     )
-    assert len(parts["test"]) == 6 and parts["test"].labels.shape == (6, 1)
+    assert len(parts["test"]) == 6 and parts["test"].labels["price"].shape == (6, 1)

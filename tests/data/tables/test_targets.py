@@ -213,7 +213,7 @@ def test_one_head_needs_its_label():
     (problem,) = check_table(TABLE, texts="text", labels=one)
     assert (problem.row, problem.column) == (2, "tags") and "label is missing" in problem.message
     rows = read_rows(TABLE[:2], texts="text", labels=one)
-    assert rows.labels.tolist() == [[0, 0, 1], [0, 0, 0]]
+    assert rows.labels["tags"].tolist() == [[0, 0, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_zeros_and_ones_of_every_type_fit(cell):
     table = hot_table(cell)
     heads = with_classes({"y": Head("multilabel")}, table)
     rows = read_rows(table, texts="text", labels=heads)
-    assert rows.labels.tolist() == [*HOT, [1, 0, 1]]
+    assert rows.labels["y"].tolist() == [*HOT, [1, 0, 1]]
 
 
 def test_other_tables_are_of_the_training_table_s_form():
@@ -316,14 +316,14 @@ def test_other_tables_are_of_the_training_table_s_form():
     hot, named = (with_classes({"y": Head("multilabel")}, t)["y"] for t in (hot_table(), names))
     assert hot.classes == named.classes == (0, 1, 2)
     assert (hot.multi_hot, named.multi_hot) == (True, False)
-    labels = read_rows(names, texts="text", labels={"y": named}).labels
+    labels = read_rows(names, texts="text", labels={"y": named}).labels["y"]
     assert labels.tolist() == [[1, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0]]
     assert [p.row for p in check_table(names, texts="text", labels={"y": hot})] == [0, 1, 2, 3]
     # [0, 0, 0] names no label thrice, [1, 1, 0] ...; a list of names holds each once
     problems = check_table(hot_table(), texts="text", labels={"y": named})
     assert [p.row for p in problems] == [0, 1, 2, 3] and "holds a number once" in str(problems[0])
-    (one,) = read_rows([{"text": "a", "y": [1, 0]}], texts="text", labels={"y": named}).labels
-    assert one.tolist() == [1, 1, 0]
+    one = read_rows([{"text": "a", "y": [1, 0]}], texts="text", labels={"y": named}).labels["y"]
+    assert one[0].tolist() == [1, 1, 0]
 
 
 @pytest.mark.parametrize("classes", [(0, 1, 2), 3, ("0", "1", "2"), (2, 1, 0)])
@@ -334,15 +334,15 @@ def test_classes_that_are_places_are_multi_hot_or_names_as_the_table_is(classes)
         assert (found.classes, found.multi_hot) == (classes, form)
         assert check_table(table, texts="text", labels={"y": found}) == []
     named = with_classes({"y": head}, hot_table(rows=[[0, 2], ["1"]]))
-    (label,) = read_rows([{"text": "a", "y": [True]}], texts="text", labels=named).labels
-    assert label.tolist() == [int(str(name) == "1") for name in named["y"].names]
+    label = read_rows([{"text": "a", "y": [True]}], texts="text", labels=named).labels["y"]
+    assert label[0].tolist() == [int(str(name) == "1") for name in named["y"].names]
 
 
 def test_names_that_are_no_places_come_in_either_form():
     """As scikit-learn scores: trained on names, asked with a matrix of 0 and 1; but never mixed."""
     head = with_classes({"y": Head("multilabel")}, hot_table(rows=["red|blue", ["green"]]))
     assert head["y"].multi_hot is None
-    assert read_rows(hot_table(), texts="text", labels=head).labels.tolist() == HOT
+    assert read_rows(hot_table(), texts="text", labels=head).labels["y"].tolist() == HOT
     for rows, bad in (([*HOT, "red"], 4), ([["red"], "blue", [1, 0, 0]], 2)):
         (problem,) = check_table(hot_table(rows=rows), texts="text", labels=head)
         assert problem.row == bad
@@ -353,7 +353,7 @@ def test_the_form_may_be_told():
     table = hot_table(rows=[[0, 1], [1], [1, 0]])
     named = with_classes({"y": Head("multilabel", multi_hot=False)}, table)
     rows = read_rows(table, texts="text", labels=named)
-    assert named["y"].classes == (0, 1) and rows.labels.tolist() == [[1, 1], [0, 1], [1, 1]]
+    assert named["y"].classes == (0, 1) and rows.labels["y"].tolist() == [[1, 1], [0, 1], [1, 1]]
     told = Head("multilabel", multi_hot=True)
     table = hot_table([3, 0], [5], [0, 1], rows=[])
     head = with_classes({"y": told}, table)
@@ -396,5 +396,5 @@ def test_names_of_several_labels_match_whatever_their_type():
     assert head["y"].classes == ("1", "2", "3")
     other = table.assign(y=[[1, 2.0], np.array([2]), 3])
     for rows in (table, other):
-        found = read_rows(rows, texts="text", labels=head).labels
+        found = read_rows(rows, texts="text", labels=head).labels["y"]
         assert found.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]

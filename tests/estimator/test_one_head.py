@@ -1,0 +1,57 @@
+"""A head by itself: named or a column, alone or the only one that is asked for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_mm import Head, MultimodalClassifier
+
+pytestmark = pytest.mark.eager
+
+WORDS = ("red", "green", "blue")
+SIZE = {"text": WORDS * 8, "label": [0, 1, 2] * 8}
+TABLE = pd.DataFrame(SIZE | {"tags": [["r"], [], ["r", "g"]] * 8, "price": [1.0, 2.5, 4.0] * 8})
+
+
+def trained(labels, **options):
+    model = MultimodalClassifier(
+        texts=["text"], labels=labels, preset="tiny", text_trainable=False, epochs=2, verbose=0,
+        **options,
+    )  # fmt: skip
+    return model.fit(TABLE, validation_data=TABLE[:9])
+
+
+@pytest.mark.parametrize(
+    ("column", "head", "kind"),
+    [
+        ("label", Head(), "multiclass"),
+        ("tags", Head("multilabel"), "multilabel"),
+        ("price", Head("regression"), "regression"),
+    ],
+)
+def test_a_column_and_a_head_of_it_are_the_same(column, head, kind):
+    plain, named = trained(column, head=kind), trained({column: head})
+    assert list(plain.heads_) == ["label"] and list(named.heads_) == [column]
+    assert plain.history_ == named.history_
+    assert plain.classes_.tolist() == named.classes_.tolist()
+    np.testing.assert_array_equal(plain.predict(TABLE), named.predict(TABLE))
+    pd.testing.assert_frame_equal(plain.predict_frame(TABLE), named.predict_frame(TABLE))
+    both = [model.evaluate(TABLE) for model in (plain, named)]
+    assert [list(one.heads) for one in both] == [["label"], [column]]
+    assert both[0].metrics == both[1].metrics
+    assert plain.score(TABLE) == named.score(TABLE)
+
+
+def test_the_weight_of_a_head_by_itself_is_nothing():
+    """A loss beside which there is no other is not weighed: neither in training nor in `val_loss`."""
+    one, heavy = (trained({"label": Head(loss_weight=weight)}) for weight in (1.0, 5.0))
+    assert one.history_ == heavy.history_
+
+
+def test_inside_all_is_by_head():
+    model = trained("label")
+    predictor = model.predictor_
+    rows = predictor.rows(TABLE, heads=model.heads_)
+    assert list(rows.labels) == list(predictor.logits(rows)) == list(model.priors_) == ["label"]
+    assert rows.take([2, 0]).labels["label"].tolist() == [2, 0]
+    assert predictor.rows(TABLE).labels == {}
