@@ -267,7 +267,7 @@ def test_batches_are_halved_where_memory_runs_out(sample, caplog):
         batch_size=32, training={"auto_find_batch_size": True}, **options
     ).fit(rows, validation_split=0, callbacks=[failing])  # fmt: skip
     assert failing.steps == [2, 4] and "batches of 16; going on with 8" in caplog.text
-    assert found.get_params()["batch_size"] == 32 and found._settings_.batch_size == 8
+    assert found.get_params()["batch_size"] == 32 and found._trained.settings.batch_size == 8
     # The same as with these batches from the first: nothing of the failed steps is left.
     plain = classifier(batch_size=8, **options).fit(rows, validation_split=0)
     for a, b in zip(found.model_.get_weights(), plain.model_.get_weights(), strict=True):
@@ -349,5 +349,5 @@ def test_stages_are_saved_with_the_model(sample, tmp_path):
     spec = json.loads((tmp_path / "model" / "model.json").read_text())
     assert spec["text_encoder"]["trainable"] and not spec["vision_encoder"]["trainable"]
     loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model")
-    assert loaded._settings_.training.stages == (Stage(), Stage({"text": 1}))
+    assert loaded._trained.settings.training.stages == (Stage(), Stage({"text": 1}))
     assert loaded.history_["stage"] == [1, 2]

@@ -43,7 +43,7 @@ def test_a_column_and_a_head_of_it_are_the_same(column, head, kind):
 
 
 def test_the_weight_of_a_head_by_itself_is_nothing():
-    """A loss beside which there is no other is not weighed: neither in training nor in `val_loss`."""
+    """A loss without another beside it is not weighed, neither in training nor in `val_loss`."""
     one, heavy = (trained({"label": Head(loss_weight=weight)}) for weight in (1.0, 5.0))
     assert one.history_ == heavy.history_
 
