@@ -11,7 +11,8 @@ import keras_mm
 from keras_mm import progress
 from keras_mm.cli import main as cli
 from keras_mm.settings.augmentation import Augmentation
-from keras_mm.settings.settings import ConfigError, read_toml
+from keras_mm.settings.settings import ConfigError
+from keras_mm.settings.toml import read_toml
 
 
 def run(capsys, *arguments):

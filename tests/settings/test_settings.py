@@ -1,5 +1,6 @@
 """Settings: every rule, every problem at once, and the way to TOML and back."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +10,19 @@ from keras_mm.presets.backbones import BACKBONES
 from keras_mm.presets.presets import list_presets
 from keras_mm.settings.augmentation import Augmentation
 from keras_mm.settings.heads import Head
+from keras_mm.settings.knobs import rules
+from keras_mm.settings.problems import TABLES
 from keras_mm.settings.settings import (
-    _RULES,
-    TRAINING_DEFAULTS,
     ConfigError,
     RunSettings,
     Settings,
-    Training,
     find_problems,
-    read_toml,
     settings_from,
-    to_toml,
 )
 from keras_mm.settings.sliding_window import SlidingWindow
 from keras_mm.settings.stages import Stage, fill_sides
+from keras_mm.settings.toml import read_toml, to_toml
+from keras_mm.settings.training import TRAINING_DEFAULTS, Training
 
 pytestmark = pytest.mark.backend_free
 
@@ -156,16 +156,17 @@ def with_value(name, value):
 
 
 def test_every_setting_has_a_rule_and_a_case():
-    from dataclasses import fields
-
     tables = {
         "training": Training,
         "augmentation": Augmentation,
         "sliding_window": SlidingWindow,
     }
+    assert tables == TABLES
     names = {f.name for f in fields(RunSettings)} - tables.keys()
     inside = {f"{name}.{f.name}" for name, kind in tables.items() for f in fields(kind)}
-    assert names | inside == VALUES.keys() == _RULES.keys()
+    assert names | inside == VALUES.keys()
+    for kind in (RunSettings, *tables.values()):
+        assert rules(kind).keys() == {f.name for f in fields(kind)}
 
 
 @pytest.mark.parametrize("name", VALUES)
