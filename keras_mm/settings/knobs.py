@@ -7,14 +7,18 @@ documentation of the fields, `--help` and TOML read the declaration. Loads no ba
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields, is_dataclass
-from typing import Any, TypeVar, dataclass_transform
+from dataclasses import Field, dataclass, field, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 from keras_mm.checks import nearest_name, unknown_name
-from keras_mm.errors import InvalidValueError
+from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.settings.rules import Rule
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 T = TypeVar("T")
+Data = TypeVar("Data", bound="DataclassInstance")
 
 
 def knob(default: T, rule: Rule, description: str, *, optional: bool = False) -> T:
@@ -140,3 +144,34 @@ def _broken(values: Mapping[str, Any], kind: type) -> Iterable[tuple[str, Any, R
         rule: Rule = known[name]["rule"]
         if not rule.test(value):
             yield name, value, rule
+
+
+def refined(settings: Data, knobs: Mapping[str, Any]) -> Data:
+    """A dataclass with some of its fields changed.
+
+    Args:
+        settings: The dataclass.
+        knobs: Values by name; names that are no field of it are left out.
+
+    Returns:
+        The changed dataclass.
+    """
+    names = {f.name for f in fields(settings)}
+    return replace(settings, **{name: v for name, v in knobs.items() if name in names})
+
+
+def check_names(knobs: Iterable[str], *kinds: type, also: Iterable[str] = ()) -> None:
+    """Refuses keywords that are no field of some dataclasses.
+
+    Args:
+        knobs: The keywords.
+        *kinds: The dataclasses.
+        also: Other keywords that exist, to be offered as the nearest.
+
+    Raises:
+        TypeError: for the first that is none; the nearest is offered.
+    """
+    known = [f.name for kind in kinds for f in fields(kind)]
+    for name in knobs:
+        if name not in known:
+            raise InvalidArgumentError(unknown_name("argument", name, [*known, *also]))

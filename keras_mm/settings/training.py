@@ -96,7 +96,10 @@ class OptimizationKnobs:
     )
     weight_decay: float = knob(0.004, NOT_NEGATIVE, "AdamW's decoupled weight decay.")
     clipnorm: float | None = knob(
-        1.0, POSITIVE, "Largest global norm of the gradient.", optional=True
+        1.0,
+        POSITIVE,
+        "Largest global norm of the gradient; `Trainer` does not clip where it is `None`.",
+        optional=True,
     )
     accumulation_steps: int = knob(
         1, whole(1), "Batches whose gradients are averaged into one step."
