@@ -124,6 +124,11 @@ class StoppingKnobs:
         '`"val_<head>_accuracy"`, or what a callback adds to the logs.',
     )
     patience: int = knob(5, whole(1), "Epochs without improvement before training stops.")
+    min_epochs: int = knob(
+        1,
+        whole(1),
+        "Early stopping begins with this epoch: before it, it neither stops nor takes weights.",
+    )
 
 
 @dataclass(frozen=True)

@@ -187,7 +187,11 @@ def fit_stages(
         What the stages gave; of a training that failed, up to there.
     """
     history: dict[str, list] = {}
-    best = BestOfStages(tuning.model, stopping.monitor if stopping.early_stopping else "")
+    best = BestOfStages(
+        tuning.model,
+        stopping.monitor if stopping.early_stopping else "",
+        first=stopping.min_epochs,
+    )
     stages = tuning.stages or (Stage(),)
     error: BaseException | None = None
     for number, stage in enumerate(stages):
@@ -273,10 +277,11 @@ class BestOfStages:
     Args:
         model: The model.
         monitor: Metric in the stages' histories; where there is none, the last stage counts.
+        first: The first epoch of a stage, from 1, whose weights it may have ended with.
     """
 
-    def __init__(self, model: keras.Model, monitor: str):
-        self.model, self.monitor = model, monitor
+    def __init__(self, model: keras.Model, monitor: str, *, first: int = 1):
+        self.model, self.monitor, self.first = model, monitor, first
         self._best: float | None = None
         self._snapshot: Snapshot | None = None
 
@@ -286,6 +291,7 @@ class BestOfStages:
         if not values:
             return
         lower = lower_is_better(self.monitor)
+        values = values[min(self.first, len(values)) - 1 :]
         best = min(values) if lower else max(values)
         if self._best is None or (best < self._best if lower else best > self._best):
             self._best, self._snapshot = best, Snapshot(self.model.variables)

@@ -159,7 +159,7 @@ class Trainer:
             for observer in self.callbacks:
                 if isinstance(observer, TrainingObserver):
                     observer.evaluation = evaluation
-        best = BestWeights(monitor, lower=lower_is_better(monitor))
+        best = BestWeights(monitor, lower=lower_is_better(monitor), first=self.stopping.min_epochs)
         callbacks += [best, *self.callbacks, *self._plateaus(validation_data is not None)]
         stopping = self._early_stopping(validation_data is not None)
         callbacks += stopping
@@ -306,6 +306,7 @@ class Trainer:
             MonitoredStopping(
                 stopping.monitor,
                 patience=stopping.patience,
+                start_from_epoch=stopping.min_epochs - 1,  # counted from 0
                 mode="min" if lower_is_better(stopping.monitor) else "max",
             )
         ]

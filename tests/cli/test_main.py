@@ -14,7 +14,7 @@ from keras_mm.cli import main as cli
 from keras_mm.settings.augmentation import Augmentation
 from keras_mm.settings.problems import TABLES
 from keras_mm.settings.settings import ConfigError, RunSettings
-from keras_mm.settings.toml import read_toml
+from keras_mm.settings.toml import read_toml, to_toml
 
 
 def run(capsys, *arguments):
@@ -139,6 +139,18 @@ def test_help_lists_every_setting(capsys):
         for one in fields(kind):
             assert f"{table}.{one.name}: {one.metadata['description']}" in text
     assert "--epochs EPOCHS Most epochs. An integer >= 1." in text
+
+
+def test_a_knob_reaches_the_trainer(capsys, tmp_path):
+    """Declared once, it is there for the command line, TOML, and what trains."""
+    from keras_mm.estimator.options import stopping
+
+    (tmp_path / "run.toml").write_text("[training]\nmin_epochs = 3\n")
+    for arguments in (["--set", "training.min_epochs=3"], ["--config", str(tmp_path / "run.toml")]):
+        settings = cli.run_settings(cli._parser().parse_args(["train", *arguments]))
+        assert settings.training == keras_mm.Training(min_epochs=3)
+        assert stopping(settings.resolved()).min_epochs == 3
+        assert "min_epochs = 3" in to_toml(settings)
 
 
 def test_check_lists_every_problem(capsys, tmp_path):

@@ -116,6 +116,7 @@ VALUES = {
     "training.beta": ([None, 0, 0.9999], [v for v in PART if v is not None]),
     "training.monitor": ([None, "val_loss", "val_macro_f1"], [True, 1]),
     "training.patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.min_epochs": ([None, 1, 3], [v for v in [*WHOLE, 0] if v is not None]),
     "training.num_projection_layers": ([None, 0, 2], [v for v in WHOLE if v is not None]),
     "training.projection_dims": ([None, 0, 1, 7], [v for v in WHOLE if v is not None]),
     "training.dropout_rate": ([None, 0, 0.5], [v for v in PART if v is not None]),

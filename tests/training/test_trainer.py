@@ -9,6 +9,7 @@ import pytest
 from keras_mm.losses import create_loss, effective_number_class_weight
 from keras_mm.settings.training import LossSettings, Optimization, Stopping
 from keras_mm.training.optimizers import create_schedule
+from keras_mm.training.stages import BestOfStages
 from keras_mm.training.trainer import Trainer
 
 
@@ -226,6 +227,41 @@ def test_early_stopping_watches_what_a_callback_adds():
     options = {"epochs": 9, "monitor": "val_score", "patience": 2, "callbacks": [Score()]}
     history = Trainer(toy_model(), **options, verbose=0).fit(toy(), toy())
     assert history["val_score"] == [0, -1, -2]
+
+
+class Worse(keras.callbacks.Callback):
+    """Each epoch is worse than the one before; keeps the weights of all."""
+
+    def on_train_begin(self, logs=None):
+        self.weights = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_score"] = -epoch
+        self.weights.append(weights(self.model))
+
+
+@pytest.mark.parametrize(
+    ("min_epochs", "epochs", "ended", "best"), [(1, 9, 3, 1), (4, 9, 6, 4), (7, 5, 5, 5)]
+)
+def test_early_stopping_begins_with_an_epoch(min_epochs, epochs, ended, best):
+    model, worse = toy_model(), Worse()
+    options = {"monitor": "val_score", "patience": 2, "callbacks": [worse], "verbose": 0}
+    trainer = Trainer(model, epochs=epochs, min_epochs=min_epochs, **options)
+    history = trainer.fit(toy(), toy())
+    assert len(history["val_score"]) == ended
+    for mine, expected in zip(weights(model), worse.weights[best - 1], strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+def test_the_best_stage_is_not_chosen_by_its_first_epochs():
+    model = toy_model()
+    kept = weights(model)
+    stages = BestOfStages(model, "val_loss", first=3)
+    stages.note({"val_loss": [0.1, 0.2, 0.7, 0.6]})
+    for history, is_kept in (({"val_loss": [0.3, 0.4, 0.8]}, True), ({"val_loss": [0.5]}, False)):
+        model.set_weights([w + 1 for w in kept])
+        stages.note(history)
+        assert np.array_equal(weights(model)[0], kept[0]) is is_kept
 
 
 def test_clipping_bounds_the_step():
