@@ -16,7 +16,7 @@ import numpy as np
 
 import keras_mm
 from keras_mm.metrics.classification import classification_metrics, majority_baseline
-from keras_mm.settings.settings import read_toml
+from keras_mm.settings.toml import read_toml
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ _PUBLIC = {
     "Stage": "settings.stages",
     "TableError": "errors",
     "Trainer": "training.trainer",
-    "Training": "settings.settings",
+    "Training": "settings.training",
     "balanced_class_weight": "losses.class_weights",
     "check_table": "data.tables.rows",
     "create_loss": "losses",
@@ -75,9 +75,9 @@ if TYPE_CHECKING:
     from keras_mm.presets.presets import list_presets as list_presets
     from keras_mm.settings.augmentation import Augmentation as Augmentation
     from keras_mm.settings.heads import Head as Head
-    from keras_mm.settings.settings import Training as Training
     from keras_mm.settings.sliding_window import SlidingWindow as SlidingWindow
     from keras_mm.settings.stages import Stage as Stage
+    from keras_mm.settings.training import Training as Training
     from keras_mm.training.trainer import Trainer as Trainer
 
 

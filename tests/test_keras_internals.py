@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 from keras_mm import keras_internals as internals
+from keras_mm.settings.training import Optimization
 from keras_mm.training.optimizers import create_optimizer
 
 
@@ -27,7 +28,7 @@ def test_layers_inside_layers():
 def test_the_averages_of_an_optimizer():
     """`ema_momentum` puts them in the weights' place between epochs."""
     model = keras.Sequential([keras.Input((3,)), layers.Dense(2, use_bias=False)])
-    optimizer = create_optimizer("adamw", 0.1, ema_momentum=0.5)
+    optimizer = create_optimizer(Optimization(ema_momentum=0.5), 0.1)
     model.compile(optimizer, "mse")
     model.fit(np.ones((4, 3)), np.zeros((4, 2)), epochs=2, verbose=0)
     (average,) = internals.moving_averages(model.optimizer)

@@ -12,41 +12,45 @@ import time
 import tomllib
 import traceback
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import keras_mm
 from keras_mm.errors import ConfigError, KerasMMError
 from keras_mm.files import new_file
-from keras_mm.presets.presets import FUSIONS, list_presets
+from keras_mm.presets.presets import list_presets
 from keras_mm.progress import progress_line
-from keras_mm.settings.settings import RunSettings, read_toml, settings_from
+from keras_mm.settings.documentation import described, listed
+from keras_mm.settings.problems import TABLES
+from keras_mm.settings.settings import RunSettings, settings_from
+from keras_mm.settings.toml import read_toml
 
 _BACKENDS = ("jax", "tensorflow", "torch")
 
-# flag -> (settings name, help); all of these may also stand in the TOML file.
-_FLAGS = {
-    "--data": "table of rows: .csv, .tsv, .parquet or .jsonl (default: the sample data)",
-    "--validation-data": "rows for early stopping (default: a part of --data)",
-    "--test-data": "rows for the evaluation (default: a part of --data)",
-    "--split-column": "column of --data that says train, val or test",
-    "--group-column": "rows with the same value stay on the same side of a split",
-    "--image-dir": "folder that image paths are relative to (default: the table's)",
-    "--images": "image columns, with commas between (default: by their usual names)",
-    "--texts": "text columns, with commas between (default: by their usual names)",
-    "--labels": "label column, or several with commas between",
-    "--head": "what it holds: multiclass, binary, multilabel or regression",
-    "--preset": "see `keras-mm presets`",
-    "--fusion": "how the modalities are joined: " + ", ".join(FUSIONS),
-    "--loss": "cross_entropy, focal or logit_adjusted; for numbers mean_squared_error, "
-    "mean_absolute_error or huber",
-    "--class-weight": "balanced or effective_number",
-    "--vision-weights": "pretrained, random, or a path",
-    "--text-weights": "pretrained, random, or a path",
-    "--epochs": "most epochs",
-    "--seed": "seed of everything random",
-    "--on-error": "raise, or skip rows that cannot be used",
-    "--output": "run folder to write (default: runs/<time>-<preset>)",
-}
+# Settings with a flag of their own; all others have `--set`, and all may stand in the TOML file.
+_FLAGS = (
+    "--data",
+    "--validation-data",
+    "--test-data",
+    "--split-column",
+    "--group-column",
+    "--image-dir",
+    "--images",
+    "--texts",
+    "--labels",
+    "--head",
+    "--preset",
+    "--fusion",
+    "--loss",
+    "--class-weight",
+    "--vision-weights",
+    "--text-weights",
+    "--epochs",
+    "--seed",
+    "--on-error",
+    "--output",
+)
+_LISTS = ("--images", "--texts", "--labels")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -113,8 +117,10 @@ def _add_train(commands, common) -> None:
         "train",
         parents=[common],
         help="train and evaluate a model; without --data, on the sample data",
-        description="Trains a model, evaluates it on test rows and writes a run folder: config, "
+        description="Trains a model, evaluates it on test rows and writes a run folder:\nconfig, "
         "log, history, metrics, predictions, report and the model.",
+        epilog=_other_settings(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_settings(train, _FLAGS)
     train.add_argument(
@@ -133,13 +139,34 @@ def _add_check(commands, common) -> None:
         "error; warnings alone, as of control characters in a text, exit with 0.",
     )
     names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head")
-    _add_settings(check, {name: _FLAGS[name] for name in names})
+    _add_settings(check, names)
 
 
-def _add_settings(parser, flags: dict[str, str]) -> None:
+def _other_settings() -> str:
+    """The settings that have no flag of their own, a paragraph each."""
+    flags = {_name(flag) for flag in _FLAGS}
+    plain = [f for f in fields(RunSettings) if f.name not in {*flags, *TABLES}]
+    entries = [listed(f) for f in plain]
+    entries += [listed(f, f"{name}.") for name, kind in TABLES.items() for f in fields(kind)]
+    return "\n".join(["other settings, as --set NAME=VALUE or in the TOML file:", *entries])
+
+
+def _name(flag: str) -> str:
+    """The setting that a flag sets."""
+    return flag[2:].replace("-", "_")
+
+
+def _flag_help(flag: str) -> str:
+    """What a setting means, from its declaration."""
+    knobs = {f.name: f for f in fields(RunSettings)}
+    several = " Several with commas between." if flag in _LISTS else ""
+    return (described(knobs[_name(flag)]) + several).replace("%", "%%")
+
+
+def _add_settings(parser, flags: Sequence[str]) -> None:
     parser.add_argument("--config", help="TOML file of settings")
-    for flag, words in flags.items():
-        parser.add_argument(flag, help=words)
+    for flag in flags:
+        parser.add_argument(flag, help=_flag_help(flag))
     parser.add_argument(
         "--set",
         action="append",
@@ -160,7 +187,7 @@ def _add_uses(commands, common) -> None:
         command.add_argument("--model", required=True, help="folder of a saved model, or of a run")
         needed = name != "export"
         command.add_argument("--data", required=needed, help="table of rows")
-        command.add_argument("--image-dir", help=_FLAGS["--image-dir"])
+        command.add_argument("--image-dir", help=_flag_help("--image-dir"))
         if name == "evaluate":
             command.add_argument("--heads", help="heads to evaluate, with commas (default: all)")
         if name == "export":
@@ -210,7 +237,7 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
             continue
         target[key] = _toml_value(text)
     for flag in _FLAGS:
-        name = flag[2:].replace("-", "_")
+        name = _name(flag)
         text = getattr(options, name, None)
         if text is None:
             continue

@@ -26,7 +26,8 @@ from keras_mm.errors import ConfigError, Problem
 from keras_mm.files import check_vacant, new_folder
 from keras_mm.inference.answers import written_frame
 from keras_mm.settings.heads import Head
-from keras_mm.settings.settings import RunSettings, Settings, to_toml
+from keras_mm.settings.settings import RunSettings, Settings
+from keras_mm.settings.toml import to_toml
 
 _log = logging.getLogger("keras_mm")
 _file_log = logging.getLogger("keras_mm.file")  # does not reach stderr

@@ -45,9 +45,10 @@ from keras_mm.models.multimodal import backbones
 from keras_mm.models.text_encoder import input_length
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation
-from keras_mm.settings.heads import Head, as_heads, one_or_all
-from keras_mm.settings.settings import Settings, Training, as_labels, as_training
+from keras_mm.settings.heads import Head, as_heads, as_labels, one_or_all
+from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
+from keras_mm.settings.training import Training, as_training
 
 if TYPE_CHECKING:
     from keras_mm.evaluation.evaluate import Evaluation

@@ -12,7 +12,7 @@ import keras
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.errors import InvalidValueError
-from keras_mm.estimator.options import objective_options, trainer_options
+from keras_mm.estimator.options import loss_settings, optimization, stopping
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.reuse import Workbench
 from keras_mm.estimator.spec import changed_parts, model_spec
@@ -139,14 +139,15 @@ def train(
         tuning,
         source.batches,
         source.forget,
+        loss_settings(settings),
+        optimization(settings),
+        stopping(settings),
         heads=prepared.heads,
-        encoder_learning_rate=settings.encoder_learning_rate,
-        layer_decay=training.layer_decay,
         batch_size=settings.batch_size,
         auto_find_batch_size=training.auto_find_batch_size,
         callbacks=callbacks,
-        **objective_options(settings),
-        **trainer_options(settings),
+        seed=settings.seed,
+        verbose=settings.verbose,
     )
 
 
@@ -173,7 +174,7 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
 def check_objectives(settings: Settings, heads: Mapping[str, Head], labels: Mapping) -> None:
     """Raises ValueError where loss and class weights do not suit the heads, before any work."""
     widths = {name: head.num_logits for name, head in heads.items()}
-    create_objectives(heads, widths, labels, {}, **objective_options(settings))
+    create_objectives(heads, widths, labels, {}, loss_settings(settings))
 
 
 def check_labelled(heads: Mapping[str, Head], labels: Mapping) -> None:

@@ -12,7 +12,7 @@ import keras
 from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, standardize, train
-from keras_mm.estimator.options import objective_options, suited, trainer_options
+from keras_mm.estimator.options import loss_settings, optimization, stopping, suited
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.spec import changed_parts
 from keras_mm.estimator.trained import Trained
@@ -90,9 +90,12 @@ def _fit_frozen(
     trainer = Trainer(
         heads_alone(grown, list(heads)),
         heads=heads,
+        loss_settings=loss_settings(settings),
+        optimization=optimization(settings),
+        stopping=stopping(settings),
         callbacks=callbacks,
-        **objective_options(settings),
-        **trainer_options(settings),
+        seed=settings.seed,
+        verbose=settings.verbose,
     )
     return _put_in(trained, join(encoders, grown), heads, trainer.fit(*batches))
 

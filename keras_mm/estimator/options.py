@@ -1,51 +1,57 @@
-"""The keywords of a training, from an estimator's settings."""
+"""What a training takes, from an estimator's settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from keras_mm.data.tables.run_columns import label_heads
 from keras_mm.settings.heads import HEAD_LOSSES, Head
 from keras_mm.settings.settings import Settings
-
-_OBJECTIVE_FIELDS = ("label_smoothing", "gamma", "tau", "beta")
-_TRAINER_FIELDS = (
-    "weight_decay",
-    "warmup",
-    "decay",
-    "plateau_factor",
-    "plateau_patience",
-    "momentum",
-    "adam_betas",
-    "adam_epsilon",
-    "decay_power",
-    "clipnorm",
-    "accumulation_steps",
-    "ema_momentum",
-    "monitor",
-    "patience",
-)
+from keras_mm.settings.training import LossSettings, Optimization, Stopping
 
 
-def objective_options(settings: Settings) -> dict[str, Any]:
-    """Keywords of `Trainer` that say what is minimised."""
-    rarer = {name: getattr(settings.training, name) for name in _OBJECTIVE_FIELDS}
-    return {"loss": settings.loss, "class_weight": settings.class_weight, **rarer}
+def loss_settings(settings: Settings) -> LossSettings:
+    """What a training minimises.
+
+    Args:
+        settings: The estimator's, resolved.
+
+    Returns:
+        The loss and its knobs.
+    """
+    return LossSettings(**_values(settings, LossSettings))
 
 
-def trainer_options(settings: Settings) -> dict[str, Any]:
-    """Keywords of `Trainer` that say how."""
-    return {
-        "optimizer": settings.optimizer,
-        "learning_rate": settings.learning_rate,
-        "epochs": settings.epochs,
-        "early_stopping": settings.early_stopping,
-        "seed": settings.seed,
-        "verbose": settings.verbose,
-        **{name: getattr(settings.training, name) for name in _TRAINER_FIELDS},
-    }
+def optimization(settings: Settings) -> Optimization:
+    """How a training minimises it.
+
+    Args:
+        settings: The estimator's, resolved.
+
+    Returns:
+        The optimizer, learning rates and their knobs.
+    """
+    return Optimization(**_values(settings, Optimization))
+
+
+def stopping(settings: Settings) -> Stopping:
+    """When a training ends.
+
+    Args:
+        settings: The estimator's, resolved.
+
+    Returns:
+        Epochs, and what early stopping watches.
+    """
+    return Stopping(**_values(settings, Stopping))
+
+
+def _values(settings: Settings, kind: type) -> dict[str, Any]:
+    """The fields of a dataclass, from the settings and their rarer knobs."""
+    found = {**vars(settings), **vars(settings.training)}
+    return {f.name: found[f.name] for f in fields(kind)}
 
 
 def suited(settings: Settings, heads: Mapping[str, Head]) -> tuple[Settings, dict[str, Head]]:

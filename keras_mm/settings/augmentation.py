@@ -2,52 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from keras_mm.checks import is_number, unknown_name
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
-
-_TRUTH = ("True or False", lambda v: isinstance(v, bool))
-_PART = ("a number in [0, 1)", lambda v: is_number(v) and 0 <= v < 1)
-
-# Field -> (what is allowed, in words; the test).
-RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "flip": _TRUTH,
-    "crop": _PART,
-    "rotation": ("a number in [0, 180]", lambda v: is_number(v) and 0 <= v <= 180),
-    "brightness": _PART,
-    "contrast": _PART,
-    "saturation": _PART,
-    "same_geometry": _TRUTH,
-    "same_colour": _TRUTH,
-}
+from keras_mm.settings.documentation import documented
+from keras_mm.settings.knobs import check_knobs, knob, rules
+from keras_mm.settings.rules import DEGREES, PART, TRUTH
 
 
+@documented
 @dataclass(frozen=True)
 class Augmentation:
     """Random changes of the training images; by default none.
 
     Each row draws its own changes, anew in every step. They make sense where the label does not
     hang on what they change: no `flip` where left and right, or letters, matter.
-
-    Args:
-        flip: Whether images are mirrored left to right, half of the time.
-        crop: Largest part that is cut off each side's length, in [0, 1). A window of the same
-            proportions, its sides uniform in `[1 - crop, 1]` of the image's, is taken at a random
-            place and enlarged to full size: zoom and shift in one.
-        rotation: Largest turn to either side in degrees, in [0, 180]. What comes in from outside
-            is the image mirrored at its edge.
-        brightness: Largest change, in [0, 1): pixels are multiplied by a factor in
-            `[1 - brightness, 1 + brightness]`.
-        contrast: Largest change, in [0, 1): distances from the image's mean grey are multiplied by
-            such a factor.
-        saturation: Largest change, in [0, 1): distances from each pixel's own grey are multiplied
-            by such a factor.
-        same_geometry: Whether all images of a row get the same flip, crop and rotation. Turn it off
-            where the images of a row have nothing to do with each other's geometry.
-        same_colour: The same for brightness, contrast and saturation.
 
     Raises:
         ValueError: for a value outside its range.
@@ -57,20 +28,46 @@ class Augmentation:
         (True, False)
     """
 
-    flip: bool = False
-    crop: float = 0.0
-    rotation: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    same_geometry: bool = True
-    same_colour: bool = True
+    flip: bool = knob(False, TRUTH, "Whether images are mirrored left to right, half of the time.")
+    crop: float = knob(
+        0.0,
+        PART,
+        "Largest part that is cut off each side's length. A window of the same proportions, its "
+        "sides uniform in `[1 - crop, 1]` of the image's, is taken at a random place and enlarged "
+        "to full size: zoom and shift in one.",
+    )
+    rotation: float = knob(
+        0.0,
+        DEGREES,
+        "Largest turn to either side in degrees. What comes in from outside is the image mirrored "
+        "at its edge.",
+    )
+    brightness: float = knob(
+        0.0,
+        PART,
+        "Largest change: pixels are multiplied by a factor in `[1 - brightness, 1 + brightness]`.",
+    )
+    contrast: float = knob(
+        0.0,
+        PART,
+        "Largest change: distances from the image's mean grey are multiplied by such a factor.",
+    )
+    saturation: float = knob(
+        0.0,
+        PART,
+        "Largest change: distances from each pixel's own grey are multiplied by such a factor.",
+    )
+    same_geometry: bool = knob(
+        True,
+        TRUTH,
+        "Whether all images of a row get the same flip, crop and rotation. Turn it off where the "
+        "images of a row have nothing to do with each other's geometry.",
+    )
+    same_colour: bool = knob(True, TRUTH, "The same for brightness, contrast and saturation.")
 
     def __post_init__(self):
-        for name, (words, test) in RULES.items():
-            value = getattr(self, name)
-            if not test(value):
-                raise InvalidValueError(f"`{name}` must be {words}. Received: {name}={value!r}")
+        check_knobs(self)
+        for name, value in vars(self).items():
             if not isinstance(value, bool):  # NumPy's numbers are no JSON
                 object.__setattr__(self, name, float(value))
 
@@ -88,6 +85,9 @@ class Augmentation:
     def changes_colour(self) -> bool:
         """Whether pixels change their values."""
         return self.brightness > 0 or self.contrast > 0 or self.saturation > 0
+
+
+RULES = rules(Augmentation)
 
 
 def as_augmentation(augmentation: Augmentation | Mapping | None) -> Augmentation:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from keras_mm.checks import is_number, nearest_name
+from keras_mm.checks import is_number, nearest_name, unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.label_keys import by_place
 
@@ -288,6 +288,36 @@ def head_prefixes(names: Iterable[str]) -> dict[str, str]:
     """
     names = list(names)
     return {name: f"{name}_" if len(names) > 1 else "" for name in names}
+
+
+def as_labels(value: Any) -> str | tuple[str, ...] | dict[str, Head]:
+    """What `labels` holds: a column, several as a tuple, or heads by name.
+
+    Raises:
+        ValueError: listing what is wrong with the heads; see `keras_mm.Head`.
+    """
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, Mapping):
+        return tuple(value)
+    return as_heads({name: _as_head(name, head) for name, head in value.items()})
+
+
+def _as_head(name: str, head: Any) -> Head:
+    if isinstance(head, Head):
+        return head
+    if not isinstance(head, Mapping):
+        raise InvalidValueError(
+            f"the head {name!r} must be a keras_mm.Head or a dict. Received: {head!r}"
+        )
+    known = [f.name for f in fields(Head)]
+    mistakes = [unknown_name("setting", str(key), known) for key in head if key not in known]
+    if not mistakes:
+        try:
+            return Head(**head)
+        except ValueError as error:
+            mistakes = str(error).splitlines()
+    raise InvalidValueError("\n".join(f"the head {name!r}: {mistake}" for mistake in mistakes))
 
 
 def _name_mistakes(names: list) -> list[str]:

@@ -2,53 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
-from keras_mm.checks import is_number, is_whole, unknown_name
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
+from keras_mm.settings.documentation import documented
+from keras_mm.settings.knobs import check_knobs, knob, rules
 from keras_mm.settings.label_keys import place_finder
+from keras_mm.settings.rules import STRIDE, Rule, instance, one_of
 
-VOTES = ("mean", "majority")
-WEIGHS = ("row", "window")
-
-
-def _is_stride(value: Any) -> bool:
-    return is_whole(value, 1) or (not is_whole(value) and is_number(value) and 0 < value <= 1)
+_TEXT = Rule("a text column", lambda v: isinstance(v, str) and bool(v))
 
 
-# Field -> (what is allowed, in words; the test).
-RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "text": ("a text column", lambda v: v is None or (isinstance(v, str) and bool(v))),
-    "stride": ("a part in (0, 1], as 0.8, or a whole number of tokens >= 1", _is_stride),
-    "vote": (f"one of {', '.join(map(repr, VOTES))}", lambda v: v in VOTES),
-    "weigh_by": (f"one of {', '.join(map(repr, WEIGHS))}", lambda v: v in WEIGHS),
-    "tie_value": ("a label", lambda v: v is None or isinstance(v, str | Real)),
-}
-
-
+@documented
 @dataclass(frozen=True)
 class SlidingWindow:
     """Windows over texts that are longer than a sequence, each read and answered by itself.
 
     A text of no more tokens than fit is one window. In training each window has its row's label.
     Answers are one a row.
-
-    Args:
-        text: The text column that slides, where a row has two; the other is in every window, cut to
-            half of what fits at most.
-        stride: How far a window begins behind the one before: a part of the sequence in (0, 1], or
-            a whole number of tokens. 1.0 is windows without overlap.
-        vote: How a row is answered: by the `"mean"` of its windows' probabilities; or, for classes,
-            by the `"majority"` of their answers, whose shares, with one more vote that is the mean,
-            are then the probabilities. Labels, and numbers, of which a row has several, are always
-            averaged.
-        tie_value: The label that a row gets where the first two of a majority have as many windows;
-            by default that of them which is more probable on average.
-        weigh_by: What counts alike in training: each `"row"`, so that the windows of a long text
-            count together what a short one counts, or each `"window"`.
 
     Raises:
         ValueError: for a value that is not allowed.
@@ -61,19 +36,43 @@ class SlidingWindow:
         Simple Transformers' `sliding_window`, whose windows these are.
     """
 
-    text: str | None = None
-    stride: float = 0.8
-    vote: str = "mean"
-    tie_value: Any = None
-    weigh_by: str = "row"
+    text: str | None = knob(
+        None,
+        _TEXT,
+        "The text column that slides, where a row has two; the other is in every window, cut to "
+        "half of what fits at most.",
+    )
+    stride: float = knob(
+        0.8,
+        STRIDE,
+        "How far a window begins behind the one before: a part of the sequence, or a number of "
+        "tokens. 1.0 is windows without overlap.",
+    )
+    vote: str = knob(
+        "mean",
+        one_of("mean", "majority"),
+        "How a row is answered: by the mean of its windows' probabilities; or, for classes, by the "
+        "majority of their answers, whose shares, with one more vote that is the mean, are then "
+        "the probabilities. Labels, and numbers, of which a row has several, are always averaged.",
+    )
+    tie_value: Any = knob(
+        None,
+        instance("a label", str, Real),
+        "The label that a row gets where the first two of a majority have as many windows; by "
+        "default that of them which is more probable on average.",
+    )
+    weigh_by: str = knob(
+        "row",
+        one_of("row", "window"),
+        'What counts alike in training: each `"row"`, so that the windows of a long text count '
+        'in all what a short one counts, or each `"window"`.',
+    )
 
     def __post_init__(self):
-        for name, (words, test) in RULES.items():
-            value = getattr(self, name)
+        for name, value in vars(self).items():
             if hasattr(value, "item"):  # NumPy's
                 object.__setattr__(self, name, value.item())
-            if not test(value):
-                raise InvalidValueError(f"`{name}` must be {words}. Received: {name}={value!r}")
+        check_knobs(self)
 
     def bounds(self, num_tokens: int, *, capacity: int, length: int) -> list[tuple[int, int]]:
         """Where the windows of a text begin, and how many tokens they have.
@@ -108,6 +107,9 @@ class SlidingWindow:
             1
         """
         return None if self.tie_value is None else place_finder(names)(self.tie_value)
+
+
+RULES = rules(SlidingWindow)
 
 
 def as_sliding_window(value: SlidingWindow | Mapping | bool | None) -> SlidingWindow | None:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from keras_mm.checks import is_number, is_whole, unknown_name
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
-
-SIDES = ("vision", "text")
-
-
-def _is_depth(value: Any) -> bool:
-    return value == "all" if isinstance(value, str) else is_whole(value, 0)
-
-
-def _is_rate(value: Any) -> bool:
-    return is_number(value) and value > 0
-
-
-def by_side(value: Any, test: Callable[[Any], bool]) -> bool:
-    """Whether `value` passes `test`, or is a dict of values by side that do."""
-    if isinstance(value, Mapping):
-        return bool(value) and set(value) <= set(SIDES) and all(map(test, value.values()))
-    return test(value)
+from keras_mm.settings.documentation import documented
+from keras_mm.settings.knobs import broken_rules, knob, rules
+from keras_mm.settings.rules import DEPTH_BY_SIDE, POSITIVE, RATE_BY_SIDE, SIDES, whole
 
 
 def fill_sides(value: Any, default: Any) -> Any:
@@ -35,36 +21,13 @@ def fill_sides(value: Any, default: Any) -> Any:
     return {**missing, **value}
 
 
-_RATE_WORDS = "a number > 0, or a dict of them by side ('vision', 'text')"
-
-# Field -> (what is allowed, in words; the test). `None` is allowed where it is the default.
-RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "blocks": (
-        "a number of blocks >= 0, 'all', or a dict of them by side ('vision', 'text')",
-        lambda v: by_side(v, _is_depth),
-    ),
-    "epochs": ("an integer >= 1", lambda v: is_whole(v, 1)),
-    "learning_rate": ("a number > 0", _is_rate),
-    "encoder_learning_rate": (_RATE_WORDS, lambda v: by_side(v, _is_rate)),
-}
-RATE_RULE = RULES["encoder_learning_rate"]
-
-
+@documented
 @dataclass(frozen=True)
 class Stage:
     """One stage of fine-tuning: which of the encoders' blocks learn, for how long, how fast.
 
     The trunk (projections, fusion, heads) learns in every stage. An encoder of which no block
     learns runs once over the rows, however many epochs the stage has.
-
-    Args:
-        blocks: Blocks of each encoder's network that learn, counted from its top (the layer next
-            to the trunk): 0, a number, or `"all"`, which includes the embeddings or the stem; or a
-            dict of these by side, `{"vision": 2, "text": "all"}`, where a side left out is 0.
-        epochs: Most epochs, >= 1; `None` is the run's.
-        learning_rate: Peak rate of the trunk, > 0; `None` is the run's.
-        encoder_learning_rate: Peak rate of the encoders, > 0, or a dict by side; `None`, and a
-            side left out, is the run's.
 
     Raises:
         ValueError: for a value outside its range.
@@ -78,10 +41,22 @@ class Stage:
         (2, 0)
     """
 
-    blocks: int | str | Mapping[str, int | str] = 0
-    epochs: int | None = None
-    learning_rate: float | None = None
-    encoder_learning_rate: float | Mapping[str, float] | None = None
+    blocks: int | str | Mapping[str, int | str] = knob(
+        0,
+        DEPTH_BY_SIDE,
+        "Blocks of each encoder's network that learn, counted from its top (the layer next to the "
+        'trunk). `"all"` includes the embeddings or the stem. Of a dict, `{"vision": 2, "text": '
+        '"all"}`, a side that is left out is 0.',
+    )
+    epochs: int | None = knob(None, whole(1), "Most epochs; `None` is the run's.")
+    learning_rate: float | None = knob(
+        None, POSITIVE, "Peak rate of the trunk; `None` is the run's."
+    )
+    encoder_learning_rate: float | Mapping[str, float] | None = knob(
+        None,
+        RATE_BY_SIDE,
+        "Peak rate of the encoders; `None`, and a side that is left out, is the run's.",
+    )
 
     def __post_init__(self):
         problems = stage_problems(vars(self), "")
@@ -99,13 +74,13 @@ def stage_problems(stage: Any, prefix: str) -> list[str]:
         return []
     if not isinstance(stage, Mapping):
         return [f"`{prefix.rstrip('.')}` must be a keras_mm.Stage or a dict. Received: {stage!r}"]
-    defaults = {f.name: f.default for f in fields(Stage)}
+    known = list(rules(Stage))
     problems = []
     for name, value in stage.items():
-        if name not in RULES:
-            problems.append(unknown_name("setting", f"{prefix}{name}", [prefix + n for n in RULES]))
-        elif not (value is None and defaults[name] is None) and not RULES[name][1](value):
-            problems.append(f"`{prefix}{name}` must be {RULES[name][0]}. Received: {value!r}")
+        if name not in known:
+            problems.append(unknown_name("setting", f"{prefix}{name}", [prefix + n for n in known]))
+        else:
+            problems += broken_rules({name: value}, Stage, prefix)
     return problems
 
 

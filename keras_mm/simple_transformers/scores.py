@@ -10,6 +10,7 @@ import numpy as np
 from keras_mm.metrics.head_metrics import measure
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.settings.heads import Head, resolve_threshold
+from keras_mm.settings.training import LossSettings
 from keras_mm.training.objectives import create_objectives
 
 Metric = Callable[[Any, Any], Any]
@@ -60,8 +61,9 @@ def results(
         functions gave. `f1_score` is macro-F1, and `accuracy` of several labels is the share of
         rows of which all are right.
     """
+    settings = LossSettings(loss=loss, gamma=gamma)
     objective = create_objectives(
-        {"label": head}, {"label": head.num_logits}, {"label": labels}, {}, loss=loss, gamma=gamma
+        {"label": head}, {"label": head.num_logits}, {"label": labels}, {}, settings
     )["label"]
     places, found = answers(head, logits)
     given = labels[:, 0] if head.kind == "regression" else labels

@@ -172,11 +172,12 @@ class BestWeights(keras.callbacks.Callback):
     Args:
         monitor: Metric in the epochs' logs. Where it is not there, the last epoch is the best.
         lower: Whether less of it is better.
+        first: The first epoch, from 1, that is compared; before it the last epoch is the best.
     """
 
-    def __init__(self, monitor: str, *, lower: bool):
+    def __init__(self, monitor: str, *, lower: bool, first: int = 1):
         super().__init__()
-        self.monitor, self.lower = monitor, lower
+        self.monitor, self.lower, self.first = monitor, lower, first
         self._logs: list[dict] = []
         self._best: tuple[int, float | None, Snapshot] | None = None
         self._first: Snapshot | None = None
@@ -226,8 +227,9 @@ class BestWeights(keras.callbacks.Callback):
         if self._last is None:
             return
         value = self._logs[-1].get(self.monitor)
-        if self._best is None or self._is_better(value, self._best[1]):
-            self._best = (len(self._logs), value, self._last)
+        number = len(self._logs)
+        if self._best is None or number <= self.first or self._is_better(value, self._best[1]):
+            self._best = (number, value, self._last)
         self._last = None
 
     def _is_better(self, value: float | None, best: float | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import count_labels, resolve_class_weight, resolve_pos_weight
 from keras_mm.metrics.head_metrics import head_metrics, is_labelled
 from keras_mm.settings.heads import HEAD_LOSSES, Head
+from keras_mm.settings.training import LossSettings
 from keras_mm.training.initial_bias import initial_bias
 
 # What is told of each epoch; other metrics where they are monitored.
@@ -71,13 +72,8 @@ def create_objectives(
     widths: Mapping[str, int],
     labels: Mapping[str, Any],
     names: Mapping[str, Sequence],
+    settings: LossSettings | None = None,
     *,
-    loss: str | keras.losses.Loss = "cross_entropy",
-    class_weight: Any = None,
-    label_smoothing: float = 0.0,
-    gamma: float = 2.0,
-    tau: float = 1.0,
-    beta: float = 0.999,
     scales: Mapping[str, Any] | None = None,
 ) -> dict[str, Objective]:
     """The objective of each output of a model.
@@ -87,17 +83,14 @@ def create_objectives(
         widths: Number of logits by output.
         labels: Training labels by head; `None` where they are not at hand.
         names: Label names by head, where they are not the heads' own.
-        loss: As `Trainer`; heads may name their own.
-        class_weight: As `Trainer`; heads may have their own.
-        label_smoothing: As `Trainer`.
-        gamma: As `Trainer`.
-        tau: As `Trainer`.
-        beta: As `Trainer`.
+        settings: The loss and its knobs; heads may name their own loss and class weights.
         scales: By regression head, what its errors are divided by.
 
     Raises:
         ValueError: if heads and outputs do not fit, or a setting does not suit a head.
     """
+    settings = LossSettings() if settings is None else settings
+    loss, class_weight = settings.loss, settings.class_weight
     measured = heads is not None or isinstance(loss, str)
     if heads is None:
         heads = {n: Head("binary") if w == 1 else Head(classes=w) for n, w in widths.items()}
@@ -111,7 +104,7 @@ def create_objectives(
         if not isinstance(loss, str):
             found[name] = Objective(loss, 1.0, head if measured else None, known)
             continue
-        wanted, smoothing = head.loss or loss, label_smoothing
+        wanted, smoothing = head.loss or loss, settings.label_smoothing
         weight = class_weight if head.class_weight is None else head.class_weight
         if head.kind == "regression":
             meant_for_classes = HEAD_LOSSES["multiclass"] if several else ("cross_entropy",)
@@ -121,9 +114,8 @@ def create_objectives(
                 weight, smoothing = None, 0.0
         try:
             scale = (scales or {}).get(name)
-            made = _create_loss(
-                wanted, head, weight, mine, known, smoothing, gamma, tau, beta, scale
-            )
+            own = replace(settings, loss=wanted, class_weight=weight, label_smoothing=smoothing)
+            made = _create_loss(own, head, mine, known, scale)
         except ValueError as error:
             if not several:
                 raise
@@ -135,27 +127,19 @@ def create_objectives(
 
 
 def _create_loss(
-    name: str,
-    head: Head,
-    weight: Any,
-    labels: Any,
-    names: list,
-    label_smoothing: float,
-    gamma: float,
-    tau: float,
-    beta: float,
-    scale: Any,
+    settings: LossSettings, head: Head, labels: Any, names: list, scale: Any
 ) -> keras.losses.Loss:
-    settings: dict[str, Any] = {"label_smoothing": label_smoothing, "class_weight": weight}
+    name, weight = settings.loss, settings.class_weight
+    options: dict[str, Any] = {"label_smoothing": settings.label_smoothing, "class_weight": weight}
     if head.kind == "regression":
-        settings["scale"] = scale
+        options["scale"] = scale
     else:
         _check_counted(name, weight, labels)
         resolve = resolve_pos_weight if head.kind == "multilabel" else resolve_class_weight
-        settings["class_weight"] = resolve(weight, labels, names, beta=beta)
+        options["class_weight"] = resolve(weight, labels, names, beta=settings.beta)
     if name == "logit_adjusted" and head.kind in ("multiclass", "binary"):
-        settings["class_counts"] = count_labels(labels, len(names)).tolist()
-    return create_loss(name, kind=head.kind, gamma=gamma, tau=tau, **settings)
+        options["class_counts"] = count_labels(labels, len(names)).tolist()
+    return create_loss(name, kind=head.kind, gamma=settings.gamma, tau=settings.tau, **options)
 
 
 def check_labels(name: str, head: Head, labels: Any) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
+from keras_mm.models.backbones.blocks import backbone_blocks
+from keras_mm.models.multimodal import backbones
+from keras_mm.settings.training import Optimization
 
-DECAYS = ("cosine", "linear", "polynomial", "constant", "plateau")
 _CLASSES = {
     "adamw": keras.optimizers.AdamW,
     "adam": keras.optimizers.Adam,
@@ -21,56 +22,83 @@ _CLASSES = {
 
 
 def create_optimizer(
-    name: str,
+    optimization: Optimization,
     learning_rate: Any,
     *,
     rates: Sequence[tuple[Any, float]] = (),
-    weight_decay: float = 0.0,
-    clipnorm: float | None = None,
-    accumulation_steps: int = 1,
-    ema_momentum: float | None = None,
-    momentum: float = 0.9,
-    adam_betas: Sequence[float] = (0.9, 0.999),
-    adam_epsilon: float = 1e-7,
 ) -> keras.optimizers.Optimizer:
     """An optimizer in which some variables learn at a multiple of the learning rate.
 
     Args:
-        name: `"adamw"`, `"adam"`, `"sgd"` or `"adafactor"`.
+        optimization: The optimizer's name and its knobs.
         learning_rate: A number or a Keras schedule.
         rates: Variables (of pretrained encoders) and what the rate is multiplied by for each, > 0.
-        weight_decay: Decoupled weight decay, for `"adamw"` only.
-        clipnorm: Largest global norm of the gradients.
-        accumulation_steps: Batches averaged into one step.
-        ema_momentum: Keeps a moving average of the weights with this momentum a step, in [0, 1).
-        momentum: Of `"sgd"`, in [0, 1).
-        adam_betas: Of `"adamw"` and `"adam"`: decay of the two moments, in [0, 1).
-        adam_epsilon: Of `"adamw"` and `"adam"`: what keeps their denominator from 0, > 0.
+
+    Returns:
+        The optimizer; of a Keras optimizer in `optimization` itself, with the rate that it has.
 
     Raises:
-        ValueError: for an unknown name.
+        ValueError: if a Keras optimizer has no moving average, and `ema_momentum` asks for one.
     """
-    if name not in _CLASSES:
-        raise InvalidValueError(unknown_name("optimizer", name, _CLASSES))
+    name, ema = optimization.optimizer, optimization.ema_momentum
+    if not isinstance(name, str):
+        if ema is not None and not name.use_ema:
+            raise InvalidValueError(
+                "`ema_momentum` needs an optimizer made with use_ema=True, or one given by "
+                f"name. Received: ema_momentum={ema}, {name!r}"
+            )
+        return name
     kind = _RATED[name] if rates else _CLASSES[name]
-    adam = {"beta_1": adam_betas[0], "beta_2": adam_betas[1], "epsilon": adam_epsilon}
+    beta_1, beta_2 = optimization.adam_betas
+    adam = {"beta_1": beta_1, "beta_2": beta_2, "epsilon": optimization.adam_epsilon}
     own = {
-        "adamw": {"weight_decay": weight_decay, **adam},
+        "adamw": {"weight_decay": optimization.weight_decay, **adam},
         "adam": adam,
-        "sgd": {"momentum": momentum},
+        "sgd": {"momentum": optimization.momentum},
     }
     options: dict[str, Any] = own.get(name, {})
-    if accumulation_steps > 1:
-        options["gradient_accumulation_steps"] = accumulation_steps
-    if ema_momentum is not None:
+    steps = optimization.accumulation_steps
+    if steps > 1:
+        options["gradient_accumulation_steps"] = steps
+    if ema is not None:
         # Keras averages after every batch, also where a step takes several.
-        options.update(use_ema=True, ema_momentum=ema_momentum ** (1 / accumulation_steps))
-    optimizer = kind(learning_rate, global_clipnorm=clipnorm, **options)
+        options.update(use_ema=True, ema_momentum=ema ** (1 / steps))
+    optimizer = kind(learning_rate, global_clipnorm=optimization.clipnorm, **options)
     if rates:
         # By identity: two encoders may name their variables alike.
         optimizer.factors = {id(variable): factor for variable, factor in rates}
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def variable_rates(
+    model: keras.Model, optimization: Optimization
+) -> list[tuple[keras.Variable, float]]:
+    """The encoders' variables that learn at another rate than the trunk, with its factor.
+
+    Args:
+        model: The model; its encoders are backbones of this package, or the layers
+            `vision_encoder` and `text_encoder`.
+        optimization: The rates.
+
+    Returns:
+        Pairs of variable and factor.
+    """
+    rate = optimization.encoder_learning_rate
+    by_side = rate if isinstance(rate, Mapping) else dict.fromkeys(("vision", "text"), rate)
+    networks = backbones(model)
+    for layer in model.layers:
+        if layer.name in ("vision_encoder", "text_encoder"):
+            networks.setdefault(layer.name.removesuffix("_encoder"), layer)
+    factors = []
+    peak, decay = optimization.learning_rate, optimization.layer_decay
+    for side, network in networks.items():
+        factor = (by_side.get(side) or peak) / peak
+        blocks = backbone_blocks(network) if decay < 1 else [network.weights]
+        for depth, block in enumerate(reversed(blocks)):
+            share = factor * decay**depth
+            factors += [(v, share) for v in block if v.trainable and share != 1]
+    return factors
 
 
 def _with_rates(base: type) -> type:
@@ -131,45 +159,33 @@ def _with_rates(base: type) -> type:
 _RATED = {name: _with_rates(base) for name, base in _CLASSES.items()}
 
 
-def create_schedule(
-    learning_rate: float,
-    total_steps: int,
-    *,
-    warmup: float = 0.1,
-    decay: str = "cosine",
-    power: float = 1.0,
-) -> Any:
+def create_schedule(optimization: Optimization, total_steps: int) -> Any:
     """Learning rate over the steps of a run: a linear rise, then a fall to 0, or level.
 
     For `"plateau"` it is a number, which a callback lowers.
 
     Args:
-        learning_rate: The peak.
+        optimization: The peak, `warmup`, and how it falls.
         total_steps: Steps of the whole run.
-        warmup: Part of the steps in which the rate rises from 0, in [0, 1).
-        decay: `"cosine"`, `"linear"`, `"polynomial"`, `"constant"` or `"plateau"`, which has no
-            rise.
-        power: Of `"polynomial"`, > 0.
 
-    Raises:
-        ValueError: for an unknown `decay`.
+    Returns:
+        A Keras schedule, or a number where the rate does not change.
     """
-    if decay not in DECAYS:
-        raise InvalidValueError(unknown_name("decay", decay, DECAYS))
+    peak, decay = optimization.learning_rate, optimization.decay
     if decay == "plateau":
-        return learning_rate
-    warmup_steps = int(total_steps * warmup)
+        return peak
+    warmup_steps = int(total_steps * optimization.warmup)
     if decay == "constant" and not warmup_steps:
-        return learning_rate
+        return peak
     if decay in ("linear", "polynomial"):
-        power = power if decay == "polynomial" else 1.0
-        return PolynomialDecay(learning_rate, total_steps, warmup_steps, power)
+        power = optimization.decay_power if decay == "polynomial" else 1.0
+        return PolynomialDecay(peak, total_steps, warmup_steps, power)
     # With alpha=1 the cosine is level.
     return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0 if warmup_steps else learning_rate,
+        initial_learning_rate=0.0 if warmup_steps else peak,
         decay_steps=max(total_steps - warmup_steps, 1),
         alpha=1.0 if decay == "constant" else 0.0,
-        warmup_target=learning_rate if warmup_steps else None,
+        warmup_target=peak if warmup_steps else None,
         warmup_steps=warmup_steps,
     )
 

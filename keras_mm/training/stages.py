@@ -6,8 +6,8 @@ import gc
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import keras
 
@@ -16,11 +16,16 @@ from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.backbones.blocks import TrainableState, top_blocks, train_only
 from keras_mm.models.backbones.lora import enable_lora, merge_lora
 from keras_mm.models.multimodal import backbones, copy_variables, cut, parts
+from keras_mm.settings.heads import Head
+from keras_mm.settings.knobs import refined
 from keras_mm.settings.stages import Stage, fill_sides
+from keras_mm.settings.training import LossSettings, Optimization, Stopping
 from keras_mm.training.memory import Snapshot, is_out_of_memory
 from keras_mm.training.trainer import Trainer
 
 _log = logging.getLogger("keras_mm")
+
+Of = TypeVar("Of", Optimization, Stopping)
 
 
 class FineTuning:
@@ -150,10 +155,16 @@ def fit_stages(
     tuning: FineTuning,
     batches: Callable[[keras.Model, int, int], Sequence],
     forget: Callable[[Collection[str]], None],
+    loss_settings: LossSettings,
+    optimization: Optimization,
+    stopping: Stopping,
     *,
+    heads: Mapping[str, Head],
     batch_size: int = 32,
     auto_find_batch_size: bool = False,
-    **options: Any,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    seed: int = 0,
+    verbose: int = 1,
 ) -> StagesResult:
     """Trains stage after stage; of several, the weights of the best are kept.
 
@@ -162,34 +173,46 @@ def fit_stages(
         batches: From what is trained of the model (it is cut at its frozen encoders), the rows of
             a batch and a seed to training data and validation data, or `None`.
         forget: Called with the sides whose encoders a stage has changed.
+        loss_settings: What is minimised.
+        optimization: How; a stage may have learning rates of its own.
+        stopping: When a stage ends; it may have epochs of its own.
+        heads: As `Trainer`.
         batch_size: Rows of a batch.
         auto_find_batch_size: Whether to halve it where memory runs out; see `fit_within_memory`.
-        **options: Of `Trainer`.
+        callbacks: As `Trainer`.
+        seed: As `Trainer`, for the first stage; each next one has the next number.
+        verbose: As `Trainer`.
 
     Returns:
         What the stages gave; of a training that failed, up to there.
     """
     history: dict[str, list] = {}
-    best = BestOfStages(tuning.model, options["monitor"] if options["early_stopping"] else "")
+    best = BestOfStages(
+        tuning.model,
+        stopping.monitor if stopping.early_stopping else "",
+        first=stopping.min_epochs,
+    )
     stages = tuning.stages or (Stage(),)
     error: BaseException | None = None
     for number, stage in enumerate(stages):
         trained = tuning.begin(number)
-        changes = {f.name: getattr(stage, f.name) for f in fields(Stage) if f.name in options}
-        changes = {
-            name: fill_sides(value, options[name])
-            for name, value in changes.items()
-            if value is not None
-        }
-        seed = options["seed"] + number
-        keep = {"seed": seed, "keep_step": tuning.twin is not None}
-        trainer = Trainer(trained, **{**options, **changes, **keep})
-        if len(stages) > 1 and options["verbose"]:
+        trainer = Trainer(
+            trained,
+            heads=heads,
+            loss_settings=loss_settings,
+            optimization=_of_stage(optimization, stage),
+            stopping=_of_stage(stopping, stage),
+            callbacks=callbacks,
+            seed=seed + number,
+            verbose=verbose,
+            keep_step=tuning.twin is not None,
+        )
+        if len(stages) > 1 and verbose:
             count = sum(math.prod(v.shape) for v in trained.trainable_variables)
             _log.info("stage %d of %d: %s weights", number + 1, len(stages), f"{count:,}")
 
-        def fit(size: int, trainer: Trainer = trainer, seed: int = seed) -> dict:
-            return trainer.fit(*batches(trainer.model, size, seed))
+        def fit(size: int, trainer: Trainer = trainer) -> dict:
+            return trainer.fit(*batches(trainer.model, size, trainer.seed))
 
         try:
             if auto_find_batch_size:
@@ -210,6 +233,13 @@ def fit_stages(
     if error is not None:
         tuning.undo()
     return StagesResult(history, batch_size, error)
+
+
+def _of_stage(settings: Of, stage: Stage) -> Of:
+    """Settings of a training with what a stage has of its own."""
+    own = {name: value for name, value in vars(stage).items() if value is not None}
+    known = vars(settings)
+    return refined(settings, {n: fill_sides(v, known[n]) for n, v in own.items() if n in known})
 
 
 def fit_within_memory(
@@ -247,10 +277,11 @@ class BestOfStages:
     Args:
         model: The model.
         monitor: Metric in the stages' histories; where there is none, the last stage counts.
+        first: The first epoch of a stage, from 1, whose weights it may have ended with.
     """
 
-    def __init__(self, model: keras.Model, monitor: str):
-        self.model, self.monitor = model, monitor
+    def __init__(self, model: keras.Model, monitor: str, *, first: int = 1):
+        self.model, self.monitor, self.first = model, monitor, first
         self._best: float | None = None
         self._snapshot: Snapshot | None = None
 
@@ -260,6 +291,7 @@ class BestOfStages:
         if not values:
             return
         lower = lower_is_better(self.monitor)
+        values = values[min(self.first, len(values)) - 1 :]
         best = min(values) if lower else max(values)
         if self._best is None or (best < self._best if lower else best > self._best):
             self._best, self._snapshot = best, Snapshot(self.model.variables)

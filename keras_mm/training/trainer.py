@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import weakref
@@ -15,12 +16,14 @@ from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
 from keras_mm.forks import check_not_forked
 from keras_mm.metrics.classification import lower_is_better
-from keras_mm.models.backbones.blocks import backbone_blocks
 from keras_mm.models.keras_settings import default_settings
 from keras_mm.models.layers.scaling import target_scales
-from keras_mm.models.multimodal import backbones
 from keras_mm.random_state import seed_layers, seeded
+from keras_mm.settings.documentation import signature_with, with_arguments
 from keras_mm.settings.heads import Head, as_heads, by_head, one_or_all
+from keras_mm.settings.knobs import check_names, refined
+from keras_mm.settings.training import LossSettings, Optimization, Stopping
+from keras_mm.training.arrays import as_dataset
 from keras_mm.training.callbacks import (
     AveragedWeights,
     BestWeights,
@@ -32,14 +35,18 @@ from keras_mm.training.callbacks import (
 )
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import Objective, check_labels, create_objectives
-from keras_mm.training.optimizers import create_optimizer, create_schedule
+from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
 
 _log = logging.getLogger("keras_mm")
 
 # What the kept steps of models were compiled for.
 _steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
+# A model of the user's own is neither warmed up nor clipped where nobody asks for it.
+_DEFAULTS: dict[str, Any] = {"warmup": 0.0, "clipnorm": None}
 
+
+@with_arguments(LossSettings, Optimization, Stopping, **_DEFAULTS)
 class Trainer:
     """Trains a model on a dataset of `(inputs, labels)` batches.
 
@@ -56,48 +63,9 @@ class Trainer:
             of classes. With several heads labels are dicts by head, and the loss is the sum of the
             heads' losses by their `loss_weight`; a row without a head's label (-1, for numbers NaN)
             counts nothing there.
-        loss: `"cross_entropy"`, `"focal"`, `"logit_adjusted"` (by the classes' shares of the
-            training labels), or a Keras loss of your own; see `keras_mm.create_loss` for the other
-            kinds of heads. A head may name its own. `val_loss` is the same loss over the
-            validation rows, with the training rows' shares.
-        class_weight: `None`, `"balanced"` or `"effective_number"` (from the training labels), a
-            dict by label, or a sequence in class order. Goes into the loss, so that it also counts
-            in `val_loss`. A head may have its own.
-        label_smoothing: Part of the target spread over all classes, in [0, 1).
-        gamma: Focusing exponent of the focal loss, >= 0.
-        tau: Strength of the logit adjustment, >= 0.
-        beta: Of `class_weight="effective_number"`, in [0, 1); the larger, the nearer to
-            `"balanced"`.
-        optimizer: `"adamw"`, `"adam"`, `"sgd"`, `"adafactor"`, or a Keras optimizer of your own
-            (its rate is then left as it is).
-        learning_rate: Peak learning rate, > 0.
-        encoder_learning_rate: Peak rate of the layers named `vision_encoder` and `text_encoder`,
-            and of the BERT of an `mmbt` fusion, where they are trainable: a number, or a dict by
-            side, `"vision"` and `"text"`. `None`, or a side left out, is `learning_rate`.
-        layer_decay: What the encoders' rate is multiplied by from one block of a backbone to the
-            next below, in (0, 1]; the top block has the encoder's rate. 1 is one rate for all.
-        weight_decay: AdamW's decoupled weight decay, >= 0.
-        warmup: Part of all steps in which the rate rises from 0, in [0, 1).
-        decay: `"cosine"`, `"linear"`, or `"polynomial"` (to 0 at the last step), `"constant"`, or
-            `"plateau"`: without warm-up, and multiplied by `plateau_factor` when `monitor` has not
-            improved for `plateau_patience` epochs (needs validation data), down to 1e-8.
-        clipnorm: Largest global norm of the gradient; `None` does not clip.
-        accumulation_steps: Batches whose gradients are averaged into one step.
-        momentum: Of `optimizer="sgd"`, in [0, 1).
-        adam_betas: Of `"adamw"` and `"adam"`: decay of the two moments, in [0, 1).
-        adam_epsilon: Of `"adamw"` and `"adam"`: what keeps their denominator from 0, > 0.
-        decay_power: Of `decay="polynomial"`, > 0.
-        plateau_factor: See `decay`; in (0, 1).
-        plateau_patience: See `decay`; >= 1.
-        ema_momentum: Evaluates, and ends with, a moving average of the weights over the steps,
-            with this momentum, in [0, 1); `None` takes the weights as they are.
-        epochs: Most epochs, >= 1.
-        early_stopping: Whether to stop when `monitor` no longer improves, and put the best weights
-            back; needs validation data.
-        monitor: A metric in the epoch's logs: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`,
-            another number that `keras_mm.metrics.head_metrics.head_metrics` gives, with several
-            heads as `"val_<head>_accuracy"`, or what a callback of your own adds.
-        patience: Epochs without improvement, >= 1.
+        loss_settings: What is minimised; the keywords `loss`, `class_weight`, ... are its fields.
+        optimization: How; the keywords `optimizer`, `learning_rate`, ... are its fields.
+        stopping: When the training ends; the keywords `epochs`, `patience`, ... are its fields.
         callbacks: Keras callbacks of your own; they see the `val_` metrics, and come before early
             stopping.
         seed: Seed of everything random in training, >= 0.
@@ -105,6 +73,7 @@ class Trainer:
         keep_step: Whether the compiled step serves the next training of this model by such a
             trainer, with the same loss and optimizer, by name, and their settings. Only for a model
             that nobody compiles, and whose layers nobody changes, in between.
+        **knobs: Fields of the three objects, as below; they take the place of what these hold.
 
     Attributes:
         history: Metrics by name, a list over the epochs of the last training that came to their
@@ -112,6 +81,7 @@ class Trainer:
 
     Raises:
         ValueError: for a value outside its range.
+        TypeError: for an unknown keyword; the nearest is offered.
 
     Example:
         >>> model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
@@ -126,57 +96,27 @@ class Trainer:
         model: keras.Model,
         *,
         heads: int | Head | Mapping[str, Head] | None = None,
-        loss: str | keras.losses.Loss = "cross_entropy",
-        class_weight: str | Mapping | Sequence[float] | None = None,
-        label_smoothing: float = 0.0,
-        gamma: float = 2.0,
-        tau: float = 1.0,
-        beta: float = 0.999,
-        optimizer: str | keras.optimizers.Optimizer = "adamw",
-        learning_rate: float = 1e-3,
-        encoder_learning_rate: float | Mapping[str, float] | None = None,
-        layer_decay: float = 1.0,
-        weight_decay: float = 0.004,
-        warmup: float = 0.0,
-        decay: str = "cosine",
-        clipnorm: float | None = None,
-        accumulation_steps: int = 1,
-        momentum: float = 0.9,
-        adam_betas: Sequence[float] = (0.9, 0.999),
-        adam_epsilon: float = 1e-7,
-        decay_power: float = 1.0,
-        plateau_factor: float = 0.2,
-        plateau_patience: int = 3,
-        ema_momentum: float | None = None,
-        epochs: int = 20,
-        early_stopping: bool = True,
-        monitor: str = "val_loss",
-        patience: int = 5,
+        loss_settings: LossSettings | None = None,
+        optimization: Optimization | None = None,
+        stopping: Stopping | None = None,
         callbacks: Sequence[keras.callbacks.Callback] = (),
         seed: int = 0,
         verbose: int = 1,
         keep_step: bool = False,
+        **knobs: Any,
     ):
-        for name, value in (("epochs", epochs), ("patience", patience)):
-            if value < 1:
-                raise InvalidValueError(f"`{name}` must be >= 1. Received: {name}={value}")
-        self.model, self.loss, self.class_weight = model, loss, class_weight
+        kinds = (LossSettings, Optimization, Stopping)
+        check_names(knobs, *kinds, also=inspect.signature(Trainer).parameters)
+        self.model = model
         self.heads = None if heads is None else as_heads(heads)
-        self.label_smoothing, self.gamma = label_smoothing, gamma
-        self.tau, self.beta = tau, beta
-        self.optimizer, self.learning_rate = optimizer, learning_rate
-        self.encoder_learning_rate, self.weight_decay = encoder_learning_rate, weight_decay
-        self.warmup, self.decay, self.clipnorm = warmup, decay, clipnorm
-        self.accumulation_steps, self.ema_momentum = accumulation_steps, ema_momentum
-        self.momentum, self.decay_power = momentum, decay_power
-        self.adam_betas, self.adam_epsilon = adam_betas, adam_epsilon
-        self.plateau_factor = plateau_factor
-        self.plateau_patience = plateau_patience
-        self.layer_decay, self.epochs = layer_decay, epochs
-        self.early_stopping, self.monitor, self.patience = early_stopping, monitor, patience
+        self.loss_settings = refined(loss_settings or LossSettings(), knobs)
+        self.optimization = refined(optimization or Optimization(**_DEFAULTS), knobs)
+        self.stopping = refined(stopping or Stopping(), knobs)
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
         self.keep_step = keep_step
         self.history: dict[str, list] = {}
+
+    __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping, **_DEFAULTS)
 
     @default_settings("floatx", "epsilon")  # of metrics and optimizers
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
@@ -206,22 +146,21 @@ class Trainer:
             return self._fit(dataset, validation_data, batch_size)
 
     def _fit(self, dataset: Any, validation_data: Any, batch_size: int) -> dict:
-        self.history = {}
-        dataset = _as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
+        self.history, monitor = {}, self.stopping.monitor
+        dataset = as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
         objectives = self._objectives(dataset)
         if validation_data is not None:
-            validation_data = _as_dataset(validation_data, batch_size)
+            validation_data = as_dataset(validation_data, batch_size)
             self._check_alike(dataset, validation_data, objectives)
         callbacks: list = [DivergenceCheck()]
-        callbacks += [] if self.ema_momentum is None else [AveragedWeights()]
+        callbacks += [] if self.optimization.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
-            evaluation = EpochEvaluation(validation_data, objectives, self.monitor)
+            evaluation = EpochEvaluation(validation_data, objectives, monitor)
             callbacks.append(evaluation)
             for observer in self.callbacks:
                 if isinstance(observer, TrainingObserver):
                     observer.evaluation = evaluation
-        lower = lower_is_better(self.monitor)
-        best = BestWeights(self.monitor, lower=lower)
+        best = BestWeights(monitor, lower=lower_is_better(monitor), first=self.stopping.min_epochs)
         callbacks += [best, *self.callbacks, *self._plateaus(validation_data is not None)]
         stopping = self._early_stopping(validation_data is not None)
         callbacks += stopping
@@ -233,7 +172,11 @@ class Trainer:
         seed_layers(self.model, self.seed)
         try:
             found = self.model.fit(
-                dataset, epochs=self.epochs, callbacks=callbacks, shuffle=False, verbose=0
+                dataset,
+                epochs=self.stopping.epochs,
+                callbacks=callbacks,
+                shuffle=False,
+                verbose=0,
             )
         except BaseException as error:
             self.history = best.history
@@ -280,7 +223,8 @@ class Trainer:
         self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
     ) -> str | None:
         """What decides the compiled step, as text; `None` where none is, or no text can."""
-        named = isinstance(self.loss, str) and isinstance(self.optimizer, str)
+        given = (self.loss_settings.loss, self.optimization.optimizer)
+        named = all(isinstance(one, str) for one in given)
         if not named or self._rates() or keras.backend.backend() == "torch":
             return None
         # Their names are counted up.
@@ -300,18 +244,13 @@ class Trainer:
         labels = getattr(dataset, "row_labels", labels)
         heads = getattr(dataset, "heads", None) if self.heads is None else self.heads
         widths = _num_logits(self.model, heads or ("label",))
-        _check_names(self.model, widths, labels)
+        _check_label_names(self.model, widths, labels)
         return create_objectives(
             heads,
             widths,
             by_head(widths, labels),
             by_head(widths, getattr(dataset, "classes", None)),
-            loss=self.loss,
-            class_weight=self.class_weight,
-            label_smoothing=self.label_smoothing,
-            gamma=self.gamma,
-            tau=self.tau,
-            beta=self.beta,
+            self.loss_settings,
             scales=target_scales(self.model),
         )
 
@@ -342,75 +281,46 @@ class Trainer:
             if head is not None:
                 check_labels(name, head, values)
 
+    def _is_watched(self, validated: bool) -> bool:
+        """Whether the monitored metric is there."""
+        return validated or not self.stopping.monitor.startswith("val_")
+
     def _early_stopping(self, validated: bool) -> list:
-        if not self.early_stopping or (not validated and self.monitor.startswith("val_")):
+        stopping = self.stopping
+        if not stopping.early_stopping or not self._is_watched(validated):
             return []
         return [
             MonitoredStopping(
-                self.monitor,
-                patience=self.patience,
-                mode="min" if lower_is_better(self.monitor) else "max",
+                stopping.monitor,
+                patience=stopping.patience,
+                start_from_epoch=stopping.min_epochs - 1,  # counted from 0
+                mode="min" if lower_is_better(stopping.monitor) else "max",
             )
         ]
 
     def _plateaus(self, validated: bool) -> list:
-        if self.decay != "plateau" or (not validated and self.monitor.startswith("val_")):
+        optimization, monitor = self.optimization, self.stopping.monitor
+        if optimization.decay != "plateau" or not self._is_watched(validated):
             return []
         return [
             keras.callbacks.ReduceLROnPlateau(
-                self.monitor,
-                factor=self.plateau_factor,
-                patience=self.plateau_patience,
-                mode="min" if lower_is_better(self.monitor) else "max",
+                monitor,
+                factor=optimization.plateau_factor,
+                patience=optimization.plateau_patience,
+                mode="min" if lower_is_better(monitor) else "max",
                 min_lr=1e-8,
             )
         ]
 
     def _optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-        if not isinstance(self.optimizer, str):
-            if self.ema_momentum is not None and not self.optimizer.use_ema:
-                raise InvalidValueError(
-                    "`ema_momentum` needs an optimizer made with use_ema=True, or one given by "
-                    f"name. Received: ema_momentum={self.ema_momentum}, {self.optimizer!r}"
-                )
-            return self.optimizer
-        steps = steps_per_epoch * self.epochs  # Keras counts batches, also those it accumulates
-        rate = create_schedule(
-            self.learning_rate,
-            steps,
-            warmup=self.warmup,
-            decay=self.decay,
-            power=self.decay_power,
-        )
-        return create_optimizer(
-            self.optimizer,
-            rate,
-            rates=self._rates(),
-            weight_decay=self.weight_decay,
-            clipnorm=self.clipnorm,
-            accumulation_steps=self.accumulation_steps,
-            ema_momentum=self.ema_momentum,
-            momentum=self.momentum,
-            adam_betas=self.adam_betas,
-            adam_epsilon=self.adam_epsilon,
-        )
+        # Keras counts batches, also those it accumulates.
+        steps = steps_per_epoch * self.stopping.epochs
+        rate = create_schedule(self.optimization, steps)
+        return create_optimizer(self.optimization, rate, rates=self._rates())
 
-    def _rates(self) -> list[tuple[Any, float]]:
-        """The encoders' variables that learn at another rate than the trunk, with its factor."""
-        rate = self.encoder_learning_rate
-        by_side = rate if isinstance(rate, Mapping) else dict.fromkeys(("vision", "text"), rate)
-        networks = backbones(self.model)
-        for layer in self.model.layers:
-            if layer.name in ("vision_encoder", "text_encoder"):
-                networks.setdefault(layer.name.removesuffix("_encoder"), layer)
-        factors = []
-        for side, network in networks.items():
-            factor = (by_side.get(side) or self.learning_rate) / self.learning_rate
-            blocks = backbone_blocks(network) if self.layer_decay < 1 else [network.weights]
-            for depth, block in enumerate(reversed(blocks)):
-                share = factor * self.layer_decay**depth
-                factors += [(v, share) for v in block if v.trainable and share != 1]
-        return factors
+    def _rates(self) -> list[tuple[keras.Variable, float]]:
+        named = isinstance(self.optimization.optimizer, str)
+        return variable_rates(self.model, self.optimization) if named else []
 
 
 def _is_bare(model: keras.Model) -> bool:
@@ -418,7 +328,7 @@ def _is_bare(model: keras.Model) -> bool:
     return not isinstance(getattr(model, "output", None), dict)
 
 
-def _check_names(model: keras.Model, names: Collection[str], labels: Any) -> None:
+def _check_label_names(model: keras.Model, names: Collection[str], labels: Any) -> None:
     """Refuses labels that are a dict where the model's outputs are none, or of other names."""
     if _is_bare(model) and isinstance(labels, Mapping):
         raise InvalidValueError(
@@ -456,39 +366,3 @@ def _num_logits(model: keras.Model, names: Iterable[str]) -> dict[str, int]:
             f"The model {model.name!r} does not tell its outputs: make it a functional one."
         ) from None
     return {next(iter(names)): width}
-
-
-def _as_dataset(data: Any, batch_size: int, **options: Any) -> Any:
-    if not isinstance(data, tuple):
-        return data
-    inputs, labels = data
-    arrays = inputs if isinstance(inputs, dict) else {"": np.asarray(inputs)}
-    if isinstance(labels, Mapping):
-        labels = {name: _numbers(values) for name, values in labels.items()}
-    else:
-        labels = _numbers(labels)
-    dataset = RowBatches(arrays, labels=labels, batch_size=batch_size, **options)
-    return dataset if isinstance(inputs, dict) else _Bare(dataset)
-
-
-def _numbers(labels: Any) -> np.ndarray:
-    labels = np.asarray(labels)
-    return labels.astype("int32") if labels.dtype == bool else labels
-
-
-class _Bare(keras.utils.PyDataset):
-    """Batches of a single unnamed array."""
-
-    def __init__(self, dataset: RowBatches):
-        super().__init__()
-        self.dataset, self.labels = dataset, dataset.labels
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> tuple:
-        inputs, labels = self.dataset[index]
-        return inputs[""], labels
-
-    def on_epoch_end(self) -> None:
-        self.dataset.on_epoch_end()

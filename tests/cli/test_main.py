@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+from dataclasses import fields
 
 import pandas as pd
 import pytest
@@ -11,7 +12,9 @@ import keras_mm
 from keras_mm import progress
 from keras_mm.cli import main as cli
 from keras_mm.settings.augmentation import Augmentation
-from keras_mm.settings.settings import ConfigError, read_toml
+from keras_mm.settings.problems import TABLES
+from keras_mm.settings.settings import ConfigError, RunSettings
+from keras_mm.settings.toml import read_toml, to_toml
 
 
 def run(capsys, *arguments):
@@ -123,6 +126,31 @@ def test_quiet_commands_write_nothing_to_stderr(trained, files, capsys, tmp_path
         assert words in run(capsys, *command)[2], command
     silent = ("train", "--data", files / "train.parquet", "--set", "verbose=0", "--dry-run")
     assert run(capsys, *silent)[2] == ""
+
+
+def test_help_lists_every_setting(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    plain = {f.name for f in fields(RunSettings)} - TABLES.keys()
+    for name in plain:
+        assert f"--{name.replace('_', '-')} " in text or f" {name}: " in text, name
+    for table, kind in TABLES.items():
+        for one in fields(kind):
+            assert f"{table}.{one.name}: {one.metadata['description']}" in text
+    assert "--epochs EPOCHS Most epochs. An integer >= 1." in text
+
+
+def test_a_knob_reaches_the_trainer(capsys, tmp_path):
+    """Declared once, it is there for the command line, TOML, and what trains."""
+    from keras_mm.estimator.options import stopping
+
+    (tmp_path / "run.toml").write_text("[training]\nmin_epochs = 3\n")
+    for arguments in (["--set", "training.min_epochs=3"], ["--config", str(tmp_path / "run.toml")]):
+        settings = cli.run_settings(cli._parser().parse_args(["train", *arguments]))
+        assert settings.training == keras_mm.Training(min_epochs=3)
+        assert stopping(settings.resolved()).min_epochs == 3
+        assert "min_epochs = 3" in to_toml(settings)
 
 
 def test_check_lists_every_problem(capsys, tmp_path):

@@ -1,5 +1,6 @@
+import inspect
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.exceptions import NotFittedError
 import keras_mm
 from keras_mm.inference import predictor as module
 from keras_mm.models.multimodal import parts
-from keras_mm.settings.settings import ConfigError
+from keras_mm.settings.settings import ConfigError, Settings
 
 TEXT_ONLY = {"texts": ["text_1", "text_2"], "preset": "tiny", "epochs": 1, "verbose": 0}
 
@@ -22,6 +23,14 @@ def text_classifier(sample):
     table = sample[0][:90].assign(label=lambda t: t["label"].str.len())
     model = keras_mm.MultimodalClassifier(**TEXT_ONLY, text_trainable=False, classes=[13, 12, 7])
     return model.fit(table)
+
+
+def test_the_keywords_are_the_settings():
+    """The constructor repeats their declarations, as scikit-learn needs."""
+    parameters = inspect.signature(keras_mm.MultimodalClassifier).parameters
+    assert [(name, one.default) for name, one in parameters.items()] == [
+        (f.name, f.default) for f in fields(Settings)
+    ]
 
 
 def test_labels_come_back_as_given(fitted, text_classifier, sample):

@@ -8,15 +8,9 @@ import pytest
 
 import keras_mm
 from keras_mm.models.multimodal import backbones
-from keras_mm.settings.settings import (
-    ConfigError,
-    RunSettings,
-    Settings,
-    read_toml,
-    settings_from,
-    to_toml,
-)
+from keras_mm.settings.settings import ConfigError, RunSettings, Settings, settings_from
 from keras_mm.settings.stages import Stage, stages_problems
+from keras_mm.settings.toml import read_toml, to_toml
 
 pytestmark = pytest.mark.eager
 

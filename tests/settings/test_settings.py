@@ -1,5 +1,6 @@
 """Settings: every rule, every problem at once, and the way to TOML and back."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +10,19 @@ from keras_mm.presets.backbones import BACKBONES
 from keras_mm.presets.presets import list_presets
 from keras_mm.settings.augmentation import Augmentation
 from keras_mm.settings.heads import Head
+from keras_mm.settings.knobs import rules
+from keras_mm.settings.problems import TABLES
 from keras_mm.settings.settings import (
-    _RULES,
-    TRAINING_DEFAULTS,
     ConfigError,
     RunSettings,
     Settings,
-    Training,
     find_problems,
-    read_toml,
     settings_from,
-    to_toml,
 )
 from keras_mm.settings.sliding_window import SlidingWindow
 from keras_mm.settings.stages import Stage, fill_sides
+from keras_mm.settings.toml import read_toml, to_toml
+from keras_mm.settings.training import TRAINING_DEFAULTS, Training
 
 pytestmark = pytest.mark.backend_free
 
@@ -116,6 +116,7 @@ VALUES = {
     "training.beta": ([None, 0, 0.9999], [v for v in PART if v is not None]),
     "training.monitor": ([None, "val_loss", "val_macro_f1"], [True, 1]),
     "training.patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.min_epochs": ([None, 1, 3], [v for v in [*WHOLE, 0] if v is not None]),
     "training.num_projection_layers": ([None, 0, 2], [v for v in WHOLE if v is not None]),
     "training.projection_dims": ([None, 0, 1, 7], [v for v in WHOLE if v is not None]),
     "training.dropout_rate": ([None, 0, 0.5], [v for v in PART if v is not None]),
@@ -156,16 +157,17 @@ def with_value(name, value):
 
 
 def test_every_setting_has_a_rule_and_a_case():
-    from dataclasses import fields
-
     tables = {
         "training": Training,
         "augmentation": Augmentation,
         "sliding_window": SlidingWindow,
     }
+    assert tables == TABLES
     names = {f.name for f in fields(RunSettings)} - tables.keys()
     inside = {f"{name}.{f.name}" for name, kind in tables.items() for f in fields(kind)}
-    assert names | inside == VALUES.keys() == _RULES.keys()
+    assert names | inside == VALUES.keys()
+    for kind in (RunSettings, *tables.values()):
+        assert rules(kind).keys() == {f.name for f in fields(kind)}
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -6,6 +6,7 @@ import pytest
 
 import keras_mm
 from keras_mm.settings.heads import Head
+from keras_mm.settings.training import LossSettings
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import create_objectives
 
@@ -86,7 +87,9 @@ def rows_of(labels, offset, scale, width=5):
 
 def objectives_of(labels, **options):
     head = Head(classes=3)
-    return create_objectives({"mood": head}, {"mood": 3}, {"mood": labels}, {}, **options)
+    return create_objectives(
+        {"mood": head}, {"mood": 3}, {"mood": labels}, {}, LossSettings(**options)
+    )
 
 
 LABELS = np.arange(40) % 8 // 3  # shares 3/8, 3/8, 2/8

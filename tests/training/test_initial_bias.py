@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_mm.settings.heads import Head
+from keras_mm.settings.training import LossSettings
 from keras_mm.training.initial_bias import initial_bias
 from keras_mm.training.objectives import create_objectives
 
@@ -16,7 +17,7 @@ RARE = np.repeat([0, 1], [95, 5])
 
 def objective_of(head, labels, **options):
     return create_objectives({"mood": head}, {"mood": head.num_logits}, {"mood": labels}, {},
-                             **options)["mood"]  # fmt: skip
+                             LossSettings(**options))["mood"]  # fmt: skip
 
 
 def constant_loss(objective, labels, logits):

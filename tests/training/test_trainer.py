@@ -1,9 +1,15 @@
+import inspect
+import re
+from dataclasses import fields
+
 import keras
 import numpy as np
 import pytest
 
 from keras_mm.losses import create_loss, effective_number_class_weight
-from keras_mm.training.optimizers import create_optimizer, create_schedule
+from keras_mm.settings.training import LossSettings, Optimization, Stopping
+from keras_mm.training.optimizers import create_schedule
+from keras_mm.training.stages import BestOfStages
 from keras_mm.training.trainer import Trainer
 
 
@@ -223,6 +229,41 @@ def test_early_stopping_watches_what_a_callback_adds():
     assert history["val_score"] == [0, -1, -2]
 
 
+class Worse(keras.callbacks.Callback):
+    """Each epoch is worse than the one before; keeps the weights of all."""
+
+    def on_train_begin(self, logs=None):
+        self.weights = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["val_score"] = -epoch
+        self.weights.append(weights(self.model))
+
+
+@pytest.mark.parametrize(
+    ("min_epochs", "epochs", "ended", "best"), [(1, 9, 3, 1), (4, 9, 6, 4), (7, 5, 5, 5)]
+)
+def test_early_stopping_begins_with_an_epoch(min_epochs, epochs, ended, best):
+    model, worse = toy_model(), Worse()
+    options = {"monitor": "val_score", "patience": 2, "callbacks": [worse], "verbose": 0}
+    trainer = Trainer(model, epochs=epochs, min_epochs=min_epochs, **options)
+    history = trainer.fit(toy(), toy())
+    assert len(history["val_score"]) == ended
+    for mine, expected in zip(weights(model), worse.weights[best - 1], strict=True):
+        np.testing.assert_array_equal(mine, expected)
+
+
+def test_the_best_stage_is_not_chosen_by_its_first_epochs():
+    model = toy_model()
+    kept = weights(model)
+    stages = BestOfStages(model, "val_loss", first=3)
+    stages.note({"val_loss": [0.1, 0.2, 0.7, 0.6]})
+    for history, is_kept in (({"val_loss": [0.3, 0.4, 0.8]}, True), ({"val_loss": [0.5]}, False)):
+        model.set_weights([w + 1 for w in kept])
+        stages.note(history)
+        assert np.array_equal(weights(model)[0], kept[0]) is is_kept
+
+
 def test_clipping_bounds_the_step():
     x, y = toy(32)
     model = toy_model()
@@ -252,32 +293,72 @@ def test_adafactor_learns():
     assert history["loss"][-1] < history["loss"][0] * 0.7
 
 
+def schedule_of(**options):
+    return create_schedule(Optimization(learning_rate=0.3, **options), 100)
+
+
 def test_schedule_rises_and_decays():
-    schedule = create_schedule(0.3, 100, warmup=0.1)
+    schedule = schedule_of()
     rates = [float(keras.ops.convert_to_numpy(schedule(step))) for step in (0, 5, 10, 55, 100)]
     assert rates[0] == 0 and rates[1] == pytest.approx(0.15) and rates[2] == pytest.approx(0.3)
     assert rates[3] == pytest.approx(0.15) and rates[4] == pytest.approx(0, abs=1e-6)
-    line = create_schedule(0.3, 100, warmup=0.1, decay="linear")
+    line = schedule_of(decay="linear")
     rates = [float(keras.ops.convert_to_numpy(line(step))) for step in (0, 5, 10, 55, 100, 130)]
     np.testing.assert_allclose(rates, [0, 0.15, 0.3, 0.15, 0, 0], atol=1e-7)
     again = type(line).from_config(line.get_config())
     assert float(keras.ops.convert_to_numpy(again(37))) == pytest.approx(0.21)
-    curve = create_schedule(0.3, 100, warmup=0.1, decay="polynomial", power=2.0)
+    curve = schedule_of(decay="polynomial", decay_power=2.0)
     rates = [float(keras.ops.convert_to_numpy(curve(step))) for step in (0, 5, 10, 55, 100)]
     np.testing.assert_allclose(rates, [0, 0.15, 0.3, 0.075, 0], atol=1e-7)
-    level = create_schedule(0.3, 100, warmup=0.1, decay="constant")
+    level = schedule_of(decay="constant")
     assert float(keras.ops.convert_to_numpy(level(77))) == pytest.approx(0.3)
-    assert create_schedule(0.3, 100, warmup=0, decay="constant") == 0.3
+    assert schedule_of(warmup=0, decay="constant") == 0.3
 
 
 def test_bad_requests():
     with pytest.raises(ValueError, match="Did you mean 'adamw'"):
-        create_optimizer("adamww", 0.1)
-    with pytest.raises(ValueError, match="`epochs` must be >= 1"):
+        Trainer(toy_model(), optimizer="adamww")
+    with pytest.raises(ValueError, match="`epochs` must be an integer >= 1. Received: epochs=0"):
         Trainer(toy_model(), epochs=0)
     with pytest.raises(ValueError, match="use_ema=True"):
         Trainer(toy_model(), optimizer=keras.optimizers.Adam(), ema_momentum=0.9, verbose=0).fit(
             toy()
         )
     with pytest.raises(ValueError, match="Did you mean 'cosine'"):
-        create_schedule(0.1, 10, decay="cosin")
+        Trainer(toy_model(), decay="cosin")
+    with pytest.raises(ValueError, match="(?s)`warmup` must be.*`momentum` must be"):
+        Trainer(toy_model(), warmup=1, momentum=2)
+    for name, nearest in (("optimiser", "optimizer"), ("seeed", "seed")):
+        with pytest.raises(TypeError, match=f"Unknown argument '{name}'. Did you mean '{nearest}'"):
+            Trainer(toy_model(), **{name: 1})
+
+
+def test_knobs_and_objects_say_the_same():
+    model = toy_model()
+    knobs = {"gamma": 1.0, "clipnorm": 2.0, "patience": 7, "learning_rate": 0.5}
+    one = Trainer(model, **knobs)
+    other = Trainer(
+        model,
+        loss_settings=LossSettings(gamma=1.0),
+        optimization=Optimization(learning_rate=0.5, warmup=0.0, clipnorm=9.0),
+        stopping=Stopping(patience=7),
+        clipnorm=2.0,
+    )
+    assert one.loss_settings == other.loss_settings == LossSettings(gamma=1.0)
+    assert one.optimization == other.optimization and one.optimization.clipnorm == 2.0
+    assert one.stopping == other.stopping == Stopping(patience=7)
+    plain = Trainer(model).optimization
+    assert (plain.warmup, plain.clipnorm) == (0.0, None)
+
+
+def test_the_signature_lists_every_knob():
+    parameters = inspect.signature(Trainer).parameters
+    for kind in (LossSettings, Optimization, Stopping):
+        for one in fields(kind):
+            assert parameters[one.name].kind is inspect.Parameter.KEYWORD_ONLY
+    assert list(parameters)[:2] == ["model", "heads"] and "knobs" not in parameters
+    assert parameters["warmup"].default == 0.0 and parameters["decay_power"].default == 1.0
+    assert 'decay_power: The power of `decay="polynomial"`. A number > 0' in Trainer.__doc__
+    assert re.search(
+        r"rises from 0 to its peak\. A\s+number in \[0, 1\); default 0\.0", Trainer.__doc__
+    )

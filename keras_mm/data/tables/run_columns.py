@@ -13,8 +13,9 @@ from keras_mm.data.tables.labels import label_value
 from keras_mm.data.tables.load import guess_columns, table_name
 from keras_mm.data.tables.targets import as_targets, with_classes
 from keras_mm.errors import ConfigError
-from keras_mm.settings.heads import Head, as_heads
-from keras_mm.settings.settings import Settings, as_labels, as_names
+from keras_mm.settings.heads import Head, as_heads, as_labels
+from keras_mm.settings.rules import as_names
+from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import as_sliding_window
 
 Kind = TypeVar("Kind", bound=Settings)

@@ -1,0 +1,246 @@
+"""Everything that is wrong with settings: broken ranges, unknown names, and rules across fields.
+
+Settings are taken as mappings of values by name. Each rule across fields is a function that returns
+its problems as sentences. Loads no backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from keras_mm.checks import unknown_name
+from keras_mm.presets.presets import get_preset, list_presets
+from keras_mm.settings.augmentation import Augmentation, as_augmentation
+from keras_mm.settings.engines import engine_problem
+from keras_mm.settings.heads import HEAD_KINDS, HEAD_LOSSES, Head, as_labels
+from keras_mm.settings.knobs import broken_rules
+from keras_mm.settings.rules import SIDES, is_different, quoted
+from keras_mm.settings.sliding_window import SlidingWindow
+from keras_mm.settings.stages import as_stages, stages_problems
+from keras_mm.settings.training import CLASS_WEIGHTS, LOSSES, Training
+
+# Settings that are tables of their own; in TOML a `[table]`.
+TABLES: dict[str, type] = {
+    "training": Training,
+    "augmentation": Augmentation,
+    "sliding_window": SlidingWindow,
+}
+
+
+def all_problems(values: Mapping[str, Any], kind: type) -> list[str]:
+    """Every rule that settings break.
+
+    Args:
+        values: Values of all fields by name.
+        kind: The dataclass of the settings.
+
+    Returns:
+        A sentence for each.
+    """
+    problems = broken_rules({k: v for k, v in values.items() if k not in TABLES}, kind)
+    for name in TABLES:
+        problems += _table_problems(name, values[name])
+    problems += _two_splits(values)
+    problems += _head_problems(values)
+    problems += [problem] if (problem := engine_problem(values["engine"])) else []
+    if not any("training.stages" in problem for problem in problems):
+        problems += _frozen_augmentation(values) + _frozen_lora(values) + _frozen_tokens(values)
+    return problems
+
+
+def unknown_keys(values: Mapping[str, Any], kind: type, prefix: str = "") -> list[str]:
+    """Names that are no settings.
+
+    Args:
+        values: Values by name.
+        kind: The dataclass of the settings.
+        prefix: What stands before a name in the sentences, as `"training."`.
+
+    Returns:
+        A sentence for each, which offers the nearest name.
+    """
+    names = [f.name for f in fields(kind)]
+    known = [prefix + name for name in names]
+    if not prefix:
+        known += [f"{table}.{f.name}" for table, kind in TABLES.items() for f in fields(kind)]
+    return [
+        unknown_name("setting", f"{prefix}{name}", known) for name in values if name not in names
+    ]
+
+
+def is_trained(side: str, training: Any, trainable: bool | None) -> bool | None:
+    """Whether anything of the encoder of a side is ever trained.
+
+    Args:
+        side: `"vision"` or `"text"`.
+        training: A `Training`, a mapping of its fields, or `None`; its stages have no problem.
+        trainable: What holds where there are no stages.
+
+    Returns:
+        Whether it is; `None` where `trainable` is.
+    """
+    stages = as_stages(_field(training, "stages"))
+    if stages:
+        return any(stage.depth(side) != 0 for stage in stages)
+    return trainable
+
+
+def _table_problems(name: str, table: Any) -> list[str]:
+    kind, prefix = TABLES[name], f"{name}."
+    if kind is SlidingWindow and isinstance(table, bool):
+        return []
+    if isinstance(table, kind):
+        table = vars(table)
+    if isinstance(table, Mapping):
+        stages = table.get("stages")
+        return [
+            *unknown_keys(table, kind, prefix),
+            *broken_rules(table, kind, prefix),
+            *([] if stages is None else stages_problems(stages)),
+        ]
+    if table is None:
+        return []
+    return [f"`{name}` must be a keras_mm.{kind.__name__} or a dict. Received: {table!r}"]
+
+
+def _head_problems(values: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the heads, and settings that do not fit them."""
+    try:
+        labels, kind = as_labels(values["labels"]), values["head"]
+    except ValueError as error:
+        return str(error).splitlines()
+    except TypeError:  # reported already
+        return []
+    if kind not in HEAD_KINDS:
+        return []
+    if isinstance(labels, dict):
+        kinds, several = [head.kind for head in labels.values()], len(labels) > 1
+        problems = _problems_beside_heads(values)
+    else:
+        kinds = [kind]
+        several = kind in ("multiclass", "binary") and not isinstance(labels, str)
+        several = several and len(labels) > 1
+        problems = _column_problems(values, labels, several)
+    return [*problems, *_loss_problems(values, kinds, several)]
+
+
+def _problems_beside_heads(values: Mapping[str, Any]) -> list[str]:
+    """Settings of a label column, where `labels` names heads."""
+    problems = []
+    for name, default in (("head", "multiclass"), ("classes", None)):
+        if values[name] != default:
+            problems.append(
+                f"`{name}` is for a label column; `labels` names its heads, which "
+                f"have their own: Head({'kind' if name == 'head' else name}=...)"
+            )
+    return problems
+
+
+def _column_problems(
+    values: Mapping[str, Any], labels: str | tuple[str, ...], several: bool
+) -> list[str]:
+    """What is wrong with the classes of label columns."""
+    problems, kind, classes = [], values["head"], values["classes"]
+    if classes is not None and several:
+        problems.append(
+            "`classes` are those of one head; give each its own: labels={name: Head(classes=...)}"
+        )
+    if classes is None or is_different(classes):
+        one_by_one = isinstance(labels, tuple) and kind in ("multiclass", "binary")
+        try:
+            Head(kind, classes=classes, column=None if one_by_one else labels)
+        except ValueError as error:
+            problems += str(error).splitlines()
+    return problems
+
+
+def _loss_problems(values: Mapping[str, Any], kinds: list[str], several: bool) -> list[str]:
+    """A loss and class weights that do not fit the heads."""
+    problems, loss, class_weight = [], values["loss"], values["class_weight"]
+    allowed = {name for one in kinds for name in HEAD_LOSSES[one]}
+    # Each kind of head reads the default as its own.
+    if loss in LOSSES and loss not in allowed | {LOSSES[0]}:
+        problems.append(
+            f"`loss` of a {kinds[0]} head must be one of {quoted(HEAD_LOSSES[kinds[0]])}. "
+            f"Received: {loss!r}"
+        )
+    if class_weight is not None and set(kinds) == {"regression"}:
+        problems.append("`class_weight`: a regression head has no classes to weigh")
+    if several and not isinstance(class_weight, str | None):
+        problems.append(
+            f"`class_weight` of several heads must be one of {quoted(CLASS_WEIGHTS)}, or be given "
+            "to each: labels={name: Head(class_weight=...)}"
+        )
+    return problems
+
+
+def _two_splits(values: Mapping[str, Any]) -> list[str]:
+    """The problem with a run's column of parts beside tables of their own."""
+    tables = values.get("validation_data") or values.get("test_data")
+    if not (values.get("split_column") and tables):
+        return []
+    return [
+        "`split_column` says which rows are for validation and test; give it without "
+        "`validation_data` and `test_data`, or leave it out"
+    ]
+
+
+def _frozen_augmentation(values: Mapping[str, Any]) -> list[str]:
+    """The problem with an augmentation of images that are encoded only once."""
+    asked = values["augmentation"]
+    if _is_preset(values["preset"]) and asked is None:
+        asked = get_preset(values["preset"]).augmentation
+    try:
+        is_on = as_augmentation(asked).is_on
+    except ValueError:  # reported already
+        return []
+    if not is_on or _trains(values, "vision") is not False:
+        return []
+    return [
+        "`augmentation` needs a vision encoder that is trained: vision_trainable=True, or stages. "
+        "A frozen one sees each image once only, unchanged."
+    ]
+
+
+def _frozen_lora(values: Mapping[str, Any]) -> list[str]:
+    """The problem with adapters of encoders of which nothing is trained."""
+    if _field(values["training"], "lora_rank") is None or any(
+        _trains(values, side) is not False for side in SIDES
+    ):
+        return []
+    return [
+        "`training.lora_rank` needs an encoder that is trained: text_trainable=True, "
+        "vision_trainable=True, or stages."
+    ]
+
+
+def _frozen_tokens(values: Mapping[str, Any]) -> list[str]:
+    """The problem with tokens that begin with nothing and never learn."""
+    if not values["special_tokens"] or _trains(values, "text") is not False:
+        return []
+    return [
+        "`special_tokens` have no embedding yet, and need a text encoder that is trained: "
+        "text_trainable=True, or stages."
+    ]
+
+
+def _trains(values: Mapping[str, Any], side: str) -> bool | None:
+    """Whether a side is trained, by the preset where not given; `None` where nobody can say."""
+    name = f"{side}_trainable"
+    trainable = values[name]
+    if trainable is None:
+        if not _is_preset(values["preset"]):
+            return None
+        trainable = getattr(get_preset(values["preset"]), name)
+    return is_trained(side, values["training"], bool(trainable))
+
+
+def _is_preset(value: Any) -> bool:
+    return isinstance(value, str) and value in list_presets()
+
+
+def _field(training: Any, name: str) -> Any:
+    """A field of a `Training`, of a mapping of its fields, or of nothing."""
+    return training.get(name) if isinstance(training, Mapping) else getattr(training, name, None)
