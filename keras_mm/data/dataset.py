@@ -68,8 +68,9 @@ class RowBatches(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
         self.owners, self.window = owners, window or SlidingWindow()
-        by_row = owners is not None and self.window.weigh_by == "row"
-        self._weights = (1 / np.bincount(owners))[owners] if by_row else None
+        self._weights: np.ndarray | None = None
+        if owners is not None and self.window.weigh_by == "row":
+            self._weights = (1 / np.bincount(owners))[owners]
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         if batch_size < 1:
@@ -107,16 +108,16 @@ class RowBatches(keras.utils.PyDataset):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         if self._pool is None:
             return self._batch(self.epoch, index)
-        return self._started(index).result()
+        return self._started(index, self._pool).result()
 
-    def _started(self, index: int) -> Future:
+    def _started(self, index: int, pool: ThreadPoolExecutor) -> Future:
         """The batch in the making; those behind it are started too."""
         with self._lock:
             in_order = index in (0, self._last + 1)  # else Keras shuffles, and any may be next
             stop = min(index + 1 + (self._threads if in_order else 0), len(self))
             keys = [(self.epoch, i) for i in range(index, stop)]
             self._ahead = {
-                key: self._ahead.get(key) or self._pool.submit(self._batch, *key) for key in keys
+                key: self._ahead.get(key) or pool.submit(self._batch, *key) for key in keys
             }
             self._last = index
             return self._ahead[keys[0]]
@@ -151,6 +152,8 @@ class RowBatches(keras.utils.PyDataset):
         self.epoch += 1
 
     def _image(self, cell: Any) -> np.ndarray:
+        if self.image_size is None:
+            raise InvalidValueError("`image_size` is needed with `images`.")
         if cell is None:
             return np.zeros((*self.image_size, 3), "uint8")
         key = image_key(cell)

@@ -12,6 +12,7 @@ import numpy as np
 from keras_mm.data.images.cells import image_key, load_image
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.text.packing import check_packing
+from keras_mm.data.text.text_format import TextFormat
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.data.threads import in_threads
 from keras_mm.data.windows import cut_windows, parts_of
@@ -82,8 +83,10 @@ class Preprocessor:
             self.image_size = (int(image_size[0]), int(image_size[1]))
         self.num_images, self.num_texts = num_images, num_texts
         self.tokenizer = Tokenizer.load(tokenizer) if num_texts else None
+        self.text_format: TextFormat | None = None
         if self.tokenizer is not None and sequence_length is not None:
             check_packing(self.tokenizer.family, num_texts, sequence_length, text_pairing)
+            self.text_format = TextFormat(self.tokenizer, sequence_length, text_pairing)
         self.sequence_length, self.text_pairing = sequence_length, text_pairing
         self.sliding_window = as_sliding_window(sliding_window)
         if self.sliding_window is not None:
@@ -141,16 +144,9 @@ class Preprocessor:
             The same rows, and `None`, without a sliding window; else rows, and positions in the
             given ones, int `(num_windows,)`, in order.
         """
-        if self.sliding_window is None or self.tokenizer is None or not len(rows):
+        if self.sliding_window is None or self.text_format is None or not len(rows):
             return rows, None
-        return cut_windows(
-            rows,
-            self.sliding_window,
-            self.sliding_slot,
-            self.tokenizer,
-            self.sequence_length,
-            self.text_pairing,
-        )
+        return cut_windows(rows, self.sliding_window, self.sliding_slot, self.text_format)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -187,13 +183,13 @@ class Preprocessor:
             `segment_ids` (int32) and `padding_mask` (bool), `(batch, L)` or `(batch, 2, L)`.
         """
         inputs = self.masks(rows)
-        if self.num_texts:
+        if self.text_format is not None:
             texts = [["" if text is None else text for text in column] for column in rows.texts]
             parts = None
             if self.sliding_window is not None:
                 parts = {slot: parts_of(column) for slot, column in enumerate(texts)}
-            packed = self.tokenizer.pack(texts, self.sequence_length, self.text_pairing, parts)
-            inputs.update(packed)
+            tokenizer, length = self.text_format.tokenizer, self.text_format.sequence_length
+            inputs |= tokenizer.pack(texts, length, self.text_format.text_pairing, parts)
         return inputs
 
     def without_images(self, rows: Rows, names: Collection[str]) -> dict[str, np.ndarray]:
@@ -215,10 +211,13 @@ class Preprocessor:
 
         Each distinct image is decoded once, in threads.
         """
+        size = self.image_size
+        if size is None:
+            raise InvalidValueError("A preprocessor without `image_size` cannot load images.")
         distinct = {image_key(cell): cell for cell in cells if cell is not None}
         slots = {key: i for i, key in enumerate(distinct, 1)}
-        pixels = np.zeros((len(distinct) + 1, *self.image_size, 3), "uint8")
-        images = in_threads(lambda cell: load_image(cell, self.image_size), distinct.values())
+        pixels = np.zeros((len(distinct) + 1, *size, 3), "uint8")
+        images = in_threads(lambda cell: load_image(cell, size), distinct.values())
         for slot, image in enumerate(images, 1):
             pixels[slot] = image
         return pixels[[0 if cell is None else slots[image_key(cell)] for cell in cells]]

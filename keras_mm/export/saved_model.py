@@ -55,25 +55,22 @@ def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict
         The inputs; of long texts those of all windows, with the row of each, else `None`.
     """
     inputs, owners = {}, None
-    if preprocessor.num_images:
-        found = [
-            decode_images(raw[name], preprocessor.image_size) for name in preprocessor.image_names
-        ]
+    size, text_format = preprocessor.image_size, preprocessor.text_format
+    if preprocessor.num_images and size is not None:
+        found = [decode_images(raw[name], size) for name in preprocessor.image_names]
         inputs.update(
             {n: image for n, (image, _) in zip(preprocessor.image_names, found, strict=True)}
         )
         inputs["image_mask"] = tf.stack([mask for _, mask in found], axis=1)
-    if preprocessor.num_texts:
+    if text_format is not None:
         texts, parts = [raw[name] for name in preprocessor.text_names], None
         inputs["text_mask"] = tf.stack([text != "" for text in texts], axis=1)
-        if preprocessor.sliding_window is not None:
-            parts, owners = window_parts(texts, preprocessor)
+        window = preprocessor.sliding_window
+        if window is not None:
+            parts, owners = window_parts(texts, window, preprocessor.sliding_slot, text_format)
             inputs = at_rows(inputs, owners)
-        inputs.update(
-            preprocessor.tokenizer.graph(
-                texts, preprocessor.sequence_length, preprocessor.text_pairing, parts
-            )
-        )
+        tokenizer, length = text_format.tokenizer, text_format.sequence_length
+        inputs |= tokenizer.graph(texts, length, text_format.text_pairing, parts)
     return inputs, owners
 
 
@@ -106,7 +103,7 @@ def _answer(
     for name, head in heads.items():
         several = len(heads) > 1
         logits = tf.cast(outputs[name] if several else outputs, tf.float32)
-        if owners is not None:
+        if owners is not None and window is not None:
             logits = joined_logits(logits, owners, head, window)
         for what, value in _answers_of(head, logits).items():
             answers[f"{name}_{what}" if several else what] = value

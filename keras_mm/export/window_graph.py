@@ -8,33 +8,37 @@ from typing import Any
 import keras  # noqa: F401  (with its backend, which is to be loaded before TensorFlow)
 import tensorflow as tf
 
-from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.text.packing import num_special
+from keras_mm.data.text.text_format import TextFormat
 from keras_mm.settings.heads import Head
 from keras_mm.settings.sliding_window import SlidingWindow
 
 
-def window_parts(texts: Sequence[Any], preprocessor: Preprocessor) -> tuple[list, Any]:
+def window_parts(
+    texts: Sequence[Any], window: SlidingWindow, slot: int, text_format: TextFormat
+) -> tuple[list, Any]:
     """What `Tokenizer.graph` takes as `parts`, and the row of each window.
 
     Args:
         texts: A string tensor for each text column, `(batch,)`.
-        preprocessor: What says which text slides, and how.
+        window: How texts are cut.
+        slot: Number of the text column that is cut, 0 or 1.
+        text_format: How texts become sequences.
 
     Returns:
         Parts by column, and int64 positions of rows, `(num_windows,)`, in order.
     """
-    tokenizer, window = preprocessor.tokenizer, preprocessor.sliding_window
-    slot, specials = preprocessor.sliding_slot, num_special(tokenizer.family, 1)
+    tokenizer, sequence_length = text_format.tokenizer, text_format.sequence_length
+    specials = num_special(tokenizer.family, 1)
     lengths = [tf.cast(tokenizer.count_graph(text), tf.int64) for text in texts]
     capacity = tf.fill(tf.shape(lengths[slot]), tf.constant(0, tf.int64))
     others = None
-    if len(texts) > 1 and preprocessor.text_pairing == "packed":
-        capacity += preprocessor.sequence_length - num_special(tokenizer.family, 2)
+    if len(texts) > 1 and text_format.text_pairing == "packed":
+        capacity += sequence_length - num_special(tokenizer.family, 2)
         others = tf.minimum(lengths[1 - slot], capacity // 2)
         capacity -= others
     else:
-        capacity += preprocessor.sequence_length - specials
+        capacity += sequence_length - specials
     count = lengths[slot]
     if isinstance(window.stride, float):
         step = tf.cast(tf.cast(capacity + specials, tf.float64) * window.stride, tf.int64)

@@ -109,7 +109,7 @@ def texts_of(rows: Rows, preprocessor: Preprocessor, encoder: keras.Model, alone
             offset += size
         return batch
 
-    shortest = bucket_of(np.zeros((1, preprocessor.sequence_length)), encoder)
+    shortest = bucket_of(np.zeros((1, tokens[-1].shape[-1])), encoder)
     longest = max(lengths, default=int(shortest[0]))
     return Items("text", where, np.asarray(lengths, int), longest, contents, load)
 

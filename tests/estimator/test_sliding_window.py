@@ -245,7 +245,9 @@ def test_the_graph_cuts_as_python_does(pairing, stride, slot):
     cut, owners = preprocessor.windows(rows)
     expected = preprocessor.masks_and_tokens(cut)
     columns = [tf.constant(table[name].tolist()) for name in table]
-    parts, its = window_parts(columns, preprocessor)
+    parts, its = window_parts(
+        columns, preprocessor.sliding_window, preprocessor.sliding_slot, preprocessor.text_format
+    )
     np.testing.assert_array_equal(its.numpy(), owners)
     found = preprocessor.tokenizer.graph(columns, 12, pairing, parts)
     for name, values in found.items():

@@ -202,11 +202,11 @@ class Examined:
         """The rows without a problem, with a warning that names those left out.
 
         Raises:
-            TableError: if none is left.
+            TableError: if a column is missing, or no row is left.
         """
-        if self.rows is None or not self.problems:
+        if self.rows is not None and not self.problems:
             return self.rows
-        if not self.good:
+        if self.rows is None or not self.good:
             raise TableError(self.problems)
         warnings.warn(
             f"{len(self.rows) - len(self.good)} of {len(self.rows)} rows left out: "

@@ -236,7 +236,7 @@ def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
     if classes is None:
         problems += _form_problems(cells.lists, multi_hot)
     for position, listed in cells.lists.items():
-        if labels is not None:
+        if labels is not None and classes is not None:
             try:
                 labels[position] = encode_list(listed, classes, multi_hot, place_of)
             except ValueError as error:

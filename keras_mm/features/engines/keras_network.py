@@ -89,18 +89,19 @@ def _predict_on_jax(model: keras.Model, batch: dict[str, np.ndarray]) -> Any:
     with _predicting:
         step = _jax_steps.get(model)
         if step is None:
-            step = _jax_steps[model] = _jax_step(weakref.ref(model))
+            step = _jax_steps[model] = _jax_step(weakref.proxy(model))
     weights = (
         [v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)
     )
     return keras.tree.map_structure(np.array, step(*weights, batch))
 
 
-def _jax_step(model: weakref.ref) -> Any:
+def _jax_step(model: keras.Model) -> Any:
+    """A compiled step; `model` is a weak proxy, so that the step does not keep the model alive."""
     import jax
 
     def step(trainable: list, non_trainable: list, batch: dict) -> Any:
-        return model().stateless_call(trainable, non_trainable, batch, training=False)[0]
+        return model.stateless_call(trainable, non_trainable, batch, training=False)[0]
 
     return jax.jit(step)
 
