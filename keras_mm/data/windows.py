@@ -17,8 +17,8 @@ class TextWindow(str):
     """A text of which only some tokens are read.
 
     Attributes:
-        start: The first of them.
-        size: How many.
+        start: Position of the first token that is read.
+        size: Number of tokens, >= 1.
     """
 
     start: int
@@ -66,7 +66,7 @@ def cut_windows(
 
 
 def _cut_off(texts: list, lengths: np.ndarray, most: np.ndarray) -> list:
-    """The texts, of those that are longer than `most` only the beginning."""
+    """The texts; those of more than `most` tokens as their beginning only."""
     counts = zip(texts, lengths.tolist(), most.tolist(), strict=True)
     return [_part(text, 0, size) if count > size else text for text, count, size in counts]
 
@@ -78,10 +78,14 @@ def _part(text: str, start: int, size: int) -> TextWindow:
 
 
 def parts_of(texts: list[str]) -> dict[str, np.ndarray]:
-    """What `Tokenizer.pack` takes as `parts`: where the windows among texts begin, and their size.
+    """What `Tokenizer.pack` takes as `parts`, for one column.
 
     Args:
         texts: Texts, some of them `TextWindow`s.
+
+    Returns:
+        `starts` and `counts`, int64 `(len(texts),)`: the first token and the number of tokens of
+        each text. A text that is not a window is read whole.
     """
     windows = [text if isinstance(text, TextWindow) else None for text in texts]
     return {

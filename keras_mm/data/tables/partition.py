@@ -1,4 +1,4 @@
-"""The rows of training, validation and test: checked together, the missing parts drawn."""
+"""Training, validation and test rows: checked at once; missing parts are drawn from training."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read_parts(
     on_error: str = "raise",
     progress: bool = True,
 ) -> dict[str, Rows]:
-    """Checked rows by part; whatever is wrong with any of them is told at once.
+    """Checked rows by part; the problems of all tables are reported at once.
 
     Args:
         tables: `"train"` and, where there are such tables, `"val"` and `"test"`: anything that
@@ -52,7 +52,7 @@ def read_parts(
         progress: Whether to show a bar while many images are checked.
 
     Returns:
-        Rows by part; a part that was neither given nor drawn is not there.
+        Rows by part; a part that was neither given nor drawn is left out.
 
     Raises:
         TableError: with every problem of every table, an impossible split among them.
@@ -75,7 +75,7 @@ def read_parts(
     drawn = {}
     if found["train"].rows is not None and (val_size or test_size):
         options = {"val_size": val_size, "test_size": test_size, "seed": seed}
-        # Rows that are to be mended count where the split is judged.
+        # With "raise", bad rows are to be corrected: they count when the split is checked.
         encoded = found["train"].rows.labels
         rows = labelled_rows(encoded).tolist() if on_error == "raise" else found["train"].good
         targets = as_targets(labels, classes)
@@ -101,7 +101,7 @@ def read_parts(
 def _draw(
     frame: pd.DataFrame, rows: list[int], labels: list, groups: Any, options: dict
 ) -> dict[str, list[int]]:
-    """Positions in `rows`, by part, empty parts left out."""
+    """Positions in `rows` by part; empty parts are left out."""
     if groups is not None:
         mistakes: list[str] = []
         groups = column_values(frame, "groups", groups, mistakes)

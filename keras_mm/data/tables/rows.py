@@ -1,4 +1,4 @@
-"""Rows checked and typed once: every problem of a table found and reported together."""
+"""Rows checked and typed once: every problem of a table is found and reported at once."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from keras_mm.errors import ImageError, InvalidValueError, Problem, TableError
 from keras_mm.progress import progress_bar
 from keras_mm.settings.heads import Head
 
-# Image files that this process has found to be good, so that they are decoded once for all
-# trainings on them; no more than so many.
+# Image files that this process has checked, so that they are decoded once for all trainings on
+# them; at most `_MOST_FILES`.
 _sound_files: set[int] = set()
 _MOST_FILES = 2**16
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -57,7 +57,14 @@ class Rows:
         return len(self.numbers)
 
     def take(self, positions: Sequence[int]) -> Rows:
-        """The rows at `positions`, in that order."""
+        """Selects rows.
+
+        Args:
+            positions: Positions from 0, in any order.
+
+        Returns:
+            These rows, in this order.
+        """
         return Rows(
             tuple([cells[i] for i in positions] for cells in self.images),
             tuple([cells[i] for i in positions] for cells in self.texts),
@@ -83,7 +90,7 @@ def read_rows(
     on_error: str = "raise",
     progress: bool = True,
 ) -> Rows:
-    """Checks a table and gives its rows, typed.
+    """Checks a table and returns its rows, typed.
 
     Args:
         table: Anything that `load_table` takes.
@@ -95,6 +102,9 @@ def read_rows(
         on_error: `"raise"` reports all problems at once; `"skip"` leaves the rows out, with a
             warning, and lists them in `skipped`.
         progress: Whether to show a bar while many images are checked.
+
+    Returns:
+        The rows, in the table's order; without those that were skipped.
 
     Raises:
         TableError: with every problem found.
@@ -120,7 +130,7 @@ def read_row_parts(
     image_dir: str | PathLike | None = None,
     progress: bool = True,
 ) -> Iterator[Rows]:
-    """The rows that `read_rows` gives, some at a time, so that a large table is never held whole.
+    """The rows that `read_rows` returns, some at a time, so that a large table fits the memory.
 
     A table that has columns but no rows is one part without rows.
 
@@ -132,8 +142,11 @@ def read_row_parts(
         image_dir: As `read_rows`.
         progress: As `read_rows`.
 
+    Yields:
+        Rows without labels. After the first problem nothing is yielded.
+
     Raises:
-        TableError: with every problem of the table, when all of it was read.
+        TableError: with every problem of the table, after all of it was read.
     """
     problems: list[Problem] = []
     for part in table_parts(table, num_rows, image_dir=image_dir, allow_empty=True):
@@ -148,7 +161,14 @@ def read_row_parts(
 
 
 def check_on_error(on_error: str) -> None:
-    """Raises ValueError for anything but `"raise"` and `"skip"`."""
+    """Checks the argument `on_error`.
+
+    Args:
+        on_error: The value.
+
+    Raises:
+        ValueError: for anything but `"raise"` and `"skip"`.
+    """
     if on_error not in ("raise", "skip"):
         raise InvalidValueError(
             f"`on_error` must be 'raise' or 'skip'. Received: on_error={on_error!r}"
@@ -165,11 +185,18 @@ def check_table(
     image_dir: str | PathLike | None = None,
     progress: bool = True,
 ) -> list[Problem]:
-    """All problems of a table: bad files, bad texts, bad labels, rows with nothing in them.
+    """All problems of a table: bad files, bad texts, bad labels, empty rows.
 
     Texts with control characters are warnings: training and prediction take such rows.
 
-    Args: as `read_rows`; without `classes` any label is good.
+    Args:
+        table: As `read_rows`.
+        images: As `read_rows`.
+        texts: As `read_rows`.
+        labels: As `read_rows`.
+        classes: As `read_rows`; without them any label is valid.
+        image_dir: As `read_rows`.
+        progress: As `read_rows`.
 
     Returns:
         The errors, then the warnings, each in the table's order (see `Problem.severity`); an empty
@@ -186,10 +213,10 @@ def check_table(
 
 @dataclass(frozen=True)
 class Examined:
-    """What a table holds and what is wrong with it.
+    """The content of a table, and its problems.
 
     Attributes:
-        rows: All rows, bad cells `None`; `None` where a column is not there.
+        rows: All rows, bad cells `None`; `None` if a column is missing.
         good: Positions of the rows without a problem.
         problems: All problems, in the table's order.
     """
@@ -199,7 +226,10 @@ class Examined:
     problems: list[Problem]
 
     def good_rows(self) -> Rows:
-        """The rows without a problem, with a warning that names those left out.
+        """The rows without a problem, with a warning that names the others.
+
+        Returns:
+            Rows, with the problems of the others as `skipped`.
 
         Raises:
             TableError: if a column is missing, or no row is left.
@@ -226,7 +256,19 @@ def examine(
     *,
     progress: bool = True,
 ) -> Examined:
-    """Reads all rows of a table that `load_table` gave; every image is opened once."""
+    """Reads all rows of a table; every image is opened once.
+
+    Args:
+        table: A table of `load_table`.
+        images: Image columns, in order.
+        texts: Text columns, in order.
+        labels: As `read_rows`.
+        classes: As `read_rows`; without them labels are checked, but not encoded.
+        progress: Whether to show a bar while many images are checked.
+
+    Returns:
+        The rows and their problems.
+    """
     report = _Report(table)
     images, texts = column_names(images), column_names(texts)
     targets = as_targets(labels, classes)
@@ -240,7 +282,7 @@ def examine(
     encoded = _labels(table, targets, report)
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
         if all(part is None for part in parts) and not report.has(position):
-            report.add(position, None, "nothing is there: give at least one image or text.")
+            report.add(position, None, "the row is empty: give at least one image or text.")
     rows = Rows(image_lists, text_lists, encoded, table.index.copy())
     good = [position for position in range(len(rows)) if not report.has(position)]
     return Examined(rows, good, report.problems())
@@ -254,14 +296,17 @@ class _Report:
         self._found: dict[int, list[Problem]] = {}
 
     def add(self, position: int | None, column: str | None, message: str) -> None:
+        """Adds a problem; a position of `None` stands for the whole table."""
         row = None if position is None else self.index[position]
         problem = Problem(row, column, self.file, message)
         self._found.setdefault(-1 if position is None else position, []).append(problem)
 
     def has(self, position: int) -> bool:
+        """Whether a row has a problem."""
         return position in self._found
 
     def problems(self) -> list[Problem]:
+        """All problems, in the table's order."""
         return [problem for position in sorted(self._found) for problem in self._found[position]]
 
 
@@ -288,7 +333,7 @@ def _text_column(table, column, report) -> list[str | None]:
 
 
 def _text_warnings(table: pd.DataFrame, columns: Sequence[str], rows: Rows | None) -> list[Problem]:
-    """Warnings of texts that are not read as they are written, in the table's order."""
+    """Warnings about texts that a tokenizer does not read as written, in the table's order."""
     return [
         Problem(table.index[position], column, table_name(table), message, "warning")
         for position, texts in enumerate(zip(*rows.texts, strict=True) if rows else ())
@@ -339,16 +384,24 @@ def _image_column(table, column, report, progress: bool) -> list:
 
 
 def resolve_image(cell: Any, folder: str | None, confined: bool = False) -> Any:
-    """An image cell with its path made absolute against `folder`.
+    """Makes the path of an image cell absolute.
+
+    Args:
+        cell: An image cell; one without a path stays as it is.
+        folder: What paths are relative to; `None` for the working directory.
+        confined: Whether only files inside `folder` may be read.
+
+    Returns:
+        The cell; a path, or a dict with a path and no bytes, as the absolute path.
 
     Raises:
-        ImageError: for an address, or a path outside `folder` where only that may be read.
+        ImageError: for a URL, or a path outside `folder` if `confined`.
     """
     path = cell.get("path") if isinstance(cell, dict) and cell.get("bytes") is None else cell
     if not isinstance(path, str | PathLike):
         return cell
     if _ADDRESS.match(str(path)):
-        raise ImageError(f"{str(path)!r} is an address; download the image and give its path.")
+        raise ImageError(f"{str(path)!r} is a URL; download the image and give its path.")
     full = Path(folder or ".", path)
     if confined:
         _check_inside(path, full, Path(folder or "."))
@@ -361,7 +414,7 @@ def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
         raise ImageError(f"{str(path)!r} is absolute; with {where} paths are relative to it.")
     try:
         inside = full.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a loop of links, ...
+    except (OSError, ValueError, RuntimeError) as error:  # as for NUL, or a loop of links
         raise ImageError(f"{str(path)!r} cannot be read: {error}; correct the path.") from error
     if not inside:
         raise ImageError(f"{str(path)!r} is outside {where}; nothing there is read.")
@@ -400,12 +453,12 @@ def _image_problem(cell: Any) -> str | None:
 
 
 def _file_now(cell: Any) -> int | None:
-    """What changes with a file, whatever is done to it; `None` for what is no file."""
+    """A hash that changes whenever the file at a path does; `None` if there is no file."""
     if not isinstance(cell, str):
         return None
     try:
         found = os.stat(cell)
     except (OSError, ValueError):
         return None
-    # A change of content, name or rights sets the time of the last change, which nobody can set.
+    # Every change of content, name or rights sets `st_ctime_ns`, which no program can set back.
     return hash((cell, found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))

@@ -72,9 +72,9 @@ def image_problem(cell, **options):
         ("text.png", "text.png"),
         ("cut.jpg", "cut.jpg"),
         ("bomb.png", "pixels"),
-        ("http://a.b/c.png", "is an address; download"),
-        ("HTTPS://a.b/c.png", "is an address; download"),
-        ("s3://bucket/c.png", "is an address; download"),
+        ("http://a.b/c.png", "is a URL; download"),
+        ("HTTPS://a.b/c.png", "is a URL; download"),
+        ("s3://bucket/c.png", "is a URL; download"),
         ("a\0b.png", "a\\x00b.png"),
         ("a\ud800b.png", "a\\ud800b.png"),
         ("a" * 5000, "cannot be read"),
@@ -180,7 +180,7 @@ def test_all_problems_are_told_together(folder, tmp_path):
         f"{path}, row 2, column 'label': unknown label 'maybe'. The classes are 'no', 'yes'"
         in message
     )
-    assert f"{path}, row 3: nothing is there" in message
+    assert f"{path}, row 3: the row is empty" in message
     assert "row 4, column 'label': the label is missing" in message
     assert 'on_error="skip"' in message
     assert check_table(path, **options) == error.value.problems
