@@ -21,7 +21,13 @@ from keras_mm.settings.sliding_window import SlidingWindow
 def write_saved_model(
     bundle: str, folder: str, *, custom_objects: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes `folder` from what `MultimodalClassifier.save` wrote to `bundle`."""
+    """Writes a SavedModel.
+
+    Args:
+        bundle: A folder that `MultimodalClassifier.save` wrote.
+        folder: An existing, empty folder.
+        custom_objects: The user's own classes by name, if the model needs any.
+    """
     model, preprocessor, spec = load_bundle(bundle, custom_objects=custom_objects)
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
     module = tf.Module()
@@ -36,7 +42,7 @@ def write_saved_model(
 
 
 def _raw_signature(model: keras.Model, preprocessor: Preprocessor, heads: Mapping[str, Head]):
-    """From encoded images and strings, by the table's roles; an empty string is missing."""
+    """From encoded images and strings, by the names of the table; an empty string is missing."""
     names = (*preprocessor.image_names, *preprocessor.text_names)
 
     specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
@@ -51,8 +57,13 @@ def _raw_signature(model: keras.Model, preprocessor: Preprocessor, heads: Mappin
 def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict, Any]:
     """The model's inputs from encoded images and strings, as tensors, in a graph.
 
+    Args:
+        raw: String tensors `(batch,)` by input name, `image_1`, ..., `text_1`, ...
+        preprocessor: Says how they are read.
+
     Returns:
-        The inputs; of long texts those of all windows, with the row of each, else `None`.
+        The inputs by name, and `None`. With a sliding window: the inputs of all windows, and the
+        row of each window, int64 `(num_windows,)`.
     """
     inputs, owners = {}, None
     size, text_format = preprocessor.image_size, preprocessor.text_format
@@ -98,7 +109,7 @@ def _answer(
     owners: Any = None,
     window: SlidingWindow | None = None,
 ) -> dict:
-    """The answers by name; of several heads each begins with the head's."""
+    """The outputs by name; with several heads each name begins with the head's."""
     answers, outputs = {}, model(inputs, training=False)
     for name, head in heads.items():
         several = len(heads) > 1
@@ -121,12 +132,20 @@ def _answers_of(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": found, "label": label}
     if head.kind == "binary":
         logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
-    label = tf.gather(_class_names(list(head.names)), tf.argmax(logits, axis=-1))
+    label = tf.gather(class_names(list(head.names)), tf.argmax(logits, axis=-1))
     return {"probabilities": tf.nn.softmax(logits), "label": label}
 
 
-def _class_names(classes: list) -> tf.Tensor:
-    """Labels as one tensor: numbers as numbers, of mixed kinds as strings."""
+def class_names(classes: list) -> tf.Tensor:
+    """Labels as one tensor.
+
+    Args:
+        classes: Label names in order.
+
+    Returns:
+        A tensor `(num_classes,)`: integers, floats or bools as such; mixed types, and strings, as
+        strings.
+    """
     kinds = {type(c) for c in classes}
     if float in kinds and kinds <= {int, float}:
         return tf.constant(classes, tf.float64)

@@ -161,8 +161,8 @@ class _Work:
         """
         starts = range(0, max(len(rows), 1), _PART)
         self._num_parts = len(starts)
-        # A batch of another size is rounded differently: by 1e-7 in float32, which is accepted for a
-        # single row, but by up to 1e-3 in bfloat16.
+        # Batches of another size are rounded differently: by 1e-7 in float32, which is accepted for
+        # a single row, but by up to 1e-3 in bfloat16.
         exact = precision_of(self._encoder) == "float32"
         found: dict[str, list[FeatureTable]] = {name: [] for name in self._outputs}
         bar = progress_bar(
