@@ -1,4 +1,4 @@
-"""From the encoders' features to logits: missing, comparison, projections, fusion, heads."""
+"""The trunk: missing modalities, comparison, projections, fusion and heads."""
 
 from __future__ import annotations
 
@@ -99,14 +99,21 @@ def create_trunk(
 
 
 def needs_tokens(fusion: Any) -> bool:
-    """Whether a fusion layer reads token sequences besides vectors."""
+    """Whether a fusion layer reads token sequences besides vectors.
+
+    Args:
+        fusion: A fusion layer, or `None`.
+
+    Returns:
+        True if it has `needs_tokens = True`.
+    """
     return bool(getattr(fusion, "needs_tokens", False))
 
 
 def _names(
     side: str, outputs: Mapping, fusion: keras.layers.Layer | None, compare: bool
 ) -> list[tuple[str, str]]:
-    """What a fusion reads of a side: the name there, and the trunk's own name for it."""
+    """Features of a side that a fusion reads: their names there, and in the trunk."""
     if "token_ids" in outputs:
         return [(name, name) for name in ("token_ids", "segment_ids", "padding_mask")]
     names = ["pooled_output"]
