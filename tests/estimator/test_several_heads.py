@@ -366,7 +366,7 @@ def test_a_label_is_never_read_as_a_text(tables):
     settings = {**FROZEN, "texts": (), "labels": "text_2", "head": "multiclass"}
     model = MultimodalClassifier(**settings).fit(table, validation_split=0.0)
     assert model._settings_.texts == ("text_1",)
-    with pytest.raises(ConfigError, match="cannot be an input and the label"):
+    with pytest.raises(ConfigError, match="cannot be read and be the label"):
         MultimodalClassifier(**{**settings, "texts": ["text_2"]}).fit(table)
 
 

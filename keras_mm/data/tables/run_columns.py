@@ -49,7 +49,7 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
         images = () if resolved.vision_backbone is None else images
         texts = () if resolved.text_backbone is None else texts
     problems += [
-        f"the column {name!r} cannot be an input and the label"
+        f"the column {name!r} cannot be read and be the label at once"
         for name in (*images, *texts)
         if name in labels
     ]
