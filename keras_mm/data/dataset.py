@@ -27,26 +27,26 @@ _DECODED_LIMIT = 512 * 2**20
 
 
 class RowBatches(keras.utils.PyDataset):
-    """Batches of rows from arrays and, image slot by image slot, from files decoded on the way.
+    """Batches of rows from arrays, and from image files that are decoded when they are needed.
 
     The order of rows in an epoch is a permutation drawn from `(seed, epoch)` alone, so that a run
-    can be repeated, or taken up at a later epoch by setting `epoch`. Use `fit(shuffle=False)`:
-    Keras' own shuffling only reorders whole batches. `fit` ends one epoch before its first, so that
-    `n` epochs from `epoch = e` have the numbers `e + 1` to `e + n`.
+    can be repeated, or resumed at a later epoch by setting `epoch`. Use `fit(shuffle=False)`:
+    Keras' own shuffling only reorders whole batches. `fit` calls `on_epoch_end` once before its
+    first epoch, so that `n` epochs from `epoch = e` have the numbers `e + 1` to `e + n`.
 
     Args:
-        arrays: Model inputs by name, first axis the rows: arrays, or what is read like them.
+        arrays: Model inputs by name, first axis the rows: arrays, or tables such as `FeatureTable`.
         images: Image cells by input name, decoded to `image_size` when a batch is made.
         labels: Encoded labels, first axis the rows; a dict of them by head; or `None`.
-        owners: Where rows are windows of longer ones: the row that each is of, in order, int
+        owners: If rows are windows of longer ones: the row that each is part of, in order, int
             `(num_rows,)`.
-        window: How they were cut; it says what each weighs.
+        window: How the windows were cut; its `weigh_by` decides their weights.
         image_size: `(height, width)` of the decoded images.
         batch_size: Rows of a batch; the last one may be smaller.
         shuffle: Whether to permute the rows in each epoch.
         seed: Seed of the permutation.
-        workers: Threads that decode the batches to come while the model works, for batches that
-            are asked for in order; 0 decodes in the caller's.
+        workers: Threads that decode the next batches while the model works, if batches are read in
+            order; 0 decodes in the caller's thread.
     """
 
     def __init__(
@@ -63,13 +63,14 @@ class RowBatches(keras.utils.PyDataset):
         seed: int = 0,
         workers: int = 0,
     ):
-        # Not Keras' own workers: what they made of one epoch but did not hand out, they hand out in
-        # the next, so that rows come twice or not at all.
+        # Not Keras' own workers: a batch that they made but did not return in one epoch is returned
+        # in the next, so that rows come twice or not at all.
         super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
         self.owners, self.window = owners, window or SlidingWindow()
-        by_row = owners is not None and self.window.weigh_by == "row"
-        self._weights = (1 / np.bincount(owners))[owners] if by_row else None
+        self._weights: np.ndarray | None = None
+        if owners is not None and self.window.weigh_by == "row":
+            self._weights = (1 / np.bincount(owners))[owners]
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         if batch_size < 1:
@@ -90,7 +91,14 @@ class RowBatches(keras.utils.PyDataset):
         return math.ceil(self.num_rows / self.batch_size)
 
     def order(self, epoch: int | None = None) -> np.ndarray:
-        """Row positions in the order of `epoch`, by default the present one."""
+        """The order of the rows in an epoch.
+
+        Args:
+            epoch: Number of the epoch; by default the present one.
+
+        Returns:
+            Row positions, int `(num_rows,)`.
+        """
         if not self.shuffle:
             return np.arange(self.num_rows)
         drawn_from = (self.seed, self.epoch if epoch is None else epoch)
@@ -107,16 +115,16 @@ class RowBatches(keras.utils.PyDataset):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         if self._pool is None:
             return self._batch(self.epoch, index)
-        return self._started(index).result()
+        return self._started(index, self._pool).result()
 
-    def _started(self, index: int) -> Future:
-        """The batch in the making; those behind it are started too."""
+    def _started(self, index: int, pool: ThreadPoolExecutor) -> Future:
+        """The future of a batch; the next batches are started, too."""
         with self._lock:
-            in_order = index in (0, self._last + 1)  # else Keras shuffles, and any may be next
+            in_order = index in (0, self._last + 1)  # else the next one is unknown
             stop = min(index + 1 + (self._threads if in_order else 0), len(self))
             keys = [(self.epoch, i) for i in range(index, stop)]
             self._ahead = {
-                key: self._ahead.get(key) or self._pool.submit(self._batch, *key) for key in keys
+                key: self._ahead.get(key) or pool.submit(self._batch, *key) for key in keys
             }
             self._last = index
             return self._ahead[keys[0]]
@@ -140,7 +148,7 @@ class RowBatches(keras.utils.PyDataset):
 
     @property
     def row_labels(self) -> Any:
-        """The labels of the rows, once for all windows of a row."""
+        """The labels of the rows; one label for all windows of a row."""
         if self.owners is None:
             return self.labels
         return _at(self.labels, np.unique(self.owners, return_index=True)[1])
@@ -150,6 +158,8 @@ class RowBatches(keras.utils.PyDataset):
         self.epoch += 1
 
     def _image(self, cell: Any) -> np.ndarray:
+        if self.image_size is None:
+            raise InvalidValueError("`image_size` is needed with `images`.")
         if cell is None:
             return np.zeros((*self.image_size, 3), "uint8")
         key = image_key(cell)
@@ -179,9 +189,9 @@ class MultimodalDataset(RowBatches):
         preprocessor: The `Preprocessor` that fits the model.
         images: Image columns, one per slot.
         texts: Text columns.
-        labels: Column of classes; or heads by name, whose columns, and where they name none whose
-            classes, are the table's; `None` gives inputs only. With several heads the labels are
-            dicts by head. Give the training set's `heads` to a validation set.
+        labels: Column of classes; or heads by name, whose classes are found in the table if they
+            name none; `None` gives inputs only. With several heads the labels are dicts by head.
+            Give the training set's `heads` to a validation set.
         classes: Label names in the order of the logits, for a column; by default the table's own,
             sorted. Give the training set's `classes` to a validation set.
         batch_size: Rows of a batch; the last one may be smaller.
@@ -237,7 +247,7 @@ class MultimodalDataset(RowBatches):
                 )
         table = load_table(table, image_dir=image_dir)
         if isinstance(labels, str) and classes is None:
-            absent = missing_columns(table, [labels])  # which `read_rows` tells with the others
+            absent = missing_columns(table, [labels])  # `read_rows` reports them
             classes = [] if absent else find_classes(table[labels])
         elif isinstance(labels, Mapping):
             labels = with_classes(as_heads(labels), table)
@@ -266,9 +276,17 @@ def rows_in_batches(
     features: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> RowBatches:
-    """Checked rows as batches of the inputs `names`, taken from `features` where they are there.
+    """Checked rows as batches.
 
-    `options` are those of `RowBatches`.
+    Args:
+        rows: Checked rows.
+        preprocessor: Makes the inputs that are not in `features`.
+        names: Inputs that are wanted.
+        features: Inputs that are computed already, by name, first axis the rows.
+        **options: Other arguments of `RowBatches`.
+
+    Returns:
+        Batches of the inputs `names` and the rows' labels.
     """
     return RowBatches(**_row_inputs(rows, preprocessor, names, features or {}), **options)
 

@@ -93,7 +93,7 @@ def _csv_file(path: Path) -> Path:
 
 def _read(source: Path) -> pd.DataFrame:
     try:
-        # Only an empty cell is missing: "NA" and "None" are things that people write.
+        # Only an empty cell is missing: "NA" and "None" may be texts.
         table = pd.read_csv(
             source, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8"
         )
@@ -120,7 +120,7 @@ def _point_to_files(table: pd.DataFrame, slot: int, present: frozenset[str]) -> 
     addresses = table[f"image_{slot}"]
     for name, address in zip(table[f"id_{slot}"], addresses, strict=True):
         file = f"{name}.{str(address).rsplit('.', 1)[-1]}"
-        # Only names that the folder lists are used, so that no id can point outside it.
+        # Only names of files in the folder are used, so that no id can point outside it.
         paths.append(f"{_IMAGES}/{file}" if file in present else None)
     blanked = sum(path is None for path in paths) - int(addresses.isna().sum())
     table[f"image_{slot}"] = pd.Series(paths, index=table.index, dtype=object)
@@ -150,10 +150,10 @@ def _fetch(url: str, target: Path, progress: bool) -> None:
     try:
         with keras_output(show=progress):
             keras.utils.get_file(target.name, url, cache_dir=str(target.parent), cache_subdir="")
-    except Exception as error:  # whatever the network throws; Keras itself raises bare Exception
+    except Exception as error:  # any error of the network; Keras itself raises bare Exception
         raise DownloadError(
             f"cannot download the multimodal entailment data from {url} ({error}). To provide it "
-            f"by hand, fetch {TWEETS_URL} and {IMAGES_URL}, make {_LAYOUT}, and call "
+            f"by hand, download {TWEETS_URL} and {IMAGES_URL}, make {_LAYOUT}, and call "
             "load_multimodal_entailment(folder)."
         ) from error
 
@@ -161,7 +161,7 @@ def _fetch(url: str, target: Path, progress: bool) -> None:
 def _extract(archive: Path, folder: Path) -> None:
     """Copies the archive's files into `folder` without their paths, so that none can leave it."""
     try:
-        # A tar reader takes a broken header for the end; the checksum covers the whole archive.
+        # A tar reader stops at a broken header without an error; the checksum covers the archive.
         with gzip.open(archive) as whole:
             while whole.read(1 << 20):
                 pass

@@ -1,4 +1,4 @@
-"""The only way from a row to the model's inputs: training, prediction and export share it."""
+"""Rows to the model's inputs, in one way for training, prediction and export."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from keras_mm.data.images.cells import image_key, load_image
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.text.packing import check_packing
+from keras_mm.data.text.text_format import TextFormat
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.data.threads import in_threads
 from keras_mm.data.windows import cut_windows, parts_of
@@ -21,7 +22,7 @@ from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 
 
 class Preprocessor:
-    """Turns checked rows into exactly the model's inputs: names, dtypes and shapes.
+    """Turns checked rows into the model's inputs, with the names, dtypes and shapes it takes.
 
     Args:
         image_size: `(height, width)` in pixels that images are squashed to.
@@ -31,11 +32,12 @@ class Preprocessor:
         sequence_length: Tokens of a sequence, padding included.
         num_texts: Texts of a row: 0, 1 or 2.
         text_pairing: `"packed"` (two texts in one sequence) or `"separate"`.
-        sliding_window: How texts are cut that are longer than a sequence; `None` cuts them off. A
-            `keras_mm.SlidingWindow`, its `text` `"text_1"` or `"text_2"` where there are two.
+        sliding_window: How texts that are longer than a sequence are cut into windows, a
+            `keras_mm.SlidingWindow`; its `text` is `"text_1"` or `"text_2"` if there are two.
+            `None` truncates them.
 
     Raises:
-        ValueError: for a side that is only half described; several mistakes are told together.
+        ValueError: if arguments are missing or out of range; the message lists all mistakes.
 
     Example:
         >>> preprocessor = Preprocessor(tokenizer="tiny_bert", sequence_length=8, num_texts=1)
@@ -56,7 +58,7 @@ class Preprocessor:
     ):
         problems = []
         if not num_images and not num_texts:
-            problems.append("give `num_images` or `num_texts`")
+            problems.append("`num_images` or `num_texts` must be at least 1")
         if num_images and not _is_size(image_size):
             problems.append(
                 "`image_size` is needed with `num_images`, as (128, 128). "
@@ -82,8 +84,10 @@ class Preprocessor:
             self.image_size = (int(image_size[0]), int(image_size[1]))
         self.num_images, self.num_texts = num_images, num_texts
         self.tokenizer = Tokenizer.load(tokenizer) if num_texts else None
+        self.text_format: TextFormat | None = None
         if self.tokenizer is not None and sequence_length is not None:
             check_packing(self.tokenizer.family, num_texts, sequence_length, text_pairing)
+            self.text_format = TextFormat(self.tokenizer, sequence_length, text_pairing)
         self.sequence_length, self.text_pairing = sequence_length, text_pairing
         self.sliding_window = as_sliding_window(sliding_window)
         if self.sliding_window is not None:
@@ -92,6 +96,14 @@ class Preprocessor:
     @classmethod
     def from_preset(cls, name: str, *, num_images: int = 2, num_texts: int = 2) -> Preprocessor:
         """The preprocessor that fits a preset's encoders.
+
+        Args:
+            name: Name of a preset.
+            num_images: Image slots of a row; ignored if the preset has no vision encoder.
+            num_texts: Texts of a row, 1 or 2; ignored if the preset has no text encoder.
+
+        Returns:
+            The preprocessor.
 
         Raises:
             ValueError: if there is no such preset.
@@ -118,11 +130,14 @@ class Preprocessor:
     def with_texts(
         self, sequence_length: int, sliding_window: SlidingWindow | None
     ) -> Preprocessor:
-        """A preprocessor that reads texts in other pieces, and is the same in all else.
+        """A copy with another sequence length and sliding window.
 
         Args:
             sequence_length: Tokens of a sequence.
             sliding_window: As the parameter of the same name.
+
+        Returns:
+            The preprocessor.
         """
         return Preprocessor(
             image_size=self.image_size,
@@ -135,26 +150,22 @@ class Preprocessor:
         )
 
     def windows(self, rows: Rows) -> tuple[Rows, np.ndarray | None]:
-        """The rows with a row for each window of their long texts, and the row that each is of.
+        """Cuts long texts into windows, as `sliding_window` says.
+
+        Args:
+            rows: Checked rows.
 
         Returns:
-            The same rows, and `None`, without a sliding window; else rows, and positions in the
-            given ones, int `(num_windows,)`, in order.
+            A row for each window, and the position in `rows` of the row that it is part of, int
+            `(num_windows,)`, in order. Without a sliding window: the same rows, and `None`.
         """
-        if self.sliding_window is None or self.tokenizer is None or not len(rows):
+        if self.sliding_window is None or self.text_format is None or not len(rows):
             return rows, None
-        return cut_windows(
-            rows,
-            self.sliding_window,
-            self.sliding_slot,
-            self.tokenizer,
-            self.sequence_length,
-            self.text_pairing,
-        )
+        return cut_windows(rows, self.sliding_window, self.sliding_slot, self.text_format)
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The model inputs that this preprocessor makes."""
+        """Names of the model inputs that this preprocessor makes."""
         images = (*self.image_names, "image_mask") if self.num_images else ()
         texts = ("token_ids", "segment_ids", "padding_mask", "text_mask") if self.num_texts else ()
         return (*images, *texts)
@@ -170,7 +181,19 @@ class Preprocessor:
         return tuple(f"text_{slot}" for slot in range(1, self.num_texts + 1))
 
     def __call__(self, rows: Rows) -> dict[str, np.ndarray]:
-        """All inputs of `rows`: `masks_and_tokens` and, per image slot, `(batch, H, W, 3)`."""
+        """All inputs of rows.
+
+        Args:
+            rows: Checked rows.
+
+        Returns:
+            What `masks_and_tokens` returns, and for each image slot float32 `(batch, H, W, 3)`, 0
+            to 255.
+
+        Raises:
+            ValueError: if the rows have another number of images or texts.
+            ImageError: if an image cannot be read.
+        """
         _check_columns(rows, self)
         inputs = self.masks_and_tokens(rows)
         if self.num_images:
@@ -180,29 +203,48 @@ class Preprocessor:
         return {name: inputs[name] for name in self.input_names}
 
     def masks_and_tokens(self, rows: Rows) -> dict[str, np.ndarray]:
-        """Everything but the pixels.
+        """All inputs but the images.
+
+        Args:
+            rows: Checked rows.
 
         Returns:
             `image_mask` `(batch, N)` and `text_mask` `(batch, T)`, bool; `token_ids`,
             `segment_ids` (int32) and `padding_mask` (bool), `(batch, L)` or `(batch, 2, L)`.
         """
         inputs = self.masks(rows)
-        if self.num_texts:
+        if self.text_format is not None:
             texts = [["" if text is None else text for text in column] for column in rows.texts]
             parts = None
             if self.sliding_window is not None:
                 parts = {slot: parts_of(column) for slot, column in enumerate(texts)}
-            packed = self.tokenizer.pack(texts, self.sequence_length, self.text_pairing, parts)
-            inputs.update(packed)
+            tokenizer, length = self.text_format.tokenizer, self.text_format.sequence_length
+            inputs |= tokenizer.pack(texts, length, self.text_format.text_pairing, parts)
         return inputs
 
     def without_images(self, rows: Rows, names: Collection[str]) -> dict[str, np.ndarray]:
-        """`masks_and_tokens`, or the masks alone where no tokens are among `names`."""
+        """All inputs but the images; texts are tokenized only if it is needed.
+
+        Args:
+            rows: Checked rows.
+            names: Inputs that are wanted.
+
+        Returns:
+            `masks_and_tokens`, or `masks` if no tokens are among `names`.
+        """
         tokens = not {"token_ids", "segment_ids", "padding_mask"}.isdisjoint(names)
         return self.masks_and_tokens(rows) if tokens else self.masks(rows)
 
     def masks(self, rows: Rows) -> dict[str, np.ndarray]:
-        """`image_mask` `(batch, N)` and `text_mask` `(batch, T)`: bool, true where one is there."""
+        """The masks of missing images and texts.
+
+        Args:
+            rows: Checked rows.
+
+        Returns:
+            `image_mask` `(batch, N)` and `text_mask` `(batch, T)`: bool, False where one is
+            missing.
+        """
         masks = {}
         if self.num_images:
             masks["image_mask"] = _present(rows.images, len(rows))
@@ -211,20 +253,35 @@ class Preprocessor:
         return masks
 
     def load_images(self, cells: Sequence) -> np.ndarray:
-        """Decoded images, uint8 `(len(cells), H, W, 3)`; zeros where one is missing.
+        """Decodes images, each distinct one once, in threads.
 
-        Each distinct image is decoded once, in threads.
+        Args:
+            cells: Image cells; `None` where one is missing.
+
+        Returns:
+            uint8 `(len(cells), H, W, 3)`; zeros where an image is missing.
+
+        Raises:
+            ImageError: if an image cannot be read.
+            ValueError: if there is no `image_size`.
         """
+        size = self.image_size
+        if size is None:
+            raise InvalidValueError("A preprocessor without `image_size` cannot load images.")
         distinct = {image_key(cell): cell for cell in cells if cell is not None}
         slots = {key: i for i, key in enumerate(distinct, 1)}
-        pixels = np.zeros((len(distinct) + 1, *self.image_size, 3), "uint8")
-        images = in_threads(lambda cell: load_image(cell, self.image_size), distinct.values())
+        pixels = np.zeros((len(distinct) + 1, *size, 3), "uint8")
+        images = in_threads(lambda cell: load_image(cell, size), distinct.values())
         for slot, image in enumerate(images, 1):
             pixels[slot] = image
         return pixels[[0 if cell is None else slots[image_key(cell)] for cell in cells]]
 
     def get_config(self) -> dict:
-        """All arguments but the tokenizer's vocabulary, JSON-serialisable."""
+        """All arguments but the tokenizer's vocabulary.
+
+        Returns:
+            A JSON-serialisable dict, for `from_config`.
+        """
         return {
             "image_size": None if self.image_size is None else list(self.image_size),
             "num_images": self.num_images,
@@ -237,7 +294,18 @@ class Preprocessor:
 
     @classmethod
     def from_config(cls, config: dict, folder: str | PathLike) -> Preprocessor:
-        """The preprocessor that `get_config` described, with the vocabulary in `folder`."""
+        """Restores a preprocessor.
+
+        Args:
+            config: What `get_config` returned.
+            folder: The folder that holds the vocabulary.
+
+        Returns:
+            An equal preprocessor.
+
+        Raises:
+            FileNotFoundError: if the folder holds no vocabulary.
+        """
         options = config["tokenizer"]
         tokenizer = Tokenizer.from_config(options, folder) if options is not None else None
         return cls(**{**config, "tokenizer": tokenizer})

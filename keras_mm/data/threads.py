@@ -1,4 +1,4 @@
-"""Work on many cells in threads: Pillow and hashing let others run meanwhile."""
+"""Runs work on many cells in threads: Pillow and hashing release Python's lock."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-# What waits for its turn takes memory, too.
+# Submitted at once at most: what waits takes memory, too.
 _AT_ONCE = 1024
 
 
 def in_threads(function: Callable, cells: Collection) -> Iterator[Any]:
-    """`map(function, cells)`, several at a time; `function` must not come here itself.
+    """`map(function, cells)`, several at a time.
+
+    Args:
+        function: Takes a cell. It must not call `in_threads` itself.
+        cells: What it is called with.
+
+    Yields:
+        The results, in the order of the cells.
 
     Raises:
         Exception: what `function` raises, when the cell's turn comes.
@@ -28,5 +35,5 @@ def in_threads(function: Callable, cells: Collection) -> Iterator[Any]:
 
 @lru_cache(maxsize=1)
 def _threads(process: int) -> ThreadPoolExecutor:
-    """The threads of a process, kept: one takes as long to start as a small image to decode."""
+    """The threads of a process, kept: to start one takes as long as to decode a small image."""
     return ThreadPoolExecutor(thread_name_prefix="keras_mm")

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.text.packing import num_special
-from keras_mm.data.text.tokenizer import Tokenizer
+from keras_mm.data.text.text_format import TextFormat
 from keras_mm.settings.sliding_window import SlidingWindow
 
 
@@ -17,8 +17,8 @@ class TextWindow(str):
     """A text of which only some tokens are read.
 
     Attributes:
-        start: The first of them.
-        size: How many.
+        start: Position of the first token that is read.
+        size: Number of tokens, >= 1.
     """
 
     start: int
@@ -26,32 +26,26 @@ class TextWindow(str):
 
 
 def cut_windows(
-    rows: Rows,
-    window: SlidingWindow,
-    slot: int,
-    tokenizer: Tokenizer,
-    sequence_length: int,
-    text_pairing: str,
+    rows: Rows, window: SlidingWindow, slot: int, text_format: TextFormat
 ) -> tuple[Rows, np.ndarray]:
-    """Rows with a row for each window, in order, and the row that each is of.
+    """Cuts the long texts of one column into windows, one row for each window.
 
     Args:
         rows: Checked rows.
         window: How texts are cut.
-        slot: The text that slides, from 0.
-        tokenizer: What counts its tokens.
-        sequence_length: Tokens of a sequence.
-        text_pairing: `"packed"` or `"separate"`.
+        slot: Number of the text column that is cut, 0 or 1.
+        text_format: How texts become sequences; a window fills what a sequence leaves for it.
 
     Returns:
-        Rows whose cells of that text are `TextWindow`s where they are parts of a longer one; and
-        positions in `rows`, int `(num_windows,)`.
+        The rows, in order; cells of that column are `TextWindow`s where the text was too long. And
+        the position in `rows` of the row that each window is part of, int `(num_windows,)`.
     """
+    tokenizer, sequence_length = text_format.tokenizer, text_format.sequence_length
     columns = [["" if text is None else text for text in column] for column in rows.texts]
     lengths = [tokenizer.count(column) for column in columns]
     specials = num_special(tokenizer.family, 1)
     capacity, others = np.full(len(rows), sequence_length - specials), None
-    if len(columns) > 1 and text_pairing == "packed":
+    if len(columns) > 1 and text_format.text_pairing == "packed":
         capacity[:] = sequence_length - num_special(tokenizer.family, 2)
         half = capacity // 2
         others = _cut_off(rows.texts[1 - slot], lengths[1 - slot], half)
@@ -72,7 +66,7 @@ def cut_windows(
 
 
 def _cut_off(texts: list, lengths: np.ndarray, most: np.ndarray) -> list:
-    """The texts, of those that are longer than `most` only the beginning."""
+    """The texts; those of more than `most` tokens as their beginning only."""
     counts = zip(texts, lengths.tolist(), most.tolist(), strict=True)
     return [_part(text, 0, size) if count > size else text for text, count, size in counts]
 
@@ -84,10 +78,14 @@ def _part(text: str, start: int, size: int) -> TextWindow:
 
 
 def parts_of(texts: list[str]) -> dict[str, np.ndarray]:
-    """What `Tokenizer.pack` takes as `parts`: where the windows among texts begin, and their size.
+    """What `Tokenizer.pack` takes as `parts`, for one column.
 
     Args:
         texts: Texts, some of them `TextWindow`s.
+
+    Returns:
+        `starts` and `counts`, int64 `(len(texts),)`: the first token and the number of tokens of
+        each text. A text that is not a window is read whole.
     """
     windows = [text if isinstance(text, TextWindow) else None for text in texts]
     return {

@@ -1,1 +1,1 @@
-"""Taking a model along."""
+"""Export of trained models to other formats."""

@@ -1,9 +1,9 @@
-"""Runs a SavedModel on raw rows with TensorFlow and tensorflow_text; nothing of ours is imported.
+"""Runs a SavedModel on raw rows with TensorFlow and tensorflow_text only; does not import keras_mm.
 
     python -I check_saved_model.py FOLDER REQUEST.json ANSWER.json
 
-The request holds rows of base64 images and texts by input name, and batch sizes; the answer holds,
-for each batch size, all answers to all rows by name.
+The request holds rows of base64 images and texts by input name, and batch sizes. The answer holds
+the outputs for all rows by name, once for each batch size.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ import sys
 
 
 def main(folder: str, request: str, answer: str) -> None:
-    """Loads the artefact, answers the request in each batch size, writes the answers."""
+    """Loads a SavedModel and runs it on the rows of a request, in each batch size.
+
+    Args:
+        folder: The SavedModel.
+        request: Path of the request.
+        answer: Path that the answer is written to.
+    """
     for name in ("keras_hub", "keras_mm"):
         sys.modules[name] = None  # type: ignore[assignment]  # an import of these must fail
-    # TensorFlow loads Keras, which nothing here uses. Keras must not bring the caller's backend:
-    # PyTorch's CUDA build loaded after TensorFlow ends the process.
+    # TensorFlow imports Keras, although nothing here uses it. It must not import the caller's
+    # backend: PyTorch's CUDA build crashes the process if it is loaded after TensorFlow.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (its ops are in the graph)

@@ -1,4 +1,4 @@
-"""Export: written by a process on TensorFlow, proven by another that has TensorFlow only."""
+"""Export: a process on TensorFlow writes the artefact; one with TensorFlow only checks it."""
 
 from __future__ import annotations
 
@@ -44,15 +44,25 @@ def export_model(
     data: Any = None,
     image_dir: str | os.PathLike | None = None,
 ) -> dict:
-    """Writes the artefact and compares its answers with the model's.
+    """Writes the artefact and compares its predictions with the model's.
 
     Args:
-        predictor: What the artefact must answer like.
+        predictor: The model that the artefact must agree with.
         save: Saves the model in a folder, in its own format.
         folder: As in `MultimodalClassifier.export`.
-        format: As there.
-        data: As there.
-        image_dir: As there.
+        format: As in `MultimodalClassifier.export`.
+        data: As in `MultimodalClassifier.export`.
+        image_dir: As in `MultimodalClassifier.export`.
+
+    Returns:
+        A JSON-serialisable report: `format`, `rows`, `batch_sizes`, `max_difference` of the
+        predictions, `labels_equal` and `backend`.
+
+    Raises:
+        ValueError: for an unknown format, or data that cannot be used.
+        FileExistsError: if the folder exists and is not empty.
+        ExportError: if the artefact cannot be written or run, or its predictions differ. Then
+            nothing is kept.
     """
     if format not in FORMATS:
         raise InvalidValueError(unknown_name("format", format, FORMATS))
@@ -73,7 +83,7 @@ def export_model(
 
 
 def _answers(target: Path, rows: Rows, predictor: Predictor, scratch: Path) -> list[dict]:
-    """What a fresh process without keras_mm answers, once per batch size."""
+    """The outputs that a fresh process without keras_mm computes, once per batch size."""
     preprocessor = predictor.preprocessor
     columns = {
         **dict(zip(preprocessor.image_names, rows.images, strict=True)),
@@ -120,8 +130,8 @@ def _compare(answers: list[dict], expected: dict, heads: Mapping[str, Head], num
             difference, wrong = max(difference, farthest), wrong | rows
     if not difference <= TOLERANCE or wrong:
         raise ExportError(
-            f"The SavedModel's answers are not the model's: they differ by up to "
-            f"{difference:.2g} (allowed: {TOLERANCE:g}), labels on {len(wrong)} of {num_rows} rows "
+            f"The SavedModel's predictions differ from the model's by up to {difference:.2g} "
+            f"(allowed: {TOLERANCE:g}), and the labels of {len(wrong)} of {num_rows} rows "
             f"({sorted(wrong)[:5]}). Nothing was kept."
         )
     return {
@@ -135,9 +145,9 @@ def _compare(answers: list[dict], expected: dict, heads: Mapping[str, Head], num
 
 
 def _difference(head: Head, logits: np.ndarray, found: dict) -> tuple[float, set[int]]:
-    """How far a head's answers are from what they should be, and rows whose labels are others.
+    """How far a head's outputs are from the expected ones, and the rows whose labels differ.
 
-    Of numbers the difference is in standard deviations of the answers.
+    For numbers the difference is in standard deviations of the predictions.
     """
     if head.kind == "regression":
         numbers = np.asarray(logits, "float64")
@@ -157,7 +167,7 @@ def _difference(head: Head, logits: np.ndarray, found: dict) -> tuple[float, set
 
 
 def _drawn_rows(predictor: Predictor) -> Rows:
-    """Rows of the sample data under this model's columns, so that an export needs no table."""
+    """Rows of the sample data under this model's column names, for an export without a table."""
     from keras_mm.data.samples import load_sample_data
 
     table = load_sample_data()[1][:_NUM_DRAWN]

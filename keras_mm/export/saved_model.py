@@ -21,7 +21,13 @@ from keras_mm.settings.sliding_window import SlidingWindow
 def write_saved_model(
     bundle: str, folder: str, *, custom_objects: Mapping[str, Any] | None = None
 ) -> None:
-    """Writes `folder` from what `MultimodalClassifier.save` wrote to `bundle`."""
+    """Writes a SavedModel.
+
+    Args:
+        bundle: A folder that `MultimodalClassifier.save` wrote.
+        folder: An existing, empty folder.
+        custom_objects: The user's own classes by name, if the model needs any.
+    """
     model, preprocessor, spec = load_bundle(bundle, custom_objects=custom_objects)
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
     module = tf.Module()
@@ -36,7 +42,7 @@ def write_saved_model(
 
 
 def _raw_signature(model: keras.Model, preprocessor: Preprocessor, heads: Mapping[str, Head]):
-    """From encoded images and strings, by the table's roles; an empty string is missing."""
+    """From encoded images and strings, by the names of the table; an empty string is missing."""
     names = (*preprocessor.image_names, *preprocessor.text_names)
 
     specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
@@ -51,29 +57,31 @@ def _raw_signature(model: keras.Model, preprocessor: Preprocessor, heads: Mappin
 def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict, Any]:
     """The model's inputs from encoded images and strings, as tensors, in a graph.
 
+    Args:
+        raw: String tensors `(batch,)` by input name, `image_1`, ..., `text_1`, ...
+        preprocessor: Says how they are read.
+
     Returns:
-        The inputs; of long texts those of all windows, with the row of each, else `None`.
+        The inputs by name, and `None`. With a sliding window: the inputs of all windows, and the
+        row of each window, int64 `(num_windows,)`.
     """
     inputs, owners = {}, None
-    if preprocessor.num_images:
-        found = [
-            decode_images(raw[name], preprocessor.image_size) for name in preprocessor.image_names
-        ]
+    size, text_format = preprocessor.image_size, preprocessor.text_format
+    if preprocessor.num_images and size is not None:
+        found = [decode_images(raw[name], size) for name in preprocessor.image_names]
         inputs.update(
             {n: image for n, (image, _) in zip(preprocessor.image_names, found, strict=True)}
         )
         inputs["image_mask"] = tf.stack([mask for _, mask in found], axis=1)
-    if preprocessor.num_texts:
+    if text_format is not None:
         texts, parts = [raw[name] for name in preprocessor.text_names], None
         inputs["text_mask"] = tf.stack([text != "" for text in texts], axis=1)
-        if preprocessor.sliding_window is not None:
-            parts, owners = window_parts(texts, preprocessor)
+        window = preprocessor.sliding_window
+        if window is not None:
+            parts, owners = window_parts(texts, window, preprocessor.sliding_slot, text_format)
             inputs = at_rows(inputs, owners)
-        inputs.update(
-            preprocessor.tokenizer.graph(
-                texts, preprocessor.sequence_length, preprocessor.text_pairing, parts
-            )
-        )
+        tokenizer, length = text_format.tokenizer, text_format.sequence_length
+        inputs |= tokenizer.graph(texts, length, text_format.text_pairing, parts)
     return inputs, owners
 
 
@@ -101,12 +109,12 @@ def _answer(
     owners: Any = None,
     window: SlidingWindow | None = None,
 ) -> dict:
-    """The answers by name; of several heads each begins with the head's."""
+    """The outputs by name; with several heads each name begins with the head's."""
     outputs, prefixes = by_head(heads, model(inputs, training=False)), head_prefixes(heads)
     answers = {}
     for name, head in heads.items():
         logits = tf.cast(outputs[name], tf.float32)
-        if owners is not None:
+        if owners is not None and window is not None:
             logits = joined_logits(logits, owners, head, window)
         for what, value in _answers_of(head, logits).items():
             answers[prefixes[name] + what] = value
@@ -124,12 +132,20 @@ def _answers_of(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"probabilities": found, "label": label}
     if head.kind == "binary":
         logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
-    label = tf.gather(_class_names(list(head.names)), tf.argmax(logits, axis=-1))
+    label = tf.gather(class_names(list(head.names)), tf.argmax(logits, axis=-1))
     return {"probabilities": tf.nn.softmax(logits), "label": label}
 
 
-def _class_names(classes: list) -> tf.Tensor:
-    """Labels as one tensor: numbers as numbers, of mixed kinds as strings."""
+def class_names(classes: list) -> tf.Tensor:
+    """Labels as one tensor.
+
+    Args:
+        classes: Label names in order.
+
+    Returns:
+        A tensor `(num_classes,)`: integers, floats or bools as such; mixed types, and strings, as
+        strings.
+    """
     kinds = {type(c) for c in classes}
     if float in kinds and kinds <= {int, float}:
         return tf.constant(classes, tf.float64)

@@ -1,40 +1,45 @@
-"""Long texts in an exported graph: cut into windows, their answers joined, as in Python."""
+"""Long texts in an exported graph: cut into windows and joined as in Python."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras  # noqa: F401  (with its backend, which is to be loaded before TensorFlow)
+import keras  # noqa: F401  (Keras' backend must be loaded before TensorFlow)
 import tensorflow as tf
 
-from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.text.packing import num_special
+from keras_mm.data.text.text_format import TextFormat
 from keras_mm.settings.heads import Head
 from keras_mm.settings.sliding_window import SlidingWindow
 
 
-def window_parts(texts: Sequence[Any], preprocessor: Preprocessor) -> tuple[list, Any]:
-    """What `Tokenizer.graph` takes as `parts`, and the row of each window.
+def window_parts(
+    texts: Sequence[Any], window: SlidingWindow, slot: int, text_format: TextFormat
+) -> tuple[list, Any]:
+    """Cuts texts into windows, as `keras_mm.data.windows.cut_windows` does.
 
     Args:
         texts: A string tensor for each text column, `(batch,)`.
-        preprocessor: What says which text slides, and how.
+        window: How texts are cut.
+        slot: Number of the text column that is cut, 0 or 1.
+        text_format: How texts become sequences.
 
     Returns:
-        Parts by column, and int64 positions of rows, `(num_windows,)`, in order.
+        What `Tokenizer.graph` takes as `parts`, by column; and the row of each window, int64
+        `(num_windows,)`, in order.
     """
-    tokenizer, window = preprocessor.tokenizer, preprocessor.sliding_window
-    slot, specials = preprocessor.sliding_slot, num_special(tokenizer.family, 1)
+    tokenizer, sequence_length = text_format.tokenizer, text_format.sequence_length
+    specials = num_special(tokenizer.family, 1)
     lengths = [tf.cast(tokenizer.count_graph(text), tf.int64) for text in texts]
     capacity = tf.fill(tf.shape(lengths[slot]), tf.constant(0, tf.int64))
     others = None
-    if len(texts) > 1 and preprocessor.text_pairing == "packed":
-        capacity += preprocessor.sequence_length - num_special(tokenizer.family, 2)
+    if len(texts) > 1 and text_format.text_pairing == "packed":
+        capacity += sequence_length - num_special(tokenizer.family, 2)
         others = tf.minimum(lengths[1 - slot], capacity // 2)
         capacity -= others
     else:
-        capacity += preprocessor.sequence_length - specials
+        capacity += sequence_length - specials
     count = lengths[slot]
     if isinstance(window.stride, float):
         step = tf.cast(tf.cast(capacity + specials, tf.float64) * window.stride, tf.int64)
@@ -60,10 +65,13 @@ def joined_logits(logits: Any, owners: Any, head: Head, window: SlidingWindow) -
     """Logits of rows from those of their windows, as `keras_mm.metrics.window_votes.join_windows`.
 
     Args:
-        logits: `(num_windows, num_logits)`.
-        owners: The row of each window.
+        logits: Of the windows, float32 `(num_windows, num_logits)`.
+        owners: The row of each window, int64 `(num_windows,)`.
         head: The head.
         window: How windows are joined.
+
+    Returns:
+        float32 `(num_rows, num_logits)`.
     """
     num_rows = tf.reduce_max(owners) + 1
 
@@ -106,5 +114,13 @@ def _log_odds(shares: Any) -> tf.Tensor:
 
 
 def at_rows(inputs: Mapping[str, Any], owners: Any) -> dict[str, Any]:
-    """Inputs of rows, given to each of their windows."""
+    """Repeats the inputs of each row for its windows.
+
+    Args:
+        inputs: Inputs by name, first axis the rows.
+        owners: The row of each window, int64 `(num_windows,)`.
+
+    Returns:
+        Inputs by name, first axis the windows.
+    """
     return {name: tf.gather(value, owners) for name, value in inputs.items()}

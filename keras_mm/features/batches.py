@@ -1,4 +1,4 @@
-"""Batches for a model that is cut at its frozen encoders, which run once over the rows."""
+"""Training batches of a model whose frozen encoders are run once over the rows."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from keras_mm.models.multimodal import input_names, parts
 
 
 class FeatureBatches:
-    """Batches of tables' rows as the inputs of what is trained of a model.
+    """Batches of rows as the inputs of the trained part of a model.
 
-    What a frozen encoder gave is kept until `forget`, for all stages of a training.
+    The features of frozen encoders are kept for all stages of a training, until `forget`.
 
     Args:
         model: The whole model.
-        preprocessor: What makes the encoders' inputs.
+        preprocessor: Makes the encoders' inputs.
         tables: Training rows, and validation rows or `None`.
         store: Where features of frozen encoders are kept for other trainings; `None` for nowhere.
-        engine: What runs frozen encoders, as in `encode_rows`.
-        progress: Whether to show a bar on what takes longer than two seconds.
+        engine: Engine that runs frozen encoders, as in `encode_rows`.
+        progress: Whether to show a bar for work of more than two seconds.
     """
 
     def __init__(
@@ -48,12 +48,15 @@ class FeatureBatches:
         self._features: list[dict[str, FeatureTable]] = [{} for _ in tables]
 
     def batches(self, trained: keras.Model, batch_size: int, seed: int) -> list[RowBatches | None]:
-        """Batches of each table: of the first shuffled, for training.
+        """Batches of each table; those of the first one are shuffled, for training.
 
         Args:
-            trained: What is trained, as `keras_mm.models.multimodal.cut` gives it.
+            trained: The trained part, as `keras_mm.models.multimodal.cut` returns it.
             batch_size: Rows of a batch.
             seed: Seed of the order.
+
+        Returns:
+            Batches by table; `None` for a table that is `None`.
         """
         training: dict[str, Any] = {"shuffle": True, "seed": seed, "workers": 2}
         return [
@@ -62,7 +65,11 @@ class FeatureBatches:
         ]
 
     def forget(self, sides: Collection[str]) -> None:
-        """Drops the features of encoders, by side, that have changed."""
+        """Drops the features of encoders that have changed.
+
+        Args:
+            sides: Sides of the encoders, `"vision"` or `"text"`.
+        """
         for features in self._features:
             for name in [name for name in features if name.split("_")[0] in sides]:
                 del features[name]
@@ -87,6 +94,6 @@ class FeatureBatches:
             batch_size=batch_size,
             **options,
         )
-        # Padding changes no answer, and costs as much time as tokens.
+        # Padding changes no prediction, and takes as much time as tokens.
         batches.arrays = shortened(batches.arrays, trained)
         return batches

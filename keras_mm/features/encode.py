@@ -1,4 +1,4 @@
-"""The encoding engine: rows to features, each distinct image and text once, with little padding."""
+"""Rows to features: each distinct image and text is encoded once, with little padding."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
 from keras_mm.progress import progress_bar
 
-# Images or texts that go through an encoder together: the same for every training, so that what
-# one has encoded serves the others to the bit. Where it is no multiple of the widest registers,
-# TensorFlow rounds the last of a batch in another way than the first.
+# Images or texts of a batch: the same for every training, so that features are equal to the bit and
+# can be shared. In batches whose size is not a multiple of the widest registers, TensorFlow rounds
+# the last rows differently from the first.
 TOGETHER, _REGISTER = 32, 16
-# Rows whose images and texts are listed, looked up and encoded before the next are.
+# Rows of a part: its images and texts are listed, looked up and encoded before the next part.
 _PART = 4096
-# What is kept is written after so many bytes, or so many seconds, or such a share of all the time
-# that has passed: a killed process loses no more, and the files stay few.
+# Features are written to the store after so many bytes, or so many seconds, or such a share of the
+# time since the start: a killed process loses no more, and there are not many files.
 _WRITE_BYTES, _WRITE_SECONDS, _WRITE_SHARE = 2**27, 20.0, 0.1
 
 _log = logging.getLogger("keras_mm")
@@ -58,21 +58,22 @@ def encode_rows(
     """Features of rows, by the trunk's input names.
 
     Each distinct image, and each distinct text (or packed pair of texts), is encoded once. Every
-    batch has the same size, and texts the length that their own tokens ask for, so that features
-    do not depend on what they are encoded with. What is missing is not encoded; its features are
-    zeros, which the model's masks hide.
+    batch has the same size, and each text is padded to the same length whatever the other texts
+    are, so that features do not depend on the rest of the batch. Missing images and texts are not
+    encoded; their features are zeros, which the model's masks hide.
 
     Args:
-        encoders: Encoders by side, `"vision"` or `"text"`, that answer for each slot by itself.
+        encoders: Encoders by side, `"vision"` or `"text"`, that encode each slot by itself.
         rows: Checked rows.
-        preprocessor: What makes the encoders' inputs.
+        preprocessor: Makes the encoders' inputs.
         names: Features that are wanted, by the trunk's input names; `None` is the pooled ones. An
             encoder of which none is wanted does not run.
         store: Where the features of frozen encoders are looked up and kept; `None` for nowhere.
         engine: `"auto"`, `"keras"` or `"openvino"`; see
             `keras_mm.features.engines.choice.choose_engine`.
-        few: Whether to look up also what is no more than one batch, which takes as long.
-        progress: Whether to show a bar on what takes longer than two seconds.
+        few: Whether the store is used for one batch or less, too: a lookup takes as long as to
+            encode it.
+        progress: Whether to show a bar for work of more than two seconds.
 
     Returns:
         `vision_pooled_output`, `text_sequence_output`, ...: first axis the rows. Tokens are padded
@@ -94,8 +95,8 @@ def encode_rows(
             tables = work.on(rows, preprocessor, few, progress)
         except EngineError as error:
             if engine != "auto":
-                mend = "use engine='auto' or engine='keras'"
-                raise EngineError(f"{error} For the {side} encoder {mend}.") from error
+                advice = "use engine='auto' or engine='keras'"
+                raise EngineError(f"{error} For the {side} encoder {advice}.") from error
             note_unfit(encoder)
             _log.info("the %s encoder is run by Keras: %s", side, error)
             work = _Work(encoder, side, outputs, "keras", store)
@@ -105,18 +106,27 @@ def encode_rows(
 
 
 def wanted(side: str, encoder: keras.Model, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of an encoder's outputs that are asked for."""
+    """The outputs of an encoder that are wanted.
+
+    Args:
+        side: `"vision"` or `"text"`.
+        encoder: The encoder.
+        names: Features that are wanted, by the trunk's input names.
+
+    Returns:
+        Names of outputs, in the encoder's order.
+    """
     return tuple(name for name in encoder.output if f"{side}_{name}" in names)
 
 
 class _Work:
-    """What one encoder does for rows, a part of them after the other.
+    """Encodes rows with one encoder, one part of them after the other.
 
     Args:
         encoder: The encoder.
         side: `"vision"` or `"text"`.
         outputs: Names of the wanted outputs.
-        engine: What runs it, as `choose_engine` gave it.
+        engine: The engine, as `choose_engine` returned it.
         store: As in `encode_rows`.
     """
 
@@ -135,15 +145,24 @@ class _Work:
     def on(
         self, rows: Rows, preprocessor: Preprocessor, few: bool, progress: bool
     ) -> dict[str, FeatureTable]:
-        """The features of the rows, by output.
+        """The features of rows.
+
+        Args:
+            rows: Checked rows.
+            preprocessor: As in `encode_rows`.
+            few: As in `encode_rows`.
+            progress: As in `encode_rows`.
+
+        Returns:
+            Features by output.
 
         Raises:
             EngineError: if the engine cannot run the encoder.
         """
         starts = range(0, max(len(rows), 1), _PART)
         self._num_parts = len(starts)
-        # Less than a batch is rounded differently: by 1e-7, but in bfloat16 by as much as a
-        # thousandth.
+        # Batches of another size are rounded differently: by 1e-7 in float32, which is accepted for
+        # a single row, but by up to 1e-3 in bfloat16.
         exact = precision_of(self._encoder) == "float32"
         found: dict[str, list[FeatureTable]] = {name: [] for name in self._outputs}
         bar = progress_bar(
@@ -182,7 +201,7 @@ class _Work:
         self._is_kept = any(shelf.is_kept for shelf in self._shelves.values())
 
     def _part(self, part: int, items: Items, bar: Any, stop: int) -> dict[str, FeatureTable]:
-        """Features of a part's items, found or made; then the bar stands at `stop`."""
+        """Features of a part's items, looked up or computed; then the bar stands at `stop`."""
         numbers = range(len(items.lengths))
         if self._is_kept or self._num_parts > 1:
             keys = items.contents(numbers)
@@ -223,7 +242,7 @@ class _Work:
             batches = _ahead(items.load, [take for take, _ in work])
             for (take, count), batch in zip(work, batches, strict=True):
                 if self._is_kept and items.contents(take) != [keys[number] for number in take]:
-                    raise ImageError("an image file has changed while it was read; begin again.")
+                    raise ImageError("an image file changed while it was read; start again.")
                 values = {
                     name: value.reshape(
                         together, *self._item_shape(name, items, items.lengths[take[0]])
@@ -237,7 +256,7 @@ class _Work:
                 bar.update(begun + (stop - begun) * done // len(todo) - bar.n)
 
     def _announce(self, part: int, items: Items, todo: np.ndarray, total: int) -> None:
-        """Says what is there and what will be written, and makes room for it."""
+        """Logs how much is in the store and how much will be written, and makes room for it."""
         lengths, counts = np.unique(items.lengths[todo], return_counts=True)
         num_bytes = sum(
             count
@@ -255,7 +274,7 @@ class _Work:
         _log.info(words)
 
     def _item_shape(self, name: str, items: Items, length: int) -> tuple[int, ...]:
-        """Shape of one slot's part of a row's output, first axis its tokens: one, for a vector."""
+        """Shape of one slot's part of an output, first axis its tokens (1 for a vector)."""
         _, first, *rest = self._encoder.output[name].shape
         return (length if first is None else first // items.slots, *rest)
 
@@ -274,7 +293,7 @@ def _shelves(
     engine: str,
     store: FeatureStore | None,
 ) -> dict[str, Shelf]:
-    """Where each output is found and put: in the store, or in memory only."""
+    """The shelf of each output: in the store, or in memory only."""
     digest = None
     if store is not None and not encoder.trainable_variables:
         digest = fingerprint(encoder, together=together, engine=engine)
@@ -294,7 +313,7 @@ def _together(slots: int, count: int | None) -> int:
 
 
 def _ahead(load: Callable, work: Sequence) -> Iterator:
-    """`map(load, work)`; the next is loaded while one is used."""
+    """`map(load, work)`; the next item is loaded while the present one is used."""
     if len(work) == 1:
         yield load(work[0])
         return
@@ -307,7 +326,7 @@ def _ahead(load: Callable, work: Sequence) -> Iterator:
 
 
 class _Writer:
-    """Puts what was encoded on the shelves, now and then, and at the end or an interruption."""
+    """Puts features on the shelves from time to time, and at the end or an interruption."""
 
     def __init__(self, shelves: Mapping[str, Shelf]):
         self._shelves = shelves
@@ -323,7 +342,7 @@ class _Writer:
         self._write()
 
     def add(self, keys: list[bytes], values: dict[str, np.ndarray]) -> None:
-        """Takes the values of some items, one array by output."""
+        """Adds the values of some items, one array by output."""
         before = next(iter(self._values.values()))
         if before and any(self._values[n][0].shape[1:] != v.shape[1:] for n, v in values.items()):
             self._write()

@@ -1,4 +1,4 @@
-"""What decides an encoder's answers, besides its input, as one digest."""
+"""A digest of everything but the input that an encoder's features depend on."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _PACKAGES = {"jax": ("jax", "jaxlib"), "tensorflow": ("tensorflow",), "torch": (
 
 _log = logging.getLogger("keras_mm")
 
-# What a model is made of does not change; its weights may.
+# By encoder: an architecture does not change, only the weights.
 _described: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-# Digests of weights by their checks, for a process that meets the same weights again and again.
+# Digests of weights by their checks, for a process that uses the same weights several times.
 _digests: dict[tuple, bytes] = {}
 _MOST_DIGESTS = 64
 
@@ -37,16 +37,16 @@ _MOST_DIGESTS = 64
 def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
     """A digest that is equal only for encoders that give the same features.
 
-    It holds the architecture (names of layers do not count), all weights, the precision, the
-    backend and its device, this package's code, and the versions of all that computes.
+    It covers the architecture (without layer names), all weights, the precision, the backend and
+    its device, this package's code, and the versions of the packages that compute.
 
     Args:
         encoder: A functional model.
-        **about: What else decides, as the shape of its batches; JSON-serialisable.
+        **about: Other values that features depend on, such as the batch size; JSON-serialisable.
 
     Returns:
-        40 hexadecimal digits; `None` where the model has code of its user's own, a layer or a
-        function, which nothing here could tell from another of the same name.
+        40 hexadecimal digits; `None` if the model has a layer or function of the user's own, whose
+        code cannot be identified by its name.
     """
     text = described(encoder)
     if not text:
@@ -61,23 +61,44 @@ def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
 
 
 def described(encoder: keras.Model) -> str:
-    """An encoder's architecture as text; empty where it has code of its user's own."""
+    """An encoder's architecture as text.
+
+    Args:
+        encoder: A functional model.
+
+    Returns:
+        JSON; empty if the model has a layer or function of the user's own.
+    """
     if encoder not in _described:
         try:
             _described[encoder] = _architecture(encoder)
-        except Exception as error:  # whatever a layer of the user's own raises
+        except Exception as error:  # any error of a layer of the user's own
             _log.info("features are not kept: %s cannot be described (%s)", encoder.name, error)
             _described[encoder] = ""
     return _described[encoder]
 
 
 def device_of(encoder: keras.Model) -> str:
-    """Where an encoder's weights are, in the backend's words."""
+    """The device that an encoder's weights are on.
+
+    Args:
+        encoder: A functional model.
+
+    Returns:
+        The backend's name of the device; empty if it has none.
+    """
     return str(getattr(encoder.weights[0].value, "device", "")) if encoder.weights else ""
 
 
 def weights_check(encoder: keras.Model) -> tuple[tuple, ...]:
-    """Type, shape and CRC-32 of each weight: quick, to see that a model is no longer the same."""
+    """A quick check of whether weights have changed.
+
+    Args:
+        encoder: A functional model.
+
+    Returns:
+        Type, shape and CRC-32 of each weight.
+    """
     with ThreadPoolExecutor() as pool:
         return tuple(pool.map(_check, encoder.weights))
 
@@ -88,7 +109,7 @@ def _check(variable) -> tuple:
 
 
 def _weights(encoder: keras.Model) -> bytes:
-    """A digest of all weights; computed anew where a check of them was not met before."""
+    """A digest of all weights, computed only if their check is new."""
     check = weights_check(encoder)
     digest = _digests.get(check)
     if digest is None:
@@ -108,7 +129,7 @@ def _architecture(encoder: keras.Model) -> str:
     """
     for layer in all_layers(encoder):
         if type(layer).__module__.split(".")[0] not in _OURS:
-            raise InvalidValueError(f"{type(layer).__name__} is a layer of its user's own")
+            raise InvalidValueError(f"{type(layer).__name__} is a layer of the user's own")
     config = encoder.get_config()
     _refuse_functions(config)
     return json.dumps(_unnamed(config), sort_keys=True, default=_plain)
@@ -117,7 +138,7 @@ def _architecture(encoder: keras.Model) -> str:
 def _refuse_functions(config: Any) -> None:
     if isinstance(config, Mapping):
         if config.get("class_name") in ("function", "__lambda__", "Lambda"):
-            raise InvalidValueError("it has a function of its user's own")
+            raise InvalidValueError("it has a function of the user's own")
         config = list(config.values())
     if isinstance(config, list | tuple):
         for one in config:
@@ -126,7 +147,7 @@ def _refuse_functions(config: Any) -> None:
 
 def _values(variable) -> np.ndarray:
     if keras.backend.backend() == "tensorflow" and variable.dtype != "bfloat16":
-        import tensorflow as tf  # hands out copies, but for this
+        import tensorflow as tf  # `numpy()` would copy; this does not
 
         return np.asarray(memoryview(tf.convert_to_tensor(variable.value)))
     return np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
@@ -147,7 +168,7 @@ def _versions(backend: str) -> list[str]:
 
 @lru_cache
 def _code() -> str:
-    """A digest of this package's code from a row to its features."""
+    """A digest of this package's code that turns a row into features."""
     digest = blake2b(digest_size=8)
     for room in ("data", "models", "features"):
         for file in sorted((Path(__file__).parents[1] / room).rglob("*.py")):
@@ -156,7 +177,7 @@ def _code() -> str:
 
 
 def _unnamed(config: Mapping) -> dict:
-    """A model's config with its layers' names, which Keras counts up, replaced by their number."""
+    """A model's config with layer names, which Keras counts up, replaced by numbers."""
     names = {config["name"]: "model"} if "name" in config else {}
 
     def collect(value: Any) -> None:
@@ -169,13 +190,13 @@ def _unnamed(config: Mapping) -> dict:
                 collect(one)
 
     def replaced(value: Any, here: bool = False) -> Any:
-        """`here`: a string is a layer's name, and not a word that happens to be the same."""
+        """`here`: whether strings are names of layers."""
         if isinstance(value, Mapping):
             is_layer = "inbound_nodes" in value
             found = {
                 key: replaced(one, here or key in _REFERENCES)
                 for key, one in value.items()
-                if key != "trainable"  # features are inference's
+                if key != "trainable"  # features are computed in inference mode
             }
             if is_layer:
                 found["name"] = names[value["name"]]
@@ -191,7 +212,7 @@ def _unnamed(config: Mapping) -> dict:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON has no word for, in words that say all of it."""
+    """Plain values for objects that JSON cannot hold."""
     if isinstance(value, np.ndarray):
         return [value.dtype.str, value.tolist()]
     if isinstance(value, np.generic):

@@ -1,4 +1,4 @@
-"""The distinct images or texts of rows: what an encoder is asked for."""
+"""The distinct images or texts of rows, which an encoder encodes once each."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Items:
 
     Args:
         kind: `"image"` or `"text"`.
-        where: Item of each slot of each row, `(num_rows, num_slots)`; -1 where nothing is.
+        where: Item of each slot of each row, `(num_rows, num_slots)`; -1 for an empty slot.
         lengths: Tokens that each item is padded to; 0 for images.
         longest: The largest of them.
-        contents: Gives keys by content for positions of items.
-        load: Gives the encoder's inputs for positions of items, row after row.
+        contents: Returns keys by content for positions of items.
+        load: Returns the encoder's inputs for positions of items, row after row.
     """
 
     kind: str
@@ -49,7 +49,15 @@ class Items:
 
 
 def images_of(rows: Rows, preprocessor: Preprocessor) -> Items:
-    """One item for each distinct image."""
+    """One item for each distinct image.
+
+    Args:
+        rows: Checked rows.
+        preprocessor: Makes the encoder's inputs.
+
+    Returns:
+        The items.
+    """
     cells: dict = {}
     where = np.full((len(rows), len(rows.images)), -1)
     for slot, column in enumerate(rows.images):
@@ -73,11 +81,18 @@ def images_of(rows: Rows, preprocessor: Preprocessor) -> Items:
 def texts_of(rows: Rows, preprocessor: Preprocessor, encoder: keras.Model, alone: bool) -> Items:
     """One item for each distinct sequence: a text, or the packed pair of a row.
 
-    With `alone` all are as long as the longest, to go through the encoder at once.
+    Args:
+        rows: Checked rows.
+        preprocessor: Makes the encoder's inputs.
+        encoder: The text encoder.
+        alone: Whether all items are padded to the longest one, so that they fit one batch.
+
+    Returns:
+        The items.
     """
     shape = encoder.input["token_ids"].shape[1:-1]  # () or (slots,)
     slots = math.prod(shape)
-    first: dict[bytes, int] = {}  # what an item is, and its number
+    first: dict[bytes, int] = {}  # item numbers by content
     lengths: list[int] = []
     where = np.full((len(rows), slots), -1)
     inputs = preprocessor.masks_and_tokens(rows)
@@ -100,7 +115,7 @@ def texts_of(rows: Rows, preprocessor: Preprocessor, encoder: keras.Model, alone
         return [blake2b(sequences[i], digest_size=KEY_BYTES).digest() for i in take]
 
     def load(take: np.ndarray) -> dict[str, np.ndarray]:
-        length = lengths[take[0]]  # as of all that are asked for together
+        length = lengths[take[0]]  # the same for all items of a batch
         batch, offset = {}, 0
         for name, dtype in zip(TOKENS, dtypes, strict=True):
             size = length * np.dtype(dtype).itemsize
@@ -109,13 +124,22 @@ def texts_of(rows: Rows, preprocessor: Preprocessor, encoder: keras.Model, alone
             offset += size
         return batch
 
-    shortest = bucket_of(np.zeros((1, preprocessor.sequence_length)), encoder)
+    shortest = bucket_of(np.zeros((1, tokens[-1].shape[-1])), encoder)
     longest = max(lengths, default=int(shortest[0]))
     return Items("text", where, np.asarray(lengths, int), longest, contents, load)
 
 
 def bucket_of(padding_mask: np.ndarray, model: keras.Model) -> np.ndarray:
-    """The padded length of each text: its bucket, or the full length for a fixed-length model."""
+    """The length that each text is padded to.
+
+    Args:
+        padding_mask: Bool `(num_texts, num_tokens)`, True for tokens.
+        model: Reads the texts.
+
+    Returns:
+        int `(num_texts,)`: the smallest bucket that holds a text's tokens, or the full length for a
+        model of a fixed length.
+    """
     full = padding_mask.shape[-1]
     if model.input["token_ids"].shape[-1] is not None:
         return np.full(len(padding_mask), full)
@@ -124,11 +148,14 @@ def bucket_of(padding_mask: np.ndarray, model: keras.Model) -> np.ndarray:
 
 
 def shortened(inputs: Mapping[str, np.ndarray], model: keras.Model) -> dict[str, Any]:
-    """Inputs of a model with no more tokens than the bucket of the longest text has.
+    """Inputs with their texts cut to the bucket of the longest one.
 
     Args:
         inputs: The model's inputs by name, first axis the rows.
-        model: What reads them.
+        model: Reads the inputs.
+
+    Returns:
+        The inputs by name; without texts, all of them as they are.
     """
     if "padding_mask" not in inputs:
         return dict(inputs)

@@ -1,4 +1,4 @@
-"""The one way to predict: rows to logits, through the encoders and the trunk."""
+"""Rows to logits, through the encoders and the trunk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
 from keras_mm.models.multimodal import input_names, parts
 
-# Predictions hold no more features in memory.
+# Most bytes of features in memory during a prediction.
 _AT_ONCE = 2**28
 
 
@@ -35,18 +35,18 @@ def predict_logits(
     few: bool = False,
     progress: bool = True,
 ) -> Any:
-    """Logits of rows: the encoders, then the trunk. The one way to predict.
+    """Logits of rows: the encoders, then the trunk.
 
-    A row by itself goes through the whole model at once, where Keras runs it in float32, with no
-    more tokens than its bucket has; many rows are read, encoded and answered a part at a time, so
-    that their features need not fit the memory.
+    A single row goes through the whole model at once if Keras runs it in float32, with no more
+    tokens than its bucket has. Many rows are encoded and predicted in parts, so that their features
+    fit the memory.
 
     Args:
         model: A model of `create_multimodal_model`.
         rows: Checked rows.
-        preprocessor: What makes the encoders' inputs.
-        features: What `encode_rows` gave for these rows, where it has run already. What a row
-            lacks is masked, so that for rows with cells taken out the features from before serve.
+        preprocessor: Makes the encoders' inputs.
+        features: What `encode_rows` returned for these rows, if it was called already. Missing
+            cells are masked, so that the same features serve for rows without some of their cells.
         batch_size: Rows of a batch.
         store: As in `encode_rows`.
         engine: As in `encode_rows`.
@@ -54,7 +54,7 @@ def predict_logits(
         progress: As in `encode_rows`.
 
     Returns:
-        float32 `(num_rows, num_logits)`; of several heads a dict of them by head.
+        float32 `(num_rows, num_logits)`; with several heads a dict of them by head.
     """
     encoders, trunk = parts(model)
     if len(rows) == 1 and features is None and _is_plain(encoders, engine, store):
@@ -113,5 +113,5 @@ def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int
 
 
 def _joined(parts: Sequence) -> Any:
-    """Arrays, or dicts of arrays, one after the other."""
+    """Concatenates arrays, or dicts of arrays."""
     return keras.tree.map_structure(lambda *arrays: np.concatenate(arrays), *parts)

@@ -1,4 +1,4 @@
-"""Features of rows, read from blocks when they are needed."""
+"""Features of rows, read from blocks when they are used."""
 
 from __future__ import annotations
 

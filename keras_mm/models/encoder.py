@@ -1,4 +1,4 @@
-"""What every encoder is: a backbone with its pooling, nothing trainable of ours inside."""
+"""Encoders: a backbone with its pooling, without other trainable layers."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ POOLINGS = ("mean", "max", "cls", "pooler")
 class Encoder(keras.Model):
     """A functional model that stays in inference mode while it is frozen.
 
-    A frozen encoder must give the same features in training as in inference, or they could not be
+    A frozen encoder must give the same features in training as in inference, so that they can be
     computed once. Keras freezes the weights of a `trainable=False` model and the statistics of its
-    batch normalisation, but not its dropout; here that is off too.
+    batch normalisation, but not its dropout; here dropout is off, too.
 
     Outputs:
-        `pooled_output` `(batch, num_slots, width)`; unless the backbone only gives vectors, also
+        `pooled_output` `(batch, num_slots, width)`; unless the backbone gives vectors only, also
         `sequence_output` `(batch, num_slots * tokens, width)` and `sequence_mask`
         `(batch, num_slots * tokens)`, bool. float32.
     """
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> keras.Model:
-        """The encoder of a config, with new weights; KerasHub reads the global settings."""
+        """The encoder of a config, with new weights, under this package's global settings."""
         with build_settings():
             return super().from_config(config, custom_objects=custom_objects)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Runs the encoder; `training` counts only while it is trainable."""
+        """Runs the encoder; a frozen one always in inference mode."""
         training = bool(training) and self.trainable
         with default_settings():  # some layers read them in each call
             return super().call(inputs, training=training, mask=mask)
@@ -53,18 +53,18 @@ def pool(
 
     Args:
         sequence: `(batch, tokens, width)`.
-        mask: bool `(batch, tokens)`; `None` where every token counts.
+        mask: bool `(batch, tokens)`, True for valid tokens; `None` if all are valid.
         pooling: `"mean"` or `"max"` over the valid tokens, `"cls"` (the first token), or
             `"pooler"` (the backbone's own pooled output).
         pooler_output: `(batch, width)`, for `"pooler"`.
-        has_class_token: Whether the first token stands for the whole sequence.
+        has_class_token: Whether the first token represents the whole sequence.
 
     Returns:
         float32 `(batch, width)`.
 
     Raises:
-        ValueError: for an unknown pooling, `"pooler"` where the backbone has none, or `"cls"`
-            where no token stands for the whole.
+        ValueError: for an unknown pooling, `"pooler"` without a pooled output, or `"cls"` without
+            a class token.
     """
     if pooling not in POOLINGS:
         raise InvalidValueError(unknown_name("pooling", pooling, POOLINGS))

@@ -1,4 +1,4 @@
-"""Exports a saved model; runs in a process of its own, on TensorFlow."""
+"""Exports a saved model; runs in a new process, on TensorFlow."""
 
 from __future__ import annotations
 

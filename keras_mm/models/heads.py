@@ -1,6 +1,6 @@
-"""Heads on the fused features: made, added to a model that is there, widened, taken by themselves.
+"""Heads on the fused features: created, added to a model, widened, or taken as a model.
 
-What is built on an existing model shares all its other layers, so that nothing else changes.
+A model that is built on another one shares all its other layers, so that nothing else changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from keras_mm.settings.heads import Head, by_head, one_or_all
 
 
 def create_logits(name: str, head: Head, fused: Any) -> Any:
-    """A head: dropout where it is asked for, a linear layer, and the unit of its targets.
+    """A head: dropout if it has any, a linear layer, and for regression the targets' unit.
 
     Args:
         name: The head's name.
@@ -39,14 +39,30 @@ def create_logits(name: str, head: Head, fused: Any) -> Any:
 
 
 def head_layers(trunk: keras.Model, name: str) -> list[keras.layers.Layer]:
-    """The layers of a head, from the fused features on."""
+    """The layers of a head, from the fused features on.
+
+    Args:
+        trunk: A trunk of `create_trunk`.
+        name: The head's name.
+
+    Returns:
+        The layers in order; none for an unknown head.
+    """
     names = (f"{name}_dropout", f"{name}_logits", scaling_name(name))
     known = {layer.name: layer for layer in trunk.layers}
     return [known[wanted] for wanted in names if wanted in known]
 
 
 def logits_layer(model: keras.Model, name: str) -> keras.layers.Dense | None:
-    """The linear layer of head `name`, wherever it stands in a model; `None` without one."""
+    """The linear layer of a head, at any depth of a model.
+
+    Args:
+        model: A model that may hold the head.
+        name: The head's name.
+
+    Returns:
+        The layer; `None` if there is none.
+    """
     for layer in getattr(model, "layers", ()):
         if isinstance(layer, keras.layers.Dense) and layer.name == f"{name}_logits":
             return layer
@@ -58,7 +74,15 @@ def logits_layer(model: keras.Model, name: str) -> keras.layers.Dense | None:
 
 
 def fused_features(trunk: keras.Model, name: str) -> Any:
-    """The symbolic tensor that head `name` reads, shape `(batch, width)`."""
+    """The input of a head.
+
+    Args:
+        trunk: A trunk of `create_trunk`.
+        name: The head's name.
+
+    Returns:
+        A symbolic tensor `(batch, width)`.
+    """
     return head_layers(trunk, name)[0].input
 
 
@@ -107,7 +131,15 @@ def widened(trunk: keras.Model, heads: Mapping[str, Head], names: Sequence[str])
 
 @build_settings()
 def body_of(trunk: keras.Model, name: str) -> keras.Model:
-    """The trunk without its heads: from its inputs to the fused features that head `name` reads."""
+    """A trunk without its heads.
+
+    Args:
+        trunk: A trunk of `create_trunk`.
+        name: Name of one of its heads.
+
+    Returns:
+        A model from the trunk's inputs to the fused features, with shared layers.
+    """
     return keras.Model(trunk.input, fused_features(trunk, name), name="trunk")
 
 
@@ -134,7 +166,15 @@ def heads_alone(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
 
 @build_settings()
 def only(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
-    """A trunk of some of a trunk's heads, which shares its layers."""
+    """A trunk with some of a trunk's heads.
+
+    Args:
+        trunk: A trunk of `create_trunk`.
+        names: Names of heads, at least one.
+
+    Returns:
+        A trunk that shares its layers with the given one.
+    """
     if not isinstance(trunk.output, Mapping):
         return trunk
     outputs = {name: trunk.output[name] for name in names}

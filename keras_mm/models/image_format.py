@@ -1,4 +1,4 @@
-"""Images are channels last, whatever Keras' global setting says."""
+"""Images are channels last, whatever Keras' global setting is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_channels_last(network: keras.Model) -> None:
             global setting in each call: its factors are given their axis.
 
     Raises:
-        ValueError: if a layer reads channels first, and nothing transposes the images for it.
+        ValueError: if a layer reads channels first, and no layer transposes the images.
     """
     if any(type(part).__name__ in ("Permute", "Transpose") for part in _operations(network)):
         return
@@ -44,5 +44,5 @@ def _operations(network: Any) -> Iterator[Any]:
 
 
 def _on_last_axis(value: Any) -> Any:
-    """A factor for each channel as `(1, 1, channels)`, which no setting turns; others as is."""
+    """A factor for each channel as `(1, 1, channels)`, under any setting; others unchanged."""
     return np.asarray(value).reshape(1, 1, -1).tolist() if np.ndim(value) == 1 else value

@@ -1,4 +1,4 @@
-"""Keras' global settings while layers are built: this package's own, whatever the user's are."""
+"""Keras' global settings while layers are built: the same, whatever the user has set."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from keras_mm.forks import check_not_forked
 DEFAULTS = {"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7}
 _ENCODER_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
-# By setting: how many contexts are open, and the user's value. The settings belong to the process,
-# so that the last context to close puts them back, in whichever thread.
+# By setting: how many contexts are open, and the user's value. Settings are global for the process,
+# so the last context that closes restores them, in any thread.
 _open: dict[str, tuple[int, object]] = {}
 _lock = threading.Lock()
 
 
 @contextmanager
 def default_settings(*names: str) -> Iterator[None]:
-    """Some of Keras' global settings have Keras' own defaults inside; then the user's again.
+    """Sets some of Keras' global settings to Keras' defaults, and then back to the user's.
 
     Args:
         *names: Names in `DEFAULTS`; none stands for all of them.
+
+    Yields:
+        None.
     """
     names = names or tuple(DEFAULTS)
-    keras.config.dtype_policy()  # Keras derives it from `floatx` once, and that is the user's
+    keras.config.dtype_policy()  # Keras derives it once, from the user's `floatx`
     with _lock:
         for name in names:
             _open[name] = (_open.get(name, (0,))[0] + 1, _of_the_user(name))
@@ -53,8 +56,14 @@ def build_settings(dtype_policy: str = "float32") -> Iterator[None]:
 
     Args:
         dtype_policy: Name of the dtype policy of the layers.
+
+    Yields:
+        None.
+
+    Raises:
+        ForkError: in a process that was forked from one whose backend was running.
     """
-    check_not_forked()  # what is built inside runs the backend
+    check_not_forked()  # building layers runs the backend
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype_policy)
     try:
@@ -65,13 +74,13 @@ def build_settings(dtype_policy: str = "float32") -> Iterator[None]:
 
 
 def encoder_policy(*, trainable: bool) -> str:
-    """The dtype policy of a new encoder: mixed precision where the user asks for it.
+    """The dtype policy of a new encoder: mixed precision if the user has set it.
 
     Args:
         trainable: Whether the encoder is trained.
 
     Returns:
-        The name of the global policy; `"float32"` where that only follows `floatx`.
+        The name of the global policy; `"float32"` if that is only derived from `floatx`.
 
     Raises:
         ValueError: if an encoder cannot have the global policy.
@@ -85,7 +94,7 @@ def encoder_policy(*, trainable: bool) -> str:
             f"'mixed_float16'. Received: {name!r}. Call keras.config.set_dtype_policy('float32')."
         )
     if name == "mixed_float16" and trainable:
-        # The model's own policy is float32, and so Keras would not scale the loss.
+        # Keras would not scale the loss, since the policy of the whole model is float32.
         raise InvalidValueError(
             "A trainable encoder cannot have the global dtype policy 'mixed_float16': small "
             "gradients would become 0. Call keras.config.set_dtype_policy('mixed_bfloat16')."

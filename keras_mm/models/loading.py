@@ -1,4 +1,4 @@
-"""Loading a model that Keras saved."""
+"""Loads models that Keras saved."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def load_model(
 ) -> keras.Model:
     """Loads a model of `create_multimodal_model` from a `.keras` file, as it was saved.
 
-    `keras.models.load_model` does the same once `keras_mm` is imported; this one also has Keras'
-    default settings (`floatx`, `epsilon`, `image_data_format`) meanwhile, and tells a `.keras` file
-    from a folder of `MultimodalClassifier.save`.
+    `keras.models.load_model` does the same once `keras_mm` is imported. This one also uses Keras'
+    default settings (`floatx`, `epsilon`, `image_data_format`) meanwhile, and says how to load a
+    folder of `MultimodalClassifier.save`.
 
     Args:
         path: A file that `model.save` or `keras.callbacks.ModelCheckpoint` wrote.
         custom_objects: Classes of your own by name.
-        compile: Whether the model has its optimizer and losses again, if it was compiled.
+        compile: Whether to restore the optimizer and the losses, if the model was compiled.
         safe_mode: Whether to refuse Python code in the file.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The whole model: encoders and trunk, and the cut between them."""
+"""The whole model: encoders and trunk, and the parts it can be taken apart into."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def create_multimodal_model(
 
     Args:
         vision_encoder: A backbone's name (two images), a model of `create_vision_encoder` or one
-            that keeps its contract; `None` for text only.
+            with the same inputs and outputs; `None` for text only.
         text_encoder: A backbone's name (packed texts), a model of `create_text_encoder` or one
-            that keeps its contract; `None` for images only.
+            with the same inputs and outputs; `None` for images only.
         heads: Number of classes, a `Head`, or a dict of them by name.
         fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
             `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer (see
@@ -55,11 +55,11 @@ def create_multimodal_model(
         compare: Compare the two images, and two separately encoded texts:
             `[u, v, u - v, |u - v|, u * v]`.
         num_projection_layers: Residual blocks of each projection, >= 0.
-        projection_dims: Width of each projection, >= 1; 0 for none, of one side or with `"concat"`
-            or `"mmbt"`.
+        projection_dims: Width of each projection, >= 1; 0 for none, which is possible with one
+            side, or with `"concat"` or `"mmbt"`.
         dropout_rate: Dropout of the projections, in [0, 1).
-        vision_weights: `"pretrained"`, `"random"` or a path, for a name.
-        text_weights: `"pretrained"`, `"random"` or a path, for a name.
+        vision_weights: `"pretrained"`, `"random"` or a path, if `vision_encoder` is a name.
+        text_weights: `"pretrained"`, `"random"` or a path, if `text_encoder` is a name.
         vision_trainable: Whether a named vision backbone is trained.
         text_trainable: Whether a named text backbone is trained.
         modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
@@ -118,14 +118,26 @@ def create_multimodal_model(
 
 
 class Parts(NamedTuple):
-    """A multimodal model taken apart: encoders by side, and the trunk."""
+    """A multimodal model taken apart.
+
+    Attributes:
+        encoders: Encoders by side.
+        trunk: The trunk.
+    """
 
     encoders: dict[str, keras.Model]
     trunk: keras.Model
 
 
 def parts(model: keras.Model) -> Parts:
-    """The encoders and the trunk of a model of `create_multimodal_model`."""
+    """The encoders and the trunk of a model.
+
+    Args:
+        model: A model of `create_multimodal_model`.
+
+    Returns:
+        Encoders by side, and the trunk; they share their weights with the model.
+    """
     trunk = model.get_layer("trunk")
     nested = [
         layer for layer in model.layers if isinstance(layer, keras.Model) and layer is not trunk
@@ -140,7 +152,14 @@ def parts(model: keras.Model) -> Parts:
 
 
 def backbones(model: keras.Model) -> dict[str, keras.Model]:
-    """The backbone networks by side, wherever they stand: MMBT's BERT is a part of the trunk."""
+    """The backbone networks, wherever they are in the model: MMBT's BERT is a part of the trunk.
+
+    Args:
+        model: A model of `create_multimodal_model`.
+
+    Returns:
+        Networks by side.
+    """
     found = {}
     layers = {layer.name: layer for layer in model.layers if isinstance(layer, keras.Model)}
     for side in _FIRST_INPUT:
@@ -155,9 +174,16 @@ def backbones(model: keras.Model) -> dict[str, keras.Model]:
 
 @build_settings()
 def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model:
-    """The model of `encoders`, run on their raw inputs, and `trunk`.
+    """A model of encoders, which read their raw inputs, and a trunk.
 
-    Sides that are left out are fed as features: so a model is cut at its frozen encoders.
+    The features of sides without an encoder become inputs of the model.
+
+    Args:
+        encoders: Encoders by side.
+        trunk: A trunk of `create_trunk`.
+
+    Returns:
+        A model that shares its layers with them.
     """
     inputs, features = {}, {}
     for side, encoder in encoders.items():
@@ -175,9 +201,13 @@ def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model
 
 
 def cut(model: keras.Model) -> keras.Model:
-    """The model that is trained: `model`, fed with features where an encoder is frozen.
+    """The part of a model that is trained: frozen encoders are replaced by their features.
 
-    It shares its layers with `model`.
+    Args:
+        model: A model of `create_multimodal_model`.
+
+    Returns:
+        A model that shares its layers with `model`; `model` itself if no encoder is frozen.
     """
     encoders, trunk = parts(model)
     trained = {side: e for side, e in encoders.items() if e.trainable_variables}
@@ -185,16 +215,24 @@ def cut(model: keras.Model) -> keras.Model:
 
 
 def copy_variables(source: keras.Model, target: keras.Model) -> None:
-    """Gives `target`, of the same layers, the weights and the random state of `source`."""
+    """Copies weights and random states.
+
+    Args:
+        source: A model.
+        target: A model of the same layers, which is changed.
+    """
     for old, new in zip(target.variables, source.variables, strict=True):
         old.assign(new)
 
 
 @build_settings()
 def attention_model(model: keras.Model) -> keras.Model:
-    """The model that gives the attention weights of one with `cross_attention` fusion.
+    """The model that gives the attention weights of a model with `cross_attention` fusion.
 
     It shares its weights with `model`.
+
+    Args:
+        model: A model of `create_multimodal_model`.
 
     Returns:
         A model from the same inputs to `text_to_image`, float32
@@ -224,7 +262,14 @@ def attention_model(model: keras.Model) -> keras.Model:
 
 
 def input_names(model: keras.Model) -> list[str]:
-    """Names of a model's inputs."""
+    """Names of a model's inputs.
+
+    Args:
+        model: A functional model.
+
+    Returns:
+        The names, in the order of the inputs.
+    """
     return [tensor.name for tensor in model.inputs]
 
 

@@ -1,4 +1,4 @@
-"""The class of multimodal models: a functional model with the habits of Keras that need help."""
+"""The class of multimodal models: a functional model that works around limits of Keras."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class MultimodalModel(keras.Model):
     """A functional model of encoders and a trunk, as `create_multimodal_model` makes it.
 
     It can be saved as a `.keras` file, cloned, pickled, exported and quantized on each backend.
-    What differs from another functional model: it is rebuilt channels last whatever the global
-    settings are, `export` runs in a TensorFlow process where the backend is another, and
-    `quantize` leaves the layers inside fusions and projections as they are.
+    Differences from other functional models: it is rebuilt channels last under any global setting,
+    `export` runs in a TensorFlow process if the backend is another, and `quantize` does not change
+    the layers inside fusions and projections.
 
     Example:
         >>> from keras_mm import create_multimodal_model, create_text_encoder
@@ -55,15 +55,15 @@ class MultimodalModel(keras.Model):
     ) -> None:
         """Exports the model for inference; see `keras.Model.export`.
 
-        JAX cannot trace texts of any length, nor Keras on PyTorch a model whose inputs are a dict.
-        There the model is saved, and exported by a process of its own on TensorFlow. With an
-        `input_signature` or options of the backend, Keras exports it in this process.
+        JAX cannot trace texts of variable length, and Keras on PyTorch cannot trace a model whose
+        inputs are a dict. On these the model is saved, and exported by a new process on TensorFlow.
+        With an `input_signature` or options of the backend, Keras exports it in this process.
 
         Args:
             filepath: The folder or file that is written.
             format: `"tf_saved_model"`, `"litert"`, `"onnx"`, `"openvino"`, or `"torch"` on PyTorch.
             verbose: Whether to say where the model is; `None` is yes.
-            input_signature: Shapes and dtypes of the inputs; `None` takes the model's own.
+            input_signature: Shapes and dtypes of the inputs; `None` takes those of the model.
             **kwargs: Options of the backend or format.
 
         Raises:
@@ -95,14 +95,14 @@ class MultimodalModel(keras.Model):
     ) -> None:
         """Quantizes the backbones, projections of vectors and heads; see `keras.Model.quantize`.
 
-        Layers inside this package's own layers (fusions, projections of tokens) stay as they are:
-        a saved model could not tell how they were quantized.
+        Layers inside this package's layers (fusions, projections of tokens) are not quantized: a
+        saved model does not hold how they were quantized.
 
         Args:
             mode: As `"int8"`.
             config: A `keras.quantizers.QuantizationConfig`.
-            filters: Regular expressions of layers' names, or a function of a layer; only what fits
-                is quantized.
+            filters: Regular expressions of layers' names, or a function of a layer; only layers
+                that match are quantized.
             **kwargs: Keras' other options.
         """
         inside = {id(part) for layer in all_layers(self) for part in _parts_of(layer)}
@@ -114,7 +114,7 @@ class MultimodalModel(keras.Model):
 
 
 def _parts_of(layer: Any) -> Iterator[Any]:
-    """The layers inside a layer of this package; nothing of other layers and of models."""
+    """The layers inside a layer of this package; none for other layers and models."""
     ours = type(layer).__module__.startswith("keras_mm.")
     if ours and not isinstance(layer, keras.Model):
         yield from all_layers(layer, itself=False)

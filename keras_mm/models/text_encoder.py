@@ -1,4 +1,4 @@
-"""Texts to vectors: one packed sequence, or each text by itself."""
+"""Text encoders, for one packed sequence or for each text separately."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def create_text_encoder(
     """Builds the model from token ids to one vector per sequence, plus their tokens.
 
     Args:
-        backbone: A name of the zoo, a KerasHub handle (BERT, DistilBERT, RoBERTa, XLM-RoBERTa,
-            DeBERTa-v3, ALBERT, ELECTRA, the text tower of CLIP or SigLIP), a local Hugging Face
-            or KerasHub folder, or a `keras.Model` from `token_ids`, `segment_ids` and
-            `padding_mask` (a dict) to `sequence_output` (and `pooled_output`), or to one
-            `(batch, tokens, width)` tensor.
+        backbone: A name of `keras_mm.presets.backbones.BACKBONES`, a KerasHub handle (BERT,
+            DistilBERT, RoBERTa, XLM-RoBERTa, DeBERTa-v3, ALBERT, ELECTRA, the text tower of CLIP or
+            SigLIP), a local Hugging Face or KerasHub folder, or a `keras.Model` from `token_ids`,
+            `segment_ids` and `padding_mask` (a dict) to `sequence_output` (and `pooled_output`), or
+            to one `(batch, tokens, width)` tensor.
         weights: `"pretrained"`, `"random"`, or a path (folder or weights file).
-        sequence_length: Most tokens a sequence may have; shorter batches give the same answers.
-            SigLIP reads sequences of one length only.
+        sequence_length: Most tokens of a sequence, >= 1; batches of shorter sequences give the same
+            results. SigLIP reads sequences of one length only.
         text_pairing: `"packed"` (one sequence `[CLS] a [SEP] b [SEP]`) or `"separate"` (two texts
-            encoded alone, so that they can be compared).
+            that are encoded separately, so that they can be compared).
         pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"` (BERT, ALBERT, ELECTRA, CLIP, SigLIP);
-            `None` is what the weights were made for (`"pooler"` for BERT).
+            `None` is the pooling that the weights were made for (`"pooler"` for BERT).
         trainable: Whether the backbone is trained.
         vocabulary_size: Tokens that must have an embedding; those beyond the backbone's own get a
             random one.
@@ -78,7 +78,7 @@ def create_text_encoder(
         encoder = _encoder(network, length, text_pairing == "separate", pooling)
     encoder.trainable = trainable
     if pooling != "pooler" and hasattr(network, "pooled_dense"):
-        network.pooled_dense.trainable = False  # nothing of it is used
+        network.pooled_dense.trainable = False  # it is not used
     return encoder
 
 
@@ -112,7 +112,15 @@ def _encoder(network: keras.Model, length: int | None, separate: bool, pooling: 
 
 
 def input_length(network: keras.Model, sequence_length: int) -> int | None:
-    """The length of the inputs: `None`, so that short texts need no padding, or the only one.
+    """The length of the encoder's inputs.
+
+    Args:
+        network: A text network.
+        sequence_length: Most tokens of a sequence.
+
+    Returns:
+        The only length that the network reads; `None` if it reads any, so that short texts need no
+        padding.
 
     Raises:
         ValueError: if the network cannot read sequences of `sequence_length`.
@@ -136,7 +144,7 @@ def input_length(network: keras.Model, sequence_length: int) -> int | None:
 
 
 def _natural_pooling(backbone: Any, has_class_token: bool) -> str:
-    """What the weights were made for, where that is known."""
+    """The pooling that the weights were made for, as far as it is known."""
     known = BACKBONES.get(backbone) if isinstance(backbone, str) else None
     if known:
         return known.pooling
@@ -144,7 +152,7 @@ def _natural_pooling(backbone: Any, has_class_token: bool) -> str:
 
 
 def _run(network: keras.Model, inputs: dict) -> tuple:
-    """`(sequence_output, pooled_output or None)`, feeding exactly the inputs it has."""
+    """Runs a network on the inputs that it has: `(sequence_output, pooled_output or None)`."""
     names = getattr(network, "input", inputs)
     names = names if isinstance(names, dict) else inputs
     outputs = network({name: inputs[name] for name in names})

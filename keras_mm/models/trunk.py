@@ -1,4 +1,4 @@
-"""From the encoders' features to logits: missing, comparison, projections, fusion, heads."""
+"""The trunk: missing modalities, comparison, projections, fusion and heads."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ def create_trunk(
         if modality_dropout and len(masks) > 1:
             masks = ModalityDropout(modality_dropout, name="modality_dropout")(masks)
         sides = []
+        projection = (num_projection_layers, projection_dims, dropout_rate)
         for (side, outputs), mask in zip(features.items(), masks, strict=True):
             read = {name: inputs[full] for name, full in _names(side, outputs, fusion, compare)}
             if "token_ids" in outputs:
@@ -76,16 +77,7 @@ def create_trunk(
                 continue
             slots = outputs["pooled_output"].shape[1]
             x = MissingModality(slots, name=f"missing_{side}")({**read, "mask": mask})
-            if "pooled_output" in x:
-                joined = _join_slots(x["pooled_output"], compare, side)
-                if projection_dims:
-                    joined = project_embeddings(
-                        joined, num_projection_layers, projection_dims, dropout_rate
-                    )
-                x["pooled_output"] = joined
-            if "sequence_output" in x and not isinstance(fusion, MMBT):
-                project = TokenProjection(projection_dims, slots, name=f"{side}_tokens")
-                x["sequence_output"] = project(x["sequence_output"])
+            x = _projected(x, side, slots, fusion, compare, projection)
             sides.append(x if needs_tokens(fusion) else x["pooled_output"])
         fused: Any = sides[0] if fusion is None else fusion(sides)
         if len(fused.shape) != 2:
@@ -98,14 +90,21 @@ def create_trunk(
 
 
 def needs_tokens(fusion: Any) -> bool:
-    """Whether a fusion layer reads token sequences besides vectors."""
+    """Whether a fusion layer reads token sequences besides vectors.
+
+    Args:
+        fusion: A fusion layer, or `None`.
+
+    Returns:
+        True if it has `needs_tokens = True`.
+    """
     return bool(getattr(fusion, "needs_tokens", False))
 
 
 def _names(
     side: str, outputs: Mapping, fusion: keras.layers.Layer | None, compare: bool
 ) -> list[tuple[str, str]]:
-    """What a fusion reads of a side: the name there, and the trunk's own name for it."""
+    """Features of a side that a fusion reads: their names there, and in the trunk."""
     if "token_ids" in outputs:
         return [(name, name) for name in ("token_ids", "segment_ids", "padding_mask")]
     names = ["pooled_output"]
@@ -134,6 +133,27 @@ def _inputs(
         mask = MASKS[side]
         inputs[mask] = keras.Input((num_masks.get(side, slots),), dtype="bool", name=mask)
     return inputs
+
+
+def _projected(
+    x: dict[str, Any],
+    side: str,
+    slots: int,
+    fusion: keras.layers.Layer | None,
+    compare: bool,
+    projection: tuple[int, int, float],
+) -> dict[str, Any]:
+    """A side with its slots joined and projected; `projection` as for `project_embeddings`."""
+    num_layers, dims, dropout_rate = projection
+    if "pooled_output" in x:
+        joined = _join_slots(x["pooled_output"], compare, side)
+        x["pooled_output"] = (
+            project_embeddings(joined, num_layers, dims, dropout_rate) if dims else joined
+        )
+    if "sequence_output" in x and not isinstance(fusion, MMBT):
+        project = TokenProjection(dims, slots, name=f"{side}_tokens")
+        x["sequence_output"] = project(x["sequence_output"])
+    return x
 
 
 def _join_slots(pooled: Any, compare: bool, side: str) -> Any:

@@ -1,4 +1,4 @@
-"""Images to vectors: one backbone shared by all image slots."""
+"""Vision encoders: one backbone for all image slots."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def create_vision_encoder(
 ) -> Encoder:
     """Builds the model from images to one vector per image, plus their tokens.
 
-    All images of a row go through the backbone in one batch, each by itself.
+    The images of a row are encoded separately, in one batch.
 
     Args:
-        backbone: A name of the zoo, any class of `keras.applications` in lower case, a KerasHub
-            handle, a local KerasHub or Hugging Face folder, or a `keras.Model` from
-            `(batch, H, W, 3)`, 0-255, to a feature map, tokens or vectors, or to a dict of
-            `sequence_output` and `pooled_output`.
+        backbone: A name of `keras_mm.presets.backbones.BACKBONES`, any class of
+            `keras.applications` in lower case, a KerasHub handle, a local KerasHub or Hugging Face
+            folder, or a `keras.Model` from `(batch, H, W, 3)`, 0-255, to a feature map, tokens or
+            vectors, or to a dict of `sequence_output` and `pooled_output`.
         weights: `"pretrained"`, `"random"`, or the path of a weights file.
         image_size: `(height, width)` in pixels.
         num_images: Image slots of a row, >= 1.
         pooling: `"mean"`, `"max"`, `"cls"` (backbones with a class token, as ViT, DINOv2, CLIP)
-            or `"pooler"` (backbones with a pooled output of their own, as SigLIP and CLIP).
-        trainable: Whether the backbone is trained. Its batch normalisation only is where `weights`
-            are `"random"`: pretrained statistics stay as they are.
-        augmentation: How training changes the images at random: a `keras_mm.Augmentation`, or a
+            or `"pooler"` (backbones with their own pooled output, as SigLIP and CLIP).
+        trainable: Whether the backbone is trained. Its batch normalisation is trained only if
+            `weights` is `"random"`: pretrained statistics are not changed.
+        augmentation: Random changes of the images in training: a `keras_mm.Augmentation`, or a
             dict of its fields. For a trainable backbone only.
 
     Returns:
@@ -91,7 +91,7 @@ def _encoder(
     pooling: str,
     augmentation: Augmentation,
 ) -> Encoder:
-    """The encoder of a backbone and what its input must go through."""
+    """The encoder of a backbone and the layers before it."""
     height, width = image_size
 
     inputs = {
@@ -106,7 +106,7 @@ def _encoder(
         x = layer(x)
     if len(network.inputs) != 1:
         names = [tensor.name for tensor in network.inputs]
-        raise InvalidValueError(f"{network.name!r} is no vision backbone: its inputs are {names}.")
+        raise InvalidValueError(f"{network.name!r} is not a vision backbone; its inputs: {names}.")
     features = network(dict.fromkeys(network.input, x) if isinstance(network.input, dict) else x)
     has_class_token = getattr(network, "has_class_token", True)
     outputs = _slots(features, num_images, pooling, has_class_token)
@@ -114,14 +114,21 @@ def _encoder(
 
 
 def feature_grid(encoder: keras.Model) -> tuple[int, int] | None:
-    """Rows and columns of the backbone's feature map; `None` where it gives none."""
+    """The size of an encoder's feature map.
+
+    Args:
+        encoder: A vision encoder.
+
+    Returns:
+        Rows and columns; `None` if the backbone gives no feature map.
+    """
     network = next((layer for layer in encoder.layers if isinstance(layer, keras.Model)), None)
     shape = getattr(getattr(network, "output", None), "shape", ())
     return tuple(shape[1:3]) if len(shape) == 4 else None
 
 
 def _slots(features: Any, num_images: int, pooling: str, has_class_token: bool) -> dict:
-    """Contract outputs from a map `(B * N, h, w, D)`, tokens `(B * N, T, D)` or `(B * N, D)`."""
+    """The outputs from a map `(B * N, h, w, D)`, tokens `(B * N, T, D)` or `(B * N, D)`."""
     pooler_output = None
     if isinstance(features, dict):
         pooler_output = features.get("pooled_output")
@@ -132,8 +139,8 @@ def _slots(features: Any, num_images: int, pooling: str, has_class_token: bool) 
     is_map = len(features.shape) == 4
     if 0 in features.shape:
         raise InvalidValueError(
-            f"The images are too small: nothing is left of them, {tuple(features.shape[1:])}. "
-            "Use a larger `image_size`."
+            f"The images are too small: their feature map is {tuple(features.shape[1:])}. Use a "
+            "larger `image_size`."
         )
     width = features.shape[-1]
     tokens = layers.Reshape((-1, width))(features) if is_map else features
@@ -153,8 +160,8 @@ def _check_vectors(pooling: str) -> None:
         raise InvalidValueError(unknown_name("pooling", pooling, POOLINGS))
     if pooling in ("max", "cls"):
         raise InvalidValueError(
-            f"pooling={pooling!r} needs a backbone that gives tokens or a map; this one gives a "
-            "vector an image. Leave `pooling` as it is."
+            f"pooling={pooling!r} needs a backbone that gives tokens or a map; this one gives one "
+            "vector per image. Leave `pooling` out."
         )
 
 

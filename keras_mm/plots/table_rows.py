@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 
 from keras_mm.data.images.cells import open_image
 from keras_mm.data.tables.columns import missing_columns
+from keras_mm.data.tables.image_cells import resolve_image
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import load_table
-from keras_mm.data.tables.rows import resolve_image
 from keras_mm.errors import InvalidValueError
 
 _IMAGE_INCHES = 1.9

@@ -1,4 +1,4 @@
-"""The networks that encoders are built on, by name, as plain data. Loads no backend."""
+"""The pretrained networks of encoders, by name, as plain data. Imports no backend."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ class Backbone:
     """One pretrained (or small random) network that an encoder is built on.
 
     Attributes:
-        name: How builders and presets name it.
+        name: Its name in builders and presets.
         modality: `"vision"`, `"text"`, or `"image_text"`: two towers, one for each side.
-        family: `"applications"` (a `keras.applications` class), `"tiny_cnn"` (ours), or a KerasHub
-            architecture: `"bert"`, `"roberta"`, `"dinov2"`, `"siglip"`, ...
-        config: Constructor arguments; enough to build it with random weights, offline. Of two
+        family: `"applications"` (a `keras.applications` class), `"tiny_cnn"` (this package's), or a
+            KerasHub architecture: `"bert"`, `"roberta"`, `"dinov2"`, `"siglip"`, ...
+        config: Constructor arguments; enough to build it with random weights, offline. For two
             towers: those of each, under `"vision"` and `"text"`.
-        handle: What `weights="pretrained"` downloads; `None` where there is nothing to download.
-        parameters: Number of weights; of two towers, both.
+        handle: What `weights="pretrained"` downloads; `None` if there is nothing to download.
+        parameters: Number of weights; for two towers the sum.
         download_mb: Size of the pretrained files in MB (10^6 bytes); 4 bytes a weight where the
             publisher does not say.
         license: SPDX name of the weights' licence.
         pooling: The pooling that the weights were made for.
-        image_size: The only `(height, width)` it takes; `None` where the size is free.
-        image_mean: What is taken from pixels in [0, 1], by channel, where the network or its
-            Keras module does not do so itself.
-        image_std: What they are divided by afterwards.
+        image_size: The only `(height, width)` in pixels that it takes; `None` if any is possible.
+        image_mean: Is subtracted from pixels in [0, 1], by channel, if the network or its Keras
+            module does not normalise them itself.
+        image_std: They are divided by it afterwards, by channel.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Presets as plain data: backbones of the zoo, combined, with defaults. Loads no backend."""
+"""Presets: combinations of backbones with defaults, as plain data. Imports no backend."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Preset:
 
     @property
     def parameters(self) -> int:
-        """Weights of the backbones together."""
+        """Number of weights of the backbones."""
         return sum(backbone.parameters for backbone in self.backbones)
 
     @property
     def download_mb(self) -> float:
-        """What the first use downloads, in MB (10^6 bytes)."""
+        """Size of the first use's download, in MB (10^6 bytes)."""
         return sum(backbone.download_mb for backbone in self.backbones)
 
     @property
@@ -183,6 +183,9 @@ _BY_NAME = {preset.name: preset for preset in _PRESETS}
 def list_presets() -> dict[str, Preset]:
     """All presets by name.
 
+    Returns:
+        A new dict.
+
     Example:
         >>> "tiny" in list_presets()
         True
@@ -196,8 +199,11 @@ def get_preset(name: str) -> Preset:
     Args:
         name: Name of a preset, see `list_presets`.
 
+    Returns:
+        The preset.
+
     Raises:
-        ValueError: if there is none of this name; the nearest is offered.
+        ValueError: if there is none of this name; the message offers the nearest.
 
     Example:
         >>> get_preset("tiny").download_mb

@@ -309,7 +309,7 @@ def test_all_that_is_wrong_with_the_rows_is_told_before_any_work(files, capsys, 
         for words in (
             "3 problems",
             "bad.parquet, row 2, column 'label'",
-            "bad.parquet, row 5: nothing is there",
+            "bad.parquet, row 5: the row is empty",
             "other.parquet, row 0, column 'label': unknown label 'maybe'",
         ):
             assert words in err

@@ -133,7 +133,7 @@ def test_bad_image_sizes(size):
 
 
 def test_nothing_to_do():
-    with pytest.raises(ValueError, match="give `num_images` or `num_texts`"):
+    with pytest.raises(ValueError, match="`num_images` or `num_texts` must be at least 1"):
         Preprocessor()
 
 

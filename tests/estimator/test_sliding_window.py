@@ -245,7 +245,9 @@ def test_the_graph_cuts_as_python_does(pairing, stride, slot):
     cut, owners = preprocessor.windows(rows)
     expected = preprocessor.masks_and_tokens(cut)
     columns = [tf.constant(table[name].tolist()) for name in table]
-    parts, its = window_parts(columns, preprocessor)
+    parts, its = window_parts(
+        columns, preprocessor.sliding_window, preprocessor.sliding_slot, preprocessor.text_format
+    )
     np.testing.assert_array_equal(its.numpy(), owners)
     found = preprocessor.tokenizer.graph(columns, 12, pairing, parts)
     for name, values in found.items():
@@ -353,7 +355,7 @@ def test_a_head_is_added_to_a_model_of_long_texts(table):
         ({"sliding_window": {"stride": 2.5}}, "`sliding_window.stride` must be"),
         ({"sliding_window": "text_1"}, "`sliding_window` must be"),
         ({"sliding_window": {"text": "txt"}}, "must be one of"),
-        ({"texts": ["text_1", "text_2"]}, "needs the text that slides"),
+        ({"texts": ["text_1", "text_2"]}, "needs the column that it cuts"),
         ({"sliding_window": {"tie_value": "sideways"}}, "sideways"),
     ],
 )

@@ -125,9 +125,9 @@ def test_an_artefact_that_answers_otherwise_is_not_kept(classifier, tmp_path, mo
     ],
 )
 def test_labels_are_answered_as_they_are(once, classes, answered):
-    from keras_mm.export.saved_model import _class_names
+    from keras_mm.export.saved_model import class_names
 
-    assert _class_names(classes).numpy().tolist() == answered
+    assert class_names(classes).numpy().tolist() == answered
 
 
 def test_bad_requests(classifier, tmp_path):

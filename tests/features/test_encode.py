@@ -329,7 +329,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(encoders, preprocessor, tm
     changing = copy(preprocessor)
     changing.load_images = load
     vision, store = {"vision": encoders["vision"]}, FeatureStore(tmp_path / "cache")
-    with pytest.raises(ImageError, match="has changed"):
+    with pytest.raises(ImageError, match="an image file changed"):
         encode_rows(vision, rows, changing, store=store)
     found = encode_rows(vision, rows, preprocessor, store=store)[NAMES[0]]
     plain = encode_rows(vision, rows, preprocessor)[NAMES[0]]

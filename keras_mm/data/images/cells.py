@@ -43,8 +43,8 @@ def load_image(cell: ImageCell, image_size: tuple[int, int]) -> np.ndarray:
     """An image as the model sees it: upright, RGB, squashed to `image_size`.
 
     The first frame is turned as its EXIF orientation says, laid on white where it is transparent,
-    and resized bilinearly with antialiasing. `image_graph.decode_images` is the same function
-    inside an exported model. Thread safe.
+    and resized bilinearly with antialiasing. Exported models do the same with
+    `keras_mm.data.images.tf_graph.decoding.decode_images`. Thread safe.
 
     Args:
         cell: A path, the bytes of an image file, a dict `{"bytes": ..., "path": ...}` as Hugging
@@ -53,7 +53,8 @@ def load_image(cell: ImageCell, image_size: tuple[int, int]) -> np.ndarray:
             uint16 0 to 65535, float 0 to 1, bool.
         image_size: `(height, width)` in pixels.
 
-    Returns: uint8 array, shape `(height, width, 3)`.
+    Returns:
+        uint8 array, shape `(height, width, 3)`.
 
     Raises:
         ImageError: if the image cannot be used; the message says why and what to do.
@@ -71,6 +72,9 @@ def open_image(cell: ImageCell) -> Image.Image:
     Args:
         cell: As `load_image`.
 
+    Returns:
+        A Pillow image in mode RGB.
+
     Raises:
         ImageError: if the image cannot be used.
     """
@@ -78,15 +82,15 @@ def open_image(cell: ImageCell) -> Image.Image:
 
 
 def check_image(cell: ImageCell) -> None:
-    """Refuses what `load_image` would refuse, at a lower price: all is read, nothing is scaled.
+    """Raises for an image that `load_image` would refuse; reads it whole, but resizes nothing.
 
     Args:
         cell: As `load_image`.
 
     Raises:
-        ImageError: for a missing file, a folder, an empty, unknown, damaged or cut-off file, one of
-            more than `MAX_PIXELS` pixels (seen in its header, before memory is taken), or an array
-            of another shape, type or range.
+        ImageError: for a missing file, a folder, an empty, unknown, damaged or cut-off file, a file
+            of more than `MAX_PIXELS` pixels (its header is enough to refuse it), or an array of
+            another shape, type or range.
     """
     on_white(_decode(cell, (1, 1)))
 
@@ -99,6 +103,9 @@ def image_key(cell: ImageCell) -> Hashable:
 
     Args:
         cell: As `load_image`.
+
+    Returns:
+        A hashable key. A cell that is no image gets a key of its own.
     """
     content = _unwrap(cell)
     if isinstance(content, str | os.PathLike):
@@ -113,14 +120,15 @@ def image_key(cell: ImageCell) -> Hashable:
 
 
 def content_key(cell: ImageCell) -> bytes:
-    """A digest of what an image is made of, to be kept: a path is read, and its file counts.
+    """A digest of an image's content that may be stored: of a path, the file is read and hashed.
 
     Equal for equal files, wherever they stand, and for the same file given as bytes.
 
     Args:
         cell: As `load_image`.
 
-    Returns: 16 bytes.
+    Returns:
+        16 bytes.
 
     Raises:
         ImageError: if the image's file cannot be read, or the cell holds no image.
@@ -132,7 +140,7 @@ def content_key(cell: ImageCell) -> bytes:
         return _digest(b"file" + content)
     key = image_key(content)
     if key == ("object", id(content)):
-        check_image(cell)  # which says what is wrong
+        check_image(cell)  # raises, and says what is wrong
     return _digest(repr(key).encode())
 
 
@@ -182,7 +190,7 @@ def _pillow_key(image: Image.Image) -> Hashable:
         palette = pixels.getpalette("RGBA") if pixels.mode in ("P", "PA") else None
         about = (palette, image.info.get("transparency"), image.info.get("exif"))
         return "pillow", pixels.mode, pixels.size, _digest(pixels.tobytes() + repr(about).encode())
-    except Exception:  # damaged: a key of its own, and `check_image` tells why
+    except Exception:  # damaged: a key of its own; `check_image` says why
         return "object", id(image)
 
 

@@ -1,6 +1,7 @@
-"""Encoded image files: what is read, what is refused, and decoding them with Pillow.
+"""Encoded image files: which are read, which are refused, and how Pillow decodes them.
 
-Every decision here has a twin in `image_graph`, so that an exported model sees the same pixels.
+`keras_mm.data.images.tf_graph` repeats every decision, so that an exported model sees the same
+pixels.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ from keras_mm.errors import ImageError
 
 # Pillow warns above this size (a quarter of a GiB of RGB); an image that would warn is refused.
 MAX_PIXELS = 89_478_485
-# A JPEG is decoded at 1/2, 1/4 or 1/8 while that stays 3/2 times larger than what is asked for: the
-# rest of the way is left to the antialiased resize. Half a grey level from a full decode on
-# average; twice as large would be a third of one, and a third slower.
+# A JPEG is decoded at 1/2, 1/4 or 1/8 as long as it stays 3/2 times larger than the final size;
+# the antialiased resize does the rest. On average this is half a grey level from a full decode; a
+# margin of 2 would be a third of a level away, and a third slower.
 DRAFT_MARGIN = (3, 2)
 
 
 class _JpegFile(JpegImagePlugin.JpegImageFile):
-    """Without Pillow's search for the print resolution, which warns of odd EXIF blocks."""
+    """Skips Pillow's search for the print resolution, which warns about unusual EXIF blocks."""
 
     def _read_dpi_from_exif(self) -> None:
         pass
 
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# The classes are called directly: `Image.open` would warn, and follow Pillow's global limits.
+# Not `Image.open`, which would warn, and follow Pillow's global limits.
 _FORMATS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
     "JPEG": ((b"\xff\xd8\xff",), _JpegFile),
     "PNG": ((_PNG_SIGNATURE,), PngImagePlugin.PngImageFile),
@@ -62,11 +63,11 @@ _TRANSPOSES = {
 
 
 class _DataEnds(Exception):
-    """Not an `OSError`, which Pillow would turn into a warning or forgive in places."""
+    """Raised at the end of the data. Pillow ignores an `OSError`, or warns, in some places."""
 
 
 class _WholeFile(BytesIO):
-    """A file that raises at its end, so that a cut-off image fails whatever Pillow's settings."""
+    """A file that raises at its end, so that a cut-off image fails with any settings of Pillow."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
@@ -76,7 +77,13 @@ class _WholeFile(BytesIO):
 
 
 def read_file(path: str | os.PathLike) -> bytes:
-    """The bytes of the file at `path`.
+    """Reads a file.
+
+    Args:
+        path: An image file.
+
+    Returns:
+        Its bytes.
 
     Raises:
         ImageError: for a missing file, a folder, a device, or a file that may not be read.
@@ -103,7 +110,14 @@ def read_file(path: str | os.PathLike) -> bytes:
 
 
 def image_format(data: bytes) -> str | None:
-    """The format of an encoded image by its first bytes, or `None` if it is none of ours."""
+    """The format of an encoded image by its first bytes.
+
+    Args:
+        data: The encoded file.
+
+    Returns:
+        `"JPEG"`, `"PNG"`, `"GIF"`, `"BMP"`, `"WebP"` or `"TIFF"`; `None` for any other.
+    """
     for name, (signatures, _) in _FORMATS.items():
         if data.startswith(signatures):
             return name if name != "WebP" or data[8:12] == b"WEBP" else None
@@ -112,6 +126,11 @@ def image_format(data: bytes) -> str | None:
 
 def check_pixels(width: int, height: int, name: str) -> None:
     """Refuses an image that would take too much memory, or has no pixels at all.
+
+    Args:
+        width: In pixels.
+        height: In pixels.
+        name: How the message names the image.
 
     Raises:
         ImageError: unless `1 <= width * height <= MAX_PIXELS`.
@@ -128,9 +147,12 @@ def decode_file(data: bytes, name: str, image_size: tuple[int, int] | None = Non
 
     Args:
         data: The encoded file.
-        name: What messages call the image.
+        name: How messages name the image.
         image_size: `(height, width)` it will be resized to: a JPEG may then be decoded smaller, as
             `draft_ratio` says. `None` decodes at full size.
+
+    Returns:
+        A Pillow image, loaded.
 
     Raises:
         ImageError: for an empty, unknown, damaged, cut-off or far too large file.
@@ -154,10 +176,18 @@ def decode_file(data: bytes, name: str, image_size: tuple[int, int] | None = Non
 
 
 def draft_ratio(width: int, height: int, image_size: tuple[int, int]) -> int:
-    """The fraction 1/1, 1/2, 1/4 or 1/8 at which a JPEG is decoded before it is resized.
+    """The fraction at which a JPEG is decoded before it is resized.
 
     The largest reduction that leaves both sides at least 3/2 times their final length.
     libjpeg reduces while it decodes, exactly alike in Pillow and in TensorFlow.
+
+    Args:
+        width: Of the file, in pixels.
+        height: Of the file, in pixels.
+        image_size: `(height, width)` in pixels that the image will have.
+
+    Returns:
+        1, 2, 4 or 8: the image is decoded at 1/1, 1/2, 1/4 or 1/8.
     """
     times, by = DRAFT_MARGIN
     height, width = height * by, width * by
@@ -169,20 +199,35 @@ def draft_ratio(width: int, height: int, image_size: tuple[int, int]) -> int:
 
 
 def exif_orientation(exif: bytes) -> int:
-    """EXIF tag 0x0112 of a TIFF-structured EXIF block: 1 to 8, and 1 where there is none."""
+    r"""The orientation that an EXIF block gives (tag 0x0112).
+
+    Args:
+        exif: A TIFF-structured EXIF block, with or without `b"Exif\0\0"` before it.
+
+    Returns:
+        1 to 8; 1 where there is none.
+    """
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     try:
         for tag, kind, count, value in _exif_entries(tiff, order) if order else ():
             if (tag, kind, count) == (0x0112, 3, 1):
                 return value if value in _TRANSPOSES else 1
-    except struct.error:  # the block ends before its directory does
+    except struct.error:  # the block is cut off
         pass
     return 1
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """`image` as it is to be seen, given its EXIF orientation."""
+    """Turns or flips an image as its EXIF orientation says.
+
+    Args:
+        image: The image as it was decoded.
+        orientation: 1 to 8; 1 is upright already.
+
+    Returns:
+        The image as it is to be seen.
+    """
     return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
 
 
@@ -208,7 +253,7 @@ def _known_format(data: bytes, name: str) -> str:
 
 
 def _prepare_png(image: Image.Image, data: bytes) -> None:
-    """Refuses damaged chunks, and mends the transparent colour where Pillow leaves it unscaled."""
+    """Refuses damaged chunks, and scales the transparent colour where Pillow does not."""
     at = len(_PNG_SIGNATURE)
     chunk = b""
     while chunk != b"IEND":
@@ -221,7 +266,7 @@ def _prepare_png(image: Image.Image, data: bytes) -> None:
     depth, color_type = data[24], data[25]
     if "transparency" in image.info and color_type == 0 and 1 < depth < 8:
         image.info["transparency"] *= 255 // (2**depth - 1)
-    if color_type == 2 and depth == 16:  # Pillow has only the high bytes left to compare
+    if color_type == 2 and depth == 16:  # Pillow keeps only the high bytes, which are not enough
         image.info.pop("transparency", None)
 
 
@@ -235,7 +280,7 @@ def _loaded(image: ImageFile.ImageFile, kind: str) -> Image.Image:
     box = image.tile[0][1] if kind == "GIF" else None
     image.load()
     if kind == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
-        # Pillow takes every CMYK JPEG for an inverted one, which only Adobe's are.
+        # Pillow inverts every CMYK JPEG, but only Adobe's are inverted.
         return image.point(lambda ink: 255 - ink)
     if box not in (None, (0, 0, *image.size)):
         canvas = Image.new("RGBA", image.size)

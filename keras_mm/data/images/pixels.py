@@ -1,4 +1,4 @@
-"""Pixels: arrays and colour modes of every kind to 8-bit RGB of one size."""
+"""Arrays and images of every colour mode to 8-bit RGB pixels of one size."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ _ARRAY_RULE = (
 
 
 def from_array(array: np.ndarray) -> Image.Image:
-    """A Pillow image of mode L, RGB or RGBA from an array by scikit-image's convention.
+    """A Pillow image from an array by scikit-image's convention.
 
     Args:
         array: Shape `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`; uint8 0 to 255, uint16 0 to
             65535, floats 0 to 1, or bool.
+
+    Returns:
+        An image in mode L, RGB or RGBA.
 
     Raises:
         ImageError: for another shape, type or range.
@@ -48,9 +51,15 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """`image` in mode L or RGB, laid on white where it is transparent.
+    """Converts an image to mode L or RGB, laid on white where it is transparent.
 
     16-bit levels are cut to their high byte; mode F follows the rule for float arrays.
+
+    Args:
+        image: In any mode.
+
+    Returns:
+        An image in mode L or RGB.
 
     Raises:
         ImageError: for levels out of range, or a mode that Pillow cannot convert.
@@ -70,7 +79,7 @@ def on_white(image: Image.Image) -> Image.Image:
         return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # a Pillow image put together inconsistently
+    except Exception as error:  # a Pillow image whose parts do not fit each other
         raise ImageError(
             f"the image cannot be converted from mode {image.mode} to RGB ({error}); "
             "convert it with Pillow and give the result."
@@ -91,7 +100,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
 
 
 def _from_inks(image: Image.Image) -> Image.Image:
-    """CMYK to RGB with TensorFlow's rounding, which is a level off Pillow's."""
+    """CMYK to RGB, rounded as TensorFlow does; Pillow's result is one level off."""
     light = 255 - np.asarray(image, np.uint16)
     return Image.fromarray((light[..., :3] * light[..., 3:] // 255).astype(np.uint8))
 
@@ -103,7 +112,8 @@ def resize(image: Image.Image, image_size: tuple[int, int]) -> np.ndarray:
         image: In mode L (its band is repeated) or RGB.
         image_size: `(height, width)` in pixels.
 
-    Returns: uint8 array, shape `(height, width, 3)`.
+    Returns:
+        uint8 array, shape `(height, width, 3)`.
     """
     height, width = image_size
     if image.size == (width, height):

@@ -10,7 +10,14 @@ from keras_mm.checks import nearest_name
 
 
 def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
-    """A sentence for each of `columns` that `table` lacks, or has more than once.
+    """A sentence for each column that a table lacks, or has more than once.
+
+    Args:
+        table: The table.
+        columns: Names that must be there, once.
+
+    Returns:
+        Sentences, in the order of `columns`; with the nearest name for one that is not there.
 
     Example:
         >>> missing_columns(pd.DataFrame({"text_1": ["a"]}), ["text1"])
@@ -36,6 +43,12 @@ def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
 
 def column_names(columns: str | Iterable[str]) -> list[str]:
     """Column names as a list; one name is a list of one.
+
+    Args:
+        columns: A name, or names.
+
+    Returns:
+        The names, in order.
 
     Example:
         >>> column_names("text_1")

@@ -42,7 +42,14 @@ class LabelLists:
 
 
 def read_lists(cells: Iterable) -> LabelLists:
-    """The labels of each cell: a list, an array, a set, or a text such as "red|old" or "[1, 0]".
+    """The labels of each cell of a column.
+
+    Args:
+        cells: Lists, tuples, sets or arrays of labels, texts such as "red|old" or "[1, 0]", or
+            single labels.
+
+    Returns:
+        Labels by position. Cells that cannot be read are listed as problems.
 
     Example:
         >>> read_lists(["red|old", "[1, 0]", 7, None]).lists
@@ -64,7 +71,7 @@ def _listed(cell: Any) -> Collection:
     """A cell's labels.
 
     Raises:
-        ValueError: for a text that looks like a list and is none.
+        ValueError: for a text that looks like a list and is not one.
     """
     if hasattr(cell, "tolist"):
         cell = cell.tolist()
@@ -76,7 +83,7 @@ def _listed(cell: Any) -> Collection:
         return [label_value(cell)]
     text = cell.strip()
     if (text[:1], text[-1:]) in (("[", "]"), ("{", "}"), ("(", ")")):
-        for read in (json.loads, ast.literal_eval):  # the latter for what pandas writes of lists
+        for read in (json.loads, ast.literal_eval):  # the second reads how pandas writes a list
             with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
                 found = read(text)
                 if isinstance(found, list | tuple | set):
@@ -90,30 +97,54 @@ def _listed(cell: Any) -> Collection:
 
 
 def is_name(value: Any) -> bool:
-    """Whether a value can be a label's name."""
+    """Whether a value can be a label's name.
+
+    Args:
+        value: Any value of a cell.
+
+    Returns:
+        False for `None` and for what has no hash, such as a list.
+    """
     return isinstance(value, Hashable) and value is not None
 
 
 def is_bit(value: Any) -> bool:
-    """Whether a value is 0 or 1, of whatever type."""
+    """Whether a value is 0 or 1, of whatever type.
+
+    Args:
+        value: Any value of a cell.
+
+    Returns:
+        True for 0, 1, `False`, `True`, 0.0, 1.0 and texts of these.
+    """
     return is_name(value) and label_key(value) in (0, 1)
 
 
 def is_bits(labels: Collection) -> bool:
-    """Whether a cell holds 0 or 1 in an order, and nothing else."""
+    """Whether a cell is a list of zeros and ones, and of nothing else.
+
+    Args:
+        labels: A cell of `LabelLists.lists`.
+
+    Returns:
+        False for an empty list, and for a set, which has no order.
+    """
     return bool(labels) and isinstance(labels, list) and all(map(is_bit, labels))
 
 
 def multi_hot_width(lists: Iterable[Collection], num_labels: int | None = None) -> int | None:
-    """How many labels the cells say 0 or 1 of; `None` for a column of names.
+    """Whether a column is multi-hot, and for how many labels it has 0 or 1.
 
-    A column is multi-hot if each cell holds zeros and ones only; or if more cells than not hold as
-    many zeros and ones as there are labels, two at least (a single 1 is rather a label's name). An
-    empty list decides nothing; in a multi-hot column it is refused with its row.
+    A column is multi-hot if each cell holds zeros and ones only; or if more than half of the cells
+    hold exactly one 0 or 1 for each label, two or more (a single 1 is taken as a label's name).
+    Empty lists are not counted; in a multi-hot column they are errors of their rows.
 
     Args:
         lists: The cells.
-        num_labels: How many labels there are; by default as many as most of the cells have.
+        num_labels: How many labels there are; by default the length of most of the cells.
+
+    Returns:
+        The number of labels, >= 1; `None` for a column of names.
 
     Example:
         >>> multi_hot_width([[1, 0, 0], [0, 1, 1], [2, 0, 0]])
@@ -132,7 +163,14 @@ def multi_hot_width(lists: Iterable[Collection], num_labels: int | None = None) 
 
 
 def could_be_bits(classes: Iterable) -> bool:
-    """Whether a list of zeros and ones could be a list of names of these labels."""
+    """Whether a list of zeros and ones could be a list of names.
+
+    Args:
+        classes: Label names.
+
+    Returns:
+        True if 0 or 1 is a label's name.
+    """
     return any(label_key(name) in (0, 1) for name in classes)
 
 
@@ -142,13 +180,16 @@ def encode_list(
     multi_hot: bool,
     place_of: Callable[[Any], int | None],
 ) -> np.ndarray:
-    """0 or 1 for each class, int8 `(num_labels,)`.
+    """Encodes a cell as 0 or 1 for each class.
 
     Args:
         labels: A cell's labels.
         classes: Label names in order.
         multi_hot: Whether the column is multi-hot.
         place_of: What `place_finder(classes)` gives, made once for a column.
+
+    Returns:
+        int8 `(num_labels,)`.
 
     Raises:
         ValueError: for a cell that is not of the column's form, or holds an unknown label.
@@ -159,8 +200,8 @@ def encode_list(
     if is_bits(labels) and not could_be_bits(classes):
         check_multi_hot(labels, len(classes))
         raise InvalidValueError(
-            "the other rows hold lists of names, and this one 0 or 1 for each label. Write the "
-            f"column in one way. Received: {labels!r}"
+            "the other rows are lists of names, and this one is 0 or 1 for each label. Write all "
+            f"rows in one way. Received: {labels!r}"
         )
     check_names(labels)
     found = np.zeros(len(classes), "int8")
@@ -173,33 +214,54 @@ def encode_list(
 
 
 def check_multi_hot(labels: Collection, num_labels: int) -> None:
-    """Raises ValueError for a cell that is not 0 or 1 for each of so many labels."""
+    """Checks a cell of a multi-hot column.
+
+    Args:
+        labels: The cell's labels.
+        num_labels: How many labels there are.
+
+    Raises:
+        ValueError: for a cell that is not 0 or 1 for each of `num_labels` labels.
+    """
     if is_bits(labels) and len(labels) == num_labels:
         return
     received = f"{len(labels)} of them" if is_bits(labels) else f"{labels!r}"
-    column = (
-        "" if is_bits(labels) else "; such is this column. For names, see Head(multi_hot=False)"
-    )
+    names = "" if is_bits(labels) else " For lists of names, see Head(multi_hot=False)."
     raise InvalidValueError(
-        f"a multi-hot label has 0 or 1 for each of {num_labels} labels{column}. "
+        f"this column is multi-hot: a cell has 0 or 1 for each of {num_labels} labels.{names} "
         f"Received: {received}"
     )
 
 
 def check_names(labels: Collection) -> None:
-    """Raises ValueError for a cell that is no list of names."""
+    """Checks a cell of a column of names.
+
+    Args:
+        labels: The cell's labels.
+
+    Raises:
+        ValueError: for what cannot be a name, or a number that occurs twice.
+    """
     if not all(map(is_name, labels)):
         raise InvalidValueError(f"a label must be a name. Received: {labels!r}")
     numbers = [key for key in map(label_key, labels) if not isinstance(key, str)]
     if len(set(numbers)) < len(numbers):
         raise InvalidValueError(
-            "a list of names holds a number once, and 0 or 1 for each label (multi-hot) is not how "
-            f"this column is written; see Head(multi_hot=True). Received: {labels!r}"
+            "this column holds lists of names, and a list holds a number once only. For 0 or 1 for "
+            f"each label, see Head(multi_hot=True). Received: {labels!r}"
         )
 
 
 def unknown_label(cell: Any, classes: Iterable) -> str:
-    """The sentence that says that a label is not one of the classes."""
+    """The message for a label that is not one of the classes.
+
+    Args:
+        cell: The label.
+        classes: Label names in order; the message gives the first 20.
+
+    Returns:
+        A sentence.
+    """
     names = list(classes)
     shown = ", ".join(repr(label_value(name)) for name in names[:_SHOWN])
     more = f", ... ({len(names)} in all)" if len(names) > _SHOWN else ""

@@ -1,4 +1,4 @@
-"""Labels as given and as encoded: str or int in, the same values out."""
+"""Labels as given and as encoded: strings, numbers and bools."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ from keras_mm.settings.label_keys import label_value as label_value
 
 
 def is_missing(cell: Any) -> bool:
-    """Whether a cell holds nothing: `None`, NaN, the empty string, or a dict of such.
+    """Whether a cell is empty: `None`, NaN, the empty string, or a dict whose values are empty.
 
-    Empty bytes are something: a file that went wrong.
+    Empty bytes are not missing: they are a file that could not be read.
+
+    Args:
+        cell: A cell of any type.
+
+    Returns:
+        True for an empty cell.
 
     Example:
         >>> is_missing(""), is_missing("NA"), is_missing(float("nan"))
@@ -31,7 +37,13 @@ def is_missing(cell: Any) -> bool:
 
 
 def find_classes(cells: Iterable) -> list:
-    """The distinct labels, sorted (numbers before strings), missing ones left out.
+    """The distinct labels of a column; missing ones are left out.
+
+    Args:
+        cells: The column.
+
+    Returns:
+        Labels as plain values, sorted, numbers before strings.
 
     Raises:
         ValueError: for a cell that cannot be a label, such as a list, or labels that differ only in
@@ -48,7 +60,14 @@ def find_classes(cells: Iterable) -> list:
 
 
 def sorted_labels(labels: Iterable) -> list:
-    """Distinct labels as plain values, numbers before strings."""
+    """Distinct labels as plain values.
+
+    Args:
+        labels: Labels, none of them missing.
+
+    Returns:
+        A sorted list, numbers before strings.
+    """
     return sorted({label_value(label) for label in labels}, key=_sort_key)
 
 
@@ -58,14 +77,14 @@ def _sort_key(value: Any) -> tuple:
 
 
 def label_problems(labels: Iterable[tuple[int, Any]]) -> list[tuple[int, str]]:
-    """What is wrong with labels that are to be told apart by their values.
+    """Checks that labels can be distinguished by their values.
 
     Args:
-        labels: Pairs of a row's position and a label; missing ones are passed over.
+        labels: Pairs of a row's position and a label; missing ones are skipped.
 
     Returns:
-        Pairs of a row's position and a message, in order: of what cannot be a label, and of the
-        first label that differs from one before only in its type.
+        Pairs of a row's position and a message, in order: for each value that cannot be a label,
+        and for the first label that differs from an earlier one only in its type.
 
     Example:
         >>> [position for position, _ in label_problems(enumerate([1, 2, "1", ["a"]]))]
@@ -92,16 +111,23 @@ def label_problems(labels: Iterable[tuple[int, Any]]) -> list[tuple[int, str]]:
 def _mixed(before: Any, label: Any) -> str:
     return (
         f"the label {label!r} ({type(label).__name__}) and the label {before!r} "
-        f"({type(before).__name__}) of a row before mean the same value. Write all labels in one "
+        f"({type(before).__name__}) of an earlier row mean the same value. Write all labels in one "
         "way, as with `table[column].astype(str)`; if these are two labels, name them differently."
     )
 
 
 def encode_labels(cells: Iterable, classes: Sequence) -> np.ndarray:
-    """Positions in `classes`, shape `(num_rows,)`, int32; -1 where missing or unknown.
+    """Encodes a column of classes.
 
-    A label matches the class that is the same; else the only one that differs from it in its type
-    alone, so that "1", 1, 1.0 and True are one label, whichever of them the class is.
+    A label matches the class that is equal to it; else the only class that differs from it in its
+    type alone. So "1", 1, 1.0 and True are one label, whichever of them the class is.
+
+    Args:
+        cells: The column.
+        classes: Label names in order.
+
+    Returns:
+        Positions in `classes`, int32 `(num_rows,)`; -1 where missing or unknown.
 
     Example:
         >>> encode_labels([1, "0", True, "no"], ["0", "1"]).tolist()

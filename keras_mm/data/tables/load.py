@@ -1,4 +1,4 @@
-"""Reading tables: CSV, Parquet, JSON, DataFrames, dicts; ids stay strings, "NA" is a text."""
+"""Reads tables (CSV, Parquet, JSON, DataFrames, dicts); ids stay strings, and "NA" stays a text."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _READERS = {
 }
 
 _IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-_MOST_NAMED = 20  # broken files of a folder
+_MOST_NAMED = 20  # broken files of a folder in a message
 _IMAGE_COLUMN = re.compile(r"(images?|img|picture|photo)(_?\d+)?(_path)?$", re.IGNORECASE)
 _TEXT_COLUMN = re.compile(
     r"(text|sentence|caption|question|premise|hypothesis)(_?([\da-z]|\d+))?$", re.IGNORECASE
@@ -33,7 +33,7 @@ _TEXT_COLUMN = re.compile(
 
 
 def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.DataFrame:
-    """Reads a table of rows, without guessing at its cells.
+    """Reads a table of rows. Cells are not converted.
 
     Every cell of a CSV stays a string and only the empty cell is missing, so that a text "NA"
     stays a text and an id keeps its zeros. Image cells may hold paths, encoded bytes, dicts with
@@ -42,18 +42,18 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
     Args:
         source: A path (`.csv`, `.tsv`, `.parquet`, `.jsonl`), a DataFrame, a list of dicts, or
             one dict (a table of one row). Or a folder with a `.json` file for each row, an object
-            of its cells; without an image in it, the image file beside it of the same name, in the
-            column `image`.
+            of its cells; if it names no image, the image file of the same name in the folder is put
+            in the column `image`.
         image_dir: Folder that image paths are relative to; by default the table file's folder, or
             the working directory for tables that come from no file.
 
     Returns:
-        A DataFrame; `attrs["keras_mm"]` holds its `source` and `image_dir`. The index is what error
-        messages name: the row number, counted from 0 for files; for a folder the file's name.
+        A DataFrame; `attrs["keras_mm"]` holds its `source` and `image_dir`. Error messages name
+        rows by the index: the row number, counted from 0, for files; the file's name for a folder.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        NotADirectoryError: if `image_dir` is no folder.
+        NotADirectoryError: if `image_dir` is not a folder.
         ValueError: if the file is of another kind, cannot be parsed, or has no rows.
 
     Example:
@@ -83,7 +83,7 @@ def table_parts(
     image_dir: str | PathLike | None = None,
     allow_empty: bool = False,
 ) -> Iterator[pd.DataFrame]:
-    """What `load_table` gives, some rows at a time; of a CSV file no more is ever held.
+    """Reads a table some rows at a time. Of a CSV file only one part is in memory.
 
     Args:
         source: As `load_table`.
@@ -91,8 +91,11 @@ def table_parts(
         image_dir: As `load_table`.
         allow_empty: Whether a table with columns but without rows is one part of no rows.
 
+    Yields:
+        Parts in order, each as `load_table` returns a table.
+
     Raises:
-        ValueError: as `load_table`, when the part is read that is wrong.
+        ValueError: as `load_table`, when the part with the mistake is read.
 
     Example:
         >>> [len(part) for part in table_parts([{"text": "a"}] * 5, 2)]
@@ -112,7 +115,7 @@ def table_parts(
     header, empty = pd.DataFrame(), True
     with _reading(path), pd.read_csv(path, chunksize=num_rows, **_csv_options(path)) as parts:
         while True:
-            with _too_many_cells_are_told():
+            with _extra_cells_raise():
                 part = next(parts, None)
             if part is None:
                 break
@@ -131,7 +134,7 @@ def _empty(table: pd.DataFrame, allowed: bool) -> pd.DataFrame:
     """The table without rows, if that is allowed and it has columns.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: otherwise.
     """
     if not (allowed and len(table.columns)):
         raise InvalidValueError(f"The table {table_name(table)} has no rows.")
@@ -155,15 +158,16 @@ def _with_image_dir(origin: dict[str, Any], image_dir: str | PathLike | None) ->
 def load_beside(
     source: Any, image_dir: str | PathLike | None, images: Sequence[str]
 ) -> pd.DataFrame:
-    """A table that is read beside the training table: validation or test rows.
+    """Loads validation or test rows, which belong to a training table.
 
-    Its images are looked up in the folder of its own: the folder that it was loaded with, or that
-    of its file. Only where none of them is there, they are looked up in `image_dir`. So two folders
-    may hold images of equal names, and two tables may share one folder of images.
+    Their images are looked up in the folder of their own: the folder that the table was loaded
+    with, or that of its file. Only if none of the images is there, they are looked up in
+    `image_dir`. So two folders may hold images of equal names, and two tables may share one folder
+    of images.
 
     Args:
         source: As `load_table`.
-        image_dir: The images' folder of the training table; `None` if none was given.
+        image_dir: The image folder of the training table; `None` if none was given.
         images: Image columns.
 
     Returns:
@@ -181,12 +185,21 @@ def load_beside(
 
 
 def has_images(table: pd.DataFrame, columns: Sequence[str], folder: Path) -> bool:
-    """Whether a path in one of the columns is that of a file in a folder."""
+    """Whether a folder holds an image file of a table.
+
+    Args:
+        table: The table.
+        columns: Image columns; names that the table lacks are skipped.
+        folder: Where to look.
+
+    Returns:
+        True if one of the paths in these columns, relative to the folder, is a file.
+    """
     cells = (cell for name in columns if name in table.columns for cell in table[name])
     paths = (cell.get("path") if isinstance(cell, Mapping) else cell for cell in cells)
     for path in paths:
         if isinstance(path, str | PathLike):
-            # A NUL or a name that is too long is no file; it is reported with its row later.
+            # A path with NUL, or too long, is not a file; `read_rows` reports it with its row.
             with suppress(OSError, ValueError):
                 if path and (folder / path).is_file():
                     return True
@@ -194,7 +207,14 @@ def has_images(table: pd.DataFrame, columns: Sequence[str], folder: Path) -> boo
 
 
 def table_name(table: pd.DataFrame) -> str:
-    """The file that a table came from, or `"<table>"`."""
+    """The name of a table in messages.
+
+    Args:
+        table: A table of `load_table`.
+
+    Returns:
+        The file or folder that it came from, or `"<table>"`.
+    """
     return str(table.attrs.get("keras_mm", {}).get("source", "<table>"))
 
 
@@ -205,7 +225,7 @@ def _from_dicts(source: Any) -> pd.DataFrame:
         and not isinstance(rows, str | bytes)
         and all(isinstance(row, Mapping) for row in rows)
     ):
-        # Object columns: pandas would turn ints beside None into floats, and guess at strings.
+        # Object columns: pandas would turn ints beside None into floats, and convert strings.
         columns = list(dict.fromkeys(name for row in rows for name in row))
         return pd.DataFrame(
             {c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns},
@@ -225,7 +245,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         return read_folder(path)
     if kind is None:
         raise InvalidValueError(
-            f"Cannot tell what kind of table {str(path)!r} is. Give a file that ends in one of "
+            f"Unknown kind of table: {str(path)!r}. Give a file that ends in one of "
             f"{', '.join(_READERS)}, or a folder of .json files."
         )
     with _reading(path):
@@ -236,7 +256,7 @@ def _read_file(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Tells what is wrong with a file by its name."""
+    """Turns the errors of reading into messages that name the file."""
     try:
         yield
     except pd.errors.EmptyDataError:
@@ -252,13 +272,13 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    with _too_many_cells_are_told():
+    with _extra_cells_raise():
         return pd.read_csv(path, **_csv_options(path))
 
 
 @contextmanager
-def _too_many_cells_are_told() -> Iterator[None]:
-    """Pandas only warns where it drops the cells that lie beyond the header."""
+def _extra_cells_raise() -> Iterator[None]:
+    """Raises for a row with more cells than the header; pandas drops them with a warning only."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         yield
@@ -298,22 +318,22 @@ def read_folder(
     images: str | None = None,
     image_suffixes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """A table of a folder with a JSON file for each row.
+    """Reads a folder with a JSON file for each row.
 
     Args:
         folder: The folder.
         files: Names of the files, in the rows' order; by default all `.json` files, sorted.
-        images: The key of the image's path; by default a usual name of an image column. Where a
-            file has none, it is the image file of the same stem.
-        image_suffixes: What the names of such image files end in; by default any usual one.
+        images: The key of the image's path; by default a usual name of an image column. A row
+            without a path gets the image file of the same stem.
+        image_suffixes: Endings of the names of such image files; by default the usual ones.
 
     Returns:
-        A DataFrame whose index are the files' names; images of the same stem are in the column
-        `images`, by default `image`.
+        A DataFrame indexed by the files' names; images of the same stem are in the column `images`,
+        by default `image`.
 
     Raises:
-        ValueError: naming every file that is not there, is no JSON, or no object; or if there is no
-            file at all.
+        ValueError: with the name of every file that does not exist, is not JSON, or not an object;
+            or if there is no file at all.
     """
     folder = Path(folder)
     names = sorted(path.name for path in folder.glob("*.json")) if files is None else list(files)
@@ -352,7 +372,13 @@ def read_folder(
 
 
 def guess_columns(table: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Image and text columns by their usual names, in the table's order.
+    """Image and text columns by their usual names.
+
+    Args:
+        table: The table.
+
+    Returns:
+        The image columns and the text columns, both in the table's order.
 
     Example:
         >>> guess_columns(load_table({"id": "7", "image_1": "a.png", "text_1": "b", "label": "c"}))
@@ -361,6 +387,6 @@ def guess_columns(table: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]
     names = [str(column) for column in table.columns]
     images = tuple(n for n in names if _IMAGE_COLUMN.fullmatch(n))
     with_path = {n for n in images if n.endswith("_path")}
-    # Where both `image_1` and `image_1_path` stand, the latter is the file.
+    # If there are both `image_1` and `image_1_path`, the latter holds the file.
     images = tuple(n for n in images if n in with_path or f"{n}_path" not in with_path)
     return images, tuple(n for n in names if _TEXT_COLUMN.fullmatch(n))

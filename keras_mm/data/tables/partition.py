@@ -1,4 +1,4 @@
-"""The rows of training, validation and test: checked together, the missing parts drawn."""
+"""Training, validation and test rows: checked at once; missing parts are drawn from training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.rows import Rows, check_on_error, examine
 from keras_mm.data.tables.splits import column_values, stratified_split
 from keras_mm.data.tables.strata import labelled_rows, strata
-from keras_mm.data.tables.targets import as_targets
+from keras_mm.data.tables.targets import Target, as_targets
 from keras_mm.errors import InvalidValueError, Problem, TableError
 from keras_mm.settings.heads import Head
 
@@ -33,7 +33,7 @@ def read_parts(
     on_error: str = "raise",
     progress: bool = True,
 ) -> dict[str, Rows]:
-    """Checked rows by part; whatever is wrong with any of them is told at once.
+    """Checked rows by part; the problems of all tables are reported at once.
 
     Args:
         tables: `"train"` and, where there are such tables, `"val"` and `"test"`: anything that
@@ -52,16 +52,15 @@ def read_parts(
         progress: Whether to show a bar while many images are checked.
 
     Returns:
-        Rows by part; a part that was neither given nor drawn is not there.
+        Rows by part; a part that was neither given nor drawn is left out.
 
     Raises:
         TableError: with every problem of every table, an impossible split among them.
 
     Example:
         >>> table = [{"text": word, "label": i % 2} for i, word in enumerate("abcdefgh")]
-        >>> parts = read_parts(
-        ...     {"train": table}, texts=["text"], labels="label", classes=[0, 1], test_size=0.25
-        ... )
+        >>> columns = {"texts": ["text"], "labels": "label", "classes": [0, 1]}
+        >>> parts = read_parts({"train": table}, test_size=0.25, **columns)
         >>> {name: len(rows) for name, rows in parts.items()}
         {'train': 6, 'test': 2}
     """
@@ -72,36 +71,42 @@ def read_parts(
         for name, frame in frames.items()
     }
     problems = [problem for examined in found.values() for problem in examined.problems]
-    drawn = {}
+    drawn: dict[str, list[int]] = {}
     if found["train"].rows is not None and (val_size or test_size):
-        options = {"val_size": val_size, "test_size": test_size, "seed": seed}
-        # Rows that are to be mended count where the split is judged.
-        encoded = found["train"].rows.labels
+        encoded, targets = found["train"].rows.labels, as_targets(labels, classes)
+        # With "raise", bad rows are to be corrected: they count when the split is checked.
         rows = labelled_rows(encoded).tolist() if on_error == "raise" else found["train"].good
-        targets = as_targets(labels, classes)
-        parts_of_rows = (test_size, val_size * (1 - test_size), (1 - val_size) * (1 - test_size))
-        smallest = min(share for share in parts_of_rows if share > 0)
         try:
-            alike = strata(targets, encoded, rows, smallest=smallest)
+            alike = strata(targets, encoded, rows, smallest=_smallest(val_size, test_size))
+            options = {"val_size": val_size, "test_size": test_size, "seed": seed}
             drawn = _draw(frames["train"], rows, alike, groups, options)
         except ValueError as error:
-            columns = [column for target in targets.values() for column in target.columns]
-            column = columns[0] if len(columns) == 1 else None
-            problems.append(Problem(None, column, table_name(frames["train"]), str(error)))
+            problems.append(_split_problem(frames["train"], targets, error))
     if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
         raise TableError(problems)
-    parts = {}
-    for name, examined in found.items():
-        parts[name] = examined.good_rows()
-    train = parts["train"]
-    parts.update({name: train.take(positions) for name, positions in drawn.items()})
-    return {**parts, "train": replace(parts["train"], skipped=train.skipped)}
+    parts = {name: examined.good_rows() for name, examined in found.items()}
+    skipped = parts["train"].skipped
+    parts |= {name: parts["train"].take(positions) for name, positions in drawn.items()}
+    return {**parts, "train": replace(parts["train"], skipped=skipped)}
+
+
+def _split_problem(frame: pd.DataFrame, targets: Mapping[str, Target], error: Exception) -> Problem:
+    """The problem of a split that is impossible."""
+    columns = [column for target in targets.values() for column in target.columns]
+    column = columns[0] if len(columns) == 1 else None
+    return Problem(None, column, table_name(frame), str(error))
+
+
+def _smallest(val_size: float, test_size: float) -> float:
+    """The smallest part's share of the rows, in (0, 1]."""
+    shares = (test_size, val_size * (1 - test_size), (1 - val_size) * (1 - test_size))
+    return min(share for share in shares if share > 0)
 
 
 def _draw(
     frame: pd.DataFrame, rows: list[int], labels: list, groups: Any, options: dict
 ) -> dict[str, list[int]]:
-    """Positions in `rows`, by part, empty parts left out."""
+    """Positions in `rows` by part; empty parts are left out."""
     if groups is not None:
         mistakes: list[str] = []
         groups = column_values(frame, "groups", groups, mistakes)

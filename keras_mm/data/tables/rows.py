@@ -1,36 +1,25 @@
-"""Rows checked and typed once: every problem of a table found and reported together."""
+"""Rows checked and typed once: every problem of a table is found and reported at once."""
 
 from __future__ import annotations
 
-import os
-import re
 import reprlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from keras_mm.data.images.cells import check_image, image_key
 from keras_mm.data.tables.columns import column_names, missing_columns
+from keras_mm.data.tables.image_cells import image_problems, resolve_image
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import load_table, table_name, table_parts
 from keras_mm.data.tables.targets import Target, as_targets, encode_target
 from keras_mm.data.text.control_characters import control_characters
-from keras_mm.data.threads import in_threads
 from keras_mm.errors import ImageError, InvalidValueError, Problem, TableError
-from keras_mm.progress import progress_bar
 from keras_mm.settings.heads import Head
-
-# Image files that this process has found to be good, so that they are decoded once for all
-# trainings on them; no more than so many.
-_sound_files: set[int] = set()
-_MOST_FILES = 2**16
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -57,7 +46,14 @@ class Rows:
         return len(self.numbers)
 
     def take(self, positions: Sequence[int]) -> Rows:
-        """The rows at `positions`, in that order."""
+        """Selects rows.
+
+        Args:
+            positions: Positions from 0, in any order.
+
+        Returns:
+            These rows, in this order.
+        """
         return Rows(
             tuple([cells[i] for i in positions] for cells in self.images),
             tuple([cells[i] for i in positions] for cells in self.texts),
@@ -77,7 +73,7 @@ def read_rows(
     on_error: str = "raise",
     progress: bool = True,
 ) -> Rows:
-    """Checks a table and gives its rows, typed.
+    """Checks a table and returns its rows, typed.
 
     Args:
         table: Anything that `load_table` takes.
@@ -89,6 +85,9 @@ def read_rows(
         on_error: `"raise"` reports all problems at once; `"skip"` leaves the rows out, with a
             warning, and lists them in `skipped`.
         progress: Whether to show a bar while many images are checked.
+
+    Returns:
+        The rows, in the table's order; without those that were skipped.
 
     Raises:
         TableError: with every problem found.
@@ -114,7 +113,7 @@ def read_row_parts(
     image_dir: str | PathLike | None = None,
     progress: bool = True,
 ) -> Iterator[Rows]:
-    """The rows that `read_rows` gives, some at a time, so that a large table is never held whole.
+    """The rows that `read_rows` returns, some at a time, so that a large table fits the memory.
 
     A table that has columns but no rows is one part without rows.
 
@@ -126,8 +125,11 @@ def read_row_parts(
         image_dir: As `read_rows`.
         progress: As `read_rows`.
 
+    Yields:
+        Rows without labels. After the first problem nothing is yielded.
+
     Raises:
-        TableError: with every problem of the table, when all of it was read.
+        TableError: with every problem of the table, after all of it was read.
     """
     problems: list[Problem] = []
     for part in table_parts(table, num_rows, image_dir=image_dir, allow_empty=True):
@@ -142,7 +144,14 @@ def read_row_parts(
 
 
 def check_on_error(on_error: str) -> None:
-    """Raises ValueError for anything but `"raise"` and `"skip"`."""
+    """Checks the argument `on_error`.
+
+    Args:
+        on_error: The value.
+
+    Raises:
+        ValueError: for anything but `"raise"` and `"skip"`.
+    """
     if on_error not in ("raise", "skip"):
         raise InvalidValueError(
             f"`on_error` must be 'raise' or 'skip'. Received: on_error={on_error!r}"
@@ -159,11 +168,18 @@ def check_table(
     image_dir: str | PathLike | None = None,
     progress: bool = True,
 ) -> list[Problem]:
-    """All problems of a table: bad files, bad texts, bad labels, rows with nothing in them.
+    """All problems of a table: bad files, bad texts, bad labels, empty rows.
 
     Texts with control characters are warnings: training and prediction take such rows.
 
-    Args: as `read_rows`; without `classes` any label is good.
+    Args:
+        table: As `read_rows`.
+        images: As `read_rows`.
+        texts: As `read_rows`.
+        labels: As `read_rows`.
+        classes: As `read_rows`; without them any label is valid.
+        image_dir: As `read_rows`.
+        progress: As `read_rows`.
 
     Returns:
         The errors, then the warnings, each in the table's order (see `Problem.severity`); an empty
@@ -180,10 +196,10 @@ def check_table(
 
 @dataclass(frozen=True)
 class Examined:
-    """What a table holds and what is wrong with it.
+    """The content of a table, and its problems.
 
     Attributes:
-        rows: All rows, bad cells `None`; `None` where a column is not there.
+        rows: All rows, bad cells `None`; `None` if a column is missing.
         good: Positions of the rows without a problem.
         problems: All problems, in the table's order.
     """
@@ -193,14 +209,17 @@ class Examined:
     problems: list[Problem]
 
     def good_rows(self) -> Rows:
-        """The rows without a problem, with a warning that names those left out.
+        """The rows without a problem, with a warning that names the others.
+
+        Returns:
+            Rows, with the problems of the others as `skipped`.
 
         Raises:
-            TableError: if none is left.
+            TableError: if a column is missing, or no row is left.
         """
-        if self.rows is None or not self.problems:
+        if self.rows is not None and not self.problems:
             return self.rows
-        if not self.good:
+        if self.rows is None or not self.good:
             raise TableError(self.problems)
         warnings.warn(
             f"{len(self.rows) - len(self.good)} of {len(self.rows)} rows left out: "
@@ -220,7 +239,19 @@ def examine(
     *,
     progress: bool = True,
 ) -> Examined:
-    """Reads all rows of a table that `load_table` gave; every image is opened once."""
+    """Reads all rows of a table; every image is opened once.
+
+    Args:
+        table: A table of `load_table`.
+        images: Image columns, in order.
+        texts: Text columns, in order.
+        labels: As `read_rows`.
+        classes: As `read_rows`; without them labels are checked, but not encoded.
+        progress: Whether to show a bar while many images are checked.
+
+    Returns:
+        The rows and their problems.
+    """
     report = _Report(table)
     images, texts = column_names(images), column_names(texts)
     targets = as_targets(labels, classes)
@@ -234,7 +265,7 @@ def examine(
     encoded = _labels(table, targets, report)
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
         if all(part is None for part in parts) and not report.has(position):
-            report.add(position, None, "nothing is there: give at least one image or text.")
+            report.add(position, None, "the row is empty: give at least one image or text.")
     rows = Rows(image_lists, text_lists, encoded, table.index.copy())
     good = [position for position in range(len(rows)) if not report.has(position)]
     return Examined(rows, good, report.problems())
@@ -248,14 +279,17 @@ class _Report:
         self._found: dict[int, list[Problem]] = {}
 
     def add(self, position: int | None, column: str | None, message: str) -> None:
+        """Adds a problem; a position of `None` stands for the whole table."""
         row = None if position is None else self.index[position]
         problem = Problem(row, column, self.file, message)
         self._found.setdefault(-1 if position is None else position, []).append(problem)
 
     def has(self, position: int) -> bool:
+        """Whether a row has a problem."""
         return position in self._found
 
     def problems(self) -> list[Problem]:
+        """All problems, in the table's order."""
         return [problem for position in sorted(self._found) for problem in self._found[position]]
 
 
@@ -282,7 +316,7 @@ def _text_column(table, column, report) -> list[str | None]:
 
 
 def _text_warnings(table: pd.DataFrame, columns: Sequence[str], rows: Rows | None) -> list[Problem]:
-    """Warnings of texts that are not read as they are written, in the table's order."""
+    """Warnings about texts that a tokenizer does not read as written, in the table's order."""
     return [
         Problem(table.index[position], column, table_name(table), message, "warning")
         for position, texts in enumerate(zip(*rows.texts, strict=True) if rows else ())
@@ -327,78 +361,8 @@ def _image_column(table, column, report, progress: bool) -> list:
         except ImageError as error:
             report.add(position, column, str(error))
             cells.append(None)
-    _check_images(cells, column, report, progress)
+    found = image_problems(cells, description=f"checking {column}", progress=progress)
+    for position, message in enumerate(found):
+        if message is not None:
+            report.add(position, column, message)
     return cells
-
-
-def resolve_image(cell: Any, folder: str | None, confined: bool = False) -> Any:
-    """An image cell with its path made absolute against `folder`.
-
-    Raises:
-        ImageError: for an address, or a path outside `folder` where only that may be read.
-    """
-    path = cell.get("path") if isinstance(cell, dict) and cell.get("bytes") is None else cell
-    if not isinstance(path, str | PathLike):
-        return cell
-    if _ADDRESS.match(str(path)):
-        raise ImageError(f"{str(path)!r} is an address; download the image and give its path.")
-    full = Path(folder or ".", path)
-    if confined:
-        _check_inside(path, full, Path(folder or "."))
-    return str(full)
-
-
-def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
-    where = f"image_dir={str(folder)!r}"
-    if Path(path).is_absolute():
-        raise ImageError(f"{str(path)!r} is absolute; with {where} paths are relative to it.")
-    try:
-        inside = full.resolve().is_relative_to(folder.resolve())
-    except (OSError, ValueError, RuntimeError) as error:  # a NUL, a loop of links, ...
-        raise ImageError(f"{str(path)!r} cannot be read: {error}; correct the path.") from error
-    if not inside:
-        raise ImageError(f"{str(path)!r} is outside {where}; nothing there is read.")
-
-
-def _check_images(cells: list, column: str, report: _Report, progress: bool) -> None:
-    """Opens every distinct image once, in threads."""
-    distinct = {image_key(cell): cell for cell in cells if cell is not None}
-    found = in_threads(_image_problem, distinct.values())
-    checked = progress_bar(
-        found,
-        description=f"checking {column}",
-        unit="image",
-        total=len(distinct),
-        show=progress,
-    )
-    broken = dict(zip(distinct, checked, strict=True))
-    for position, cell in enumerate(cells):
-        if cell is not None and broken[image_key(cell)]:
-            report.add(position, column, broken[image_key(cell)])
-
-
-def _image_problem(cell: Any) -> str | None:
-    file = _file_now(cell)
-    if file in _sound_files:
-        return None
-    try:
-        check_image(cell)
-    except ImageError as error:
-        return str(error)
-    if file is not None:
-        if len(_sound_files) >= _MOST_FILES:
-            _sound_files.clear()
-        _sound_files.add(file)
-    return None
-
-
-def _file_now(cell: Any) -> int | None:
-    """What changes with a file, whatever is done to it; `None` for what is no file."""
-    if not isinstance(cell, str):
-        return None
-    try:
-        found = os.stat(cell)
-    except (OSError, ValueError):
-        return None
-    # A change of content, name or rights sets the time of the last change, which nobody can set.
-    return hash((cell, found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns))

@@ -1,4 +1,4 @@
-"""Which columns of a table a run reads, and whether its settings suit them."""
+"""Which columns of a table a run reads, and whether its settings fit them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,18 @@ Kind = TypeVar("Kind", bound=Settings)
 
 
 def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) -> Kind:
-    """The settings with their image and text columns, guessed where none are named.
+    """The settings with their image and text columns; if none are named, usual names are used.
 
     Args:
         settings: Settings as the user gave them.
         table: The training rows.
         also: Other columns that must be there.
 
+    Returns:
+        A copy of the settings.
+
     Raises:
-        ConfigError: listing every problem.
+        ConfigError: with every problem.
     """
     resolved = settings.resolved()
     images, texts = as_names(settings.images), as_names(settings.texts)
@@ -55,7 +58,7 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
         if columns and backbone is None:
             problems.append(
                 f"preset {settings.preset!r} has no encoder for `{name}`={list(columns)}: leave "
-                "them out, or choose another preset or a backbone"
+                "these columns out, or choose another preset or a backbone"
             )
     if not images and not texts:
         problems.append(
@@ -65,7 +68,7 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
     if len(texts) > 2:
         problems.append(f"`texts` takes one or two columns. Received: {list(texts)}")
     if settings.augmentation and resolved.augmentation.is_on and not images:
-        problems.append("`augmentation` changes images, and there is no image column to read")
+        problems.append("`augmentation` changes images, and there is no image column")
     absent = missing_columns(table, [*images, *texts, *labels, *also])
     problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
     problems += _window_problems(settings, texts)
@@ -81,10 +84,10 @@ def _window_problems(settings: Settings, texts: Sequence[str]) -> list[str]:
     if window is None:
         return []
     if not texts:
-        return ["`sliding_window` cuts texts, and there is no text column to read"]
+        return ["`sliding_window` cuts texts, and there is no text column"]
     if window.text is None and len(texts) > 1:
         return [
-            f"`sliding_window` needs the text that slides, one of {list(texts)}: "
+            f"`sliding_window` needs the column that it cuts, one of {list(texts)}: "
             f"sliding_window={{'text': {texts[-1]!r}}}"
         ]
     if window.text is not None and window.text not in texts:
@@ -93,16 +96,29 @@ def _window_problems(settings: Settings, texts: Sequence[str]) -> list[str]:
 
 
 def has_pair(settings: Settings) -> bool:
-    """Whether some side has two slots that can be compared."""
+    """Whether some side has two slots that can be compared.
+
+    Args:
+        settings: Settings with their columns.
+
+    Returns:
+        True for two image columns, or two text columns that are encoded separately.
+    """
     separate = len(settings.texts) == 2 and settings.text_pairing == "separate"
     return len(settings.images) == 2 or separate
 
 
 def label_heads(settings: Settings) -> dict[str, Head]:
-    """The heads that `labels` asks for, with the classes that the settings tell.
+    """The heads that the settings ask for, with the classes that the settings name.
 
-    One column, or one head of several columns, is the head `"label"`; of several columns of
-    classes each is a head of its own, by the column's name.
+    One column, or one head of several columns, is the head `"label"`. Several columns of classes
+    are a head each, with the column's name.
+
+    Args:
+        settings: Settings as the user gave them.
+
+    Returns:
+        Heads by name.
 
     Raises:
         ValueError: if a column's name cannot be a head's.
@@ -121,14 +137,28 @@ def label_heads(settings: Settings) -> dict[str, Head]:
 
 
 def label_columns(heads: Mapping[str, Head]) -> list[str]:
-    """The columns that heads are told in."""
+    """The label columns of heads.
+
+    Args:
+        heads: Heads by name.
+
+    Returns:
+        Column names, in the order of the heads.
+    """
     return [column for target in as_targets(heads).values() for column in target.columns]
 
 
 def find_heads(settings: Settings, table: pd.DataFrame) -> dict[str, Head]:
-    """The heads with their classes: those of the settings, or the labels of `table`, sorted.
+    """The heads with their classes: those of the settings, or the labels of the table, sorted.
+
+    Args:
+        settings: Settings as the user gave them.
+        table: The training rows.
+
+    Returns:
+        Heads by name.
 
     Raises:
-        ValueError: if a column holds one class only, or what cannot be a label.
+        ValueError: if a column holds one class only, or a value that cannot be a label.
     """
     return with_classes(label_heads(settings), table)

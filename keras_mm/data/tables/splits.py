@@ -19,7 +19,7 @@ from keras_mm.errors import InvalidValueError
 
 Column = Any  # a column's name, or values for each row
 _MAX_SWAP_TABLE = 4_000_000
-_MOST_NAMED = 20  # classes that a message names
+_MOST_NAMED = 20  # classes in a message
 
 
 def stratified_split(
@@ -111,7 +111,7 @@ def stratified_k_fold(
     kind = StratifiedKFold if rows.groups is None else StratifiedGroupKFold
     splitter = kind(n_splits=num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # told by _warn_absent, with the names
+        warnings.simplefilter("ignore", UserWarning)  # _warn_absent warns, with the names
         folds = list(splitter.split(rows.labels, rows.labels, rows.groups))
     _warn_absent(rows, {f"test fold {i}": test for i, (_, test) in enumerate(folds)})
     _warn_absent(rows, {f"train fold {i}": train for i, (train, _) in enumerate(folds)})
@@ -174,7 +174,17 @@ def _read_rows(
 def column_values(
     table: pd.DataFrame, argument: str, column: Column, mistakes: list[str]
 ) -> np.ndarray:
-    """One value per row, from a column's name or an array-like; empty after a mistake."""
+    """One value per row, from a column's name or an array-like.
+
+    Args:
+        table: The rows.
+        argument: Name of the argument that `column` was given as, for messages.
+        column: A column's name, or one value per row.
+        mistakes: What is wrong is appended here.
+
+    Returns:
+        An object array `(num_rows,)`; empty after a mistake.
+    """
     if np.ndim(column) == 0:
         absent = missing_columns(table, [column])
         if not absent:
@@ -208,7 +218,7 @@ def _encode(
 def _hold_out(
     rows: _Rows, positions: np.ndarray, part: str, size: float, seed: int, more: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """These positions in two: the rest, and the part of that size; `more` parts are to follow."""
+    """Splits positions into the rest and a part; `more`: another part is drawn from the rest."""
     if not size:
         return positions, positions[:0]
     if rows.groups is None:
@@ -252,7 +262,7 @@ def _check_strata(rows: _Rows, positions: np.ndarray, part: str, size: float) ->
 def _draw_groups(
     labels: np.ndarray, groups: np.ndarray, size: float, seed: int, keep: int
 ) -> np.ndarray:
-    """Which rows are held out: whole groups, with each class as near to its share as they allow.
+    """Chooses the rows to hold out: whole groups, with each class as near to its share as possible.
 
     Starts from a random draw, then makes the exchange of two groups (or the move of one) that
     helps most, until none does. At least one group is held out and `keep` are not.
@@ -285,7 +295,7 @@ def _exchange(
     table: np.ndarray, target: np.ndarray, held: np.ndarray, order: np.ndarray, keep: int
 ) -> bool:
     """Makes the best exchange in `held`; False if none brings the counts nearer to the target."""
-    # A "group" of no rows, at the end, stands for a move in one direction only.
+    # Exchanging a group with an empty one, which is added at the end, moves it.
     leaving = _distinct(table, order[held[order]], held.sum() < len(held) - keep)
     entering = _distinct(table, order[~held[order]], held.sum() > 1)
     if len(leaving) * len(entering) > _MAX_SWAP_TABLE:
@@ -305,7 +315,7 @@ def _exchange(
 
 
 def _distinct(table: np.ndarray, candidates: np.ndarray, none_too: bool) -> np.ndarray:
-    """The first candidate of each kind of group (equal counts), and "none" if that is allowed."""
+    """One candidate of each kind of group (equal counts); with `none_too` also the empty group."""
     _, first = np.unique(table[candidates], axis=0, return_index=True)
     return np.append(candidates[first], len(table)) if none_too else candidates[first]
 
@@ -330,7 +340,7 @@ def _check_folds(rows: _Rows, num_folds: int) -> None:
 
 
 def _warn_absent(rows: _Rows, parts: dict[str, np.ndarray]) -> None:
-    """Warns of the classes that some part has no row of."""
+    """Warns about classes without a row in some part."""
     counts = np.array([rows.counts(part) for part in parts.values()])
     absent = (counts == 0).any(axis=0)
     if not absent.any():

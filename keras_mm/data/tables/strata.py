@@ -1,4 +1,4 @@
-"""What rows are drawn by, so that parts have their shares of the labels, whatever the heads."""
+"""Strata of rows: a split keeps the shares of the labels, for heads of every kind."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ def labelled_rows(labels: Mapping[str, np.ndarray]) -> np.ndarray:
 
     Args:
         labels: By head, as `keras_mm.data.tables.rows.Rows` has them.
+
+    Returns:
+        int `(num_labelled,)`, in order.
     """
     known = [_known(array) for array in labels.values()]
     return np.flatnonzero(np.any(known, axis=0))
@@ -30,17 +33,17 @@ def strata(
     *,
     smallest: float,
 ) -> list:
-    """A stratum for each row: rows of one are alike in what a split is to keep the shares of.
+    """A stratum for each row: a split keeps the share of each stratum.
 
-    Of one head of classes it is the class. Else rows are told apart by one head after the other, as
-    long as every stratum keeps a row for every part: by class; several labels by the row's rarest;
-    numbers by fifths of the rows; and by having no label. Labels that are too rare for that are
-    drawn together.
+    For one head of classes the stratum is the class. Else the rows are divided by one head after
+    the other, as long as every stratum has a row for every part: by class; by the rarest of several
+    labels; by fifths of the rows for numbers; and by whether there is a label. Labels that are too
+    rare for that share a stratum.
 
     Args:
-        targets: What the heads are, by name.
+        targets: Targets by head.
         labels: By head, as `keras_mm.data.tables.rows.Rows` has them.
-        rows: Positions to tell apart.
+        rows: Positions of the rows to divide.
         smallest: The smallest part's share of the rows, in (0, 1).
 
     Returns:
@@ -63,7 +66,7 @@ def _known(labels: np.ndarray) -> np.ndarray:
 
 
 def _codes(kind: str, labels: np.ndarray) -> list[np.ndarray]:
-    """What tells rows apart, one array after the other; -1 without a label."""
+    """Codes to divide the rows by, one array after the other; -1 without a label."""
     if kind == "regression":
         return [_fifths(column) for column in labels.reshape(len(labels), -1).T]
     if kind != "multilabel":
@@ -81,7 +84,7 @@ def _fifths(values: np.ndarray) -> np.ndarray:
 
 
 def _refined(found: np.ndarray, codes: np.ndarray, least: int) -> np.ndarray:
-    """Strata told apart by `codes` too, but none of fewer than `least` rows by it."""
+    """Strata divided by `codes` too, unless that gives strata of fewer than `least` rows."""
     refined, count = np.zeros_like(found), 0
     for stratum in np.unique(found):
         rows = np.flatnonzero(found == stratum)
@@ -89,7 +92,7 @@ def _refined(found: np.ndarray, codes: np.ndarray, least: int) -> np.ndarray:
         numbers = np.arange(len(values))
         small = sizes < least
         if small.any():
-            # Together they are one stratum, or a part of the largest.
+            # They form one stratum, or join the largest.
             together = sizes[small].sum() >= least or small.all()
             numbers[small] = np.flatnonzero(small)[0] if together else sizes.argmax()
         refined[rows] = count + numbers[places]

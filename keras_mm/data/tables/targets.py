@@ -1,4 +1,4 @@
-"""Label columns to arrays: what each kind of head is trained on and measured by."""
+"""Label columns to arrays, for training and evaluation of each kind of head."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Target:
     """The labels of one head in a table.
 
     Args:
-        kind: The head's.
+        kind: The kind of the head.
         columns: One column; or for `"multilabel"` and `"regression"` one for each label or target.
-        each: Whether each column is a label of its own.
-        classes: Label names in order; `None` takes any label, and encodes nothing.
+        each: Whether each column is one label.
+        classes: Label names in order; with `None` any label is valid, and none is encoded.
         multi_hot: As `Head.multi_hot`.
     """
 
@@ -51,20 +51,20 @@ class Target:
 
     @property
     def needs_classes(self) -> bool:
-        """Whether it must be told which labels there are, to encode them."""
+        """Whether its labels cannot be encoded without `classes`."""
         return self.classes is None and self.kind != "regression"
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the cells of a target hold.
+    """The encoded cells of a target.
 
     Attributes:
         labels: int32 `(num_rows,)`, -1 where missing; for `"multilabel"` int8
             `(num_rows, num_labels)`, -1 where missing; for `"regression"` float64
             `(num_rows, num_targets)`, NaN where missing. `None` where the classes are not known.
         missing: Positions of rows without a label.
-        problems: Position, column, and what is wrong there.
+        problems: Position, column and message of each bad cell.
     """
 
     labels: np.ndarray | None
@@ -80,6 +80,9 @@ def as_targets(
     Args:
         labels: A column of classes, or heads by name; `None` for no labels.
         classes: Label names in order, for a column.
+
+    Returns:
+        Targets by head; a column is the head `"label"`.
 
     Raises:
         ValueError: if `labels` is neither, or a head of classes has several columns.
@@ -100,11 +103,11 @@ def _target(name: str, head: Head) -> Target:
     columns = (head.column or name,) if not isinstance(head.column, tuple) else head.column
     if len(columns) > 1 and head.kind in ("multiclass", "binary"):
         raise InvalidValueError(
-            f"The {head.kind} head {name!r} has one column of classes. Received: column={columns}"
+            f"The {head.kind} head {name!r} needs one column of classes. Received: column={columns}"
         )
     if head.kind == "regression" and head.classes is not None and len(columns) != head.num_classes:
         raise InvalidValueError(
-            f"The {head.num_classes} targets of the head {name!r} have a column each: "
+            f"The {head.num_classes} targets of the head {name!r} need a column each: "
             f"Head(column=[...]). Received: column={head.column!r}"
         )
     known = None if head.classes is None else head.names
@@ -112,14 +115,17 @@ def _target(name: str, head: Head) -> Target:
 
 
 def with_classes(heads: Mapping[str, Head], table: pd.DataFrame) -> dict[str, Head]:
-    """The heads with the classes that their columns hold, where they do not name their own.
+    """Gives heads without classes those that their columns hold.
 
     Args:
         heads: Heads by name.
-        table: Rows to find the classes in; heads whose columns are not there stay as they are.
+        table: Rows to find the classes in; heads whose columns are missing stay as they are.
+
+    Returns:
+        Heads by name.
 
     Raises:
-        ValueError: if a column holds too few classes, or what cannot be a label.
+        ValueError: if a column holds too few classes, or a value that cannot be a label.
 
     Example:
         >>> table = pd.DataFrame({"tags": ["red|old", "red", "[]"]})
@@ -138,7 +144,7 @@ def with_classes(heads: Mapping[str, Head], table: pd.DataFrame) -> dict[str, He
 
 
 def _check_classes(name: str, classes: Any) -> None:
-    """Raises ValueError for classes that a table, or a file, cannot tell apart."""
+    """Raises ValueError for classes that differ only in their type."""
     if not isinstance(classes, tuple) or all(isinstance(label, str) for label in classes):
         return
     mixed = differing_types(classes)
@@ -150,7 +156,7 @@ def _check_classes(name: str, classes: Any) -> None:
 
 
 def _with_values(head: Head, table: pd.DataFrame, target: Target) -> Head:
-    """The head with the labels of a column with one a row, or its columns as labels."""
+    """The head with its classes: the labels of a column, or the names of several columns."""
     columns = target.columns
     if head.classes is not None:
         return head
@@ -162,15 +168,15 @@ def _with_values(head: Head, table: pd.DataFrame, target: Target) -> Head:
     if len(found) < 2:
         raise InvalidValueError(
             f"The label column {columns[0]!r} has one class only ({found}); a classifier "
-            "needs rows of at least two."
+            "needs at least two."
         )
     return replace(head, classes=tuple(found))
 
 
 def _with_lists(head: Head, table: pd.DataFrame, target: Target) -> Head:
-    """The head with the labels of a column with several a row, and the column's form."""
+    """The head of a column of label lists, with its classes and its form."""
     column, classes = target.columns[0], target.classes
-    lists = read_lists(table[column]).lists  # a cell that cannot be read is told by its row later
+    lists = read_lists(table[column]).lists  # bad cells are reported later, with their rows
     multi_hot = _is_multi_hot(lists.values(), target)
     if classes is None and multi_hot:
         width = multi_hot_width(lists.values()) or multi_hot_width(filter(is_bits, lists.values()))
@@ -178,12 +184,12 @@ def _with_lists(head: Head, table: pd.DataFrame, target: Target) -> Head:
     elif classes is None:
         names = [(row, name) for row, listed in lists.items() for name in filter(is_name, listed)]
         _raise_first(table, column, label_problems(names))
-        # A number such as 0.5 is no label's name, but rather a share.
+        # A number such as 0.5 is not a label's name, but most likely a share.
         whole = (name for _, name in names if not isinstance(label_value(name), float))
         classes = tuple(sorted_labels(whole))
     if not classes:
         raise InvalidValueError(
-            f"The label column {column!r} names no label. Write lists of names, as "
+            f"The label column {column!r} has no labels. Write lists of names, as "
             '["red", "old"] or red|old, or 0 or 1 for each label, as [1, 0].'
         )
     confusable = target.multi_hot is None and could_be_bits(classes)
@@ -192,12 +198,12 @@ def _with_lists(head: Head, table: pd.DataFrame, target: Target) -> Head:
 
 
 def _is_multi_hot(lists: Collection[Collection], target: Target) -> bool:
-    """Whether a column is multi-hot, where it was not decided before."""
+    """Whether a column is multi-hot, if the head does not say so."""
     if target.multi_hot is not None:
         return target.multi_hot
     if target.classes is None:
         return multi_hot_width(lists) is not None
-    # Of two labels, 0 and 1, a list could be either: it is never one of names.
+    # With the labels 0 and 1 a list could be of either form: it is taken as multi-hot.
     only_bits = {label_key(name) for name in target.classes} <= {0, 1}
     return only_bits or multi_hot_width(lists, len(target.classes)) is not None
 
@@ -209,7 +215,15 @@ def _raise_first(table: pd.DataFrame, column: str, problems: list[tuple[int, str
 
 
 def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
-    """Encodes a head's cells; what is wrong with any of them is told, and counts as missing."""
+    """Encodes a head's cells. A bad cell is a problem, and counts as missing.
+
+    Args:
+        table: A table of `load_table` that has the target's columns.
+        target: The labels of the head.
+
+    Returns:
+        Labels, and the positions without a label or with a problem.
+    """
     if target.kind == "regression":
         return _numbers(table, target)
     if target.kind == "multilabel":
@@ -236,7 +250,7 @@ def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
     if classes is None:
         problems += _form_problems(cells.lists, multi_hot)
     for position, listed in cells.lists.items():
-        if labels is not None:
+        if labels is not None and classes is not None:
             try:
                 labels[position] = encode_list(listed, classes, multi_hot, place_of)
             except ValueError as error:
@@ -246,7 +260,7 @@ def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
 
 
 def _form_problems(lists: Mapping[int, Collection], multi_hot: bool) -> list[tuple[int, str]]:
-    """Cells that are not of their column's form, of labels that are not known."""
+    """Cells of another form than their column, for labels without known classes."""
     problems = []
     width = multi_hot_width(lists.values()) or 0
     for position, listed in lists.items():

@@ -1,4 +1,4 @@
-"""Characters in texts that tokenizers drop, or cannot read as they were written."""
+"""Characters in texts that tokenizers drop, or do not read as they were written."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections import Counter
 
 _MOST_NAMED = 5
-# Control characters but white space; private use; code points that are no characters; and of the
-# format characters those that no script needs: joiners, direction marks and the tags of emoji stay.
+# Control characters except white space; private use; code points that are not characters; and the
+# format characters that no script needs. Joiners, direction marks and tags of emoji are allowed.
 _PLANES_ENDS = "".join(
     chr(plane * 0x10000 + end) for plane in range(17) for end in (0xFFFE, 0xFFFF)
 )
@@ -18,7 +18,13 @@ _CONTROL = re.compile(
 
 
 def control_characters(text: str) -> str | None:
-    r"""What is wrong with a text that holds control characters, and the mend; `None` without them.
+    r"""The problem of a text that holds control characters.
+
+    Args:
+        text: The text.
+
+    Returns:
+        A message that names the characters and what to do; `None` if there are none.
 
     Example:
         >>> control_characters("good") is None, control_characters("good\0 bad")[:27]

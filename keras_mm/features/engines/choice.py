@@ -1,4 +1,4 @@
-"""Which engine runs an encoder: Keras itself, or OpenVINO."""
+"""Chooses what runs an encoder: Keras itself, or OpenVINO."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from keras_mm.features.fingerprint import described, device_of
 from keras_mm.features.store.store import FeatureStore
 from keras_mm.settings.engines import ENGINES, engine_problem
 
-# Below so many weights an encoder is done before OpenVINO is ready.
+# An encoder with fewer weights has finished before OpenVINO is ready.
 _WORTHWHILE = 300_000
 
-# Encoders that OpenVINO could not run: not tried again unless it is asked for.
+# Encoders that OpenVINO could not run: "auto" does not try them again.
 _unfit: weakref.WeakSet = weakref.WeakSet()
 
 
 class Network(Protocol):
-    """An encoder as what computes it.
+    """An encoder that runs on some engine.
 
     Attributes:
-        engine: What computes and how, in words.
+        engine: Engine and precision, in words for the log.
         precision: `"float32"` or `"bfloat16"`.
     """
 
@@ -38,10 +38,21 @@ class Network(Protocol):
     precision: str
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The wanted outputs of one batch."""
+        """Encodes a batch.
+
+        Args:
+            batch: The encoder's inputs by name, first axis the items.
+
+        Returns:
+            The wanted outputs by name, first axis the items.
+        """
 
     def in_float32(self) -> Network:
-        """The same in full precision, for comparison."""
+        """The same network in full precision, for comparison.
+
+        Returns:
+            A network with the same outputs.
+        """
 
 
 def choose_engine(encoder: keras.Model, engine: str, store: FeatureStore | None) -> str:
@@ -49,17 +60,18 @@ def choose_engine(encoder: keras.Model, engine: str, store: FeatureStore | None)
 
     Args:
         encoder: A functional model, as `create_vision_encoder` makes.
-        engine: `"keras"`; `"openvino"`; or `"auto"`: OpenVINO where it is installed and faster, on
-            a CPU, for frozen encoders of Keras' and this package's layers that are not tiny, where
-            `store` keeps what converting them gives; else Keras. TensorFlow is as fast in float32.
+        engine: `"keras"`, `"openvino"` or `"auto"`. `"auto"` is OpenVINO if it is installed and
+            faster: on a CPU, for frozen encoders of Keras' and this package's layers that are not
+            tiny, with a `store` that keeps the converted encoder, and not on TensorFlow in float32,
+            which is as fast. Else it is Keras.
         store: Where a converted encoder is kept.
 
     Returns:
-        `"keras"`, or `"openvino"` with its version and precision: what decides the answers.
+        `"keras"`, or `"openvino"` with its version and precision, on which features depend.
 
     Raises:
         ValueError: for an unknown engine.
-        EngineError: for `engine="openvino"` where it is not installed.
+        EngineError: for `engine="openvino"` if it is not installed.
     """
     if engine not in ENGINES:
         raise InvalidValueError(unknown_name("engine", engine, ENGINES))
@@ -74,13 +86,16 @@ def choose_engine(encoder: keras.Model, engine: str, store: FeatureStore | None)
 def create_network(
     encoder: keras.Model, outputs: tuple[str, ...], engine: str, store: FeatureStore | None
 ) -> Network:
-    """What computes `outputs` of an encoder, in the precision that the encoder was built with.
+    """Prepares an encoder to run, in the precision that it was built with.
 
     Args:
         encoder: A functional model.
         outputs: Names of the wanted outputs.
-        engine: As `choose_engine` gave it.
+        engine: As `choose_engine` returned it.
         store: Where a converted encoder is kept; `None` for this process only.
+
+    Returns:
+        The network.
 
     Raises:
         EngineError: if the engine cannot run the encoder.
@@ -91,17 +106,24 @@ def create_network(
 
 
 def note_unfit(encoder: keras.Model) -> None:
-    """Notes that OpenVINO cannot run an encoder, so that `"auto"` does not try again."""
+    """Remembers that OpenVINO cannot run an encoder, so that `"auto"` does not try again.
+
+    Args:
+        encoder: The encoder.
+    """
     _unfit.add(encoder)
 
 
 def deviation(network: Network, batch: Mapping[str, np.ndarray], count: int) -> str:
-    """How far a network's vectors are from full precision, in words for the log.
+    """How far a network's vectors are from full precision.
 
     Args:
-        network: What computes in less.
-        batch: Inputs that it takes.
-        count: Items of them that are not filled up; their first output is compared.
+        network: A network in lower precision.
+        batch: Its inputs.
+        count: The first items of the batch that are compared, in their first output, >= 2.
+
+    Returns:
+        A phrase for the log.
     """
     name, low = next(iter(network(batch).items()))
     full = network.in_float32()(batch)[name]

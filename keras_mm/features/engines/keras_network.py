@@ -17,7 +17,7 @@ from keras_mm.keras_internals import all_layers
 from keras_mm.models.encoder import Encoder
 from keras_mm.random_state import unseeded
 
-# The part of an encoder that gives the wanted outputs, kept so that it is compiled once.
+# Encoders reduced to the wanted outputs, kept so that each is compiled once.
 _reduced: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _precisions: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _predicting = threading.RLock()
@@ -30,6 +30,10 @@ class KerasNetwork:
     Args:
         encoder: The encoder.
         outputs: Names of the wanted outputs.
+
+    Attributes:
+        engine: Backend and precision, in words for the log.
+        precision: `"float32"` or `"bfloat16"`.
     """
 
     def __init__(self, encoder: keras.Model, outputs: tuple[str, ...]):
@@ -43,17 +47,29 @@ class KerasNetwork:
             self._model = known[outputs]
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The wanted outputs of one batch."""
+        """The wanted outputs of one batch, see `keras_mm.features.engines.choice.Network`."""
         found = predict_batch(self._model, batch)
         return {name: np.asarray(value) for name, value in found.items()}
 
     def in_float32(self) -> KerasNetwork:
-        """The same in full precision."""
+        """The same network in full precision.
+
+        Returns:
+            A network of the encoder, or of a copy of it in float32.
+        """
         return KerasNetwork(full_precision(self._encoder), self._outputs)
 
 
 def full_batches(positions: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Positions in full batches; the last one repeats a row, and its true size is given."""
+    """Positions in batches of one size; the last one is filled up with its last row.
+
+    Args:
+        positions: Positions of rows or items, int `(num_positions,)`.
+        batch_size: Rows of a batch, >= 1.
+
+    Yields:
+        Positions `(batch_size,)`, and how many of them were not filled up.
+    """
     for start in range(0, len(positions), batch_size):
         take = positions[start : start + batch_size]
         filled = np.concatenate([take, np.repeat(take[-1:], batch_size - len(take))])
@@ -61,11 +77,14 @@ def full_batches(positions: np.ndarray, batch_size: int) -> Iterator[tuple[np.nd
 
 
 def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:
-    """What `model.predict_on_batch` gives, from any thread.
+    """The same as `model.predict_on_batch`, from any thread.
 
     Args:
         model: A functional model.
         batch: Its inputs by name.
+
+    Returns:
+        The model's outputs, of the same structure, as arrays.
 
     Raises:
         ForkError: in a process that was forked from one whose backend was running.
@@ -74,9 +93,9 @@ def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:
     if keras.backend.backend() == "jax":
         return _predict_on_jax(model, dict(batch))
     logger = logging.getLogger("tensorflow")
-    # Threads take turns where Keras makes the model's function.
+    # One thread at a time: Keras creates the model's function in the first call.
     with _predicting:
-        # TensorFlow counts the shapes of all models together, and takes a dozen for a mistake.
+        # TensorFlow counts the shapes of all models in one sum, and warns after a dozen.
         logger.addFilter(_is_no_advice)
         try:
             return model.predict_on_batch(dict(batch))
@@ -85,22 +104,26 @@ def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:
 
 
 def _predict_on_jax(model: keras.Model, batch: dict[str, np.ndarray]) -> Any:
-    """A step of our own: Keras' takes the memory of the variables, which other threads read."""
+    """Predicts with a step of our own.
+
+    Keras' step donates the variables' memory, which other threads may be reading.
+    """
     with _predicting:
         step = _jax_steps.get(model)
         if step is None:
-            step = _jax_steps[model] = _jax_step(weakref.ref(model))
+            step = _jax_steps[model] = _jax_step(weakref.proxy(model))
     weights = (
         [v.value for v in vs] for vs in (model.trainable_variables, model.non_trainable_variables)
     )
     return keras.tree.map_structure(np.array, step(*weights, batch))
 
 
-def _jax_step(model: weakref.ref) -> Any:
+def _jax_step(model: keras.Model) -> Any:
+    """A compiled step; `model` is a weak proxy, so that the step does not keep the model alive."""
     import jax
 
     def step(trainable: list, non_trainable: list, batch: dict) -> Any:
-        return model().stateless_call(trainable, non_trainable, batch, training=False)[0]
+        return model.stateless_call(trainable, non_trainable, batch, training=False)[0]
 
     return jax.jit(step)
 
@@ -110,7 +133,14 @@ def _is_no_advice(record: logging.LogRecord) -> bool:
 
 
 def precision_of(encoder: keras.Model) -> str:
-    """`"bfloat16"` if an encoder computes in it anywhere, else `"float32"`."""
+    """The precision that an encoder computes in.
+
+    Args:
+        encoder: A functional model.
+
+    Returns:
+        `"bfloat16"` if some layer computes in it, else `"float32"`.
+    """
     if encoder not in _precisions:
         low = any(layer.compute_dtype == "bfloat16" for layer in all_layers(encoder))
         _precisions[encoder] = "bfloat16" if low else "float32"
@@ -118,7 +148,14 @@ def precision_of(encoder: keras.Model) -> str:
 
 
 def full_precision(encoder: keras.Model) -> keras.Model:
-    """The encoder in float32: itself, or a copy."""
+    """An encoder in float32.
+
+    Args:
+        encoder: A functional model.
+
+    Returns:
+        The encoder itself, or a copy.
+    """
     if precision_of(encoder) == "float32":
         return encoder
     with unseeded():
@@ -128,7 +165,14 @@ def full_precision(encoder: keras.Model) -> keras.Model:
 
 
 def float32_config(encoder: keras.Model) -> dict:
-    """What `keras.saving.deserialize_keras_object` makes the encoder of, in float32."""
+    """A config that `keras.saving.deserialize_keras_object` reads as the encoder in float32.
+
+    Args:
+        encoder: A functional model.
+
+    Returns:
+        A JSON-serialisable dict.
+    """
     config = json.dumps(keras.saving.serialize_keras_object(encoder))
     for name in ("mixed_bfloat16", "bfloat16"):
         config = config.replace(f'"{name}"', '"float32"')

@@ -34,19 +34,22 @@ from keras_mm.subprocesses import run_on_tensorflow
 
 _FILES = ("network.xml", "network.bin")
 _KEY = b"network".ljust(KEY_BYTES)
-_TOLERANCE = 1e-3  # of the largest value: rounding gives a hundredth of it
+_TOLERANCE = 1e-3  # of the largest value; rounding alone is a hundredth of this
 _NOTE = ["keras_mm", "deviation"]
 _DRAWN = 4
 
 _log = logging.getLogger("keras_mm")
 
-# Converted encoders and what runs them, by encoder, with a sum of the weights they are from.
+# Converted encoders and their networks, by encoder, with a checksum of the weights.
 _converted: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _CONVERTING, _IMPORTING = Lock(), Lock()
 
 
 def load_openvino() -> ModuleType:
-    """The library, without its telemetry: that sends an event, and forks a process to do so.
+    """Imports OpenVINO without its telemetry, which sends an event and forks a process to do so.
+
+    Returns:
+        The module.
 
     Raises:
         EngineError: if it cannot be imported.
@@ -72,7 +75,11 @@ class OpenVINONetwork:
     Args:
         converted: The encoder as OpenVINO's model.
         outputs: Names of the wanted outputs.
-        precision: `"float32"` or `"bfloat16"`, of what is computed; features are float32.
+        precision: `"float32"` or `"bfloat16"`, of the computation; features are float32.
+
+    Attributes:
+        engine: Version and precision, in words for the log.
+        precision: As given.
     """
 
     def __init__(self, converted: Any, outputs: tuple[str, ...], precision: str):
@@ -91,7 +98,7 @@ class OpenVINONetwork:
         self._request, self._in_use = compiled.create_infer_request(), Lock()
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The wanted outputs of one batch."""
+        """The wanted outputs of one batch, see `keras_mm.features.engines.choice.Network`."""
         check_not_forked()
         inputs = {name: np.ascontiguousarray(batch[name]) for name in self._inputs}
         with self._in_use:
@@ -99,22 +106,29 @@ class OpenVINONetwork:
             return {name: found[self._names[name]] for name in self._outputs}
 
     def in_float32(self) -> OpenVINONetwork:
-        """The same in full precision."""
+        """The same network in full precision.
+
+        Returns:
+            A network of the same converted encoder.
+        """
         return OpenVINONetwork(self._converted, self._outputs, "float32")
 
 
 def openvino_network(
     encoder: keras.Model, outputs: tuple[str, ...], store: FeatureStore | None = None
 ) -> OpenVINONetwork:
-    """An encoder run by OpenVINO.
+    """Prepares an encoder to run on OpenVINO.
 
     Args:
         encoder: The encoder.
         outputs: Names of the wanted outputs.
         store: Where the converted encoder is looked up and kept; `None` for this process only.
 
+    Returns:
+        The network; the same one for the same encoder, weights and outputs.
+
     Raises:
-        EngineError: if OpenVINO cannot run the encoder as Keras does.
+        EngineError: if OpenVINO cannot run the encoder with the same results as Keras.
     """
     key = (outputs, precision_of(encoder))
     with _CONVERTING:
@@ -132,7 +146,7 @@ def openvino_network(
 
 
 def _model(encoder: keras.Model, store: FeatureStore | None) -> Any:
-    """The converted encoder, from the store where it is there."""
+    """The converted encoder, from the store if it is there."""
     openvino = load_openvino()
     shelf = Shelf()
     digest = None if store is None else fingerprint(encoder, engine=openvino.__version__)
@@ -142,7 +156,7 @@ def _model(encoder: keras.Model, store: FeatureStore | None) -> Any:
         shelf = Shelf(store, f"{digest}.network", about)
     if shelf.missing([_KEY]):
         graph, weights = _convert(encoder)
-        # In one piece: the parts of two conversions need not fit each other.
+        # Graph and weights in one value: those of two conversions may not fit each other.
         whole = len(graph).to_bytes(8, "little") + graph + weights
         reserve([shelf], len(whole))
         shelf.put([_KEY], np.frombuffer(whole, "uint8")[None])
@@ -155,7 +169,7 @@ def _model(encoder: keras.Model, store: FeatureStore | None) -> Any:
 
 def _convert(encoder: keras.Model) -> tuple[bytes, ...]:
     """The encoder's graph and weights, in OpenVINO's format."""
-    _log.info("%s is converted for OpenVINO, once", encoder.name)
+    _log.info("converting %s for OpenVINO, once", encoder.name)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         try:
@@ -172,10 +186,16 @@ def _convert(encoder: keras.Model) -> tuple[bytes, ...]:
 
 
 def write_network(encoder: keras.Model, folder: Path) -> None:
-    """Writes an encoder in OpenVINO's format, if that gives the same; on TensorFlow.
+    """Writes an encoder in OpenVINO's format, after a check that its results are the same.
+
+    Runs on TensorFlow.
+
+    Args:
+        encoder: The encoder, in float32.
+        folder: Where `network.xml` and `network.bin` are written.
 
     Raises:
-        EngineError: if OpenVINO cannot convert it, or gives something else.
+        EngineError: if OpenVINO cannot convert it, or its results differ.
     """
     import tensorflow as tf
 
@@ -186,7 +206,7 @@ def write_network(encoder: keras.Model, folder: Path) -> None:
     try:
         with _root_logger_kept():
             model = openvino.convert_model(function.get_concrete_function(specs))
-    except Exception as error:  # OpenVINO raises many kinds for what it does not know
+    except Exception as error:  # OpenVINO raises many kinds for what it does not support
         raise EngineError(f"OpenVINO cannot convert {encoder.name}: {error}") from error
     for port in model.inputs:
         port.set_names({port.get_any_name().split(":")[0]})
@@ -199,8 +219,8 @@ def write_network(encoder: keras.Model, folder: Path) -> None:
         difference = max(difference, float(np.abs(found[name] - value).max()) / largest)
     if not difference <= _TOLERANCE:
         raise EngineError(
-            f"OpenVINO gives {encoder.name} other features than Keras, by {difference:.1e} of the "
-            f"largest (allowed: {_TOLERANCE:g})."
+            f"The features of {encoder.name} from OpenVINO differ from those of Keras by "
+            f"{difference:.1e} of the largest (allowed: {_TOLERANCE:g})."
         )
     model.set_rt_info(difference, _NOTE)
     openvino.serialize(model, folder / _FILES[0], folder / _FILES[1])
@@ -219,7 +239,7 @@ def _root_logger_kept() -> Iterator[None]:
 
 
 def _drawn(encoder: keras.Model) -> dict[str, np.ndarray]:
-    """Inputs of some rows: pixels at random, texts of several lengths."""
+    """Random inputs for some rows: pixels, and texts of several lengths."""
     generator = np.random.default_rng(0)
     batch: dict[str, np.ndarray] = {}
     for name, tensor in encoder.input.items():
@@ -237,7 +257,11 @@ def _drawn(encoder: keras.Model) -> dict[str, np.ndarray]:
 
 
 def main(folder: Path) -> None:
-    """Converts the encoder whose config and weights lie in `folder`."""
+    """Converts an encoder in a process of its own.
+
+    Args:
+        folder: Holds `encoder.json` and `encoder.weights.h5`; the network is written there.
+    """
     import keras_hub  # noqa: F401  (registers its layers)
 
     import keras_mm.models.multimodal  # noqa: F401  (and ours)

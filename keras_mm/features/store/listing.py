@@ -38,7 +38,14 @@ def matching(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
 
 
 def size_of(path: Path) -> int:
-    """Size of a file in bytes; 0 if it cannot be read."""
+    """Size of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Bytes; 0 if it cannot be read.
+    """
     try:
         return path.stat().st_size
     except OSError:
@@ -46,7 +53,14 @@ def size_of(path: Path) -> int:
 
 
 def last_used(path: Path) -> float:
-    """Time of a file's last use, in seconds since 1970; 0 if it cannot be read."""
+    """Time of a file's last use.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Seconds since 1970; 0 if it cannot be read.
+    """
     try:
         return path.stat().st_mtime
     except OSError:
@@ -77,6 +91,6 @@ def remove_damaged(path: Path, error: ValueError) -> None:
         path: The file.
         error: What is wrong with it.
     """
-    _log.warning("a damaged file of the feature cache is removed: %s (%s)", path, error)
+    _log.warning("removing a damaged file of the feature cache: %s (%s)", path, error)
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)

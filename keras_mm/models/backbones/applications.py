@@ -20,6 +20,13 @@ class ApplicationsPreprocessing(layers.Layer):
 
     Args:
         module: Module name, as `"resnet_v2"`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+
+    Call arguments:
+        images: `(batch, height, width, 3)`, 0-255.
+
+    Call returns:
+        The same shape, in the range that the backbone was trained with.
     """
 
     def __init__(self, module: str, **kwargs: Any):
@@ -27,7 +34,7 @@ class ApplicationsPreprocessing(layers.Layer):
         self.module = module
 
     def call(self, images: Any) -> Any:
-        """From 0-255 to what the backbone was trained on."""
+        """Scales and shifts the pixels."""
         module = getattr(keras.applications, self.module)
         return module.preprocess_input(images, data_format="channels_last")
 
@@ -37,7 +44,11 @@ class ApplicationsPreprocessing(layers.Layer):
 
 
 def application_names() -> dict[str, str]:
-    """Class names of `keras.applications` by their lower-case form."""
+    """The networks of `keras.applications`.
+
+    Returns:
+        Class names by their lower-case form.
+    """
     return {
         name.lower(): name
         for name, value in vars(keras.applications).items()
@@ -46,7 +57,13 @@ def application_names() -> dict[str, str]:
 
 
 def application_options(name: str) -> dict[str, Any] | None:
-    """`class_name` and `alpha` that a name stands for; `None` if it is no such name.
+    """The network of `keras.applications` that a name stands for.
+
+    Args:
+        name: A class name in any case, with or without underscores; `_0.35` at the end is a width.
+
+    Returns:
+        `class_name`, and `alpha` if a width is given; `None` for any other name.
 
     Raises:
         ValueError: for a width that the network does not have.
@@ -76,11 +93,14 @@ def application(
     """A network without its classification head, and the layers before it.
 
     Args:
-        name: What the user calls it, for messages.
-        weights: `"pretrained"` (ImageNet); anything else builds random ones.
-        image_size: `(height, width)`.
+        name: The user's name of the network, for messages.
+        weights: `"pretrained"` (ImageNet); any other value builds random ones.
+        image_size: `(height, width)` in pixels.
         class_name: Class of `keras.applications`.
         **options: Its other arguments.
+
+    Returns:
+        The network, and the preprocessing layers in order.
 
     Raises:
         ValueError: for an image size or a width that the network cannot take.
@@ -92,7 +112,7 @@ def application(
         try:
             model = create(weights="imagenet", **options)
         except Exception as error:  # Keras raises bare Exception for a failed download
-            # The architecture alone tells whether it was the size.
+            # Building it without weights raises if the image size was the cause.
             _random(create, name, image_size, options)
             what = f"ImageNet weights of {name!r}"
             raise failed_download(what, class_name, "vision_weights", error) from error

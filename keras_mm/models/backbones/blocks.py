@@ -1,4 +1,4 @@
-"""The blocks of a backbone, from its input to its top, and what of it is trained."""
+"""The blocks of a backbone, from its input to its top, and which of its variables are trained."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _NAMED = re.compile(r"^(.*?(?:block|expanded_conv)_?\d*[a-z]?(?:_block_?\d+)?)(?
 def backbone_blocks(network: keras.Model) -> list[list[Any]]:
     """The variables of a backbone by block, from its input to its top.
 
-    The first list holds what stands before the first block (embeddings, a stem). What comes after
-    a block and is of none (a last norm, a pooler) belongs to it.
+    The first list holds the variables before the first block (embeddings, a stem). Variables
+    between or after blocks (a last norm, a pooler) belong to the block before them.
 
     Args:
         network: A backbone: a stack of transformer blocks, or a network of `keras.applications` or
-            KerasHub whose layers' names tell their block.
+            KerasHub whose layer names contain the block.
 
     Returns:
-        `1 + num_blocks` lists; one only where the network has no blocks that are known.
+        `1 + num_blocks` lists; a single list if the network has no blocks that are known.
     """
     layers = [layer for layer in all_layers(network, itself=False) if layer.weights]
     groups = [[layer] for layer in attention_blocks(network)] or _named_blocks(layers)
-    # Keras walks the layers inside a layer from the last to the first; weights it does not turn.
+    # Keras lists layers inside a layer from the last to the first, but weights in order.
     position = {id(variable): n for n, variable in enumerate(network.weights)}
     groups.sort(key=lambda group: min(position[id(v)] for layer in group for v in layer.weights))
     block_of = {id(v): n for n, group in enumerate(groups, 1) for la in group for v in la.weights}
@@ -45,7 +45,15 @@ def backbone_blocks(network: keras.Model) -> list[list[Any]]:
 
 
 def top_blocks(network: keras.Model, depth: int | str, side: str) -> list[Any]:
-    """The variables of the `depth` blocks at the top of a network; all of them for `"all"`.
+    """The variables of the top blocks of a network.
+
+    Args:
+        network: A backbone.
+        depth: Number of blocks, >= 1; or `"all"` for all variables.
+        side: `"vision"` or `"text"`, for messages.
+
+    Returns:
+        The variables, from the input to the top.
 
     Raises:
         ValueError: if it has fewer blocks, or none that are known.
@@ -63,15 +71,19 @@ def top_blocks(network: keras.Model, depth: int | str, side: str) -> list[Any]:
 
 
 def train_only(network: keras.Model, variables: Collection[Any]) -> None:
-    """Makes `variables` the only ones of `network` that are trained.
+    """Makes some variables of a network the only trainable ones.
 
-    Batch normalisation of which nothing is trained stays in inference mode.
+    Batch normalisation without a chosen variable stays in inference mode.
+
+    Args:
+        network: The network.
+        variables: Variables of the network; none freezes all of it.
     """
     chosen = {id(variable) for variable in variables}
     network.trainable = False
     if not chosen:
         return
-    network.trainable = True  # under TensorFlow only a change reaches the layers inside
+    network.trainable = True  # on TensorFlow only a change is passed on to inner layers
     for layer in all_layers(network, itself=False):
         own = [id(variable) for variable in layer.weights]
         if own and not chosen.intersection(own):
@@ -82,7 +94,7 @@ def train_only(network: keras.Model, variables: Collection[Any]) -> None:
 
 
 class TrainableState:
-    """What of a network is trained at one moment.
+    """Remembers which layers and variables of a network are trainable.
 
     Args:
         network: The network.
@@ -90,12 +102,12 @@ class TrainableState:
 
     def __init__(self, network: keras.Model):
         self._network = network
-        # A layer hands its state down to those inside it, which come after it.
+        # A layer sets the state of those inside it, which come after it in this list.
         self._layers = [(layer, layer.trainable) for layer in all_layers(network)]
         self._variables = [(variable, variable.trainable) for variable in network.weights]
 
     def restore(self) -> None:
-        """Trains again what was trained at that moment; layers that came later stay as they are."""
+        """Sets everything back; layers that were added since stay as they are."""
         for layer, trainable in self._layers:
             layer.trainable = trainable
         for variable, trainable in self._variables:
@@ -103,9 +115,12 @@ class TrainableState:
 
 
 def freeze_batch_norm(network: keras.Model) -> None:
-    """Keeps the batch normalisation of a pretrained network as it was pretrained.
+    """Keeps the batch normalisation of a pretrained network in inference mode.
 
     Its statistics are those of a large data set; the few rows of a batch would spoil them.
+
+    Args:
+        network: The network.
     """
     for layer in all_layers(network):
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -113,9 +128,13 @@ def freeze_batch_norm(network: keras.Model) -> None:
 
 
 def attention_blocks(network: keras.Model) -> list[Any]:
-    """A transformer's blocks: the smallest layers that hold attention, of the most frequent class.
+    """The blocks of a transformer: the smallest layers with attention, of the most frequent class.
 
-    In no order, and empty for other networks.
+    Args:
+        network: A backbone.
+
+    Returns:
+        Layers in no particular order; none for other networks.
     """
     holders = [
         layer

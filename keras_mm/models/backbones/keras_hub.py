@@ -1,4 +1,4 @@
-"""KerasHub's networks as backbones: preprocessing inside, one side of image-text networks."""
+"""KerasHub's networks as backbones: with preprocessing, or as one side of an image-text network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_mm.keras_internals import all_layers
 
 @keras.saving.register_keras_serializable("keras_mm")
 class WithoutClassToken(keras.Model):
-    """A backbone whose first token is like the others, so that `"cls"` would mean nothing."""
+    """A backbone without a class token, for which the pooling `"cls"` is refused."""
 
     has_class_token = False
 
@@ -22,14 +22,17 @@ class WithoutClassToken(keras.Model):
 def vision_tower(
     network: keras.Model, name: str, image_size: tuple[int, int], scale: Any, offset: Any
 ) -> keras.Model:
-    """A network of KerasHub from 0-255 images to a map, or to tokens and what it pools them to.
+    """A network of KerasHub from images to a feature map, or to tokens and a pooled output.
 
     Args:
         network: A KerasHub image network, or image-text network whose image side is taken.
-        name: What the user calls it, for messages.
-        image_size: `(height, width)`.
-        scale: What pixels are multiplied by: a float, or three.
-        offset: What is added to them then.
+        name: The user's name of the network, for messages.
+        image_size: `(height, width)` in pixels.
+        scale: Factor of the pixels: a float, or three, by channel.
+        offset: Is added to them afterwards: a float, or three, by channel.
+
+    Returns:
+        A model from `(batch, height, width, 3)`, 0-255.
 
     Raises:
         ValueError: if it has no image side, or cannot take images of this size.
@@ -37,7 +40,7 @@ def vision_tower(
     encoder = getattr(network, "vision_encoder", network)
     if len(encoder.inputs) != 1 or len(encoder.inputs[0].shape) != 4:
         names = [tensor.name for tensor in encoder.inputs]
-        raise InvalidValueError(f"{name!r} is no vision backbone: its inputs are {names}.")
+        raise InvalidValueError(f"{name!r} is not a vision backbone; its inputs: {names}.")
     if hasattr(encoder, "position_embedding_shape"):
         encoder = _dinov2_at(encoder, name, image_size)
     expected = tuple(encoder.inputs[0].shape[1:3])
@@ -49,7 +52,7 @@ def vision_tower(
     x = layers.Rescaling(scale, offset)(images)
     if type(encoder).__name__ == "SigLIPVisionEncoder":
         patches = (encoder.image_shape[0] // encoder.patch_size) ** 2
-        # Nothing is cut: KerasHub only announces one token more than there is.
+        # Nothing is cut off: KerasHub declares one token more than there is.
         x = _through(encoder, x)[:, :patches]
         outputs = {"sequence_output": x, "pooled_output": encoder.head(x)}
         return WithoutClassToken(images, outputs, name=encoder.name)
@@ -69,7 +72,11 @@ def text_tower(network: keras.Model, name: str) -> keras.Model:
 
     Args:
         network: A KerasHub text network, `CLIPBackbone`, `SigLIPBackbone` or its text encoder.
-        name: What the user calls it, for messages.
+        name: The user's name of the network, for messages.
+
+    Returns:
+        A model from a dict of `token_ids` `(batch, tokens)` and, for most networks, `padding_mask`
+        and `segment_ids`.
 
     Raises:
         ValueError: if it has no text side.
@@ -77,7 +84,7 @@ def text_tower(network: keras.Model, name: str) -> keras.Model:
     encoder = getattr(network, "text_encoder", network)
     kind = type(encoder).__name__
     if kind == "SigLIPTextEncoder":
-        # It adds all its positions at once and attends to the padding: the length is fixed.
+        # It adds all positions at once and attends to padding: the length is fixed.
         inputs = _token_ids(encoder.max_sequence_length)
         x = _through(encoder, inputs["token_ids"])
         outputs = {"sequence_output": x, "pooled_output": encoder.head(x[:, -1])}
@@ -90,16 +97,19 @@ def text_tower(network: keras.Model, name: str) -> keras.Model:
         return WithoutClassToken(inputs, outputs, name=f"{encoder.name}_tower")
     names = {tensor.name for tensor in network.inputs}
     if not {"token_ids", "padding_mask"} <= names:
-        raise InvalidValueError(f"{name!r} is no text backbone: its inputs are {sorted(names)}.")
+        raise InvalidValueError(f"{name!r} is not a text backbone; its inputs: {sorted(names)}.")
     return network
 
 
 def with_vocabulary(network: keras.Model, vocabulary_size: int) -> keras.Model:
-    """A text network with an embedding for at least so many tokens; new ones are random.
+    """A text network with embeddings for more tokens; new ones are random.
 
     Args:
         network: A text network of KerasHub.
-        vocabulary_size: Tokens, >= 1.
+        vocabulary_size: Tokens that must have an embedding, >= 1.
+
+    Returns:
+        The network itself if it has as many, else a copy with a larger embedding.
 
     Raises:
         ValueError: if it is a network of another kind.
@@ -108,7 +118,7 @@ def with_vocabulary(network: keras.Model, vocabulary_size: int) -> keras.Model:
     before = getattr(network, "vocabulary_size", None)
     if embedding is None or before is None:
         raise InvalidValueError(
-            f"The text encoder {network.name!r} takes no further tokens; `special_tokens` need a "
+            f"The text encoder {network.name!r} cannot take new tokens; `special_tokens` need a "
             "text network of KerasHub, as BERT or RoBERTa."
         )
     if before >= vocabulary_size:
@@ -124,10 +134,13 @@ def with_vocabulary(network: keras.Model, vocabulary_size: int) -> keras.Model:
 
 
 def freeze_positions(model: keras.Model) -> None:
-    """Keeps DINOv2's positions as they are.
+    """Freezes the positions of DINOv2.
 
-    KerasHub stores trained ones only if they grew in sum, so that half of all trainings would
-    come back changed from a file.
+    KerasHub stores trained positions only if their sum has grown, so that half of all trained
+    models would be loaded with other positions than they were saved with.
+
+    Args:
+        model: A model that may hold DINOv2.
     """
     for layer in all_layers(model):
         if hasattr(layer, "interpolated_position_embeddings"):
@@ -139,7 +152,7 @@ def _token_ids(length: int | None) -> dict:
 
 
 def _through(encoder: Any, x: Any) -> Any:
-    """SigLIP's tokens, which its encoders pool before they give them."""
+    """The tokens of a SigLIP encoder, which returns only their pooled output."""
     x = encoder.embedding(x)
     for block in encoder.encoder_layers:
         x = block(x)
@@ -149,8 +162,8 @@ def _through(encoder: Any, x: Any) -> Any:
 def _dinov2_at(network: Any, name: str, image_size: tuple[int, int]) -> keras.Model:
     """DINOv2 for images of another size.
 
-    Its positions are interpolated here, once: KerasHub would do so at every loading, and each
-    backend in its own way.
+    Its positions are interpolated here, once: KerasHub would do so each time the model is loaded,
+    and differently on each backend.
     """
     height, width = image_size
     patch = network.patch_size
@@ -168,7 +181,7 @@ def _dinov2_at(network: Any, name: str, image_size: tuple[int, int]) -> keras.Mo
     table = _interpolated(network, height // patch)
     for mine, its in zip(resized.weights, network.weights, strict=True):
         value = table if its.path.endswith("position_embeddings") else its
-        mine.assign(ops.convert_to_numpy(value))  # a copy: JAX lets no two variables share one
+        mine.assign(ops.convert_to_numpy(value))  # a copy: JAX variables share no array
     return resized
 
 

@@ -1,4 +1,4 @@
-"""Backbones by name: `keras.applications`, KerasHub handles and folders, or small ones of ours."""
+"""Backbones by name: `keras.applications`, KerasHub handles and folders, or this package's own."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _CLASSES = {
 def vision_backbone(
     backbone: Any, weights: str | PathLike, image_size: tuple[int, int]
 ) -> tuple[keras.Model, list[layers.Layer]]:
-    """The image network and what its input must go through.
+    """The image network of a name, and the layers before it.
 
     Args:
         backbone: A name of `keras_mm.presets.backbones.BACKBONES`, a `keras.applications` class in
             lower case (`_0.35` appended for a width), a KerasHub handle or folder, or a
             `keras.Model` from `(batch, H, W, 3)`, 0-255, to a map, tokens or vectors.
         weights: `"pretrained"`, `"random"` or a path.
-        image_size: `(height, width)`.
+        image_size: `(height, width)` in pixels.
 
     Returns:
         `(model, preprocessing layers)`.
@@ -70,18 +70,22 @@ def vision_backbone(
         network = _load_keras_hub(name, weights, "vision")
         scale, offset = _preset_rescaling(name)
     else:
-        network = _of_the_zoo(known, weights, "vision", image_size)
+        network = _listed_network(known, weights, "vision", image_size)
         scale, offset = _rescaling(known.image_mean, known.image_std)
     return vision_tower(network, name, image_size, scale, offset), []
 
 
 def text_backbone(backbone: Any, weights: str | PathLike) -> keras.Model:
-    """The text network, from `token_ids`, `segment_ids` and `padding_mask`.
+    """The text network of a name.
 
     Args:
         backbone: A name of `keras_mm.presets.backbones.BACKBONES`, a KerasHub handle, a local
             folder in Hugging Face or KerasHub format, or a `keras.Model`.
         weights: `"pretrained"`, `"random"` or a path: a folder, or a `.weights.h5` file.
+
+    Returns:
+        A model from a dict with `token_ids` and, for most networks, `segment_ids` and
+        `padding_mask`.
 
     Raises:
         ValueError: for an unknown name.
@@ -93,11 +97,18 @@ def text_backbone(backbone: Any, weights: str | PathLike) -> keras.Model:
     known = _known(name, "text")
     if known is None:
         return text_tower(_load_keras_hub(name, weights, "text"), name)
-    return text_tower(_of_the_zoo(known, weights, "text"), name)
+    return text_tower(_listed_network(known, weights, "text"), name)
 
 
 def is_buildable(backbone: Any) -> bool:
-    """Whether a backbone's name alone says how to build it, without any file."""
+    """Whether a backbone can be built from its name alone, without any file.
+
+    Args:
+        backbone: A backbone as `create_vision_encoder` or `create_text_encoder` take it.
+
+    Returns:
+        True for a name of `BACKBONES` or of `keras.applications`.
+    """
     return isinstance(backbone, str) and (
         backbone in BACKBONES or application_options(backbone) is not None
     )
@@ -106,17 +117,17 @@ def is_buildable(backbone: Any) -> bool:
 def _known(name: str, modality: str) -> Backbone | None:
     known = BACKBONES.get(name)
     if known is not None and known.modality not in (modality, "image_text"):
-        raise InvalidValueError(f"{name!r} is no {modality} backbone but a {known.modality} one.")
+        raise InvalidValueError(f"{name!r} is a {known.modality} backbone, not a {modality} one.")
     return known
 
 
-def _of_the_zoo(
+def _listed_network(
     known: Backbone,
     weights: str | PathLike,
     modality: str,
     image_size: tuple[int, int] | None = None,
 ) -> keras.Model:
-    """A KerasHub network of the zoo: downloaded, of a folder, or built and filled by a file."""
+    """A KerasHub network of `BACKBONES`: downloaded, from a folder, or with weights of a file."""
     keyword = f"{modality}_weights"
     if weights == "pretrained" and known.handle:
         what = f"weights of {known.name!r} ({known.download_mb:.0f} MB)"
@@ -136,7 +147,7 @@ def _build(known: Backbone, modality: str, image_size: tuple[int, int] | None) -
     config = dict(known.config)
     if known.family == "dinov2" and image_size is not None:
         patch = config["patch_size"]
-        # A size that it cannot take is told by `vision_tower`.
+        # `vision_tower` raises for a size that it cannot take.
         side = max(image_size[0] // patch, 1) * patch
         config.update(image_shape=(side, side, 3), position_embedding_shape=(side, side))
     return getattr(keras_hub.models, _CLASSES[known.family])(**config)
@@ -153,7 +164,7 @@ def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> 
         )
     try:
         with warnings.catch_warnings():
-            # What stays without weights is an error, below.
+            # Layers without weights in the file raise an error, below.
             warnings.filterwarnings("ignore", message="Skipping nested container")
             model.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
@@ -198,7 +209,7 @@ def _load_keras_hub(handle: str, weights: Any, modality: str) -> keras.Model:
 
 
 def _preset_rescaling(handle: str) -> tuple:
-    """What pixels are multiplied by and what is added, as a preset or its folder states it."""
+    """Scale and offset of the pixels, as a preset or its folder states them."""
     what, keyword = f"image preprocessing of {handle!r}", "vision_weights"
     converter = from_handle("ImageConverter", handle, what=what, keyword=keyword)
     if converter is not None:

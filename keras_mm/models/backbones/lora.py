@@ -1,4 +1,4 @@
-"""Low-rank adapters: a frozen transformer learns by small matrices beside its own."""
+"""Low-rank adapters (LoRA): a frozen transformer learns small matrices beside its own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.keras_internals import all_layers, kernel_without_lora
 from keras_mm.models.backbones.blocks import attention_blocks
 
-# How KerasHub and Keras call the projections that the paper adapts.
+# Names of the query and value projections in KerasHub and Keras.
 _TARGET = re.compile(r"(query|value|q|v)(_|$)")
 
 
 def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> list[Any]:
-    """Freezes a transformer and gives its query and value projections adapters that learn.
+    """Freezes a transformer and adds trainable adapters to its query and value projections.
 
     A projection's kernel `W` becomes `W + alpha / rank * A @ B`, with `A` random and `B` zero, so
     that at first nothing changes. A saved model holds the sum, and needs no adapters.
@@ -31,7 +31,7 @@ def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> 
         The adapters' variables.
 
     Raises:
-        ValueError: if the network has no attention, as convolutional ones.
+        ValueError: if the network has no attention, as a convolutional one.
 
     Reference:
         Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685,
@@ -58,7 +58,11 @@ def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> 
 
 
 def merge_lora(network: keras.Model) -> None:
-    """Adds what adapters have learned to the kernels, and sets the adapters to nothing."""
+    """Adds the adapters to the kernels, and sets the adapters to zero.
+
+    Args:
+        network: A backbone; without adapters it stays as it is.
+    """
     for layer in all_layers(network):
         if getattr(layer, "lora_enabled", False):
             added = ops.matmul(layer.lora_kernel_a, layer.lora_kernel_b)

@@ -1,8 +1,8 @@
-"""Fusions by name: layers from the list of the sides, vision first, to one vector.
+"""Fusions by name: layers from a list of the sides, vision first, to one vector.
 
-A fusion gets `(batch, projection_dims)` for each side. One with `needs_tokens = True` gets a dict:
-`pooled_output`, the same; `sequence_output` `(batch, tokens, projection_dims)`; `sequence_mask`
-`(batch, tokens)`, bool. Any Keras layer that keeps to this is a fusion.
+A fusion gets `(batch, projection_dims)` for each side. One with `needs_tokens = True` gets a dict
+of `pooled_output`, which is the same; `sequence_output` `(batch, tokens, projection_dims)`; and
+`sequence_mask` `(batch, tokens)`, bool. Any Keras layer with these inputs can be a fusion.
 """
 
 from __future__ import annotations
@@ -42,8 +42,11 @@ def create_fusion(fusion: str | Mapping[str, Any] | keras.layers.Layer) -> keras
         fusion: A name; a dict of `name` and the layer's arguments; or a layer, of which a new one
             is made, so that no two models share its weights.
 
+    Returns:
+        The layer, not built.
+
     Raises:
-        ValueError: if there is none of this name (the nearest is offered), or an argument is wrong.
+        ValueError: for an unknown name (the message offers the nearest) or a wrong argument.
 
     Example:
         >>> create_fusion({"name": "cross_attention", "num_heads": 2}).num_heads
@@ -53,7 +56,7 @@ def create_fusion(fusion: str | Mapping[str, Any] | keras.layers.Layer) -> keras
         config = fusion.get_config()
         if isinstance(fusion, tuple(_CLASSES.values())):
             config = {k: v for k, v in config.items() if k not in ("grid", "backbone")}
-            config["dtype"] = "float32"  # as all of the trunk, whatever the global policy was
+            config["dtype"] = "float32"  # like the whole trunk, under any global policy
         return type(fusion).from_config(config)
     options = dict(fusion) if isinstance(fusion, Mapping) else {"name": fusion}
     name = options.pop("name", None)

@@ -1,4 +1,4 @@
-"""The attention block that token-level fusions are made of."""
+"""The attention block of token-level fusions."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from keras_mm.checks import check_rate, check_whole
 class AttentionBlock(layers.Layer):
     """Tokens attend to a context, then pass a feed-forward layer; norm before each, residual after.
 
-    Each row attends within itself only, and never to a context token that is masked.
+    Rows do not attend to each other, and masked context tokens get no attention.
 
     Args:
         num_heads: Heads, >= 1. Each has `width // num_heads` dimensions, at least one.
-        dropout_rate: In [0, 1), on what each half adds.
+        dropout_rate: Dropout of what each half adds, in [0, 1).
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         query: `(batch, T, width)`.
         context: `(batch, S, width)`.
-        context_mask: bool `(batch, S)`, true where a token counts; at least one a row.
-        return_attention: Whether to give the weights too.
+        context_mask: bool `(batch, S)`, True for valid tokens; at least one a row.
+        return_attention: Whether to return the weights, too.
 
     Call returns:
         `(batch, T, width)`; with `return_attention` also `(batch, num_heads, T, S)`, each row of
@@ -33,7 +34,7 @@ class AttentionBlock(layers.Layer):
     Reference:
         Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762, section 3; Xiong et al.
         2020, "On Layer Normalization in the Transformer Architecture", arXiv:2002.04745, section 3
-        (the norm before, which learns from few rows where the norm after does not).
+        (with the norm before, it also learns from few rows).
     """
 
     def __init__(self, num_heads: int = 4, dropout_rate: float = 0.1, **kwargs: Any):
@@ -80,7 +81,7 @@ class AttentionBlock(layers.Layer):
         return (x, weights) if return_attention else x
 
     def compute_output_shape(self, query_shape: tuple, context_shape: tuple) -> tuple:
-        """The query's own shape."""
+        """The shape of the query."""
         return query_shape
 
     def get_config(self) -> dict:
@@ -93,14 +94,30 @@ class AttentionBlock(layers.Layer):
 
 
 def masked_mean(tokens: Any, mask: Any) -> Any:
-    """Mean of the tokens that count: `(batch, width)` from `(batch, T, width)`."""
+    """Mean of the valid tokens of each row.
+
+    Args:
+        tokens: `(batch, T, width)`.
+        mask: bool `(batch, T)`, True for valid tokens.
+
+    Returns:
+        `(batch, width)`; zeros for a row without valid tokens.
+    """
     weight = ops.cast(mask, tokens.dtype)[..., None]
     total = ops.sum(ops.where(mask[..., None], tokens, 0.0), axis=1)
     return total / ops.maximum(ops.sum(weight, axis=1), 1.0)
 
 
 def with_pooled(side: Any) -> tuple:
-    """A side's tokens and mask, its pooled vector put before them as a token that always counts."""
+    """A side's tokens with its pooled vector as the first one, which is always valid.
+
+    Args:
+        side: `pooled_output` `(batch, width)`, `sequence_output` `(batch, T, width)` and
+            `sequence_mask` `(batch, T)`, bool.
+
+    Returns:
+        Tokens `(batch, 1 + T, width)`, and their mask `(batch, 1 + T)`.
+    """
     pooled = ops.expand_dims(side["pooled_output"], 1)
     tokens = ops.concatenate([pooled, side["sequence_output"]], axis=1)
     first = ops.ones_like(side["sequence_mask"][:, :1])

@@ -15,12 +15,13 @@ from keras_mm.errors import InvalidValueError
 class Bilinear(layers.Layer):
     """Product of the two sides in a common space, beside the sides themselves.
 
-    `[x, y, LN(U x) * LN(V y)]`: each side is layer-normalised before the product, so that neither
-    drowns the other. The sides are kept (the paper's shortcut), so that what one modality says
-    alone needs no detour through the product.
+    `[x, y, LN(U x) * LN(V y)]`: each side is layer-normalised before the product, so that both
+    have the same scale. The sides are kept (the paper's shortcut), so that information of a single
+    modality does not depend on the product.
 
     Args:
-        rank: Width of the product; `None` is the width of the first side.
+        rank: Width of the product, >= 1; `None` is the width of the first side.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         embeddings: list of two tensors `(batch, width)`, vision first.

@@ -1,4 +1,4 @@
-"""Bottleneck fusion: the modalities talk through a few shared tokens only."""
+"""Bottleneck fusion: the modalities exchange information through shared tokens only."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_p
 class Bottleneck(layers.Layer):
     """Attention bottlenecks: each side attends to itself and to a few shared tokens.
 
-    In each layer both sides update the shared tokens, whose mean goes on to the next; so a
-    modality must condense what the other is to know. The tokens of a side are its pooled vector
-    (which holds the comparison of a pair, where one is asked for), then its regions or word pieces.
+    In each layer both sides update the shared tokens, and the next layer reads the mean; so each
+    modality must condense its information for the other. The tokens of a side are its pooled vector
+    (with `compare`, that of the comparison), then its regions or word pieces.
 
     Args:
         num_bottlenecks: Shared tokens, >= 1.
         num_heads: Heads of each attention, >= 1.
-        num_layers: Layers, >= 2: what one side wrote in a layer, the other reads in the next.
-        dropout_rate: In [0, 1).
+        num_layers: Layers, >= 2: a side reads in each layer what the other wrote in the last one.
+        dropout_rate: Dropout of each block, in [0, 1).
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         sides: list of two dicts, vision first: `pooled_output` `(batch, width)`, `sequence_output`
             `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
 
     Call returns:
-        `(batch, 3 * width)`: of each side, the token of its pooled vector plus the mean of its
-        tokens that count, after the last layer; and the product of the two.
+        `(batch, 3 * width)`: for each side, the token of its pooled vector plus the mean of its
+        valid tokens, after the last layer; and the product of the two.
 
     Raises:
         ValueError: if `num_layers` is below 2.
@@ -86,7 +87,7 @@ class Bottleneck(layers.Layer):
                 block.build(shape, shape)
 
     def call(self, sides: Any, training: bool | None = None) -> Any:
-        """Passes messages through the shared tokens."""
+        """Runs all layers over the sides and the shared tokens."""
         tokens, masks = map(list, zip(*map(with_pooled, sides), strict=True))
         shared = self.shared + ops.zeros_like(tokens[0][:, :1])
         always = ops.ones_like(shared[..., 0], dtype="bool")

@@ -10,9 +10,9 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("keras_mm")
 class Concat(layers.Layer):
-    """The sides one after the other.
+    """Concatenates the sides.
 
-    With a linear head on top this is additive: no product of the modalities can be learned.
+    With a linear head the result is additive: no product of the modalities can be learned.
 
     Call arguments:
         embeddings: list of `(batch, width)`, vision first.

@@ -1,4 +1,4 @@
-"""Fusion by cross-attention: text tokens look at image regions, and the other way round."""
+"""Fusion by cross-attention: text tokens attend to image regions, and the other way round."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_p
 class CrossAttention(layers.Layer):
     """Token-level attention in both directions, within each row.
 
-    The tokens of a side are its pooled vector (which holds the comparison of a pair, where one is
-    asked for), then its regions or word pieces. Each side's tokens attend to the other side's. What
-    comes of a side is the token of its pooled vector plus the mean of its tokens that count; both
-    are given with their product, so that a linear head sees what the modalities say together.
+    The tokens of a side are its pooled vector (with `compare`, that of the comparison), then its
+    regions or word pieces. Each side's tokens attend to the other side's. The result for a side is
+    the token of its pooled vector plus the mean of its valid tokens. Both sides are returned with
+    their product, so that a linear head can use combinations of the modalities.
 
     Args:
         num_heads: Heads of each attention, >= 1.
-        num_layers: Blocks in each direction, >= 1; both sides go from layer to layer together.
-        dropout_rate: In [0, 1).
+        num_layers: Blocks in each direction, >= 1; each layer reads both sides of the last one.
+        dropout_rate: Dropout of each block, in [0, 1).
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         sides: list of two dicts, vision first: `pooled_output` `(batch, width)`, `sequence_output`
             `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
-        return_attention: Whether to give the last layer's weights too.
+        return_attention: Whether to return the last layer's weights, too.
 
     Call returns:
         `(batch, 3 * width)`; with `return_attention` also a dict: `text_to_image`
         `(batch, num_heads, 1 + text tokens, 1 + image tokens)` and `image_to_text`, with the pooled
-        vector at position 0. What is masked has weight 0; each row of weights sums to 1.
+        vector at position 0. Masked tokens have weight 0; each row of weights sums to 1.
 
     Reference:
         Lu et al. 2019, "ViLBERT", arXiv:1908.02265, section 3 (co-attention, and the product).
@@ -71,7 +72,7 @@ class CrossAttention(layers.Layer):
             self.blocks.append(pair)
 
     def call(self, sides: Any, return_attention: bool = False, training: bool | None = None) -> Any:
-        """Lets each side look at the other."""
+        """Runs all layers over the sides."""
         (image, image_mask), (text, text_mask) = map(with_pooled, sides)
         weights = {}
         for to_text, to_image in self.blocks:
@@ -101,9 +102,19 @@ class CrossAttention(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class AttentionWeights(layers.Layer):
-    """The weights of a `CrossAttention` layer, whose variables it shares; its own call arguments.
+    """The attention weights of a `CrossAttention` layer, with which it shares the variables.
 
-    A layer of its own, as a functional model cannot hold one layer with two kinds of results.
+    A functional model cannot hold one layer with two kinds of results, so this is another one.
+
+    Args:
+        fusion: The layer.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+
+    Call arguments:
+        sides: As for `CrossAttention`.
+
+    Call returns:
+        The weights by direction, as `CrossAttention` returns them.
     """
 
     def __init__(self, fusion: CrossAttention, **kwargs: Any):
@@ -111,7 +122,7 @@ class AttentionWeights(layers.Layer):
         self.fusion = fusion
 
     def call(self, sides: Any) -> Any:
-        """The weights, by direction."""
+        """Computes the weights."""
         return self.fusion(sides, return_attention=True)[1]
 
     def get_config(self) -> dict:
@@ -121,6 +132,6 @@ class AttentionWeights(layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict) -> AttentionWeights:
-        """The layer of a config, with a fusion of its own."""
+        """The layer of a config, with a new fusion layer."""
         fusion = keras.saving.deserialize_keras_object(config["fusion"])
         return cls(**{**config, "fusion": fusion})

@@ -1,4 +1,4 @@
-"""Gated fusion: each row decides, dimension by dimension, which modality speaks."""
+"""Gated fusion: weights of the modalities for each row and dimension."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from keras_mm.errors import InvalidValueError
 class Gated(layers.Layer):
     """The gated multimodal unit: `z * tanh(W_1 x) + (1 - z) * tanh(W_2 y)`.
 
-    The gate `z = sigmoid(W_z [x, y])` sees both sides, so that what one modality says counts
-    as far as the other lets it.
+    The gate `z = sigmoid(W_z [x, y])` depends on both sides, so that one modality can decide how
+    much the other counts.
 
     Args:
-        units: Width of the result; `None` is the width of the first side.
+        units: Width of the result, >= 1; `None` is the width of the first side.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         embeddings: list of two tensors `(batch, width)`, vision first.

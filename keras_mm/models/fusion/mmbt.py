@@ -1,4 +1,4 @@
-"""MMBT: image regions as tokens among the word pieces of one BERT."""
+"""MMBT: image regions as additional tokens of one BERT."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ GRIDS = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 6: (3, 2), 7: (7
 class MMBT(layers.Layer):
     """One BERT over `[CLS] image tokens [SEP]` and the text.
 
-    The image part has segment 0, the text (both texts of a packed pair, kept apart by `[SEP]`)
+    The image part has segment 0, the text (both texts of a packed pair, separated by `[SEP]`)
     segment 1, and positions start at 0 in each. An image's tokens are the averages of its feature
-    map over a grid, projected to BERT's width. The text encoder's own network is used, so its text
-    features cannot be computed once for all. Beside BERT's pooled output, the product of what has
-    become of the image tokens and of the text's is given: from few rows, the pooled output alone is
-    slow to learn what both say together.
+    map over a grid, projected to BERT's width. The network of the text encoder is used, so its text
+    features depend on the images and cannot be cached. Besides BERT's pooled output, the product of
+    the mean output at the image tokens and at the text tokens is returned: with few rows, the
+    pooled output alone learns combinations of the modalities slowly.
 
     Args:
         num_image_tokens: Tokens of each image, 1 to 9; see `GRIDS`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         sides: `[vision, text]`.
@@ -63,7 +64,11 @@ class MMBT(layers.Layer):
         self.backbone: keras.Model | None = None
 
     def read_from(self, grid: tuple[int, int] | None, text: keras.Model) -> None:
-        """Takes the size of the image encoder's feature map, and the network of the text's.
+        """Takes the size of the image encoder's feature map, and the network of the text encoder.
+
+        Args:
+            grid: Rows and columns of the feature map; `None` if the encoder has none.
+            text: The text encoder.
 
         Raises:
             ValueError: if there is no feature map, or the text encoder is not one packed BERT.
@@ -122,7 +127,7 @@ class MMBT(layers.Layer):
         """Runs BERT over the image part and the text."""
         vision, text = sides
         _, network = self._encoders()
-        # Frozen weights give the same answers in training as in inference.
+        # A frozen network is in inference mode in training, too.
         training = bool(training) and network.trainable
         words = self.missing(
             {
@@ -157,7 +162,7 @@ class MMBT(layers.Layer):
         return network.embeddings_add((tokens, network.position_embedding(tokens), segments))
 
     def _image_tokens(self, vision: Any) -> tuple:
-        """Averages over the cells of the grid, of the regions that count, in BERT's width."""
+        """Means of the valid regions of each grid cell, in BERT's width, and their mask."""
         grid, _ = self._encoders()
         cells = cell_weights(grid, GRIDS[self.num_image_tokens])
         regions = grid[0] * grid[1]
@@ -180,7 +185,7 @@ class MMBT(layers.Layer):
         return (shapes[0]["sequence_output"][0], 2 * self._encoders()[1].hidden_dim)
 
     def get_config(self) -> dict:
-        """The layer's arguments, and what it has read from the encoders."""
+        """The layer's arguments, the grid and the text network."""
         config = {**super().get_config(), "num_image_tokens": self.num_image_tokens}
         if self.grid is not None:
             config["grid"] = list(self.grid)
@@ -189,7 +194,7 @@ class MMBT(layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict) -> MMBT:
-        """The layer of a config, with a text network of its own if the config has one."""
+        """The layer of a config, with a new text network if the config has one."""
         config = dict(config)
         grid, network = config.pop("grid", None), config.pop("backbone", None)
         layer = cls(**config)
@@ -200,11 +205,11 @@ class MMBT(layers.Layer):
 
 
 def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
-    """Which regions of a feature map each cell covers, as adaptive average pooling has it.
+    """Which regions of a feature map each cell covers, as in adaptive average pooling.
 
     Args:
         grid: Rows and columns of the map.
-        cells: Rows and columns of the cells; neighbours overlap where they do not divide the map.
+        cells: Rows and columns of the cells; if they do not divide the map, neighbours overlap.
 
     Returns:
         0 or 1, `(num_cells, num_regions)`, float32.
@@ -223,7 +228,7 @@ def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
 
 
 def _last_token(tokens: Any, padding_mask: Any) -> Any:
-    """The last token of each row that is no padding, `(batch, 1, width)`: `[SEP]`."""
+    """The last token of each row before the padding, `[SEP]`: `(batch, 1, width)`."""
     last = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True) - 1
     chosen = ops.arange(ops.shape(tokens)[1], dtype="int32") == ops.maximum(last, 0)
     return ops.sum(ops.where(chosen[..., None], tokens, 0), axis=1, keepdims=True)

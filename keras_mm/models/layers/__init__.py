@@ -1,1 +1,1 @@
-"""Keras layers between the encoders and the heads, and before the encoders."""
+"""Keras layers before, between and after the encoders."""

@@ -1,4 +1,4 @@
-"""Random changes of the images while training: one draw per row, shared by its images or not."""
+"""Random changes of images in training, the same for all images of a row or not."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ _GREY = (0.299, 0.587, 0.114)  # the luma of ITU-R BT.601
 
 @keras.saving.register_keras_serializable("keras_mm")
 class ImageAugmentation(layers.Layer):
-    """Changes images at random in training; in inference gives them back as they are.
+    """Changes images at random in training; in inference returns them as they are.
 
     Flip, crop and rotation are one mapping of coordinates and one bilinear sampling, so that pixels
-    are blurred once and nothing but the image itself is seen at its edges. Colours follow. A black
-    image stays black, whatever is drawn: the zeros that stand for a missing image stay zeros.
+    are blurred only once; beyond its edges an image is mirrored. Then the colours are changed. A
+    black image stays black: the zeros of a missing image stay zeros.
 
-    It stands in for `keras.layers.RandomRotation` and its kin, which keep a model from being
-    compiled by XLA, sample once per layer, and let saturation leave the range 0-255.
+    Keras' own layers (`RandomRotation` and others) cannot be compiled by XLA, sample once per
+    layer, and saturation can leave the range 0-255.
 
     Args:
         augmentation: An `Augmentation`, or a dict of its fields; `None` changes nothing.
-        seed: Seed of the draws; `None` takes one from `keras.utils.set_random_seed`.
+        seed: Seed of the random numbers; `None` takes one from `keras.utils.set_random_seed`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         images: `(batch, num_images, height, width, 3)`, 0-255; height and width are fixed.
@@ -71,7 +72,7 @@ class ImageAugmentation(layers.Layer):
         return images
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
-        """The images' own shape."""
+        """The shape of the images."""
         return input_shape
 
     def get_config(self) -> dict:
@@ -89,7 +90,7 @@ class ImageAugmentation(layers.Layer):
         return keras.random.uniform(shape, low, high, dtype="float32", seed=self.seed_generator)
 
     def _coordinates(self, shape: tuple, height: int, width: int) -> tuple:
-        """Where each pixel of the result is taken from: `y` and `x`, broadcast to the images."""
+        """Coordinates `y` and `x` that each pixel of the result is sampled at."""
         wanted = self.augmentation
         middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
         y = (ops.arange(height, dtype="float32") - middle_y)[None, None, :, None]
@@ -125,12 +126,12 @@ class ImageAugmentation(layers.Layer):
 
 
 def sample(images: Any, y: Any, x: Any) -> Any:
-    """Images at real-valued places, bilinear; outside, they go on mirrored at their edges.
+    """Samples images at real-valued coordinates, bilinearly; they are mirrored at their edges.
 
     Args:
         images: `(batch, num_images, height, width, channels)`.
-        y: Rows to take from, `(batch, num_images or 1, height, width)` or broadcast to it.
-        x: Columns to take from, likewise.
+        y: Rows, in pixels from 0, `(batch, num_images or 1, height, width)` or broadcast to it.
+        x: Columns, likewise.
 
     Returns:
         `(batch, num_images, height, width, channels)`.
@@ -151,7 +152,7 @@ def sample(images: Any, y: Any, x: Any) -> Any:
 
 
 def _neighbours(places: Any, size: int) -> tuple:
-    """The two pixels that each place of an axis lies between, and how far it is to the second."""
+    """The two pixels around each coordinate of an axis, and the weight of the second."""
     last = size - 1
     places = ops.clip(last - ops.abs(last - ops.abs(places)), 0, last)  # mirrored into the image
     before = ops.floor(places)

@@ -1,4 +1,4 @@
-"""Comparing the two slots of a side: what is the same, what differs, and which way."""
+"""Comparison of the two slots of a side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PairComparison(layers.Layer):
     """`[u, v, u - v, |u - v|, u * v]` of two layer-normalised slots.
 
     Both slots share one normalisation, so that equal inputs stay equal. The signed difference
-    says which way a pair differs, which no symmetric feature can.
+    holds the direction of a change, which symmetric features lack.
 
     Call arguments:
         pair: `(batch, 2, width)`.

@@ -1,4 +1,4 @@
-"""A row may lack an image or a text, or be made to in training: a learned vector stands in."""
+"""Learned vectors for missing images and texts, and random removal of modalities in training."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from keras_mm.errors import InvalidValueError
 
 @keras.saving.register_keras_serializable("keras_mm")
 class MissingModality(layers.Layer):
-    """Puts a learned vector, and one valid learned token, where a slot is missing.
+    """Replaces missing slots by a learned vector, and by one valid learned token.
 
-    Selection is by `where`, so that nothing of what stood there (not even a NaN) gets through. Only
-    batch normalisation that is in training still counts a stand-in among its batch.
+    Selection is by `where`, so that no value of a missing slot, not even NaN, gets through. But
+    batch normalisation in training mode, inside an encoder, still counts the zeros of such a slot.
 
     Args:
-        slots: S, inputs of a row that can be missing.
+        slots: S, inputs of a row that can be missing, >= 1.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         features: dict of `pooled_output` `(batch, S, width)`, or `sequence_output`
             `(batch, S * T, width)` with `sequence_mask` `(batch, S * T)`, or all three; and `mask`,
-            bool `(batch, M)`, true where an input is there. M = S, or S = 1: one slot that is
-            missing only when all M are (a packed text pair).
+            bool `(batch, M)`, False where an input is missing. M = S; or S = 1, a slot that is
+            missing only if all M inputs are (a packed text pair).
 
     Call returns:
         The same dict without `mask`, missing slots replaced.
@@ -43,7 +44,7 @@ class MissingModality(layers.Layer):
                 setattr(self, name, self.add_weight(shape=shape, initializer=start, name=name))
 
     def call(self, features: Any) -> Any:
-        """Replaces what is missing."""
+        """Replaces missing slots."""
         mask, result = features["mask"], {}
         present = mask if self.slots == mask.shape[1] else ops.any(mask, axis=1, keepdims=True)
         if "pooled_output" in features:
@@ -54,7 +55,7 @@ class MissingModality(layers.Layer):
         return result
 
     def compute_output_spec(self, features: Any) -> Any:
-        """What came in, without the mask."""
+        """The features' shapes and types, without the mask."""
         return {
             name: keras.KerasTensor(x.shape, dtype=x.dtype)
             for name, x in features.items()
@@ -82,17 +83,19 @@ class MissingModality(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class ModalityDropout(layers.Layer):
-    """Takes whole modalities from rows, in training only; never the last one of a row.
+    """Drops whole modalities of rows, in training only; never the last one of a row.
 
-    The model learns to answer from what is left: no modality hides behind another, and the learned
-    vectors for missing ones are trained even where no row of the table lacks anything.
+    So the model learns to predict from each modality alone, and the learned vectors for missing
+    modalities are trained even if no row of the table lacks one.
 
     Args:
-        rate: Probability with which a modality that is there is taken away, in [0, 1). Where all
-            of a row's would go, one of them stays, each as likely as the others.
+        rate: Probability of dropping a modality that is present, in [0, 1). If all modalities of a
+            row would be dropped, one of them is kept at random.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
-        masks: list of bool `(batch, M_i)`, one per modality, true where an input is there.
+        masks: list of bool `(batch, M_i)`, one per modality, False where an input is missing.
+        training: Whether to drop modalities.
 
     Call returns:
         The masks with the dropped modalities all false.
@@ -122,7 +125,7 @@ class ModalityDropout(layers.Layer):
         return [ops.logical_and(mask, stays[:, i, None]) for i, mask in enumerate(masks)]
 
     def compute_output_shape(self, shapes: Any) -> list:
-        """The masks' own shapes."""
+        """The shapes of the masks."""
         return shapes
 
     def get_config(self) -> dict:

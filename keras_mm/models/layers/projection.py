@@ -1,4 +1,4 @@
-"""Projections to a common width: of vectors (the Keras example's head), and of tokens."""
+"""Projections to a common width, for vectors (as in the Keras example) and for tokens."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def project_embeddings(
     Args:
         embeddings: `(batch, width)`, symbolic or an array.
         num_projection_layers: Residual blocks, >= 0.
-        projection_dims: Width of the result.
-        dropout_rate: In [0, 1).
+        projection_dims: Width of the result, >= 1.
+        dropout_rate: Dropout of each block, in [0, 1).
 
     Returns:
         `(batch, projection_dims)`.
@@ -47,13 +47,14 @@ def project_embeddings(
 
 @keras.saving.register_keras_serializable("keras_mm")
 class TokenProjection(layers.Layer):
-    """Projects tokens to a common width, and marks which slot each is from.
+    """Projects tokens to a common width, and adds an embedding of their slot.
 
-    Without the mark, attention could not tell the regions of the first image from the second's.
+    Without it, attention could not distinguish the regions of the first image and the second.
 
     Args:
-        dims: Width of the result.
-        slots: Images, or separately encoded texts, whose tokens follow each other.
+        dims: Width of the result, >= 1.
+        slots: Images, or separately encoded texts, whose tokens follow each other, >= 1.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         tokens: `(batch, slots * T, width)`.
@@ -67,7 +68,7 @@ class TokenProjection(layers.Layer):
         self.dims, self.slots = dims, slots
 
     def build(self, shape: tuple) -> None:
-        """Creates the projection and, for several slots, their marks."""
+        """Creates the projection and, for several slots, their embeddings."""
         self.dense = layers.Dense(self.dims, name="dense", dtype=self.dtype_policy)
         self.dense.build(shape)
         self.norm = layers.LayerNormalization(name="norm", dtype=self.dtype_policy)
@@ -80,7 +81,7 @@ class TokenProjection(layers.Layer):
             )
 
     def call(self, tokens: Any) -> Any:
-        """Projects, marks and normalises."""
+        """Projects, adds the slot embeddings and normalises."""
         x = self.dense(tokens)
         if self.slots > 1:
             length = ops.shape(x)[1]

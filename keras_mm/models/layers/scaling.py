@@ -1,4 +1,4 @@
-"""Targets in their own unit, from a head that learns standardised ones."""
+"""Regression targets: heads learn standardised ones, and predict in the targets' unit."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _SUFFIX = "_scaling"
 
 @keras.saving.register_keras_serializable("keras_mm")
 class TargetScaling(layers.Layer):
-    """`mean + scale * x`: what a regression head gives, in the unit of its targets.
+    """`mean + scale * x`: predictions of a regression head in the unit of its targets.
 
-    The head before it learns standardised targets; `standardize_targets` says what they are. Until
+    The head before it learns standardised targets; `standardize_targets` sets mean and scale. Until
     then it changes nothing.
 
     Call arguments:
@@ -33,33 +33,40 @@ class TargetScaling(layers.Layer):
     """
 
     def build(self, input_shape: tuple) -> None:
-        """Makes the weights, which are not trained."""
+        """Creates the weights, which are not trained."""
         width = (input_shape[-1],)
         self.mean = self.add_weight(width, "zeros", name="mean", trainable=False)
         self.scale = self.add_weight(width, "ones", name="scale", trainable=False)
 
     def call(self, x: Any) -> Any:
-        """The answers in the targets' unit."""
+        """Scales and shifts."""
         return x * self.scale + self.mean
 
 
 def scaling_name(head: str) -> str:
-    """The name of a regression head's scaling layer."""
+    """The name of a regression head's scaling layer.
+
+    Args:
+        head: The head's name.
+
+    Returns:
+        The layer's name.
+    """
     return head + _SUFFIX
 
 
 def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
-    """Makes a regression head learn targets of mean 0 and standard deviation 1.
+    """Scales a regression head so that it learns targets of mean 0 and standard deviation 1.
 
     Args:
         model: A model of `create_multimodal_model`.
         head: Name of the regression head.
         targets: Training targets in their own unit, shape `(num_rows, num_targets)`; NaN where
-            there is none. Targets that are all alike are only shifted.
+            there is none. Targets that are all equal are only shifted.
 
     Raises:
-        ValueError: if the model has no such regression head, or targets differ from each other by
-            so little of their size that the answers, float32, could not.
+        ValueError: if the model has no such regression head, or the targets' differences are too
+            small, compared with their mean, for float32.
 
     Example:
         >>> from keras_mm import Head, create_multimodal_model, create_vision_encoder
@@ -81,16 +88,23 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
     if (coarse & (deviation > 0)).any():
         place = int((coarse & (deviation > 0)).argmax())
         raise InvalidValueError(
-            f"The targets of the head {head!r} are too far from 0 for what they differ by: their "
-            f"mean is {mean[place]:.6g}, their standard deviation {deviation[place]:.3g}. Subtract "
-            "a constant from them."
+            f"The targets of the head {head!r} are too far from 0 for float32: their mean is "
+            f"{mean[place]:.6g}, their standard deviation {deviation[place]:.3g}. Subtract a "
+            "constant from them."
         )
     layer.mean.assign(mean.astype("float32"))
     layer.scale.assign(np.where(deviation > 0, deviation, 1).astype("float32"))
 
 
 def target_scales(model: keras.Model) -> dict[str, np.ndarray]:
-    """By regression head, the standard deviations that its targets were standardised by."""
+    """The standard deviations of the targets of regression heads.
+
+    Args:
+        model: A model of `create_multimodal_model`.
+
+    Returns:
+        By regression head, float32 `(num_targets,)`; 1 before `standardize_targets`.
+    """
     return {
         head: np.asarray(keras.ops.convert_to_numpy(layer.scale))
         for head, layer in _scaling_layers(model).items()
@@ -98,12 +112,15 @@ def target_scales(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def standardized(model: keras.Model, head: str, answers: np.ndarray) -> np.ndarray:
-    """A head's answers as it learns them: of a regression head, in the unit before its scaling.
+    """Predictions of a head in the unit that it learns in.
 
     Args:
         model: A model of `create_multimodal_model`.
         head: The head's name.
-        answers: What the model gives, shape `(batch, num_logits)`.
+        answers: The model's outputs, shape `(batch, num_logits)`.
+
+    Returns:
+        For a regression head the outputs before its scaling, of the same shape; else `answers`.
     """
     layer = _scaling_layers(model).get(head)
     if layer is None:

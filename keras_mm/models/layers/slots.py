@@ -1,4 +1,4 @@
-"""Slots to rows and back: every slot of a row goes through the backbone as a row of its own."""
+"""Slots to rows and back: a backbone encodes each slot as a separate row."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("keras_mm")
 class SlotsToRows(layers.Layer):
-    """From `(batch, S, L)` to `(batch * S, L)`, of any length L."""
+    """Turns the slots of rows into rows.
+
+    Call arguments:
+        x: `(batch, S, L)`, of any length L.
+
+    Call returns:
+        `(batch * S, L)`.
+    """
 
     def call(self, x: Any) -> Any:
         """Merges the first two axes."""
@@ -23,10 +30,17 @@ class SlotsToRows(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class JoinSlots(layers.Layer):
-    """From `(batch * S, L, ...)` to `(batch, S * L, ...)`: the tokens of all slots of a row.
+    """Joins the tokens of all slots of a row.
 
     Args:
-        slots: S, slots of a row.
+        slots: S, slots of a row, >= 1.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
+
+    Call arguments:
+        x: `(batch * S, L, ...)`.
+
+    Call returns:
+        `(batch, S * L, ...)`.
     """
 
     def __init__(self, slots: int, **kwargs: Any):
@@ -34,7 +48,7 @@ class JoinSlots(layers.Layer):
         self.slots = slots
 
     def call(self, x: Any) -> Any:
-        """Puts the slots of a row one after the other."""
+        """Concatenates the slots of a row."""
         rows, length, *rest = ops.shape(x)
         return ops.reshape(x, (rows // self.slots, self.slots * length, *rest))
 

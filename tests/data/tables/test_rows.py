@@ -1,7 +1,6 @@
 """Rows: everything that is wrong is found, named with its place and its mend, and told at once."""
 
 import io
-import os
 import struct
 import zlib
 
@@ -10,7 +9,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from keras_mm.data.tables import rows as rows_module
 from keras_mm.data.tables.load import load_table
 from keras_mm.data.tables.rows import Problem, TableError, check_table, read_row_parts, read_rows
 
@@ -72,9 +70,9 @@ def image_problem(cell, **options):
         ("text.png", "text.png"),
         ("cut.jpg", "cut.jpg"),
         ("bomb.png", "pixels"),
-        ("http://a.b/c.png", "is an address; download"),
-        ("HTTPS://a.b/c.png", "is an address; download"),
-        ("s3://bucket/c.png", "is an address; download"),
+        ("http://a.b/c.png", "is a URL; download"),
+        ("HTTPS://a.b/c.png", "is a URL; download"),
+        ("s3://bucket/c.png", "is a URL; download"),
         ("a\0b.png", "a\\x00b.png"),
         ("a\ud800b.png", "a\\ud800b.png"),
         ("a" * 5000, "cannot be read"),
@@ -92,36 +90,6 @@ def image_problem(cell, **options):
 def test_bad_images(folder, monkeypatch, cell, words, confined):
     monkeypatch.chdir(folder)
     assert words in image_problem(cell, **({"image_dir": folder} if confined else {}))
-
-
-def test_a_good_file_is_decoded_once_until_it_changes(tmp_path, monkeypatch):
-    decoded, check = [], rows_module.check_image
-    monkeypatch.setattr(rows_module, "check_image", lambda c: decoded.append(c) or check(c))
-    path = tmp_path / "a.png"
-    path.write_bytes(encoded(color=(1, 2, 3)))
-    before = path.stat()
-    table = [{"image": str(path)}]
-    for _ in range(3):
-        assert check_table(table, images="image") == []
-    assert len(decoded) == 1
-    # As long as before, and as old.
-    path.write_bytes(bytes(before.st_size))
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    for _ in range(2):  # and what is bad is told each time
-        assert len(check_table(table, images="image")) == 1
-    path.unlink()
-    (problem,) = check_table(table, images="image")
-    assert "does not exist" in problem.message
-
-
-def test_no_more_files_are_remembered_than_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr(rows_module, "_MOST_FILES", 2)
-    monkeypatch.setattr(rows_module, "_sound_files", set())
-    for name in "abc":
-        (tmp_path / name).write_bytes(encoded(color=(1, 2, 3)))
-    table = [{"image": str(tmp_path / name)} for name in "abc"]
-    assert check_table(table, images="image") == []
-    assert len(rows_module._sound_files) <= 2
 
 
 def test_good_images(folder, tmp_path):
@@ -180,7 +148,7 @@ def test_all_problems_are_told_together(folder, tmp_path):
         f"{path}, row 2, column 'label': unknown label 'maybe'. The classes are 'no', 'yes'"
         in message
     )
-    assert f"{path}, row 3: nothing is there" in message
+    assert f"{path}, row 3: the row is empty" in message
     assert "row 4, column 'label': the label is missing" in message
     assert 'on_error="skip"' in message
     assert check_table(path, **options) == error.value.problems

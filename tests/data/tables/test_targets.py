@@ -118,7 +118,7 @@ def test_of_labels_called_0_and_1_no_list_is_guessed_at():
 
 
 def test_numbers_in_one_column_of_several_targets_are_refused():
-    with pytest.raises(ValueError, match="'size' have a column each"):
+    with pytest.raises(ValueError, match="'size' need a column each"):
         as_targets({"size": Head("regression", classes=("x", "y"))})
 
 
@@ -221,7 +221,7 @@ def test_one_head_needs_its_label():
     [
         (["a", "b"], "a dict of name to keras_mm.Head"),
         ({"a": "b"}, "a dict of name to keras_mm.Head"),
-        ({"a": Head(column=["x", "y"])}, "has one column of classes"),
+        ({"a": Head(column=["x", "y"])}, "needs one column of classes"),
         ({"a": Head("multilabel", column="mood")}, "`classes` are needed"),
     ],
 )
@@ -359,9 +359,9 @@ def test_the_form_may_be_told():
     head = with_classes({"y": told}, table)
     assert head["y"].classes == (0, 1)
     assert [p.row for p in check_table(table, texts="text", labels=head)] == [0, 1]
-    with pytest.raises(ValueError, match="names no label"):
+    with pytest.raises(ValueError, match="has no labels"):
         with_classes({"y": told}, hot_table(rows=["red"]))
-    with pytest.raises(ValueError, match="names no label"):
+    with pytest.raises(ValueError, match="has no labels"):
         with_classes({"y": Head("multilabel")}, hot_table(rows=[[0.5, 0.25], [0.125, 0.5]]))
     for options in ({"kind": "binary", "multi_hot": True}, {"multi_hot": 1, "kind": "multilabel"},
                     {"kind": "multilabel", "column": ["a", "b"], "multi_hot": False}):  # fmt: skip

@@ -1,7 +1,7 @@
-"""Decoding images inside a TensorFlow graph: `images.load_image` once more, for exported models.
+"""Decodes images inside a TensorFlow graph, as `cells.load_image` does, for exported models.
 
 Only TensorFlow is needed to run it. The pixels equal Pillow's: of 152 million values of real files
-10 differ, by one level. `tests/data/images/test_tf_graph.py` holds both sides together.
+10 differ, by one level. `tests/data/images/test_tf_graph.py` compares both.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _REFUSED = ((b"RIFF", "WebP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
 
 
 def decode_images(encoded: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Decodes encoded image files to what `keras_mm.data.images.cells.load_image` makes of them.
+    """Decodes encoded image files as `keras_mm.data.images.cells.load_image` does.
 
     Traceable: it may stand in a `tf.function` that is saved and served with TensorFlow alone.
 
@@ -39,7 +39,8 @@ def decode_images(encoded: Tensor, image_size: tuple[int, int]) -> tuple[Tensor,
             missing image.
         image_size: `(height, width)` in pixels, Python integers.
 
-    Returns: float32 images of whole numbers from 0 to 255, shape `(batch, height, width, 3)`, zeros
+    Returns:
+        float32 images of whole numbers from 0 to 255, shape `(batch, height, width, 3)`, zeros
         where missing; and a bool mask, shape `(batch,)`, False where missing.
 
     Raises:
@@ -48,7 +49,7 @@ def decode_images(encoded: Tensor, image_size: tuple[int, int]) -> tuple[Tensor,
     """
     tf = load_tensorflow()
 
-    with tf.device("CPU:0"):  # so that a GPU's resize cannot round otherwise
+    with tf.device("CPU:0"):  # a GPU's resize may round differently
         present = tf.strings.length(encoded) > 0
         kinds = _kinds(encoded)
         known = tf.debugging.Assert(
@@ -64,7 +65,7 @@ def decode_images(encoded: Tensor, image_size: tuple[int, int]) -> tuple[Tensor,
 
 
 def _kinds(encoded: Tensor) -> Tensor:
-    """Positions in `_SIGNATURES`, int32, shape `(batch,)`; its length where none fits."""
+    """Index of each file's format in `_SIGNATURES`, int32 `(batch,)`; its length if unknown."""
     tf = load_tensorflow()
 
     fits = [tf.strings.substr(encoded, 0, len(s)) == tf.constant(s) for s in _SIGNATURES]
@@ -107,7 +108,7 @@ def _decode(encoded: Tensor, kind: Tensor, image_size: tuple[int, int]) -> Tenso
 
 
 def _decode_jpeg(encoded: Tensor, data: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Upright pixels, decoded smaller where `image_files.draft_ratio` says so."""
+    """Upright pixels, decoded smaller as `keras_mm.data.images.files.draft_ratio` says."""
     tf = load_tensorflow()
 
     def at(ratio: int) -> Any:
@@ -132,8 +133,8 @@ def _decode_png(encoded: Tensor, data: Tensor) -> Tensor:
     depth, color_type = data[24], data[25]
     transparent, exif = png_chunks(data)
     checked = check_pixels(encoded, read_uint(data, 16, 4), read_uint(data, 20, 4))
-    # Pillow cannot tell a transparent colour of 16 bits; and asked for an alpha that is not there,
-    # TensorFlow makes pixels of less than 8 bits nearly transparent.
+    # Pillow ignores a transparent colour of 16 bits. And where there is no alpha, TensorFlow would
+    # make pixels of less than 8 bits nearly transparent if 4 channels were asked for.
     plain = tf.where(transparent, (depth == 16) & (color_type == 2), color_type & 4 == 0)
     image = tf.cond(
         plain,
@@ -152,7 +153,7 @@ def _decode_gif(encoded: Tensor, data: Tensor) -> Tensor:
     right = tf.maximum(read_uint(data, 6, 2, little=True) - left - width, 0)
     below = tf.maximum(read_uint(data, 8, 2, little=True) - top - height, 0)
     checked = check_pixels(encoded, left + width + right, top + height + below)
-    # TensorFlow decodes the frame alone, but would still shift it by its place on the canvas.
+    # TensorFlow decodes the frame without its canvas, but would still shift it by its offset.
     alone = _patch(checked, frame + 1, bytes(4))
     painted = tf.cond(control > 0, lambda: _paint_white(alone, data, frame, control), lambda: alone)
     image = tf.io.decode_image(painted, expand_animations=False)
@@ -161,7 +162,7 @@ def _decode_gif(encoded: Tensor, data: Tensor) -> Tensor:
 
 
 def _paint_white(encoded: Tensor, data: Tensor, frame: Tensor, control: Tensor) -> Tensor:
-    """A GIF file whose transparent colour is an ordinary white; TensorFlow would show it black."""
+    """A GIF file whose transparent colour is white; TensorFlow would show it black."""
     tf = load_tensorflow()
 
     palette = tf.where(gif_palette_size(data, frame + 9) > 0, frame + 10, tf.cast(13, tf.int64))

@@ -1,4 +1,4 @@
-"""Pixels inside a TensorFlow graph: the limit, transparency, and BMP files."""
+"""Pixels inside a TensorFlow graph: the size limit, transparency, resizing, and BMP files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from keras_mm.data.images.tf_graph.headers import PADDING, Tensor, read_uint
 from keras_mm.load_order import load_tensorflow
 
 _BGR_MASKS = (0xFF0000, 0xFF00, 0xFF)
-# Values of 8 bytes that a resize holds at once, so that a huge PNG does not take gigabytes.
+# Most values of 8 bytes that a resize holds at once: a huge PNG would take gigabytes.
 _BLOCK = 4_000_000
 
 
 def check_pixels(value: Tensor, width: Tensor, height: Tensor) -> Tensor:
-    """`value`, once an image of `width` x `height` pixels is found to be within the limit."""
+    """Fails, when run, for an image that is too large or empty.
+
+    Args:
+        value: Any tensor.
+        width: In pixels, a scalar.
+        height: In pixels, a scalar.
+
+    Returns:
+        `value`, which depends on the check.
+    """
     tf = load_tensorflow()
 
     pixels = tf.cast(width, tf.int64) * tf.cast(height, tf.int64)
@@ -23,7 +32,14 @@ def check_pixels(value: Tensor, width: Tensor, height: Tensor) -> Tensor:
 
 
 def on_white(rgba: Tensor) -> Tensor:
-    """Lays uint8 pixels `(H, W, 4)` on white, rounding as Pillow's `paste` does."""
+    """Lays pixels on white, rounding as Pillow's `paste` does.
+
+    Args:
+        rgba: uint8 pixels `(H, W, 4)`.
+
+    Returns:
+        uint8 pixels `(H, W, 3)`.
+    """
     tf = load_tensorflow()
 
     levels = tf.cast(rgba, tf.uint16)
@@ -34,7 +50,7 @@ def on_white(rgba: Tensor) -> Tensor:
 
 
 def squash(image: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Resizes bilinearly with antialiasing, in Pillow's very arithmetic.
+    """Resizes bilinearly with antialiasing, with the same arithmetic as Pillow.
 
     `tf.image.resize` computes its weights in 32 bits and lands on the other side of a half for up
     to 4 values in 10,000. Here, as in Pillow, sums are taken in 64 bits, along the width first,
@@ -44,7 +60,8 @@ def squash(image: Tensor, image_size: tuple[int, int]) -> Tensor:
         image: uint8 pixels, shape `(H, W, 3)`.
         image_size: `(height, width)` in pixels, Python integers.
 
-    Returns: float32 whole numbers from 0 to 255, shape `(height, width, 3)`.
+    Returns:
+        float32 whole numbers from 0 to 255, shape `(height, width, 3)`.
     """
     tf = load_tensorflow()
 
@@ -77,7 +94,7 @@ def _resample(image: Tensor, size: int) -> Tensor:
 
 
 def _weights(old: Tensor, new: int) -> tuple[Tensor, Tensor]:
-    """The lines that each of `new` lines is mixed from, and their float64 weights."""
+    """Indices of the old lines that each of `new` lines is a mean of, and their float64 weights."""
     tf = load_tensorflow()
 
     scale = tf.cast(old, tf.float64) / new
@@ -94,12 +111,13 @@ def _weights(old: Tensor, new: int) -> tuple[Tensor, Tensor]:
 def decode_bmp(data: Tensor) -> Tensor:
     """Decodes a BMP file of 8 (with its palette), 24 or 32 bits per pixel, uncompressed.
 
-    TensorFlow's own op leaves palettes and masks out, and fails on a byte too many at the end.
+    TensorFlow's own op does not support palettes and masks, and fails on an extra byte at the end.
 
     Args:
-        data: The file's bytes from `image_graph_headers.file_bytes`.
+        data: The file's bytes from `headers.file_bytes`.
 
-    Returns: uint8 pixels `(H, W, 3)`, on white.
+    Returns:
+        uint8 pixels `(H, W, 3)`, on white.
     """
     tf = load_tensorflow()
 

@@ -1,7 +1,7 @@
 """Headers of image files, read inside a TensorFlow graph.
 
-A file is a uint8 vector `data` here, followed by `PADDING` zeros so that a short file reads as
-zeros instead of failing; the decoder then says what is wrong with it.
+Here a file is a uint8 vector `data`, followed by `PADDING` zeros: reading beyond the end of a short
+file gives zeros instead of an error, and the decoder then says what is wrong with the file.
 """
 
 from __future__ import annotations
@@ -14,12 +14,19 @@ from keras_mm.load_order import load_tensorflow
 Tensor: TypeAlias = Any
 
 PADDING = 16
-# Steps through a header; beyond, a file made to keep a server busy is given up.
+# Most steps through a header, so that no file can keep a server busy.
 _SEGMENTS, _SUB_BLOCKS = 1_000, 100_000
 
 
 def file_bytes(encoded: Tensor) -> Tensor:
-    """The bytes of one encoded file, a scalar string, with zeros behind them."""
+    """The bytes of one encoded file, with `PADDING` zeros behind them.
+
+    Args:
+        encoded: A scalar string.
+
+    Returns:
+        A uint8 vector.
+    """
     tf = load_tensorflow()
 
     data = tf.io.decode_raw(encoded, tf.uint8)
@@ -27,7 +34,17 @@ def file_bytes(encoded: Tensor) -> Tensor:
 
 
 def read_uint(data: Tensor, at: Any, size: int, *, little: Any = False) -> Tensor:
-    """The unsigned number of `size` bytes at position `at`, int64; 0 beyond the end."""
+    """Reads an unsigned number.
+
+    Args:
+        data: A file's bytes from `file_bytes`.
+        at: Position of the first byte.
+        size: Bytes of the number, 1 to 4.
+        little: Whether the least significant byte comes first; a bool or a scalar tensor.
+
+    Returns:
+        An int64 scalar; 0 beyond the end.
+    """
     tf = load_tensorflow()
 
     at = tf.minimum(tf.cast(at, tf.int64), tf.size(data, tf.int64) - PADDING)
@@ -37,7 +54,14 @@ def read_uint(data: Tensor, at: Any, size: int, *, little: Any = False) -> Tenso
 
 
 def jpeg_exif(data: Tensor) -> Tensor:
-    """The TIFF-structured EXIF block of a JPEG file, a uint8 vector; empty where there is none."""
+    """The EXIF block of a JPEG file.
+
+    Args:
+        data: The file's bytes from `file_bytes`.
+
+    Returns:
+        The TIFF-structured block, a uint8 vector; empty where there is none.
+    """
     tf = load_tensorflow()
 
     exif = tf.constant(list(b"Exif\0\0"), tf.uint8)
@@ -64,7 +88,14 @@ def jpeg_exif(data: Tensor) -> Tensor:
 
 
 def exif_orientation(tiff: Tensor) -> Tensor:
-    """EXIF tag 0x0112, a scalar from 1 to 8; 1 where there is none. Both byte orders."""
+    """The orientation that an EXIF block gives (tag 0x0112), in either byte order.
+
+    Args:
+        tiff: A TIFF-structured EXIF block, a uint8 vector; may be empty.
+
+    Returns:
+        An int32 scalar, 1 to 8; 1 where there is none.
+    """
     tf = load_tensorflow()
 
     data = tf.concat([tiff, tf.zeros([PADDING], tf.uint8)], 0)
@@ -84,7 +115,15 @@ def exif_orientation(tiff: Tensor) -> Tensor:
 
 
 def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
-    """What a PNG file says before its pixels: `(has a tRNS chunk, EXIF block)`."""
+    """Reads the chunks that stand before a PNG file's pixels.
+
+    Args:
+        data: The file's bytes from `file_bytes`.
+
+    Returns:
+        Whether there is a tRNS chunk, a bool scalar; and the EXIF block, a uint8 vector, empty
+        where there is none.
+    """
     tf = load_tensorflow()
 
     names = {name: int.from_bytes(name) for name in (b"tRNS", b"eXIf", b"IDAT")}
@@ -106,10 +145,14 @@ def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a GIF file's first frame starts, and where its transparency is told.
+    """Where a GIF file's first frame starts, and where its transparent colour is given.
 
-    Returns: positions of the image descriptor and of the flags of the last graphic control
-        extension before it that names a transparent colour (0 where none does).
+    Args:
+        data: The file's bytes from `file_bytes`.
+
+    Returns:
+        Positions, int64 scalars: of the image descriptor; and of the flags of the last graphic
+        control extension before it that has a transparent colour, 0 without one.
     """
     tf = load_tensorflow()
 
@@ -132,7 +175,15 @@ def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gif_palette_size(data: Tensor, at: Any) -> Tensor:
-    """Bytes of the GIF palette that the flags at position `at` announce, int64; 0 for none."""
+    """The size of a GIF palette.
+
+    Args:
+        data: The file's bytes from `file_bytes`.
+        at: Position of the flags that announce the palette.
+
+    Returns:
+        Bytes, an int64 scalar; 0 without a palette.
+    """
     tf = load_tensorflow()
 
     flags = read_uint(data, at, 1)
