@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import field, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar
 
-from keras_mm.checks import unknown_name
-from keras_mm.errors import InvalidArgumentError, InvalidValueError
+from keras_mm.errors import InvalidArgumentError
 from keras_mm.files import write_text
 from keras_mm.simple_transformers.plain import is_plain, plain
+from keras_mm.simple_transformers.setting_checks import check_savable
+from keras_mm.simple_transformers.setting_fields import (
+    check_names,
+    given_names,
+    named,
+    note_given,
+    refused,
+    unused,
+)
 from keras_mm.simple_transformers.warn import warn
 
 FILE = "model_args.json"
 _MAP = "labels_map"
-_GIVEN = "_given"  # the names of the settings that somebody has set
 _DEVICE = "the backend finds its device by itself"
 _THREADS = "texts and images are read in threads, as many as there are cores"
 _CACHES = "what frozen encoders give is kept by keras_mm's own feature cache"
@@ -28,46 +35,7 @@ _ADAFACTOR = "Adafactor is Keras' own: relative steps, scaled by the weights"
 Args = TypeVar("Args", bound="ModelArgs")
 
 
-def _unused(*, default: Any, why: str) -> Any:
-    """A setting that is taken and does nothing."""
-    return _field(default, {"why": why})
-
-
-def _refused(*, default: Any, mend: str) -> Any:
-    """A setting that would change answers, and has another way here."""
-    return _field(default, {"mend": mend})
-
-
-def _field(default: Any, metadata: dict[str, str]) -> Any:
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass_transform(kw_only_default=True, field_specifiers=(field, _unused, _refused))
-def _named(kind: type[Args]) -> type[Args]:
-    """A dataclass that offers the nearest name for an unknown one."""
-    made: Any = dataclass(kw_only=True)(kind)
-    create: Callable[..., None] = made.__init__
-
-    def __init__(self: Any, **values: Any) -> None:
-        _check_names(made, values, InvalidArgumentError)
-        create(self, **values)
-        vars(self)[_GIVEN] = set(values)
-
-    __init__.__doc__ = None
-    made.__init__ = __init__
-    return made
-
-
-def _check_names(kind: type, names: Any, error: type[Exception]) -> None:
-    known = [f.name for f in fields(kind)]
-    unknown = [unknown_name("argument", name, known) for name in names if name not in known]
-    if unknown:
-        raise error(" ".join(unknown))
-
-
-@_named
+@named
 class ModelArgs:
     """Settings that all classes share; the defaults are Simple Transformers'.
 
@@ -168,86 +136,82 @@ class ModelArgs:
     model_type: str | None = None
     model_class: str | None = None
 
-    n_gpu: int = _unused(default=1, why=_DEVICE)
-    local_rank: int = _unused(default=-1, why=_DEVICE)
-    fp16: bool = _unused(
+    n_gpu: int = unused(default=1, why=_DEVICE)
+    local_rank: int = unused(default=-1, why=_DEVICE)
+    fp16: bool = unused(
         default=True, why="training is in float32, which is the same on every device"
     )
-    process_count: int | None = _unused(default=None, why=_THREADS)
-    thread_count: int | None = _unused(default=None, why=_THREADS)
-    use_multiprocessing: bool = _unused(default=True, why=_THREADS)
-    use_multiprocessing_for_evaluation: bool = _unused(default=True, why=_THREADS)
-    multiprocessing_chunksize: int = _unused(default=-1, why=_THREADS)
-    dataloader_num_workers: int = _unused(default=0, why=_THREADS)
-    eval_batch_size: int = _unused(
+    process_count: int | None = unused(default=None, why=_THREADS)
+    thread_count: int | None = unused(default=None, why=_THREADS)
+    use_multiprocessing: bool = unused(default=True, why=_THREADS)
+    use_multiprocessing_for_evaluation: bool = unused(default=True, why=_THREADS)
+    multiprocessing_chunksize: int = unused(default=-1, why=_THREADS)
+    dataloader_num_workers: int = unused(default=0, why=_THREADS)
+    eval_batch_size: int = unused(
         default=100, why="answers do not depend on it, and its size is chosen"
     )
-    cache_dir: str = _unused(default="cache_dir/", why=_CACHES)
-    dataset_cache_dir: str | None = _unused(default=None, why=_CACHES)
-    reprocess_input_data: bool = _unused(default=True, why=_CACHES)
-    use_cached_eval_features: bool = _unused(default=False, why=_CACHES)
-    use_hf_datasets: bool = _unused(default=False, why=_CACHES)
-    logging_steps: int = _unused(default=50, why=_LOGS)
-    tensorboard_dir: str | None = _unused(default=None, why=_LOGS)
-    wandb_project: str | None = _unused(default=None, why=_LOGS)
-    wandb_kwargs: dict = _unused(default={}, why=_LOGS)
-    evaluate_during_training_silent: bool = _unused(default=True, why=_LOGS)
-    evaluate_during_training_verbose: bool = _unused(default=False, why=_LOGS)
-    save_optimizer_and_scheduler: bool = _unused(
+    cache_dir: str = unused(default="cache_dir/", why=_CACHES)
+    dataset_cache_dir: str | None = unused(default=None, why=_CACHES)
+    reprocess_input_data: bool = unused(default=True, why=_CACHES)
+    use_cached_eval_features: bool = unused(default=False, why=_CACHES)
+    use_hf_datasets: bool = unused(default=False, why=_CACHES)
+    logging_steps: int = unused(default=50, why=_LOGS)
+    tensorboard_dir: str | None = unused(default=None, why=_LOGS)
+    wandb_project: str | None = unused(default=None, why=_LOGS)
+    wandb_kwargs: dict = unused(default={}, why=_LOGS)
+    evaluate_during_training_silent: bool = unused(default=True, why=_LOGS)
+    evaluate_during_training_verbose: bool = unused(default=False, why=_LOGS)
+    save_optimizer_and_scheduler: bool = unused(
         default=True, why="a saved model holds no optimizer"
     )
-    not_saved_args: list = _unused(default=[], why="all of them are saved, and none is a secret")
-    do_lower_case: bool = _unused(
+    not_saved_args: list = unused(default=[], why="all of them are saved, and none is a secret")
+    do_lower_case: bool = unused(
         default=False, why="the vocabulary says itself whether it is lower-case"
     )
-    encoding: str | None = _unused(default=None, why="files are read as UTF-8")
-    tokenizer_name: str | None = _unused(default=None, why="a vocabulary belongs to its model")
-    tokenizer_type: str | None = _unused(default=None, why="a vocabulary belongs to its model")
-    skip_special_tokens: bool = _unused(default=True, why="no text is generated")
-    trust_remote_code: bool = _unused(
+    encoding: str | None = unused(default=None, why="files are read as UTF-8")
+    tokenizer_name: str | None = unused(default=None, why="a vocabulary belongs to its model")
+    tokenizer_type: str | None = unused(default=None, why="a vocabulary belongs to its model")
+    skip_special_tokens: bool = unused(default=True, why="no text is generated")
+    trust_remote_code: bool = unused(
         default=False, why="nothing that a model's folder holds is executed"
     )
-    cosine_schedule_num_cycles: float = _unused(default=0.5, why="the cosine ends at 0")
-    polynomial_decay_schedule_lr_end: float = _unused(default=1e-7, why="the schedule ends at 0")
-    adafactor_beta1: float | None = _unused(default=None, why=_ADAFACTOR)
-    adafactor_clip_threshold: float = _unused(default=1.0, why=_ADAFACTOR)
-    adafactor_decay_rate: float = _unused(default=-0.8, why=_ADAFACTOR)
-    adafactor_eps: Any = _unused(default=(1e-30, 1e-3), why=_ADAFACTOR)
-    adafactor_relative_step: bool = _unused(default=True, why=_ADAFACTOR)
-    adafactor_scale_parameter: bool = _unused(default=True, why=_ADAFACTOR)
-    adafactor_warmup_init: bool = _unused(default=True, why=_ADAFACTOR)
+    cosine_schedule_num_cycles: float = unused(default=0.5, why="the cosine ends at 0")
+    polynomial_decay_schedule_lr_end: float = unused(default=1e-7, why="the schedule ends at 0")
+    adafactor_beta1: float | None = unused(default=None, why=_ADAFACTOR)
+    adafactor_clip_threshold: float = unused(default=1.0, why=_ADAFACTOR)
+    adafactor_decay_rate: float = unused(default=-0.8, why=_ADAFACTOR)
+    adafactor_eps: Any = unused(default=(1e-30, 1e-3), why=_ADAFACTOR)
+    adafactor_relative_step: bool = unused(default=True, why=_ADAFACTOR)
+    adafactor_scale_parameter: bool = unused(default=True, why=_ADAFACTOR)
+    adafactor_warmup_init: bool = unused(default=True, why=_ADAFACTOR)
 
-    config: dict = _refused(default={}, mend="give a folder whose config.json says so")
-    custom_layer_parameters: list = _refused(
+    config: dict = refused(default={}, mend="give a folder whose config.json says so")
+    custom_layer_parameters: list = refused(
         default=[], mend="see `layer_decay` of keras_mm.Training"
     )
-    custom_parameter_groups: list = _refused(default=[], mend="see `stages` of keras_mm.Training")
-    train_custom_parameters_only: bool = _refused(
+    custom_parameter_groups: list = refused(default=[], mend="see `stages` of keras_mm.Training")
+    train_custom_parameters_only: bool = refused(
         default=False, mend="see `stages` of keras_mm.Training"
     )
-    dynamic_quantize: bool = _refused(
+    dynamic_quantize: bool = refused(
         default=False, mend="see MultimodalClassifier(engine='openvino')"
     )
-    quantized_model: bool = _refused(
+    quantized_model: bool = refused(
         default=False, mend="see MultimodalClassifier(engine='openvino')"
     )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _check_names(type(self), [name], AttributeError)
+        check_names(type(self), [name], AttributeError)
         value, default = plain(value), type(self).__dataclass_fields__[name].default
         # JSON has lists only: a setting is a tuple if its default is one, and else a list.
         if isinstance(value, list | tuple):
             value = tuple(value) if isinstance(default, tuple) else list(value)
         super().__setattr__(name, value)
-        if _GIVEN in vars(self):
-            vars(self)[_GIVEN].add(name)
+        note_given(self, name)
 
     def given(self) -> dict[str, Any]:
         """The settings that were set, by a keyword or later, also to their defaults."""
-        names = vars(self).get(_GIVEN)
-        if names is None:  # of a dataclass that was derived from ours
-            unset = vars(type(self)())
-            names = {name for name, value in vars(self).items() if value != unset[name]}
+        names = given_names(self)
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
 
     def make_plain(self) -> None:
@@ -265,7 +229,7 @@ class ModelArgs:
             raise InvalidArgumentError(
                 f"`args` must be a dict of settings. Received: {new_values!r}"
             )
-        _check_names(type(self), new_values, InvalidArgumentError)
+        check_names(type(self), new_values, InvalidArgumentError)
         for name, value in new_values.items():
             setattr(self, name, value)
 
@@ -312,7 +276,7 @@ class ModelArgs:
         self.update_from_dict({name: v for name, v in values.items() if name in known})
 
 
-@_named
+@named
 class ClassificationArgs(ModelArgs):
     """Settings of `ClassificationModel`, beside those of `ModelArgs`.
 
@@ -337,23 +301,23 @@ class ClassificationArgs(ModelArgs):
     sliding_window_vote: str = "majority"
     sliding_window_text: str = "text_b"
 
-    batch_chunk_size: int | None = _unused(default=None, why="batches are drawn over all rows")
-    lazy_delimiter: str = _unused(default="\t", why=_ROWS)
-    lazy_labels_column: int = _unused(default=1, why=_ROWS)
-    lazy_loading_start_line: int = _unused(default=1, why=_ROWS)
-    lazy_text_a_column: int | None = _unused(default=None, why=_ROWS)
-    lazy_text_b_column: int | None = _unused(default=None, why=_ROWS)
-    lazy_text_column: int = _unused(default=0, why=_ROWS)
-    lazy_loading: bool = _refused(default=False, mend=_ROWS)
-    onnx: bool = _refused(default=False, mend="see MultimodalClassifier.export")
-    as_reranker: bool = _refused(default=False, mend="ranking is no task of keras_mm")
-    tourney_mode: bool = _refused(default=False, mend="ranking is no task of keras_mm")
-    pairwise_reranking_format: str = _unused(
+    batch_chunk_size: int | None = unused(default=None, why="batches are drawn over all rows")
+    lazy_delimiter: str = unused(default="\t", why=_ROWS)
+    lazy_labels_column: int = unused(default=1, why=_ROWS)
+    lazy_loading_start_line: int = unused(default=1, why=_ROWS)
+    lazy_text_a_column: int | None = unused(default=None, why=_ROWS)
+    lazy_text_b_column: int | None = unused(default=None, why=_ROWS)
+    lazy_text_column: int = unused(default=0, why=_ROWS)
+    lazy_loading: bool = refused(default=False, mend=_ROWS)
+    onnx: bool = refused(default=False, mend="see MultimodalClassifier.export")
+    as_reranker: bool = refused(default=False, mend="ranking is no task of keras_mm")
+    tourney_mode: bool = refused(default=False, mend="ranking is no task of keras_mm")
+    pairwise_reranking_format: str = unused(
         default="repeat_query", why="ranking is no task of keras_mm"
     )
 
 
-@_named
+@named
 class MultiLabelClassificationArgs(ClassificationArgs):
     """Settings of `MultiLabelClassificationModel`, beside those of `ClassificationArgs`.
 
@@ -364,7 +328,7 @@ class MultiLabelClassificationArgs(ClassificationArgs):
     threshold: Any = 0.5
 
 
-@_named
+@named
 class MultiModalClassificationArgs(ModelArgs):
     """Settings of `MultiModalClassificationModel`, beside those of `ModelArgs`.
 
@@ -401,37 +365,3 @@ def settings_class(args: Any, default: type[Args]) -> type[Args]:
     """The class of `args` if somebody derived it from `default`, else `default`."""
     ours = [kind for kind in type(args).__mro__ if kind.__module__ == __name__]
     return type(args) if ours[:1] == [default] else default
-
-
-def without_effect(args: ModelArgs) -> dict[str, str]:
-    """The settings that were given and do nothing here, with the reason."""
-    return _given(args, "why")
-
-
-def check_refused(args: ModelArgs) -> None:
-    """Raises ValueError for settings that would change answers and are not there."""
-    given = _given(args, "mend")
-    problems = [f"`{name}` is not supported: {mend}." for name, mend in given.items()]
-    if problems:
-        raise InvalidValueError(" ".join(problems))
-
-
-def check_savable(args: ModelArgs) -> None:
-    """Raises ValueError for settings that `model_args.json` cannot hold, by name."""
-    problems = [
-        f"`{f.name}` must be made of numbers, texts, lists and dicts, so that it can be saved. "
-        f"Received: {f.name}={getattr(args, f.name)!r}"
-        for f in fields(args)
-        if "why" not in f.metadata and not is_plain(getattr(args, f.name))
-    ]
-    if problems:
-        raise InvalidValueError("\n".join(problems))
-
-
-def _given(args: ModelArgs, what: str) -> dict[str, str]:
-    unset = type(args)()
-    return {
-        f.name: f.metadata[what]
-        for f in fields(args)
-        if what in f.metadata and getattr(args, f.name) != getattr(unset, f.name)
-    }

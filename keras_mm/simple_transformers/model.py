@@ -24,14 +24,7 @@ from keras_mm.estimator.classifier import MultimodalClassifier
 from keras_mm.inference.answers import by_head
 from keras_mm.inference.bundle import is_bundle
 from keras_mm.settings.heads import Head
-from keras_mm.simple_transformers.args import (
-    FILE,
-    ModelArgs,
-    check_refused,
-    check_savable,
-    settings_class,
-    without_effect,
-)
+from keras_mm.simple_transformers.args import FILE, ModelArgs, settings_class
 from keras_mm.simple_transformers.assessments import Assessment
 from keras_mm.simple_transformers.folders import (
     check_class,
@@ -55,6 +48,11 @@ from keras_mm.simple_transformers.progress import Progress
 from keras_mm.simple_transformers.reading import read_as
 from keras_mm.simple_transformers.rows import checked_rows, named
 from keras_mm.simple_transformers.scores import answers, names_of, results
+from keras_mm.simple_transformers.setting_checks import (
+    check_refused,
+    check_savable,
+    without_effect,
+)
 from keras_mm.simple_transformers.tables import LABELS
 from keras_mm.simple_transformers.translation import (
     DROPOUT,
