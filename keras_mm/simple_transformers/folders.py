@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
-from keras_mm.files import write_text
+from keras_mm.files import check_writable, new_files, write_text
 from keras_mm.inference.bundle import SPEC, is_bundle, read_spec
 from keras_mm.simple_transformers.args import FILE, ModelArgs
 
@@ -107,14 +106,9 @@ def clear_output(folder: Path) -> None:
 
 
 def _check_writable(folder: Path, argument: str) -> None:
-    """Raises ValueError if a folder cannot be made; what is made to try is removed."""
-    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    """Raises ValueError, naming the argument, if a folder cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".try-", dir=folder):
-            pass
-        for path in absent:
-            path.rmdir()
+        check_writable(folder)
     except OSError as error:
         raise InvalidValueError(
             f"`{argument}` must be a folder that can be written. Received: {str(folder)!r} "
@@ -133,17 +127,12 @@ def write_model(
         args: The settings, as `model_args.json`.
         results: Results by name, as `eval_results.txt`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as temporary:
-        made = Path(temporary) / "model"
+    # Without its description a model cannot be loaded.
+    with new_files(folder, last=SPEC) as made:
         classifier.save(made)
         args.save(made)
         if results is not None:
             write_results(made, results)
-        # Without its description a model is none: it goes first and comes last.
-        (folder / SPEC).unlink(missing_ok=True)
-        for file in sorted(made.iterdir(), key=lambda file: file.name == SPEC):
-            file.replace(folder / file.name)
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
