@@ -69,7 +69,7 @@ def new_folder(folder: str | PathLike, *, overwrite: bool = False) -> Iterator[P
         The temporary folder to write to, beside `folder`.
 
     Raises:
-        FileExistsError: If `folder` is a file, or is not empty and `overwrite` is false.
+        FileExistsError: if `folder` is a file, or is not empty and `overwrite` is false.
     """
     folder = Path(folder).resolve()
     check_vacant(folder, overwrite=overwrite)
@@ -114,7 +114,7 @@ def new_files(folder: str | PathLike, *, last: str) -> Iterator[Path]:
         The temporary folder to write the files to.
 
     Raises:
-        FileExistsError: If `folder` is a file.
+        FileExistsError: if `folder` is a file.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -139,7 +139,7 @@ def check_vacant(folder: str | PathLike, *, overwrite: bool = False) -> None:
         overwrite: Whether it may hold something.
 
     Raises:
-        FileExistsError: If `folder` is a file, or is not empty and `overwrite` is false.
+        FileExistsError: if `folder` is a file, or is not empty and `overwrite` is false.
     """
     folder = Path(folder)
     if folder.is_file():
@@ -159,7 +159,7 @@ def check_writable(folder: str | PathLike) -> None:
         folder: The folder.
 
     Raises:
-        OSError: If the folder cannot be created, or nothing can be written into it.
+        OSError: if the folder cannot be created, or nothing can be written into it.
     """
     folder = Path(folder)
     absent = [path for path in (folder, *folder.parents) if not path.exists()]

@@ -11,38 +11,41 @@ import pandas as pd
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ClassificationArgs, ModelArgs
-from keras_mm.simple_transformers.labels import (
+from keras_mm.simple_transformers.label_checks import (
     check_count,
     check_each,
     check_goes_on,
     check_trained_count,
-    classes_of,
-    in_order,
 )
+from keras_mm.simple_transformers.labels import classes_of, in_order
 from keras_mm.simple_transformers.plain import plain
 from keras_mm.simple_transformers.text_model import NUM_LABELS, TextModel
 
 
 class ClassificationModel(TextModel):
-    """Classes of texts or of pairs of texts, or a number for each.
+    """Classifies texts or pairs of texts, or predicts a number for each.
 
     Args:
         model_type: The family: `"bert"`, `"roberta"`, `"distilbert"`, `"xlmroberta"`, `"albert"`,
             `"electra"`, `"debertav2"`; or `"auto"`.
         model_name: A local folder, a KerasHub preset, a handle, or a name on the Hugging Face hub;
             or the output folder of a trained model.
-        tokenizer_type: Not read: a vocabulary belongs to its model.
-        tokenizer_name: The same.
-        num_labels: Number of classes, 2 if nothing is said; 1 for numbers.
-        weight: What each class counts in the loss, in the order of the labels; or `"balanced"`.
+        tokenizer_type: Has no effect: a vocabulary belongs to its model.
+        tokenizer_name: Has no effect, as `tokenizer_type`.
+        num_labels: Number of classes, by default 2; 1 for a regression.
+        weight: Weight of each class in the loss, in the order of the labels; or `"balanced"`.
         args: Settings: a `ClassificationArgs` or a dict.
-        use_cuda: Not read: the backend finds its device by itself.
-        cuda_device: The same.
-        **keywords: Those of Simple Transformers; they do nothing here, and a warning says why.
+        use_cuda: Has no effect: the backend finds its device by itself.
+        cuda_device: Has no effect, as `use_cuda`.
+        **keywords: Other arguments of Simple Transformers. They have no effect; a warning gives
+            the reason.
+
+    Attributes:
+        weight: The argument; a change has effect from the next call on.
 
     Raises:
         ValueError: if the model is of another type, or numbers of labels differ.
-        TypeError: for an unknown argument; the nearest is offered.
+        TypeError: for an unknown argument, with the nearest name.
 
     Example:
         >>> import tempfile
@@ -56,6 +59,7 @@ class ClassificationModel(TextModel):
         (1, 2)
     """
 
+    args: ClassificationArgs
     _args_class = ClassificationArgs
     _task = "multiclass"
 
@@ -76,7 +80,7 @@ class ClassificationModel(TextModel):
         for name, value in (("tokenizer_type", tokenizer_type), ("tokenizer_name", tokenizer_name)):
             if value not in (model_type, str(model_name)):
                 keywords[name] = value
-        self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
+        super().__init__(model_type, model_name, args, use_cuda, cuda_device, keywords)
 
     def train_model(
         self,
@@ -92,36 +96,36 @@ class ClassificationModel(TextModel):
         auto_weights: bool = False,
         **metrics: Any,
     ) -> tuple[int, Any]:
-        """Trains on labelled texts; a trained model is trained on.
+        """Trains on labelled texts; a trained model is trained further.
 
         Args:
             train_df: A DataFrame, or the path of a table, with the columns `text` and `labels`, or
                 `text_a`, `text_b` and `labels`.
-            multi_label: Not needed; the class says it.
-            output_dir: Where everything goes; by default `args.output_dir`.
-            show_running_loss: Not read; see `args.silent`.
+            multi_label: Not needed; the class determines it.
+            output_dir: Folder for all files; by default `args.output_dir`.
+            show_running_loss: Has no effect; see `args.silent`.
             args: Settings to change; they stay changed.
-            eval_data: Rows that `evaluate_during_training` evaluates.
-            verbose: Whether the end is told.
+            eval_data: Rows to evaluate during training, with `evaluate_during_training`.
+            verbose: Whether the end of the training is logged.
             eval_df: Another name of `eval_data`.
             auto_weights: Whether labels are weighted so that they balance.
-            **metrics: Functions of labels and answers, as places among the labels; one whose name
-                begins with `prob_` is given probabilities.
+            **metrics: Functions of labels and predictions, both as indices of labels. A function
+                whose name begins with `prob_` receives probabilities instead of predictions.
 
         Returns:
             The number of steps, and the mean loss; with `evaluate_during_training`, the columns of
             `training_progress_scores.csv` as a dict of lists.
 
         Raises:
-            ValueError: if the output folder is not empty, or settings and rows do not fit.
+            ValueError: if the output folder is not empty, or the rows do not fit the settings.
             keras_mm.TableError: listing every row that cannot be used.
         """
         return self._train_texts(
             train_df,
             {"eval_data": eval_data, "eval_df": eval_df},
             multi_label,
-            output_dir,
             args,
+            output_dir=output_dir,
             auto_weights=auto_weights,
             metrics=metrics,
             verbose=verbose,
@@ -138,9 +142,10 @@ class ClassificationModel(TextModel):
             return
         if self.num_labels == 1:
             raise InvalidValueError("num_labels=1 is for numbers: args={'regression': True}.")
-        if self._is_trained:
-            check_goes_on("labels_list", labels, self._own_head.names)
-            check_trained_count(self.num_labels, labels, self._own_head)
+        trained = self._trained_head
+        if trained is not None:
+            check_goes_on("labels_list", labels, trained.names)
+            check_trained_count(self.num_labels, labels, trained)
         else:
             check_count("labels_list", labels, self.num_labels)
         check_each("weight", self.weight, len(labels) or self.num_labels or NUM_LABELS)

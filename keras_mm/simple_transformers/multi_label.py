@@ -11,38 +11,42 @@ import pandas as pd
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ModelArgs, MultiLabelClassificationArgs
-from keras_mm.simple_transformers.labels import (
+from keras_mm.simple_transformers.label_checks import (
     check_count,
     check_each,
     check_goes_on,
     check_trained_count,
-    in_order,
 )
+from keras_mm.simple_transformers.labels import in_order
 from keras_mm.simple_transformers.plain import plain
 from keras_mm.simple_transformers.text_model import NUM_LABELS, TextModel
 
 
 class MultiLabelClassificationModel(TextModel):
-    """Any number of labels for a text or a pair of texts.
+    """Predicts any number of labels for each text or pair of texts.
 
-    Labels of a row are 0 or 1 for each of `num_labels`, or, with `labels_list`, their names.
+    The labels of a row are 0 or 1 for each of `num_labels` or, with `labels_list`, their names.
 
     Args:
         model_type: As in `ClassificationModel`.
         model_name: As in `ClassificationModel`.
-        num_labels: Number of labels, 2 if nothing is said.
-        pos_weight: What the yes of each label counts in the loss.
+        num_labels: Number of labels, by default 2.
+        pos_weight: Weight of the positive rows of each label in the loss.
         args: Settings: a `MultiLabelClassificationArgs` or a dict.
-        use_cuda: Not read: the backend finds its device by itself.
-        cuda_device: The same.
+        use_cuda: As in `ClassificationModel`.
+        cuda_device: As in `ClassificationModel`.
         **keywords: As in `ClassificationModel`.
 
+    Attributes:
+        pos_weight: The argument; a change has effect from the next call on.
+
     Raises:
-        ValueError: as in `ClassificationModel`; or if there are not as many weights or thresholds
-            as labels.
-        TypeError: for an unknown argument; the nearest is offered.
+        ValueError: as in `ClassificationModel`; or if the number of weights or thresholds is not
+            that of the labels.
+        TypeError: for an unknown argument, with the nearest name.
     """
 
+    args: MultiLabelClassificationArgs
     _args_class = MultiLabelClassificationArgs
     _task = "multilabel"
     _metrics_of_probabilities = True
@@ -59,7 +63,7 @@ class MultiLabelClassificationModel(TextModel):
         **keywords: Any,
     ):
         self.num_labels, self.pos_weight = plain(num_labels), plain(pos_weight)
-        self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
+        super().__init__(model_type, model_name, args, use_cuda, cuda_device, keywords)
 
     def train_model(
         self,
@@ -75,37 +79,37 @@ class MultiLabelClassificationModel(TextModel):
         auto_weights: bool = False,
         **metrics: Any,
     ) -> tuple[int, Any]:
-        """Trains on labelled texts; a trained model is trained on.
+        """Trains on labelled texts; a trained model is trained further.
 
-        The third place is that of the evaluation rows, as in Simple Transformers' class for several
-        labels; in `ClassificationModel` it is that of the output folder.
+        As in Simple Transformers, the third argument is `eval_df`; in `ClassificationModel` it is
+        `output_dir`.
 
         Args:
             train_df: As in `ClassificationModel.train_model`.
-            multi_label: As there.
-            eval_df: Rows that `evaluate_during_training` evaluates.
-            output_dir: As there.
-            show_running_loss: As there.
-            args: As there.
-            verbose: As there.
+            multi_label: As in `ClassificationModel.train_model`.
+            eval_df: Rows to evaluate during training, with `evaluate_during_training`.
+            output_dir: As in `ClassificationModel.train_model`.
+            show_running_loss: As in `ClassificationModel.train_model`.
+            args: As in `ClassificationModel.train_model`.
+            verbose: As in `ClassificationModel.train_model`.
             eval_data: Another name of `eval_df`.
-            auto_weights: As there.
-            **metrics: Functions of labels, 0 or 1 `(num_rows, num_labels)`, and of their
-                probabilities, of the same shape.
+            auto_weights: As in `ClassificationModel.train_model`.
+            **metrics: Functions of labels, 0 or 1, and of probabilities, both of the shape
+                `(num_rows, num_labels)`.
 
         Returns:
             As `ClassificationModel.train_model`.
 
         Raises:
-            ValueError: as there.
-            keras_mm.TableError: as there.
+            ValueError: as `ClassificationModel.train_model`.
+            keras_mm.TableError: listing every row that cannot be used.
         """
         return self._train_texts(
             train_df,
             {"eval_df": eval_df, "eval_data": eval_data},
             multi_label,
-            output_dir,
             args,
+            output_dir=output_dir,
             auto_weights=auto_weights,
             metrics=metrics,
             verbose=verbose,
@@ -118,9 +122,10 @@ class MultiLabelClassificationModel(TextModel):
                 "Several numbers a row: see keras_mm.Head('regression', column=[...])"
             )
         labels = in_order(self.args.labels_list, self.args.labels_map)
-        if self._is_trained:
-            check_goes_on("labels_list", labels, self._own_head.names)
-            check_trained_count(self.num_labels, labels, self._own_head)
+        trained = self._trained_head
+        if trained is not None:
+            check_goes_on("labels_list", labels, trained.names)
+            check_trained_count(self.num_labels, labels, trained)
         else:
             check_count("labels_list", labels, self.num_labels)
         count = self._count(labels)
@@ -129,8 +134,9 @@ class MultiLabelClassificationModel(TextModel):
         Head("multilabel", count, threshold=self.args.threshold)
 
     def _count(self, labels: Sequence) -> int:
-        trained = self._own_head.num_classes if self._is_trained else None
-        return len(labels) or self.num_labels or trained or NUM_LABELS
+        trained = self._trained_head
+        known = None if trained is None else trained.num_classes
+        return len(labels) or self.num_labels or known or NUM_LABELS
 
     def _head(self, table: pd.DataFrame) -> Head:
         labels = in_order(self.args.labels_list, self.args.labels_map)

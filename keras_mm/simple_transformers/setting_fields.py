@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar, dataclass_transform
 
@@ -112,3 +114,21 @@ def given_names(settings: Any) -> set[str]:
         defaults = vars(type(settings)())
         names = {name for name, value in vars(settings).items() if value != defaults[name]}
     return names
+
+
+@contextmanager
+def unchanged_on_error(settings: Any) -> Iterator[None]:
+    """Puts settings back as they were if the block inside fails.
+
+    Args:
+        settings: The settings.
+
+    Yields:
+        Nothing; the settings may change inside.
+    """
+    before = {name: copy(value) for name, value in vars(settings).items()}
+    try:
+        yield
+    except BaseException:
+        vars(settings).update(before)
+        raise
