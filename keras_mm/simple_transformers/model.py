@@ -121,7 +121,7 @@ class Model:
         if self.classifier is None and (folder / FILE).is_file():
             warn(
                 f"{str(folder)!r} is a model of Simple Transformers: its encoder is taken, its "
-                "head and its arguments are not. Train it."
+                "head and its arguments are not. Train the model."
             )
 
     def _update_args(self, args: ModelArgs | Mapping | None) -> None:
@@ -295,8 +295,8 @@ class Model:
         """The trained classifier, which reads texts and has thresholds as set, and its head."""
         if self._trained is None:
             raise InvalidValueError(
-                "This model is not trained, and its answers would be noise: call train_model, or "
-                "give the folder of a trained model as `model_name`."
+                "This model is not trained, so its predictions would be random: call train_model, "
+                "or give the folder of a trained model as `model_name`."
             )
         self._check()
         classifier = self._read_as_set(self._trained).set_params(verbose=int(not self.args.silent))

@@ -115,7 +115,7 @@ def check_built(args: DataclassInstance, built: Mapping[str, Any]) -> None:
     if now:
         was = {name: built[name] for name in now}
         raise InvalidValueError(
-            f"The model is trained, and was built otherwise: {was}. Received: {now}. Make a "
+            f"The trained model was built with other settings: {was}. Received: {now}. Create a "
             "new model for these settings."
         )
 
