@@ -1,7 +1,7 @@
 """Multimodal classification in Keras 3: image(s) + text(s) to labels.
 
-Names are imported when first used, so that `import keras_mm` loads no backend. Keras finds the
-layers of a saved model all the same: see `keras_mm.registration`.
+Names are imported on first use, so that `import keras_mm` loads no backend. Keras finds the layers
+of a saved model nevertheless: see `keras_mm.registration`.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ register_classes()
 
 
 def __getattr__(name: str):
-    """The public name, imported from its room on first use."""
+    """Imports a public name from its module on first use."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'keras_mm' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_mm.{_PUBLIC[name]}"), name)

@@ -1,4 +1,4 @@
-"""Checks of values, and the nearest of the names that are known."""
+"""Checks of values, and the nearest one of known names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from keras_mm.errors import InvalidValueError
 
 
 def is_whole(value: Any, low: int | None = None) -> bool:
-    """Whether a value is an integer, NumPy's too, of at least `low`; a bool is none.
+    """Whether a value is an integer, also NumPy's. A bool is not.
+
+    Args:
+        value: The value.
+        low: The least value that is allowed; `None` for any.
+
+    Returns:
+        Whether it is.
 
     Example:
         >>> is_whole(3, 1), is_whole(0, 1), is_whole(True), is_whole(2.0)
@@ -23,7 +30,13 @@ def is_whole(value: Any, low: int | None = None) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a real, finite number, NumPy's too; a bool is none.
+    """Whether a value is a real, finite number, also NumPy's. A bool is not.
+
+    Args:
+        value: The value.
+
+    Returns:
+        Whether it is.
 
     Example:
         >>> is_number(0.5), is_number(3), is_number(float("nan")), is_number("1"), is_number(True)
@@ -35,10 +48,14 @@ def is_number(value: Any) -> bool:
 
 
 def check_whole(low: int = 1, **arguments: Any) -> None:
-    """Refuses what is no integer of at least `low`.
+    """Checks that arguments are integers.
+
+    Args:
+        low: The least value that is allowed.
+        **arguments: Values by the names of the arguments.
 
     Raises:
-        ValueError: naming the argument, the rule and the value.
+        ValueError: if one is not an integer of at least `low`.
     """
     for name, value in arguments.items():
         if not is_whole(value, low):
@@ -48,10 +65,13 @@ def check_whole(low: int = 1, **arguments: Any) -> None:
 
 
 def check_rate(**arguments: Any) -> None:
-    """Refuses what is no number in [0, 1).
+    """Checks that arguments are numbers in [0, 1).
+
+    Args:
+        **arguments: Values by the names of the arguments.
 
     Raises:
-        ValueError: naming the argument, the rule and the value.
+        ValueError: if one is not.
     """
     for name, value in arguments.items():
         if not (is_number(value) and 0 <= value < 1):
@@ -61,12 +81,15 @@ def check_rate(**arguments: Any) -> None:
 
 
 def nearest_name(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The name that is spelt most like `name`; `None` where none is alike.
+    """The known name whose spelling is most similar to a given one.
 
     Args:
-        name: What was given.
-        known: The names that exist.
-        cutoff: Likeness that is needed, from 0 to 1 (the same).
+        name: The given name.
+        known: The known names.
+        cutoff: The least similarity, from 0 to 1 (the same).
+
+    Returns:
+        The name; `None` if no name is similar.
 
     Example:
         >>> nearest_name("focall", ("cross_entropy", "focal"))
@@ -77,13 +100,21 @@ def nearest_name(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> 
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
-    """The sentence that says `name` is none of `known`: the nearest one, else all of them.
+    """The message for an unknown name.
+
+    Args:
+        what: The kind of name, such as `"loss"`.
+        name: The unknown name.
+        known: The known names.
+
+    Returns:
+        A sentence with the nearest known name, or with all of them if none is similar.
 
     Example:
         >>> unknown_name("loss", "focall", ["focal"])
         "Unknown loss 'focall'. Did you mean 'focal'?"
     """
-    # A setting without its table, or the beginning of a name; else what is spelt most alike.
+    # A setting without its table, or the start of a name; otherwise the most similar spelling.
     names, said = list(known), str(name)
     begins = [key for key in names if key.endswith(f".{said}") or (said and key.startswith(said))]
     nearest = begins[0] if begins else nearest_name(said, names, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""Loading what others trained: one place for KerasHub handles and failed downloads."""
+"""Loading of pretrained networks from KerasHub, and the error for a failed download."""
 
 from __future__ import annotations
 
@@ -9,25 +9,28 @@ from keras_mm.errors import InvalidValueError, PretrainedError
 
 
 def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: Any) -> Any:
-    """`keras_hub.models.<kind>.from_preset(handle)`, with an error that says what to do.
+    """Calls `keras_hub.models.<kind>.from_preset(handle)`; an error says what to do.
 
     Args:
-        kind: A KerasHub class, as `"Backbone"` or `"Tokenizer"`.
+        kind: A KerasHub class, such as `"Backbone"` or `"Tokenizer"`.
         handle: KerasHub preset, `hf://...`, `kaggle://...`, or a local folder.
-        what: What is wanted, for the message.
-        keyword: The argument by which a local copy is given.
-        **options: Passed on to `from_preset`.
+        what: What is loaded, for the message.
+        keyword: The argument that takes a local copy, for the message.
+        **options: Arguments of `from_preset`.
+
+    Returns:
+        What `from_preset` returns.
 
     Raises:
         ValueError: for a Hugging Face model of a family that KerasHub does not convert.
-        PretrainedError: if it could not be loaded.
+        PretrainedError: if the files could not be loaded.
     """
     import keras_hub
 
     holder = keras_hub.layers if kind == "ImageConverter" else keras_hub.models
     try:
         return getattr(holder, kind).from_preset(handle, **options)
-    except Exception as error:  # every hub client raises its own kinds
+    except Exception as error:  # each hub client raises errors of its own
         family = re.search(r"no converter for .* model type `'([^']*)'`", str(error))
         if family:
             raise InvalidValueError(
@@ -40,7 +43,17 @@ def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: A
 
 
 def failed_download(what: str, source: str, keyword: str, error: Exception) -> PretrainedError:
-    """The error for a download that failed: what, from where, why, and the mend."""
+    """Creates the error for a failed download.
+
+    Args:
+        what: What was loaded.
+        source: From where.
+        keyword: The argument that takes a local copy.
+        error: The error of the download.
+
+    Returns:
+        The error to raise: it says what failed, why, and how to give the files by hand.
+    """
     first_line = next(iter(str(error).strip().splitlines()), "")
     return PretrainedError(
         f"Could not load the {what} from {source!r} ({type(error).__name__}: {first_line[:300]}). "

@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose; its message says what to do."""
+"""The errors that this package raises; each message says what to do."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-_SHOWN = 20  # problems of a table in its message
+_SHOWN = 20  # at most, in a message
 
 
 class KerasMMError(Exception):
-    """Base of the package's errors. The message names the problem and the mend.
+    """Base of the package's errors. The message names the problem and how to solve it.
 
-    Each of them is also the built-in error of its kind: `except ValueError` catches a wrong value.
+    Each of them is also a built-in error: `except ValueError` catches a wrong value.
 
     Example:
         >>> import keras_mm
@@ -30,23 +30,31 @@ class InvalidValueError(KerasMMError, ValueError):
 
 
 class InvalidArgumentError(KerasMMError, TypeError):
-    """A call has an argument that does not exist, is missing, or is of another type."""
+    """An argument of a call is unknown, missing, or of the wrong type."""
 
 
 class MissingFileError(KerasMMError, FileNotFoundError):
-    """A file or folder is not there."""
+    """A file or folder does not exist."""
 
 
 class ExistingFileError(KerasMMError, FileExistsError):
-    """A file or folder is there already and is not overwritten."""
+    """A file or folder exists already and is not overwritten."""
 
 
 class NotAFolderError(KerasMMError, NotADirectoryError):
-    """A path that must be a folder is none."""
+    """A path is not a folder."""
 
 
 class ConfigError(KerasMMError, ValueError):
-    """Settings that cannot be used; `problems` lists every one of them."""
+    """Settings cannot be used.
+
+    Args:
+        problems: A sentence for each problem.
+        where: What has these settings, for the message.
+
+    Attributes:
+        problems: The argument as a list.
+    """
 
     def __init__(self, problems: Sequence[str], where: str = "settings"):
         self.problems, self._where = list(problems), where
@@ -60,14 +68,14 @@ class ConfigError(KerasMMError, ValueError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a table.
+    """One problem of a table.
 
     Attributes:
         row: The row's index in the table (from 0 for files); `None` for the table as a whole.
         column: The column; `None` for the row as a whole.
         file: The table file, or `"<table>"`.
-        message: What is wrong and how to mend it.
-        severity: `"error"`; or `"warning"` for a row that can be used as it is.
+        message: The problem and how to solve it.
+        severity: `"error"`; or `"warning"` if the row can be used.
     """
 
     row: Any
@@ -87,7 +95,15 @@ class Problem:
 
 
 class TableError(KerasMMError, ValueError):
-    """A table that cannot be used; `problems` lists every one found."""
+    """A table cannot be used.
+
+    Args:
+        problems: All problems that were found.
+        skippable: Whether the caller can leave out the rows that have problems.
+
+    Attributes:
+        problems: The argument as a list.
+    """
 
     def __init__(self, problems: Sequence[Problem], *, skippable: bool = True):
         self.problems, self._skippable = list(problems), skippable
@@ -105,28 +121,28 @@ class TableError(KerasMMError, ValueError):
 
 
 class ImageError(KerasMMError, ValueError):
-    """An image that cannot be used. The message names the file, the rule and the mend."""
+    """An image cannot be used. The message names the file, the rule and the solution."""
 
 
 class DownloadError(KerasMMError, ConnectionError):
-    """Data that could not be downloaded: from where, and how to provide it by hand."""
+    """Data could not be downloaded. The message says how to give it by hand."""
 
 
 class PretrainedError(KerasMMError, RuntimeError):
-    """Pretrained files that could not be loaded: what, from where, and how to give them by hand."""
+    """Pretrained files could not be loaded. The message says how to give them by hand."""
 
 
 class EngineError(KerasMMError, RuntimeError):
-    """An engine that cannot run an encoder. The message says what to do."""
+    """An engine cannot run an encoder. The message says what to do."""
 
 
 class ExportError(KerasMMError, RuntimeError):
-    """An artefact that could not be written, or whose answers are not the model's."""
+    """An export could not be written, or its predictions differ from the model's."""
 
 
 class ForkError(KerasMMError, RuntimeError):
-    """Work of a backend in a process that was forked from one where the backend had worked."""
+    """A backend is used in a process that was forked after the backend had been used."""
 
 
 class ChildError(KerasMMError, RuntimeError):
-    """A child process that failed; the message says how it ended, then its last words."""
+    """A child process failed. The message has its exit status and the end of its stderr."""

@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all: new files and folders."""
+"""Writing of files and folders: each appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
 from uuid import uuid4
@@ -16,13 +16,13 @@ from keras_mm.errors import ExistingFileError
 
 @contextmanager
 def new_file(path: str | PathLike) -> Iterator[Path]:
-    """A temporary file that becomes `path` when all went well, and vanishes otherwise.
+    """Writes a file through a temporary one, which is removed if the writing fails.
 
     Args:
-        path: The file to write; one that is there is replaced. Its folder is made.
+        path: The file. An existing one is replaced; its folder is created if needed.
 
     Yields:
-        The path to write to, in the same folder.
+        The temporary path to write to, in the same folder.
 
     Example:
         >>> import pathlib, tempfile
@@ -44,20 +44,32 @@ def new_file(path: str | PathLike) -> Iterator[Path]:
 
 
 def write_text(path: str | PathLike, text: str) -> None:
-    """Writes a UTF-8 text file, whole or not at all."""
+    """Writes a UTF-8 text file as `new_file` does.
+
+    Args:
+        path: The file.
+        text: Its content.
+    """
     with new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def new_folder(folder: str | PathLike, *, overwrite: bool = False) -> Iterator[Path]:
-    """A temporary folder that becomes `folder` when all went well, and vanishes otherwise.
+    """Writes a folder through a temporary one, which is removed if the writing fails.
 
-    A folder that cannot be replaced (a mount point, the working folder) is filled instead, file by
-    file.
+    A folder that cannot be replaced (a mount point, the working directory) is emptied and filled
+    file by file instead.
+
+    Args:
+        folder: The folder. Its parents are created if needed.
+        overwrite: Whether to replace a folder that is not empty.
+
+    Yields:
+        The temporary folder to write to, beside `folder`.
 
     Raises:
-        FileExistsError: if `folder` is there and not empty, without `overwrite`.
+        FileExistsError: if `folder` is a file, or is not empty and `overwrite` is false.
     """
     folder = Path(folder).resolve()
     check_vacant(folder, overwrite=overwrite)
@@ -87,8 +99,48 @@ def _stays(folder: Path) -> bool:
     return folder.is_mount() or folder in (Path.cwd(), *Path.cwd().parents)
 
 
+@contextmanager
+def new_files(folder: str | PathLike, *, last: str) -> Iterator[Path]:
+    """Writes files into a folder and keeps the other files that the folder holds.
+
+    They are written through a temporary folder, which is removed if the writing fails. The file
+    `last` marks the set of files as complete: an old one is removed first, the new one comes last.
+
+    Args:
+        folder: The folder, created if needed. Files of the same names are replaced.
+        last: Name of the file without which a reader ignores the others.
+
+    Yields:
+        The temporary folder to write the files to.
+
+    Raises:
+        FileExistsError: if `folder` is a file.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        with new_folder(folder) as made:
+            yield made
+        return
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
+        # One level deeper: the writer may replace the folder that it is given.
+        made = Path(temporary) / "files"
+        made.mkdir()
+        yield made
+        (folder / last).unlink(missing_ok=True)
+        for file in sorted(made.iterdir(), key=lambda file: file.name == last):
+            os.replace(file, folder / file.name)
+
+
 def check_vacant(folder: str | PathLike, *, overwrite: bool = False) -> None:
-    """Raises FileExistsError if `folder` is a file, or holds something and may not be replaced."""
+    """Checks that `new_folder` may write a folder.
+
+    Args:
+        folder: The folder.
+        overwrite: Whether it may hold something.
+
+    Raises:
+        FileExistsError: if `folder` is a file, or is not empty and `overwrite` is false.
+    """
     folder = Path(folder)
     if folder.is_file():
         raise ExistingFileError(f"{str(folder)!r} is a file; give a folder.")
@@ -96,3 +148,26 @@ def check_vacant(folder: str | PathLike, *, overwrite: bool = False) -> None:
         raise ExistingFileError(
             f"The folder {str(folder)!r} is not empty. Give another one, or remove it first."
         )
+
+
+def check_writable(folder: str | PathLike) -> None:
+    """Checks that files can be written into a folder, which is created if needed.
+
+    Afterwards no folder is there that was not there before.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OSError: if the folder cannot be created, or nothing can be written into it.
+    """
+    folder = Path(folder)
+    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".try-", dir=folder):
+            pass
+    finally:
+        for path in absent:
+            with suppress(OSError):  # not created, or another process has written into it
+                path.rmdir()

@@ -1,4 +1,4 @@
-"""Backends do not survive `os.fork`: what would hang in the child is an error there."""
+"""Backends do not survive `os.fork`: the child would hang, so it gets an error instead."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _backend_process: int | None = None
 
 
 def check_not_forked() -> None:
-    """Notes that a backend works in this process, before it does.
+    """Notes that this process is about to use a backend.
 
     Raises:
-        ForkError: in a child of `os.fork` whose parent's backend had worked. The threads that
-            compute are the parent's, and the child would wait for them for ever.
+        ForkError: in a child of `os.fork` whose parent had used a backend before. The threads that
+            compute exist in the parent only, and the child would wait for them for ever.
     """
     global _backend_process
     process = os.getpid()

@@ -1,4 +1,4 @@
-"""Private parts of Keras and TensorFlow that this package uses, all of them in this file.
+"""All private parts of Keras and TensorFlow that this package uses.
 
 A new version may change them without notice. `tests/test_keras_internals.py` says what breaks then.
 It also checks the methods of Keras' optimizers that `keras_mm.training.optimizers` overrides.
@@ -22,30 +22,55 @@ def all_layers(layer: Any, *, itself: bool = True, nested: bool = True) -> list[
 
     Args:
         layer: A layer or a model.
-        itself: Whether `layer` is the first of them.
+        itself: Whether the list begins with `layer`.
         nested: Whether layers inside layers count; else only those directly inside `layer`.
+
+    Returns:
+        The layers.
     """
     return list(layer._flatten_layers(include_self=itself, recursive=nested))
 
 
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
-    """The averages of the weights that an optimizer with `use_ema=True` keeps, in their order."""
+    """The moving averages of the weights in an optimizer with `use_ema=True`.
+
+    Args:
+        optimizer: The optimizer.
+
+    Returns:
+        A variable for each trainable weight, in their order.
+    """
     return list(optimizer._model_variables_moving_average)
 
 
 def kernel_without_lora(layer: Any) -> Any:
-    """A layer's kernel, without what its adapter adds to it."""
+    """A layer's kernel without the product of its LoRA matrices.
+
+    Args:
+        layer: A layer with LoRA.
+
+    Returns:
+        The kernel, a variable.
+    """
     return layer._kernel
 
 
 def set_keras_seed(seed: int) -> None:
-    """Sets the seed that Keras' functions use, and begins its draws anew."""
+    """Sets the seed of Keras' random functions and restarts their draws.
+
+    Args:
+        seed: The seed.
+    """
     global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
     global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
 
 
 def keep_keras_seed() -> Callable[[], None]:
-    """A function that puts the seed of Keras' functions back as it is now."""
+    """Remembers the seed of Keras' random functions.
+
+    Returns:
+        A function that restores it.
+    """
     names = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
     states = {name: global_state.get_global_attribute(name) for name in names}
 
@@ -57,10 +82,13 @@ def keep_keras_seed() -> Callable[[], None]:
 
 
 def set_tensorflow_seed(seed: int) -> None:
-    """Sets TensorFlow's global seed, where TensorFlow is loaded.
+    """Sets TensorFlow's global seed, if TensorFlow is loaded.
 
     `tensorflow.random.set_seed` would also drop all kernels that TensorFlow holds, and with them
     the models of SentencePiece.
+
+    Args:
+        seed: The seed.
     """
     context = _tensorflow_context()
     if context is not None:
@@ -68,11 +96,15 @@ def set_tensorflow_seed(seed: int) -> None:
 
 
 def keep_tensorflow_seed() -> Callable[[], None]:
-    """A function that puts TensorFlow's global seed back as it is now."""
+    """Remembers TensorFlow's global seed.
+
+    Returns:
+        A function that restores it.
+    """
     context = _tensorflow_context()
     if context is None:
         return lambda: None
-    # `_rng` is there once a seed was set; TensorFlow asks for it only then.
+    # `_rng` exists only after a seed was set.
     state = {name: vars(context)[name] for name in ("_seed", "_rng") if name in vars(context)}
     drawn = state["_rng"].getstate() if "_rng" in state else None
 
@@ -85,6 +117,6 @@ def keep_tensorflow_seed() -> Callable[[], None]:
 
 
 def _tensorflow_context() -> Any:
-    """The object that holds TensorFlow's global seed; `None` while TensorFlow is not loaded."""
+    """The object that has TensorFlow's global seed; `None` while TensorFlow is not loaded."""
     module = sys.modules.get("tensorflow.python.eager.context")
     return None if module is None else module.context()

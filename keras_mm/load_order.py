@@ -1,4 +1,4 @@
-"""The order in which Keras' backend and TensorFlow are loaded into one process.
+"""The order in which a process loads Keras' backend and TensorFlow.
 
 Keras' PyTorch backend loads Triton where it is installed, as with PyTorch's CUDA build. Triton
 loaded before TensorFlow works; loaded after it, Triton ends the process with SIGSEGV. TensorFlow
@@ -14,7 +14,7 @@ from types import ModuleType
 def load_tensorflow() -> ModuleType:
     """Loads Keras with its backend, then TensorFlow.
 
-    Modules that do not import Keras themselves take TensorFlow from here.
+    Modules that do not import Keras call this function to import TensorFlow.
 
     Returns:
         The module `tensorflow`.

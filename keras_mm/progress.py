@@ -1,4 +1,4 @@
-"""Progress on stderr: all bars and lines of the package are made here."""
+"""Progress on stderr: this module creates all bars and lines of the package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-# Seconds until a bar appears: what is done sooner needs none.
+# Seconds until a bar appears; shorter work shows none.
 DELAY = 2.0
 
 
@@ -22,18 +22,18 @@ def progress_bar(
     leave: bool = True,
     show: bool = True,
 ) -> Any:
-    """A bar on stderr for what takes longer than `DELAY` seconds.
+    """A bar on stderr for work that takes longer than `DELAY` seconds.
 
     Args:
-        steps: What is iterated over; `None` for a bar that is moved by its `update`.
-        description: What is done, as `"encoding images"`.
-        unit: What is counted, as `"row"`.
-        total: How many of them there are, where it is known.
-        leave: Whether the bar stays when it is full.
-        show: Whether there is a bar at all; without one the steps are the same.
+        steps: The iterable to follow; `None` for a bar that is moved by its `update`.
+        description: The work, such as `"encoding images"`.
+        unit: What is counted, such as `"row"`.
+        total: The number of steps, if it is known.
+        leave: Whether the full bar stays on the screen.
+        show: Whether there is a bar; the steps are the same without one.
 
     Returns:
-        A `tqdm.tqdm`: the steps in turn, and a context manager.
+        A `tqdm.tqdm`: an iterator over the steps, and a context manager.
     """
     return tqdm(
         steps,
@@ -47,17 +47,27 @@ def progress_bar(
 
 
 def progress_line(text: str) -> None:
-    """Writes a line to stderr."""
+    """Writes a line to stderr.
+
+    Args:
+        text: The line.
+    """
     print(text, file=sys.stderr)
 
 
 @contextmanager
 def keras_output(*, show: bool) -> Iterator[None]:
-    """Shows or hides what Keras itself prints, such as the bars of downloads.
+    """Shows or hides the output of Keras itself, such as the bars of downloads.
 
-    Keras' setting is of this thread; afterwards it is as it was.
+    Keras has this setting for each thread; it is restored afterwards.
+
+    Args:
+        show: Whether the output is shown.
+
+    Yields:
+        Nothing.
     """
-    import keras  # a table is checked without it
+    import keras  # not at the top: tables are checked without Keras
 
     was_shown = keras.config.is_interactive_logging_enabled()
     if not show:

@@ -1,7 +1,7 @@
-"""Random draws that follow from a seed, and the global random states as they were afterwards.
+"""Random draws that follow from a seed and leave the global random states unchanged.
 
-Keras takes the seeds of initializers and dropout from Python's global generator. Whoever uses this
-package draws from the same generators for other purposes, so nothing here may move them.
+Keras takes the seeds of initializers and dropout from Python's global generator. The user's program
+draws from the same generators, so this package must not change their states.
 """
 
 from __future__ import annotations
@@ -23,16 +23,19 @@ from keras_mm.keras_internals import (
     set_tensorflow_seed,
 )
 
-# The states are the process's: trainings in several threads take turns.
+# The states belong to the process, so trainings in several threads take turns.
 _turn = threading.RLock()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Makes everything random inside follow from `seed`, and puts the global states back.
+    """Makes all random draws inside follow from a seed, and restores the global states afterwards.
 
     Args:
-        seed: In [0, 2**32).
+        seed: The seed, in [0, 2**32).
+
+    Yields:
+        Nothing.
 
     Example:
         >>> before = random.getstate()
@@ -51,10 +54,13 @@ def seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def unseeded() -> Iterator[None]:
-    """Puts the global random states back after draws whose values do not matter.
+    """Restores the global random states after draws whose values do not matter.
 
-    While another thread trains, nothing is put back here: that would undo the training's own
-    draws, and the training puts everything back when it ends.
+    While another thread trains, nothing is restored here: that would undo the training's own
+    draws, and the training restores the states when it ends.
+
+    Yields:
+        Nothing.
     """
     if not _turn.acquire(blocking=False):
         yield
@@ -67,13 +73,13 @@ def unseeded() -> Iterator[None]:
 
 
 def seed_layers(model: keras.Model, seed: int) -> None:
-    """Gives the seed generators of a model's layers (dropout, augmentation) states from `seed`.
+    """Sets the seed generators of a model's layers, such as dropout and augmentation.
 
-    So a training with this seed draws the same whatever the layers drew before.
+    A training with this seed then draws the same whatever the layers drew before.
 
     Args:
         model: A built model.
-        seed: Not negative.
+        seed: The seed, >= 0.
     """
     states = [v for v in model.variables if v.name == "seed_generator_state"]
     values = np.random.default_rng(seed).integers(1, 2**31 - 1, size=len(states))
@@ -82,10 +88,13 @@ def seed_layers(model: keras.Model, seed: int) -> None:
 
 
 def set_states(seed: int) -> None:
-    """Begins the draws of a seed anew, inside of `seeded`.
+    """Restarts the draws that follow from a seed; to be called inside `seeded` only.
 
-    As `keras.utils.set_random_seed` does, but TensorFlow's own function for that would also drop
-    all kernels that it holds, and with them the models of SentencePiece.
+    It does what `keras.utils.set_random_seed` does, but keeps TensorFlow's kernels; see
+    `keras_mm.keras_internals.set_tensorflow_seed`.
+
+    Args:
+        seed: The seed, in [0, 2**32).
     """
     random.seed(seed)
     np.random.seed(seed)

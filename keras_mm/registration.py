@@ -1,8 +1,8 @@
-"""Keras finds this package's classes by their registered names, whichever is imported first.
+"""Registers this package's classes with Keras, whichever of the two is imported first.
 
-A `.keras` file names its classes, and Keras looks them up in its public registry. There each class
-has a stand-in that imports the real one when a file asks for it; so `import keras_mm` needs no
-Keras, and `import keras` none of this package's layers.
+A `.keras` file names its classes, and Keras looks them up in its public registry. Each class has a
+stand-in there that imports the real class when a file needs it. So `import keras_mm` does not load
+Keras, and `import keras` does not load this package's layers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-# By module, the classes that are registered under the name `keras_mm>Class`.
+# By module, the classes that are registered as `keras_mm>Class`.
 CLASSES = {
     "losses.cross_entropy": ("CrossEntropy",),
     "losses.focal": ("FocalLoss",),
@@ -58,15 +58,15 @@ def _register() -> None:
     registry = import_module("keras.saving").get_custom_objects()
     for module, names in CLASSES.items():
         for name in names:
-            # What is imported already has registered itself.
+            # A class that is imported already has registered itself.
             registry.setdefault(f"keras_mm>{name}", _stand_in(f"keras_mm.{module}", name))
 
 
 def _stand_in(module: str, name: str) -> type:
-    """A class from whose config Keras makes the real one."""
+    """A class that creates the real one from its config."""
 
     def from_config(config: dict, **options: Any) -> Any:
-        import_module(module)  # which registers the real class in the place of this one
+        import_module(module)  # registers the real class, which replaces this one
         registry = import_module("keras.saving").get_custom_objects()
         return registry[f"keras_mm>{name}"].from_config(config, **options)
 
@@ -74,10 +74,19 @@ def _stand_in(module: str, name: str) -> type:
 
 
 class _AfterKeras(MetaPathFinder):
-    """Registers the stand-ins at the end of the first `import keras`; finds nothing itself."""
+    """Registers the stand-ins at the end of the first `import keras`; finds no modules itself."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Keras' own spec, whose loader registers the stand-ins when it is done."""
+        """Keras' own spec, whose loader registers the stand-ins when it has loaded Keras.
+
+        Args:
+            name: The module that is imported.
+            path: As in `importlib.abc.MetaPathFinder`; not used.
+            target: As in `importlib.abc.MetaPathFinder`; not used.
+
+        Returns:
+            The spec; `None` for other modules.
+        """
         if name != "keras":
             return None
         others = (finder for finder in sys.meta_path if finder is not self)

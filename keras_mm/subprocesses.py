@@ -1,4 +1,4 @@
-"""Work that needs TensorFlow alone: done in a process of its own."""
+"""Runs work that needs TensorFlow alone in a process of its own."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pathlib import Path
 
 from keras_mm.errors import ChildError
 
-# The traceback of a crash on stderr, so that its reason can be told.
+# Python writes the traceback of a crash to stderr, for the error message.
 FAULT_HANDLER = ("-X", "faulthandler")
-_NUM_LINES = 12  # of a child's last words
+_NUM_LINES = 12  # at most, of the end of a child's stderr
 _NUM_BEFORE_CRASH = 3
-_CRASH = "Fatal Python error"  # how the fault handler begins
+_CRASH = "Fatal Python error"  # first words of the fault handler
 
 
 def run_on_tensorflow(module: str, *arguments: str | os.PathLike, doing: str) -> None:
     """Runs a module of this package in a process of its own, on TensorFlow.
 
     Args:
-        module: Its name, as for `python -m`.
-        *arguments: What it is called with.
-        doing: What it does, for the message.
+        module: Name of the module, as for `python -m`.
+        *arguments: Its command-line arguments.
+        doing: What it does, for the error message.
 
     Raises:
         ChildError: if it fails.
     """
-    # -P: nothing in the working folder stands in for a library.
+    # -P: no file in the working directory replaces a library.
     command = [sys.executable, *FAULT_HANDLER, "-P", "-m", module, *map(str, arguments)]
     # The child finds this package where this process found it.
     package = str(Path(__file__).parents[1])
@@ -38,17 +38,17 @@ def run_on_tensorflow(module: str, *arguments: str | os.PathLike, doing: str) ->
 
 
 def run(command: Sequence[str], doing: str, environment: Mapping[str, str] | None = None) -> None:
-    """Runs a command in silence, with TensorFlow as Keras' backend.
+    """Runs a command without output, with TensorFlow as Keras' backend.
 
     Args:
         command: The command.
-        doing: What it does, for the message.
+        doing: What it does, for the error message.
         environment: Environment variables that differ from this process's.
 
     Raises:
         ChildError: if it fails.
     """
-    # Not the parent's backend: PyTorch's CUDA build loaded after TensorFlow ends a process.
+    # Not the parent's backend: a process crashes if it loads PyTorch's CUDA build after TensorFlow.
     given = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         command,
@@ -56,7 +56,7 @@ def run(command: Sequence[str], doing: str, environment: Mapping[str, str] | Non
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        errors="replace",  # whatever the machine's locale is
+        errors="replace",  # does not depend on the locale
         check=False,
     )
     if done.returncode:
@@ -65,7 +65,7 @@ def run(command: Sequence[str], doing: str, environment: Mapping[str, str] | Non
 
 
 def _ending(returncode: int) -> str:
-    """How a process ended that did not end well, in words."""
+    """How a process ended that failed."""
     if returncode > 0:
         return f"ended with exit status {returncode}"
     try:
@@ -77,7 +77,7 @@ def _ending(returncode: int) -> str:
 
 
 def _last_words(stderr: str) -> str:
-    """The end of what a process said; of a crash the innermost calls, which come first."""
+    """The end of a process' stderr; of a crash the innermost calls, which come first."""
     before, crash, calls = stderr.partition(_CRASH)
     said, trace = before.strip().splitlines(), (crash + calls).strip().splitlines()
     lines = said[-_NUM_BEFORE_CRASH:] + trace[:_NUM_LINES] if crash else said[-_NUM_LINES:]

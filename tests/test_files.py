@@ -3,7 +3,14 @@
 import pytest
 
 from keras_mm.errors import ExistingFileError
-from keras_mm.files import check_vacant, new_file, new_folder, write_text
+from keras_mm.files import (
+    check_vacant,
+    check_writable,
+    new_file,
+    new_files,
+    new_folder,
+    write_text,
+)
 
 pytestmark = pytest.mark.backend_free
 
@@ -51,3 +58,43 @@ def test_the_working_folder_is_filled(tmp_path, monkeypatch):
     with new_folder(".", overwrite=True) as folder:
         (folder / "new").write_text("new")
     assert names(tmp_path) == ["new"]
+
+
+def test_files_come_into_a_folder_beside_others(tmp_path):
+    target = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt), new_files(target, last="spec") as folder:
+        (folder / "spec").write_text("1")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == []
+    with new_files(target, last="spec") as folder:
+        (folder / "spec").write_text("1")
+        assert not target.exists()
+    (target / "other").write_text("other")
+    with pytest.raises(KeyboardInterrupt), new_files(target, last="spec") as folder:
+        (folder / "spec").write_text("2")
+        raise KeyboardInterrupt
+    assert names(target) == ["other", "spec"] and (target / "spec").read_text() == "1"
+    with new_files(target, last="spec") as folder:
+        with new_folder(folder, overwrite=True) as made:  # as a writer of whole folders does
+            (made / "spec").write_text("2")
+        (folder / "weights").write_text("2")
+    assert names(target) == ["other", "spec", "weights"]
+    assert (target / "spec").read_text() == "2"
+
+
+def test_the_file_that_marks_the_others_as_complete_goes_first_and_comes_last(tmp_path):
+    (tmp_path / "spec").write_text("1")
+    (tmp_path / "weights" / "inner").mkdir(parents=True)
+    with pytest.raises(OSError), new_files(tmp_path, last="spec") as folder:
+        (folder / "spec").write_text("2")
+        (folder / "weights").write_text("2")  # which cannot replace a folder
+    assert names(tmp_path) == ["weights"]
+
+
+def test_whether_a_folder_can_be_written(tmp_path):
+    check_writable(tmp_path / "deep" / "run")
+    assert names(tmp_path) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError):
+        check_writable(tmp_path / "file" / "run")
+    assert names(tmp_path) == ["file"]

@@ -1,1 +1,1 @@
-"""Pictures of rows and of what augmentation does to them."""
+"""Plots of rows and of augmented images."""

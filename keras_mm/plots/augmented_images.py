@@ -1,4 +1,4 @@
-"""Pictures of what augmentation does to some rows, to look at before training."""
+"""Plots of augmented images, to look at before training."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def plot_augmentation(
     seed: int = 0,
     image_dir: str | PathLike | None = None,
 ) -> Figure:
-    """Draws the images of some rows as the model sees them, and as training changes them.
+    """Draws the images of some rows unchanged, as the model sees them, and augmented.
 
-    Look whether the changes leave the label true: whether a reader could still tell it. The
-    images of a row stand below each other; what stands in one column came of one draw.
+    Use it to check that the label of a row still holds for its augmented images. The images of a
+    row are below each other; the images of one column are from one random draw.
 
     Args:
         table: A DataFrame, or anything else that `load_table` takes; its first rows are drawn.
         augmentation: A `keras_mm.Augmentation`, or a dict of its fields.
         images: Image columns, at least one.
         image_size: `(height, width)` in pixels, as the model's.
-        num_rows: How many rows to draw, at least 1; all of them where the table has fewer.
-        num_draws: How many changes of each row to draw, at least 1.
-        seed: Seed of the changes.
+        num_rows: Number of rows to draw, at least 1; at most all rows of the table.
+        num_draws: Number of augmented images for each image, at least 1.
+        seed: Seed of the augmentation.
         image_dir: Folder that image paths are relative to.
 
     Returns:
-        The figure: a row of axes per image, the unchanged image first.
+        The figure, with a row of axes for each image; the unchanged image is the first.
 
     Raises:
         TableError: listing every row that cannot be used.

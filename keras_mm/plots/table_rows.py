@@ -1,4 +1,4 @@
-"""Pictures of a table's rows, to look at the data before and after training."""
+"""Plots of a table's rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IMAGE_INCHES = 1.9
 _TEXT_INCHES = 4.2
 _LINE_INCHES = 0.17
 _LINE_LETTERS = 52
-_MAX_LINES = 12  # per text; the rest becomes an ellipsis
+_MAX_LINES = 12  # of a text; the rest is replaced by an ellipsis
 
 
 def plot_rows(
@@ -36,26 +36,27 @@ def plot_rows(
     seed: int | None = None,
     image_dir: str | PathLike | None = None,
 ) -> Figure:
-    """Draws rows of a table: their images side by side, their texts, the label above.
+    """Draws rows of a table: images side by side, then the texts, with the label as title.
 
-    Images keep their proportions; a missing one is an empty panel that says so. The figure is free
-    of pyplot's global state: save it with `figure.savefig(path)`, or let a notebook show it.
+    Images keep their proportions; a missing one is an empty panel that says so. The figure is not
+    part of pyplot's global state: save it with `figure.savefig(path)`, or show it in a notebook.
 
     Args:
         table: A DataFrame, or anything else that `load_table` takes.
         images: Image columns, in the order drawn; may be empty.
         texts: Text columns, in the order drawn; may be empty.
         labels: The column drawn as title; `None` draws no title.
-        num_rows: How many rows to draw, at least 1; all of them where the table has fewer.
+        num_rows: Number of rows to draw, at least 1; at most all rows of the table.
         seed: `None` draws the first rows; a number draws rows at random, the same ones each time.
         image_dir: Folder that image paths are relative to, and the only one that is read; by
-            default the table file's folder, or the working directory for a bare DataFrame.
+            default the table file's folder, or the working directory for a DataFrame.
 
     Returns:
-        The figure, one row of axes per table row: the images', then the texts'.
+        The figure, with a row of axes for each table row: those of the images, then one for the
+        texts.
 
     Raises:
-        ValueError: if a column is not there, there is nothing to draw, or `num_rows` is below 1.
+        ValueError: if a column is missing, there is no column, or `num_rows` is below 1.
         ImageError: if an image cannot be used.
 
     Example:
@@ -109,13 +110,13 @@ def _chosen(table: pd.DataFrame, num_rows: int, seed: int | None) -> list[pd.Ser
 
 
 def _wrapped(column: str, cell: Any) -> str:
-    """The text as a block of lines that starts with the column's name."""
+    """The text as lines, after the column's name."""
     text = "(missing)" if is_missing(cell) else str(cell)
     return textwrap.fill(f"{column}: {text}", _LINE_LETTERS, max_lines=_MAX_LINES, placeholder=" …")
 
 
 def _height(texts: Sequence[str], has_images: bool) -> float:
-    """Inches that a row takes; two lines are the title's, and each text leaves one empty."""
+    """Height of a row in inches; the title has two lines, and an empty line follows each text."""
     lines = 2 + sum(text.count("\n") + 2 for text in texts)
     return max(_LINE_INCHES * lines, _IMAGE_INCHES if has_images else 0)
 
@@ -137,5 +138,5 @@ def _draw_texts(panel: Axes, texts: Sequence[str], label: Any) -> None:
     if label is not None:
         title = "(no label)" if is_missing(label) else str(label)
         panel.set_title(title, loc="left", fontsize=10, fontweight="bold", parse_math=False)
-    # A tweet's "$" is a dollar, not the start of a formula.
+    # A "$" in a text is a dollar, not the start of a formula.
     panel.text(0, 1, "\n\n".join(texts), va="top", fontsize=9, parse_math=False)

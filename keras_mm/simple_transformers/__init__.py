@@ -7,8 +7,9 @@ from keras_mm.simple_transformers.args import (
     MultiModalClassificationArgs,
 )
 from keras_mm.simple_transformers.assessments import InputExample
+from keras_mm.simple_transformers.classification import ClassificationModel
+from keras_mm.simple_transformers.multi_label import MultiLabelClassificationModel
 from keras_mm.simple_transformers.multimodal import MultiModalClassificationModel
-from keras_mm.simple_transformers.text import ClassificationModel, MultiLabelClassificationModel
 
 __all__ = [
     "ClassificationArgs",

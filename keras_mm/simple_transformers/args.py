@@ -3,123 +3,94 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import field, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar
 
-from keras_mm.checks import unknown_name
-from keras_mm.errors import InvalidArgumentError, InvalidValueError
+from keras_mm.errors import InvalidArgumentError
 from keras_mm.files import write_text
 from keras_mm.simple_transformers.plain import is_plain, plain
+from keras_mm.simple_transformers.setting_checks import check_savable
+from keras_mm.simple_transformers.setting_fields import (
+    check_names,
+    given_names,
+    named,
+    note_given,
+    refused,
+    unused,
+)
 from keras_mm.simple_transformers.warn import warn
 
 FILE = "model_args.json"
 _MAP = "labels_map"
-_GIVEN = "_given"  # the names of the settings that somebody has set
 _DEVICE = "the backend finds its device by itself"
 _THREADS = "texts and images are read in threads, as many as there are cores"
-_CACHES = "what frozen encoders give is kept by keras_mm's own feature cache"
+_CACHES = "outputs of frozen encoders are kept in the feature cache of keras_mm"
 _LOGS = "progress goes to stderr and `training_progress_scores.csv`"
-_ROWS = "a table is given as a DataFrame, or as the path of a CSV, TSV, Parquet or JSON-lines file"
+_ROWS = "a table is a DataFrame, or the path of a CSV, TSV, Parquet or JSON-lines file"
 _ADAFACTOR = "Adafactor is Keras' own: relative steps, scaled by the weights"
 
 Args = TypeVar("Args", bound="ModelArgs")
 
 
-def _unused(*, default: Any, why: str) -> Any:
-    """A setting that is taken and does nothing."""
-    return _field(default, {"why": why})
-
-
-def _refused(*, default: Any, mend: str) -> Any:
-    """A setting that would change answers, and has another way here."""
-    return _field(default, {"mend": mend})
-
-
-def _field(default: Any, metadata: dict[str, str]) -> Any:
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass_transform(kw_only_default=True, field_specifiers=(field, _unused, _refused))
-def _named(kind: type[Args]) -> type[Args]:
-    """A dataclass that offers the nearest name for an unknown one."""
-    made: Any = dataclass(kw_only=True)(kind)
-    create: Callable[..., None] = made.__init__
-
-    def __init__(self: Any, **values: Any) -> None:
-        _check_names(made, values, InvalidArgumentError)
-        create(self, **values)
-        vars(self)[_GIVEN] = set(values)
-
-    __init__.__doc__ = None
-    made.__init__ = __init__
-    return made
-
-
-def _check_names(kind: type, names: Any, error: type[Exception]) -> None:
-    known = [f.name for f in fields(kind)]
-    unknown = [unknown_name("argument", name, known) for name in names if name not in known]
-    if unknown:
-        raise error(" ".join(unknown))
-
-
-@_named
+@named
 class ModelArgs:
-    """Settings that all classes share; the defaults are Simple Transformers'.
+    """The settings that all classes share, with the defaults of Simple Transformers.
 
     Attributes:
         num_train_epochs: Epochs.
         train_batch_size: Rows of a batch.
-        learning_rate: Peak learning rate, of the encoders and what stands on them.
+        learning_rate: Peak learning rate of all layers that are trained.
         gradient_accumulation_steps: Batches whose gradients are averaged into one step.
         max_grad_norm: Largest global norm of the gradient.
         max_seq_length: Tokens of a sequence, special ones included.
-        manual_seed: Seed of everything random; `None` is 0.
+        manual_seed: Seed of all random draws; `None` is 0.
         optimizer: `"AdamW"`, `"Adam"` or `"Adafactor"`.
         adam_betas: Decay of AdamW's two moments.
-        adam_epsilon: What keeps AdamW's denominator from 0.
-        weight_decay: AdamW's weight decay; none on biases and normalisation.
+        adam_epsilon: Added to AdamW's denominator.
+        weight_decay: AdamW's weight decay; biases and normalisation have none.
         scheduler: `"linear_schedule_with_warmup"`, `"constant_schedule"`,
             `"constant_schedule_with_warmup"`, `"cosine_schedule_with_warmup"` or
             `"polynomial_decay_schedule_with_warmup"`.
-        warmup_ratio: Part of the steps in which the rate rises from 0.
-        warmup_steps: The same as a number of steps; 0 takes `warmup_ratio`.
+        warmup_ratio: Share of the steps in which the learning rate rises from 0.
+        warmup_steps: The same as a number of steps; 0 to use `warmup_ratio`.
         polynomial_decay_schedule_power: Power of the polynomial schedule.
         loss_type: `None` for cross-entropy, or `"focal"`.
-        loss_args: Of the focal loss: `{"gamma": 2.0}`.
-        evaluate_during_training: Whether `eval_data` is evaluated while training.
-        evaluate_during_training_steps: After so many steps each time; 0 for never.
-        evaluate_each_epoch: And at each epoch's end.
+        loss_args: Arguments of the focal loss: `{"gamma": 2.0}`.
+        evaluate_during_training: Whether `eval_data` is evaluated during training.
+        evaluate_during_training_steps: Steps between two evaluations; 0 for evaluations at the end
+            of epochs only.
+        evaluate_each_epoch: Whether the end of each epoch has an evaluation.
         use_early_stopping: Whether training stops when `early_stopping_metric` no longer improves;
-            the best weights are put back.
-        early_stopping_metric: A metric of the evaluation, also a keyword metric.
-        early_stopping_metric_minimize: Whether less is better.
-        early_stopping_patience: Evaluations without improvement before training stops.
-        early_stopping_delta: An improvement is more than this.
-        early_stopping_consider_epochs: Whether evaluations at an epoch's end count, too.
+            the best weights are restored.
+        early_stopping_metric: Name of a metric of the evaluation, or of a function that was given
+            to `train_model`.
+        early_stopping_metric_minimize: Whether lower is better.
+        early_stopping_patience: Number of evaluations without improvement after which training
+            stops.
+        early_stopping_delta: An improvement is larger than this.
+        early_stopping_consider_epochs: Whether evaluations at the end of an epoch count, too.
         output_dir: Folder of the model, checkpoints and results.
         best_model_dir: Folder of the best model; by default in `output_dir`.
-        overwrite_output_dir: Whether `output_dir` may hold something already.
-        no_save: Whether nothing is written.
-        save_steps: A checkpoint after so many steps; 0 or less for none.
-        save_model_every_epoch: A checkpoint after each epoch.
-        save_eval_checkpoints: A checkpoint at each evaluation.
+        overwrite_output_dir: Whether `output_dir` may hold files from before.
+        no_save: Whether no file is written.
+        save_steps: Steps between two checkpoints; 0 or less for none.
+        save_model_every_epoch: Whether the end of each epoch has a checkpoint.
+        save_eval_checkpoints: Whether each evaluation has a checkpoint.
         save_best_model: Whether `best_model_dir` is written.
-        no_cache: Whether nothing is kept of what frozen encoders give.
-        silent: Whether no progress is shown.
+        no_cache: Whether the outputs of frozen encoders are not cached.
+        silent: Whether progress bars are hidden.
         special_tokens_list: Texts that become one token each, with an embedding that is learned.
-        text_pooling: How tokens become a vector, `"pooler"`, `"cls"`, `"mean"` or `"max"`; `None`
-            is what the model was made for.
-        model_name: What the model was made of.
-        model_type: Its family.
+        text_pooling: How tokens become a vector: `"pooler"`, `"cls"`, `"mean"` or `"max"`; `None`
+            for the pooling that the network was trained with.
+        model_name: Name or folder of the network.
+        model_type: Family of the network.
         model_class: The class that wrote these settings.
 
     Raises:
-        TypeError: for an unknown name; the nearest is offered.
+        TypeError: for an unknown name, with the nearest one.
 
     Example:
         >>> ClassificationArgs(num_train_epochs=3).train_batch_size
@@ -168,109 +139,112 @@ class ModelArgs:
     model_type: str | None = None
     model_class: str | None = None
 
-    n_gpu: int = _unused(default=1, why=_DEVICE)
-    local_rank: int = _unused(default=-1, why=_DEVICE)
-    fp16: bool = _unused(
-        default=True, why="training is in float32, which is the same on every device"
+    n_gpu: int = unused(default=1, why=_DEVICE)
+    local_rank: int = unused(default=-1, why=_DEVICE)
+    fp16: bool = unused(default=True, why="training is in float32 on every device")
+    process_count: int | None = unused(default=None, why=_THREADS)
+    thread_count: int | None = unused(default=None, why=_THREADS)
+    use_multiprocessing: bool = unused(default=True, why=_THREADS)
+    use_multiprocessing_for_evaluation: bool = unused(default=True, why=_THREADS)
+    multiprocessing_chunksize: int = unused(default=-1, why=_THREADS)
+    dataloader_num_workers: int = unused(default=0, why=_THREADS)
+    eval_batch_size: int = unused(
+        default=100, why="predictions do not depend on it, and the size is chosen automatically"
     )
-    process_count: int | None = _unused(default=None, why=_THREADS)
-    thread_count: int | None = _unused(default=None, why=_THREADS)
-    use_multiprocessing: bool = _unused(default=True, why=_THREADS)
-    use_multiprocessing_for_evaluation: bool = _unused(default=True, why=_THREADS)
-    multiprocessing_chunksize: int = _unused(default=-1, why=_THREADS)
-    dataloader_num_workers: int = _unused(default=0, why=_THREADS)
-    eval_batch_size: int = _unused(
-        default=100, why="answers do not depend on it, and its size is chosen"
-    )
-    cache_dir: str = _unused(default="cache_dir/", why=_CACHES)
-    dataset_cache_dir: str | None = _unused(default=None, why=_CACHES)
-    reprocess_input_data: bool = _unused(default=True, why=_CACHES)
-    use_cached_eval_features: bool = _unused(default=False, why=_CACHES)
-    use_hf_datasets: bool = _unused(default=False, why=_CACHES)
-    logging_steps: int = _unused(default=50, why=_LOGS)
-    tensorboard_dir: str | None = _unused(default=None, why=_LOGS)
-    wandb_project: str | None = _unused(default=None, why=_LOGS)
-    wandb_kwargs: dict = _unused(default={}, why=_LOGS)
-    evaluate_during_training_silent: bool = _unused(default=True, why=_LOGS)
-    evaluate_during_training_verbose: bool = _unused(default=False, why=_LOGS)
-    save_optimizer_and_scheduler: bool = _unused(
+    cache_dir: str = unused(default="cache_dir/", why=_CACHES)
+    dataset_cache_dir: str | None = unused(default=None, why=_CACHES)
+    reprocess_input_data: bool = unused(default=True, why=_CACHES)
+    use_cached_eval_features: bool = unused(default=False, why=_CACHES)
+    use_hf_datasets: bool = unused(default=False, why=_CACHES)
+    logging_steps: int = unused(default=50, why=_LOGS)
+    tensorboard_dir: str | None = unused(default=None, why=_LOGS)
+    wandb_project: str | None = unused(default=None, why=_LOGS)
+    wandb_kwargs: dict = unused(default={}, why=_LOGS)
+    evaluate_during_training_silent: bool = unused(default=True, why=_LOGS)
+    evaluate_during_training_verbose: bool = unused(default=False, why=_LOGS)
+    save_optimizer_and_scheduler: bool = unused(
         default=True, why="a saved model holds no optimizer"
     )
-    not_saved_args: list = _unused(default=[], why="all of them are saved, and none is a secret")
-    do_lower_case: bool = _unused(
-        default=False, why="the vocabulary says itself whether it is lower-case"
+    not_saved_args: list = unused(default=[], why="all settings are saved")
+    do_lower_case: bool = unused(
+        default=False, why="the vocabulary determines whether it is lower-case"
     )
-    encoding: str | None = _unused(default=None, why="files are read as UTF-8")
-    tokenizer_name: str | None = _unused(default=None, why="a vocabulary belongs to its model")
-    tokenizer_type: str | None = _unused(default=None, why="a vocabulary belongs to its model")
-    skip_special_tokens: bool = _unused(default=True, why="no text is generated")
-    trust_remote_code: bool = _unused(
-        default=False, why="nothing that a model's folder holds is executed"
-    )
-    cosine_schedule_num_cycles: float = _unused(default=0.5, why="the cosine ends at 0")
-    polynomial_decay_schedule_lr_end: float = _unused(default=1e-7, why="the schedule ends at 0")
-    adafactor_beta1: float | None = _unused(default=None, why=_ADAFACTOR)
-    adafactor_clip_threshold: float = _unused(default=1.0, why=_ADAFACTOR)
-    adafactor_decay_rate: float = _unused(default=-0.8, why=_ADAFACTOR)
-    adafactor_eps: Any = _unused(default=(1e-30, 1e-3), why=_ADAFACTOR)
-    adafactor_relative_step: bool = _unused(default=True, why=_ADAFACTOR)
-    adafactor_scale_parameter: bool = _unused(default=True, why=_ADAFACTOR)
-    adafactor_warmup_init: bool = _unused(default=True, why=_ADAFACTOR)
+    encoding: str | None = unused(default=None, why="files are read as UTF-8")
+    tokenizer_name: str | None = unused(default=None, why="a vocabulary belongs to its model")
+    tokenizer_type: str | None = unused(default=None, why="a vocabulary belongs to its model")
+    skip_special_tokens: bool = unused(default=True, why="no text is generated")
+    trust_remote_code: bool = unused(default=False, why="no code from a model's folder is executed")
+    cosine_schedule_num_cycles: float = unused(default=0.5, why="the schedule ends at 0")
+    polynomial_decay_schedule_lr_end: float = unused(default=1e-7, why="the schedule ends at 0")
+    adafactor_beta1: float | None = unused(default=None, why=_ADAFACTOR)
+    adafactor_clip_threshold: float = unused(default=1.0, why=_ADAFACTOR)
+    adafactor_decay_rate: float = unused(default=-0.8, why=_ADAFACTOR)
+    adafactor_eps: Any = unused(default=(1e-30, 1e-3), why=_ADAFACTOR)
+    adafactor_relative_step: bool = unused(default=True, why=_ADAFACTOR)
+    adafactor_scale_parameter: bool = unused(default=True, why=_ADAFACTOR)
+    adafactor_warmup_init: bool = unused(default=True, why=_ADAFACTOR)
 
-    config: dict = _refused(default={}, mend="give a folder whose config.json says so")
-    custom_layer_parameters: list = _refused(
+    config: dict = refused(default={}, mend="give a folder whose config.json says so")
+    custom_layer_parameters: list = refused(
         default=[], mend="see `layer_decay` of keras_mm.Training"
     )
-    custom_parameter_groups: list = _refused(default=[], mend="see `stages` of keras_mm.Training")
-    train_custom_parameters_only: bool = _refused(
+    custom_parameter_groups: list = refused(default=[], mend="see `stages` of keras_mm.Training")
+    train_custom_parameters_only: bool = refused(
         default=False, mend="see `stages` of keras_mm.Training"
     )
-    dynamic_quantize: bool = _refused(
+    dynamic_quantize: bool = refused(
         default=False, mend="see MultimodalClassifier(engine='openvino')"
     )
-    quantized_model: bool = _refused(
+    quantized_model: bool = refused(
         default=False, mend="see MultimodalClassifier(engine='openvino')"
     )
 
     def __setattr__(self, name: str, value: Any) -> None:
-        _check_names(type(self), [name], AttributeError)
+        check_names(type(self), [name], AttributeError)
         value, default = plain(value), type(self).__dataclass_fields__[name].default
-        # JSON has lists only: a setting is a tuple if its default is one, and else a list.
+        # JSON has no tuples: a setting is a tuple if its default is one, otherwise a list.
         if isinstance(value, list | tuple):
             value = tuple(value) if isinstance(default, tuple) else list(value)
         super().__setattr__(name, value)
-        if _GIVEN in vars(self):
-            vars(self)[_GIVEN].add(name)
+        note_given(self, name)
 
     def given(self) -> dict[str, Any]:
-        """The settings that were set, by a keyword or later, also to their defaults."""
-        names = vars(self).get(_GIVEN)
-        if names is None:  # of a dataclass that was derived from ours
-            unset = vars(type(self)())
-            names = {name for name, value in vars(self).items() if value != unset[name]}
+        """The settings that the user gave, also those that were set to their defaults.
+
+        Returns:
+            Their values by name.
+        """
+        names = given_names(self)
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
 
     def make_plain(self) -> None:
-        """Converts what was put into lists and dicts after they were set."""
+        """Converts values that were put into lists and dicts of the settings; see `plain`."""
         for f in fields(self):
             super().__setattr__(f.name, plain(getattr(self, f.name)))
 
     def update_from_dict(self, new_values: Mapping[str, Any]) -> None:
-        """Takes over settings by name.
+        """Sets several settings.
+
+        Args:
+            new_values: Values by name.
 
         Raises:
-            TypeError: if it is no dict, or for an unknown name; the nearest is offered.
+            TypeError: if `new_values` is not a dict; or for an unknown name, with the nearest one.
         """
         if not isinstance(new_values, Mapping):
             raise InvalidArgumentError(
                 f"`args` must be a dict of settings. Received: {new_values!r}"
             )
-        _check_names(type(self), new_values, InvalidArgumentError)
+        check_names(type(self), new_values, InvalidArgumentError)
         for name, value in new_values.items():
             setattr(self, name, value)
 
     def get_args_for_saving(self) -> dict[str, Any]:
-        """All settings, JSON-serialisable; of those without effect only what JSON can hold."""
+        """The settings as `save` writes them.
+
+        Returns:
+            All values by name; settings without effect are left out if JSON cannot hold them.
+        """
         self.make_plain()
         return {
             f.name: getattr(self, f.name)
@@ -281,8 +255,11 @@ class ModelArgs:
     def save(self, output_dir: str | PathLike) -> None:
         """Writes `model_args.json` into a folder.
 
+        Args:
+            output_dir: The folder.
+
         Raises:
-            ValueError: for a setting that JSON cannot hold, by name.
+            ValueError: if JSON cannot hold a setting, with its name.
         """
         values = self.get_args_for_saving()
         check_savable(self)
@@ -293,10 +270,13 @@ class ModelArgs:
         write_text(Path(output_dir) / FILE, text + "\n")
 
     def load(self, input_dir: str | PathLike) -> None:
-        """Takes over what `save` wrote into a folder, if there is such a file.
+        """Reads the settings that `save` wrote into a folder, if the file exists.
+
+        Args:
+            input_dir: The folder.
 
         Warns:
-            UserWarning: for settings that are not known here; they are left out.
+            UserWarning: for unknown settings, which are ignored.
         """
         file = Path(input_dir) / FILE
         if not file.is_file():
@@ -312,20 +292,21 @@ class ModelArgs:
         self.update_from_dict({name: v for name, v in values.items() if name in known})
 
 
-@_named
+@named
 class ClassificationArgs(ModelArgs):
-    """Settings of `ClassificationModel`, beside those of `ModelArgs`.
+    """Settings of `ClassificationModel`, in addition to those of `ModelArgs`.
 
     Attributes:
         regression: Whether labels are numbers.
         labels_list: Labels in the order of the outputs.
-        labels_map: The same, as a dict from labels to their places.
+        labels_map: The same, as a dict from labels to their indices.
         sliding_window: Whether texts longer than `max_seq_length` are read in windows.
-        stride: How far a window begins behind the one before: a part of `max_seq_length`, or a
-            whole number of tokens.
-        tie_value: The label that is answered where two have as many windows.
-        sliding_window_vote: `"majority"` of the windows' answers, or `"mean"` of probabilities.
-        sliding_window_text: Which text of a pair slides: `"text_a"` or `"text_b"`.
+        stride: Distance between the starts of two windows: a share of `max_seq_length`, or a whole
+            number of tokens.
+        tie_value: The label that is predicted if two labels have the same number of windows.
+        sliding_window_vote: `"majority"` of the windows' predictions, or `"mean"` of their
+            probabilities.
+        sliding_window_text: The text of a pair that is read in windows: `"text_a"` or `"text_b"`.
     """
 
     regression: bool = False
@@ -337,47 +318,48 @@ class ClassificationArgs(ModelArgs):
     sliding_window_vote: str = "majority"
     sliding_window_text: str = "text_b"
 
-    batch_chunk_size: int | None = _unused(default=None, why="batches are drawn over all rows")
-    lazy_delimiter: str = _unused(default="\t", why=_ROWS)
-    lazy_labels_column: int = _unused(default=1, why=_ROWS)
-    lazy_loading_start_line: int = _unused(default=1, why=_ROWS)
-    lazy_text_a_column: int | None = _unused(default=None, why=_ROWS)
-    lazy_text_b_column: int | None = _unused(default=None, why=_ROWS)
-    lazy_text_column: int = _unused(default=0, why=_ROWS)
-    lazy_loading: bool = _refused(default=False, mend=_ROWS)
-    onnx: bool = _refused(default=False, mend="see MultimodalClassifier.export")
-    as_reranker: bool = _refused(default=False, mend="ranking is no task of keras_mm")
-    tourney_mode: bool = _refused(default=False, mend="ranking is no task of keras_mm")
-    pairwise_reranking_format: str = _unused(
-        default="repeat_query", why="ranking is no task of keras_mm"
+    batch_chunk_size: int | None = unused(default=None, why="batches are drawn over all rows")
+    lazy_delimiter: str = unused(default="\t", why=_ROWS)
+    lazy_labels_column: int = unused(default=1, why=_ROWS)
+    lazy_loading_start_line: int = unused(default=1, why=_ROWS)
+    lazy_text_a_column: int | None = unused(default=None, why=_ROWS)
+    lazy_text_b_column: int | None = unused(default=None, why=_ROWS)
+    lazy_text_column: int = unused(default=0, why=_ROWS)
+    lazy_loading: bool = refused(default=False, mend=_ROWS)
+    onnx: bool = refused(default=False, mend="see MultimodalClassifier.export")
+    as_reranker: bool = refused(default=False, mend="keras_mm does not rank texts")
+    tourney_mode: bool = refused(default=False, mend="keras_mm does not rank texts")
+    pairwise_reranking_format: str = unused(
+        default="repeat_query", why="keras_mm does not rank texts"
     )
 
 
-@_named
+@named
 class MultiLabelClassificationArgs(ClassificationArgs):
-    """Settings of `MultiLabelClassificationModel`, beside those of `ClassificationArgs`.
+    """Settings of `MultiLabelClassificationModel`, in addition to those of `ClassificationArgs`.
 
     Attributes:
-        threshold: Labels are answered whose probability is no less: a number, or one per label.
+        threshold: Labels with at least this probability are predicted: a number, or one for each
+            label.
     """
 
     threshold: Any = 0.5
 
 
-@_named
+@named
 class MultiModalClassificationArgs(ModelArgs):
-    """Settings of `MultiModalClassificationModel`, beside those of `ModelArgs`.
+    """Settings of `MultiModalClassificationModel`, in addition to those of `ModelArgs`.
 
     Attributes:
         regression: Whether labels are numbers.
-        num_image_embeds: Tokens that an image becomes, 1 to 9.
+        num_image_embeds: Number of tokens for an image, 1 to 9.
         text_label: Column or key of the text.
         labels_label: Column or key of the label.
         images_label: Column or key of the image's path.
-        image_type_extension: What image names lack, as `".jpg"`.
-        data_type_extension: What names in `files_list` lack, as `".json"`.
+        image_type_extension: Extension that the names of images lack, such as `".jpg"`.
+        data_type_extension: Extension that the names in `files_list` lack, such as `".json"`.
         threshold: With `multi_label`, as in `MultiLabelClassificationArgs`.
-        image_encoder: What reads images: a name that `keras_mm.create_vision_encoder` takes.
+        image_encoder: Encoder of the images, as `backbone` of `keras_mm.create_vision_encoder`.
         image_weights: `"imagenet"`, `"random"`, or a path.
         image_size: Height and width that images are resized to, in pixels.
         fusion: How image and text are joined; see `keras_mm.MultimodalClassifier`.
@@ -398,40 +380,14 @@ class MultiModalClassificationArgs(ModelArgs):
 
 
 def settings_class(args: Any, default: type[Args]) -> type[Args]:
-    """The class of `args` if somebody derived it from `default`, else `default`."""
+    """The class of a model's settings.
+
+    Args:
+        args: The argument of the constructor.
+        default: The class of settings that belongs to the model.
+
+    Returns:
+        The class of `args` if a user derived it from `default`, else `default`.
+    """
     ours = [kind for kind in type(args).__mro__ if kind.__module__ == __name__]
     return type(args) if ours[:1] == [default] else default
-
-
-def without_effect(args: ModelArgs) -> dict[str, str]:
-    """The settings that were given and do nothing here, with the reason."""
-    return _given(args, "why")
-
-
-def check_refused(args: ModelArgs) -> None:
-    """Raises ValueError for settings that would change answers and are not there."""
-    given = _given(args, "mend")
-    problems = [f"`{name}` is not supported: {mend}." for name, mend in given.items()]
-    if problems:
-        raise InvalidValueError(" ".join(problems))
-
-
-def check_savable(args: ModelArgs) -> None:
-    """Raises ValueError for settings that `model_args.json` cannot hold, by name."""
-    problems = [
-        f"`{f.name}` must be made of numbers, texts, lists and dicts, so that it can be saved. "
-        f"Received: {f.name}={getattr(args, f.name)!r}"
-        for f in fields(args)
-        if "why" not in f.metadata and not is_plain(getattr(args, f.name))
-    ]
-    if problems:
-        raise InvalidValueError("\n".join(problems))
-
-
-def _given(args: ModelArgs, what: str) -> dict[str, str]:
-    unset = type(args)()
-    return {
-        f.name: f.metadata[what]
-        for f in fields(args)
-        if what in f.metadata and getattr(args, f.name) != getattr(unset, f.name)
-    }

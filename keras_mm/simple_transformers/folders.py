@@ -1,17 +1,17 @@
-"""The output folder: models in it whole or not at all, and what may be in it before."""
+"""The output folder of a training: what it may hold before, and how models are saved in it."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
-from keras_mm.files import write_text
+from keras_mm.estimator.classifier import MultimodalClassifier
+from keras_mm.files import check_writable, new_files, write_text
 from keras_mm.inference.bundle import SPEC, is_bundle, read_spec
 from keras_mm.simple_transformers.args import FILE, ModelArgs
 
@@ -22,16 +22,31 @@ _TEXT, _LABELS, _IMAGES = CLASSES = (
 
 
 def task_class(kind: type) -> str:
-    """The name of the class of `CLASSES` that a class is, or is derived from."""
+    """The name of the class in `CLASSES` that a class is, or is derived from.
+
+    Args:
+        kind: The class.
+
+    Returns:
+        The name.
+    """
     return next(base.__name__ for base in kind.__mro__ if base.__name__ in CLASSES)
 
 
 def check_class(folder: Path, kind: type) -> None:
-    """Raises ValueError if a folder holds a model of another task than a class is for."""
+    """Checks that a saved model is for the task of a class.
+
+    Args:
+        folder: The folder of the model.
+        kind: The class.
+
+    Raises:
+        ValueError: if it is for another task.
+    """
     file = folder / FILE
     stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     name = stated.get("model_class") or "MultimodalClassifier (see its `load`)"
-    # A class that somebody derived says nothing of its task; what the model is made of does.
+    # The name of a user's subclass does not say the task; the heads of the model do.
     known = name in CLASSES or "model_class" not in stated
     if (name if known else _task_of(folder)) != task_class(kind):
         raise InvalidValueError(
@@ -40,7 +55,7 @@ def check_class(folder: Path, kind: type) -> None:
 
 
 def _task_of(folder: Path) -> str:
-    """The class of `CLASSES` for the model that a folder holds."""
+    """The class in `CLASSES` for the model in a folder."""
     spec = read_spec(folder)
     if spec["settings"]["images"]:
         return _IMAGES
@@ -49,11 +64,18 @@ def _task_of(folder: Path) -> str:
 
 
 def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
-    """The output folder of a training.
+    """Checks that a training can write its output folder.
+
+    Args:
+        folder: The folder.
+        args: The settings.
+
+    Returns:
+        The folder.
 
     Raises:
-        ValueError: if it holds something, without `overwrite_output_dir`, or is a file; or if
-            `best_model_dir` cannot be written.
+        ValueError: if it is a file, cannot be written, or is not empty and `overwrite_output_dir`
+            is false; or if `best_model_dir` cannot be written.
     """
     folder = Path(folder)
     if folder.is_file():
@@ -74,10 +96,17 @@ def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
 
 
 def output_folder(output_dir: Any, args: ModelArgs) -> Path:
-    """The folder that a call writes into: the one that it was given, or that of the settings.
+    """The folder that a call writes into: its argument, or else that of the settings.
+
+    Args:
+        output_dir: The argument of the call.
+        args: The settings.
+
+    Returns:
+        The folder.
 
     Raises:
-        TypeError: if it is no path, as where positional arguments are in another order.
+        TypeError: if it is not a path, for example because of another order of arguments.
     """
     if output_dir is None:
         return Path(args.output_dir)
@@ -90,13 +119,25 @@ def output_folder(output_dir: Any, args: ModelArgs) -> Path:
 
 
 def best_model_folder(folder: Path, args: ModelArgs) -> Path:
-    """Where the best model goes: into `folder`, unless `args` name another one."""
+    """The folder of the best model.
+
+    Args:
+        folder: The output folder.
+        args: The settings.
+
+    Returns:
+        A folder in `folder`, unless the settings name another one.
+    """
     unnamed = args.best_model_dir == ModelArgs().best_model_dir
     return folder / "best_model" if unnamed else Path(args.best_model_dir)
 
 
 def clear_output(folder: Path) -> None:
-    """Removes what an earlier training has left in a folder, and nothing else."""
+    """Removes what an earlier training has written into a folder, and nothing else.
+
+    Args:
+        folder: The output folder.
+    """
     if not (folder / FILE).is_file():
         return
     for old in [*folder.glob("checkpoint-*"), folder / "best_model"]:
@@ -107,14 +148,9 @@ def clear_output(folder: Path) -> None:
 
 
 def _check_writable(folder: Path, argument: str) -> None:
-    """Raises ValueError if a folder cannot be made; what is made to try is removed."""
-    absent = [path for path in (folder, *folder.parents) if not path.exists()]
+    """Raises ValueError, naming the argument, if a folder cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".try-", dir=folder):
-            pass
-        for path in absent:
-            path.rmdir()
+        check_writable(folder)
     except OSError as error:
         raise InvalidValueError(
             f"`{argument}` must be a folder that can be written. Received: {str(folder)!r} "
@@ -123,30 +159,33 @@ def _check_writable(folder: Path, argument: str) -> None:
 
 
 def write_model(
-    folder: Path, classifier: Any, args: ModelArgs, results: Mapping[str, Any] | None = None
+    folder: Path,
+    classifier: MultimodalClassifier,
+    args: ModelArgs,
+    results: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a model into a folder beside what else is there; it can be loaded whole or not at all.
+    """Saves a model into a folder, and keeps the other files that the folder holds.
 
     Args:
         folder: The folder.
         classifier: A trained `MultimodalClassifier`.
-        args: The settings, as `model_args.json`.
-        results: Results by name, as `eval_results.txt`.
+        args: The settings, for `model_args.json`.
+        results: Results by name, for `eval_results.txt`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".model-", dir=folder) as temporary:
-        made = Path(temporary) / "model"
+    # A model without its description is not loaded.
+    with new_files(folder, last=SPEC) as made:
         classifier.save(made)
         args.save(made)
         if results is not None:
             write_results(made, results)
-        # Without its description a model is none: it goes first and comes last.
-        (folder / SPEC).unlink(missing_ok=True)
-        for file in sorted(made.iterdir(), key=lambda file: file.name == SPEC):
-            file.replace(folder / file.name)
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """Writes `eval_results.txt`: a line `name = value` each, sorted."""
+    """Writes `eval_results.txt`: sorted lines `name = value`.
+
+    Args:
+        folder: The folder of the file.
+        results: Results by name.
+    """
     lines = [f"{name} = {results[name]}\n" for name in sorted(results)]
     write_text(folder / RESULTS, "".join(lines))

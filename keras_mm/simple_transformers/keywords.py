@@ -1,4 +1,4 @@
-"""The keywords of constructors and calls beside their named arguments."""
+"""Keywords of constructors and calls in addition to their named arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 
 _DOWNLOADS = "files are loaded by KerasHub; give a folder to load others"
-# Keywords of a constructor that do nothing here, with the reason.
+# Keywords of a constructor that have no effect here, with the reason.
 _UNUSED = {
     "onnx_execution_provider": "see MultimodalClassifier.export",
     "global_attention_fn": "no model here has global attention",
@@ -23,10 +23,17 @@ _UNUSED = {
 
 
 def unused_keywords(keywords: Mapping[str, Any], kind: type) -> dict[str, str]:
-    """The keywords of a constructor that were given and do nothing here, with the reason.
+    """The keywords of a constructor that were given and have no effect here.
+
+    Args:
+        keywords: The keywords.
+        kind: The class.
+
+    Returns:
+        The reasons by keyword.
 
     Raises:
-        TypeError: for an unknown one; the nearest argument of the class `kind` is offered.
+        TypeError: for an unknown keyword, with the nearest argument of the class.
     """
     for name in keywords:
         if name not in _UNUSED:
@@ -38,11 +45,17 @@ def unused_keywords(keywords: Mapping[str, Any], kind: type) -> dict[str, str]:
 
 
 def sweep_settings(sweep_config: Any) -> dict[str, Any]:
-    """The settings of one run of a sweep by name, as `wandb.config` holds them.
+    """The settings of one run of a sweep, as `wandb.config` holds them.
+
+    Args:
+        sweep_config: The argument of the same name.
+
+    Returns:
+        The settings by name.
 
     Raises:
-        TypeError: if it holds nothing by name.
-        ValueError: if it describes a whole sweep, of many runs.
+        TypeError: if it has no names.
+        ValueError: if it describes a whole sweep instead of one run.
     """
     if not callable(getattr(sweep_config, "keys", None)):
         raise InvalidArgumentError(
@@ -59,15 +72,20 @@ def sweep_settings(sweep_config: Any) -> dict[str, Any]:
 
 
 def check_metrics(metrics: Mapping[str, Any], call: Callable) -> None:
-    """Refuses keywords of a call that are no functions.
+    """Checks that the additional keywords of a call are functions.
+
+    Args:
+        metrics: The keywords.
+        call: The method.
 
     Raises:
-        TypeError: for such a keyword; the nearest argument of the call is offered.
+        TypeError: for another value, with the nearest argument of the method.
     """
     known = [name for name in signature(call).parameters if name != "metrics"]
     for name, metric in metrics.items():
         if not callable(metric):
             hint = unknown_name("argument", name, known)
             raise InvalidArgumentError(
-                f"{hint} A metric is a function of labels and answers. Received: {name}={metric!r}"
+                f"{hint} A metric is a function of labels and predictions. "
+                f"Received: {name}={metric!r}"
             )

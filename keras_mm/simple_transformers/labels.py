@@ -1,4 +1,4 @@
-"""Which labels a model has, and what each of them counts."""
+"""Which labels a model has, in which order, and how they are weighted in the loss."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_mm.checks import is_number, is_whole
 from keras_mm.data.tables.label_lists import read_lists
 from keras_mm.data.tables.labels import find_classes, is_missing, label_value
 from keras_mm.data.tables.load import table_name
@@ -18,15 +17,23 @@ from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.plain import is_scalar
 from keras_mm.simple_transformers.tables import LABELS
+from keras_mm.simple_transformers.warn import warn
 
 _BITS = {"0", "1"}
 
 
 def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) -> list:
-    """Labels in the order of the outputs, from a list or a map to places; empty for none.
+    """Labels in the order of the model's outputs.
+
+    Args:
+        labels_list: The labels as a list.
+        labels_map: The labels as a dict from each to its index.
+
+    Returns:
+        The labels; an empty list if none are given.
 
     Raises:
-        ValueError: if the map's places are not 0, 1, 2, ..., or it has other labels than the list.
+        ValueError: if the indices are not 0, 1, 2, ..., or the list and the dict differ.
     """
     if isinstance(labels_list, set | frozenset | str):
         raise InvalidValueError(
@@ -47,75 +54,30 @@ def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) ->
     return listed or mapped
 
 
-def check_count(name: str, labels: Sequence, num_labels: int | None) -> None:
-    """Raises ValueError if there are not `num_labels` labels, or one comes twice."""
-    if labels and num_labels is not None and len(labels) != num_labels:
-        raise InvalidValueError(
-            f"`{name}` must have `num_labels` labels. Received: {len(labels)} labels, "
-            f"num_labels={num_labels}"
-        )
-    if len({str(label) for label in labels}) != len(labels):
-        raise InvalidValueError(f"`{name}` has a label twice. Received: {list(labels)}")
-
-
-def check_trained_count(num_labels: int | None, labels: Sequence, head: Head) -> None:
-    """Raises ValueError for another number of labels than a model has, without more names."""
-    trained = head.num_classes
-    if num_labels is not None and num_labels != trained and len(labels) != num_labels:
-        raise InvalidValueError(
-            f"`num_labels` must be {trained}, what the model was trained with; name all labels to "
-            f"add some. Received: num_labels={num_labels}"
-        )
-
-
-def check_number(num_labels: Any) -> None:
-    """Raises ValueError if `num_labels` is given and no number of labels."""
-    if num_labels is not None and not is_whole(num_labels, 1):
-        raise InvalidValueError(f"`num_labels` must be an integer >= 1. Received: {num_labels!r}")
-
-
-def check_each(name: str, values: Any, num_labels: int | None, *, single: bool = False) -> None:
-    """Raises ValueError if `values` are not one number for each label, or a `single` one."""
-    if values is None or isinstance(values, str | Mapping):
-        return
-    if np.ndim(values) == 0:
-        if not single:
-            raise InvalidValueError(
-                f"`{name}` must have a number for each label. Received: {values!r}"
-            )
-        return
-    if num_labels is not None and len(values) != num_labels:
-        raise InvalidValueError(
-            f"`{name}` must have a number for each label, {num_labels} in all. "
-            f"Received: {len(values)} of them"
-        )
-    wrong = [value for value in values if not _is_weight(value)]
-    if wrong:
-        raise InvalidValueError(
-            f"`{name}` must have a finite number >= 0 for each label. Received: {wrong[0]!r}"
-        )
-
-
-def _is_weight(value: Any) -> bool:
-    return is_number(value) and value >= 0
-
-
 def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) -> tuple:
-    """The labels of a task of classes, in order.
+    """The classes of a model, in the order of its outputs.
 
-    They are `labels`; else, of whole numbers below `num_labels`, all these; else those of the
-    table, sorted.
+    They are `labels` if these are given. If the table has only whole numbers below `num_labels`,
+    they are all of these numbers. Otherwise they are the labels of the table, sorted.
+
+    Args:
+        table: Training rows.
+        labels: The labels; empty if they are not given.
+        num_labels: Number of labels, if it is given.
+
+    Returns:
+        The classes.
 
     Raises:
-        ValueError: if the table has others than `num_labels`.
+        ValueError: if the table has another number of labels than `num_labels`, or only one.
     """
     if labels:
         return tuple(labels)
     found = find_classes(table[LABELS])
-    places = {str(place) for place in range(num_labels or 0)}
-    if num_labels is not None and {str(label) for label in found} <= places:
+    numbers = {str(number) for number in range(num_labels or 0)}
+    if num_labels is not None and {str(label) for label in found} <= numbers:
         kind: type = str if found and isinstance(found[0], str) else int
-        return tuple(kind(place) for place in range(num_labels))
+        return tuple(kind(number) for number in range(num_labels))
     if len(found) == 1:
         raise InvalidValueError(
             f"All rows have the label {found[0]!r}; give rows of at least two labels."
@@ -129,7 +91,14 @@ def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) ->
 
 
 def label_problems(table: pd.DataFrame) -> list[Problem]:
-    """A problem for each cell that cannot be the label of one class: a list, an object."""
+    """A problem for each cell that cannot be the label of one class, such as a list.
+
+    Args:
+        table: The rows.
+
+    Returns:
+        The problems.
+    """
     words = "a label must be a text, a number or a bool. Received: {!r}"
     return [
         Problem(row, LABELS, table_name(table), words.format(cell))
@@ -139,7 +108,15 @@ def label_problems(table: pd.DataFrame) -> list[Problem]:
 
 
 def without_rows(table: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFrame:
-    """The table without the rows of problems."""
+    """A table without the rows that have problems.
+
+    Args:
+        table: The rows.
+        problems: The problems.
+
+    Returns:
+        The other rows.
+    """
     bad = {problem.row for problem in problems}
     found = table[[row not in bad for row in table.index]]
     found.attrs = table.attrs
@@ -147,16 +124,16 @@ def without_rows(table: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFra
 
 
 def label_form(table: pd.DataFrame, head: Head) -> bool | None:
-    """How the label lists of training rows are read, as `Head.multi_hot`.
+    """How the lists of labels in training rows are read, as `Head.multi_hot`.
 
     Args:
         table: Training rows.
         head: Their head.
 
     Returns:
-        `True`, 0 or 1 for each label, where labels have no names. `False`, lists of names, if a
-        cell holds a text: of texts "0" and "1" if labels are called so. Else `None`: the cells
-        decide.
+        `True` (0 or 1 for each label) if the labels have no names. `False` (lists of names) if a
+        cell holds a text; the texts "0" and "1" count only if labels have these names. Otherwise
+        `None`: the cells decide.
     """
     if head.kind != "multilabel" or head.classes is None:
         return None
@@ -169,8 +146,47 @@ def label_form(table: pd.DataFrame, head: Head) -> bool | None:
 
 
 def has_names(head: Head) -> bool:
-    """Whether labels have names, so that a list of 0 and 1 could be one of them."""
+    """Whether a head's labels have names other than 0, 1, 2, ...
+
+    Args:
+        head: The head.
+
+    Returns:
+        Whether they do; then a prediction is a list of names, else of 0 and 1.
+    """
     return isinstance(head.classes, tuple) and head.classes != tuple(range(len(head.classes)))
+
+
+def class_weight(
+    table: pd.DataFrame, head: Head, weights: Any, *, automatic: bool, trained: Head | None
+) -> Any:
+    """The class weights of a training, as numbers, as evaluation rows have other frequencies.
+
+    Args:
+        table: Training rows.
+        head: Their head.
+        weights: The weights that the user gave: numbers, a dict by label, a name, or `None`.
+        automatic: Whether the weights are computed so that labels balance.
+        trained: The head of the model that is trained further, if there is one. Its weights stay
+            as long as no class is added.
+
+    Returns:
+        The weights, or `None` for equal ones.
+
+    Warns:
+        UserWarning: if weights are given for a regression.
+    """
+    if head.kind == "regression":
+        if automatic or weights is not None:
+            warn("Numbers have no classes to balance: no weights are used.")
+        return None
+    if automatic:
+        return automatic_weights(table, head)
+    if isinstance(weights, str):
+        return automatic_weights(table, head, weights)
+    if weights is None and trained is not None:
+        return trained.class_weight if trained.num_classes == head.num_classes else None
+    return weights if weights is None or isinstance(weights, Mapping) else tuple(weights)
 
 
 def automatic_weights(
@@ -180,11 +196,11 @@ def automatic_weights(
 
     Args:
         table: The rows.
-        head: The head; of several labels a row each counts `num_rows / frequency`.
-        how: For classes, as `class_weight` is named.
+        head: The head. With several labels a row, the weight of each is `num_rows / frequency`.
+        how: For classes, a name as in `class_weight` of `keras_mm.MultimodalClassifier`.
 
     Returns:
-        A number for each label; `None` where there are no labels.
+        A number for each label; `None` if the rows have no labels.
     """
     labels = encode_target(table, as_targets({"label": head})["label"]).labels
     if labels is None or head.kind == "regression":
@@ -193,12 +209,3 @@ def automatic_weights(
         return tuple(resolve_class_weight(how, labels, head.names) or ())
     known = labels[(labels >= 0).all(axis=1)]
     return tuple((len(known) / np.maximum((known == 1).sum(axis=0), 1)).tolist())
-
-
-def check_goes_on(name: str, labels: Sequence, trained: Sequence) -> None:
-    """Raises ValueError if labels are others, or in another order, than a model was trained on."""
-    if labels and [str(label) for label in labels[: len(trained)]] != [str(x) for x in trained]:
-        raise InvalidValueError(
-            f"`{name}` must begin with the labels that the model was trained on, {list(trained)}. "
-            f"Received: {list(labels)}"
-        )

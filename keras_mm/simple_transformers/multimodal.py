@@ -15,50 +15,52 @@ from keras_mm.metrics.probabilities import probabilities
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ModelArgs, MultiModalClassificationArgs
 from keras_mm.simple_transformers.keywords import check_metrics
-from keras_mm.simple_transformers.labels import (
+from keras_mm.simple_transformers.label_checks import (
     check_count,
     check_each,
     check_goes_on,
     check_trained_count,
-    classes_of,
-    has_names,
-    in_order,
 )
+from keras_mm.simple_transformers.labels import classes_of, has_names, in_order
 from keras_mm.simple_transformers.model import Model
 from keras_mm.simple_transformers.plain import plain
 from keras_mm.simple_transformers.rows import with_images
+from keras_mm.simple_transformers.setting_fields import unchanged_on_error
 from keras_mm.simple_transformers.tables import IMAGES, SINGLE, image_table, images_to_predict
-
-# Arguments of a call that change the settings of the model, and stay.
-_STAY = (
-    "text_label", "labels_label", "images_label", "image_type_extension", "data_type_extension",
-)  # fmt: skip
+from keras_mm.simple_transformers.translation import text_settings
 
 
 class MultiModalClassificationModel(Model):
-    """Classes, several labels or a number for a text with an image.
+    """Predicts classes, several labels or a number for a text with an image.
 
-    The image's tokens are read by BERT together with those of the text (the `mmbt` fusion); the
-    text side is trained, the image encoder is not, and runs once for each image.
+    BERT reads the image's tokens together with those of the text (the `mmbt` fusion). The text
+    side is trained; the image encoder is frozen and runs once for each image.
 
     Args:
         model_type: `"bert"`; with another `args.fusion` any type of `ClassificationModel`.
         model_name: As in `ClassificationModel`.
         multi_label: Whether a row has any number of labels.
         label_list: All labels, in the order of the outputs.
-        num_labels: Their number; without both they are those of the training rows.
-        pos_weight: With `multi_label`, what the yes of each label counts in the loss.
+        num_labels: Number of labels; without `label_list` and `num_labels` the labels are those of
+            the training rows.
+        pos_weight: With `multi_label`, the weight of the positive rows of each label in the loss.
         args: Settings: a `MultiModalClassificationArgs` or a dict. `image_encoder` and
-            `image_weights` name what reads the images.
-        use_cuda: Not read: the backend finds its device by itself.
-        cuda_device: The same.
+            `image_weights` name the encoder of the images.
+        use_cuda: As in `ClassificationModel`.
+        cuda_device: As in `ClassificationModel`.
         **keywords: As in `ClassificationModel`.
+
+    Attributes:
+        multi_label: The argument; of a loaded model whether it was trained so.
+        label_list: The argument as a list; a change has effect from the next call on.
+        pos_weight: The argument; a change has effect from the next call on.
 
     Raises:
         ValueError: if the model is of another type, or numbers of labels differ.
-        TypeError: for an unknown argument; the nearest is offered.
+        TypeError: for an unknown argument, with the nearest name.
     """
 
+    args: MultiModalClassificationArgs
     _args_class = MultiModalClassificationArgs
     _reads_images = True
 
@@ -83,14 +85,15 @@ class MultiModalClassificationModel(Model):
     ):
         self.multi_label, self.label_list = multi_label, in_order(plain(label_list))
         self.num_labels, self.pos_weight = plain(num_labels), plain(pos_weight)
-        self._begin(model_type, model_name, args, use_cuda, cuda_device, keywords)
+        super().__init__(model_type, model_name, args, use_cuda, cuda_device, keywords)
 
     def _check(self) -> None:
         super()._check()
-        if self._is_trained:
-            self.multi_label = self._own_head.kind == "multilabel"
-            check_goes_on("label_list", self.label_list, self._own_head.names)
-            check_trained_count(self.num_labels, self.label_list, self._own_head)
+        trained = self._trained_head
+        if trained is not None:
+            self.multi_label = trained.kind == "multilabel"
+            check_goes_on("label_list", self.label_list, trained.names)
+            check_trained_count(self.num_labels, self.label_list, trained)
         else:
             check_count("label_list", self.label_list, self.num_labels)
         if self.pos_weight is not None and not self.multi_label:
@@ -110,9 +113,9 @@ class MultiModalClassificationModel(Model):
     def _head(self, table: pd.DataFrame) -> Head:
         if self.args.regression:
             return Head("regression")
-        labels = tuple(self.label_list)
-        if self._is_trained and not labels and (not self.multi_label or has_names(self._own_head)):
-            labels = self._own_head.names
+        labels, trained = tuple(self.label_list), self._trained_head
+        if trained is not None and not labels and (not self.multi_label or has_names(trained)):
+            labels = trained.names
         if self.multi_label:
             return Head("multilabel", labels or self.num_labels, threshold=self.args.threshold)
         return Head("multiclass", classes_of(table, labels, self.num_labels))
@@ -132,7 +135,7 @@ class MultiModalClassificationModel(Model):
             "vision_backbone": self.args.image_encoder,
             "vision_weights": "pretrained" if weights == "imagenet" else weights,
             "image_size": self.args.image_size,
-            **self._text_settings(),
+            **text_settings(self.args),
         }
 
     def train_model(
@@ -156,29 +159,29 @@ class MultiModalClassificationModel(Model):
         eval_image_path: str | PathLike | None = None,
         **metrics: Any,
     ) -> tuple[int, Any]:
-        """Trains on labelled texts and images; a trained model is trained on.
+        """Trains on labelled texts and images; a trained model is trained further.
 
         Args:
-            train_data: A DataFrame with a text, a label and the path of an image a row; or a folder
-                with a JSON file a row, and images. In such a file the image may be left out: it is
-                the image file of the same name.
-            files_list: The folder's files that are read, with or without extension: a list, or the
-                path of a JSON file that holds one.
-            image_path: The images' folder; needed with a DataFrame.
-            text_label: Column of the text. This and the next four stay as they are given.
+            train_data: A DataFrame with a text, a label and the path of an image in each row; or a
+                folder with images and a JSON file for each row. Such a file may leave out the
+                image: it then is the image file of the same name.
+            files_list: The files of the folder to read, with or without extension: a list, or the
+                path of a JSON file with such a list.
+            image_path: Folder of the images; needed with a DataFrame.
+            text_label: Column of the text. This and the next four become settings of the model.
             labels_label: Column of the label.
             images_label: Column of the image's path.
-            image_type_extension: What names of images lack.
-            data_type_extension: What names in `files_list` lack.
+            image_type_extension: Extension that the names of images lack.
+            data_type_extension: Extension that the names in `files_list` lack.
             auto_weights: Whether labels are weighted so that they balance.
-            output_dir: Where everything goes; by default `args.output_dir`.
-            show_running_loss: Not read; see `args.silent`.
+            output_dir: Folder for all files; by default `args.output_dir`.
+            show_running_loss: Has no effect; see `args.silent`.
             args: Settings to change; they stay changed.
-            eval_data: Rows that `evaluate_during_training` evaluates.
-            verbose: Whether the end is told.
-            eval_files_list: The files of a folder `eval_data`; by default all.
-            eval_image_path: The folder of the images of `eval_data`. By default the folder or the
-                table's folder that `eval_data` names, if it holds them, else `image_path`.
+            eval_data: Rows to evaluate during training, with `evaluate_during_training`.
+            verbose: Whether the end of the training is logged.
+            eval_files_list: The files of the folder `eval_data` to read; by default all.
+            eval_image_path: Folder of the images of `eval_data`. By default the folder that
+                `eval_data` names, or that of its table, if it has the images; else `image_path`.
             **metrics: As in `ClassificationModel.train_model`.
 
         Returns:
@@ -190,24 +193,19 @@ class MultiModalClassificationModel(Model):
             keras_mm.TableError: listing every row that cannot be used.
         """
         check_metrics(metrics, self.train_model)
-        stay = (text_label, labels_label, images_label, image_type_extension, data_type_extension)
-        with self._settled():
-            self.args.update_from_dict({} if args is None else args)
-            self._stay(*stay)
-            table, folder = image_table(
-                train_data, self.args, files_list=files_list, image_path=image_path
-            )
-            tables = {"train_data": with_images(table, folder)}
+        columns = (text_label, labels_label, images_label)
+        extensions = (image_type_extension, data_type_extension)
+        with unchanged_on_error(self.args):
+            self._change_args(args, *columns, *extensions)
+            tables = {"train_data": self._table(train_data, files_list, image_path)}
             if eval_data is not None:
-                table, folder = image_table(
+                tables["eval_data"] = self._table(
                     eval_data,
-                    self.args,
-                    files_list=eval_files_list,
-                    image_path=eval_image_path,
+                    eval_files_list,
+                    eval_image_path,
                     beside=image_path,
                     argument="eval_image_path",
                 )
-                tables["eval_data"] = with_images(table, folder, "eval_image_path")
             return self._train(
                 tables,
                 SINGLE,
@@ -249,36 +247,34 @@ class MultiModalClassificationModel(Model):
             images_label: As in `train_model`.
             image_type_extension: As in `train_model`.
             data_type_extension: As in `train_model`.
-            output_dir: Where `eval_results.txt` goes; by default `args.output_dir`.
+            output_dir: Folder for `eval_results.txt`; by default `args.output_dir`.
             verbose: Whether the results are logged.
-            silent: Whether no bar is shown.
-            auto_weights: Not read; labels weigh what they did in training.
-            show_running_loss: Not read; nothing is trained.
+            silent: Whether progress bars are hidden.
+            auto_weights: Has no effect; the weights are those of the training.
+            show_running_loss: Has no effect, as nothing is trained.
             args: Settings to change; they stay changed.
             eval_files_list: Another name of `files_list`.
             eval_image_path: Another name of `image_path`.
             **metrics: As in `train_model`.
 
         Returns:
-            Results by name, and what `predict` gives as outputs.
+            Results by name, and the outputs as in `predict`.
 
         Raises:
             ValueError: as `train_model`.
             keras_mm.TableError: listing every row that cannot be used.
         """
         check_metrics(metrics, self.eval_model)
-        stay = (text_label, labels_label, images_label, image_type_extension, data_type_extension)
-        with self._settled():
-            self.args.update_from_dict({} if args is None else args)
-            self._stay(*stay)
-            table, folder = image_table(
-                eval_data,
-                self.args,
-                files_list=eval_files_list if files_list is None else files_list,
-                image_path=eval_image_path if image_path is None else image_path,
-            )
+        columns = (text_label, labels_label, images_label)
+        extensions = (image_type_extension, data_type_extension)
+        with unchanged_on_error(self.args):
+            self._change_args(args, *columns, *extensions)
             found = self._assess(
-                with_images(table, folder),
+                self._table(
+                    eval_data,
+                    eval_files_list if files_list is None else files_list,
+                    eval_image_path if image_path is None else image_path,
+                ),
                 argument="eval_data",
                 metrics=metrics,
                 output_dir=output_dir,
@@ -293,35 +289,69 @@ class MultiModalClassificationModel(Model):
         image_path: str | PathLike,
         image_type_extension: str | None = None,
     ) -> tuple[Any, np.ndarray]:
-        """Answers texts with their images.
+        """Predicts the labels of texts with their images.
 
         Args:
-            to_predict: `{"text": [...], "images": [...]}`; also by the names of `text_label` and
-                `images_label`, which are looked for first.
-            image_path: The images' folder.
-            image_type_extension: What names of images lack; by default as in the settings.
+            to_predict: `{"text": [...], "images": [...]}`. The names in `text_label` and
+                `images_label` are keys, too, and come first.
+            image_path: Folder of the images.
+            image_type_extension: Extension that the names of images lack; by default that of the
+                settings.
 
         Returns:
-            A list of labels; with `multi_label` lists of them, or, where labels have no names, of 0
-            and 1; and their probabilities, `(num_rows, num_labels)`. For numbers these,
-            `(num_rows,)`, twice.
+            A list of labels, and their probabilities, `(num_rows, num_labels)`. With `multi_label`
+            the list has a list of labels for each row, or of 0 and 1 if labels have no names. For a
+            regression the numbers, `(num_rows,)`, twice.
 
         Raises:
-            ValueError: if there are not as many images as texts, or none.
+            ValueError: if the numbers of images and texts differ, or are 0.
         """
-        self._ready()
+        classifier, head = self._ready()
         table = images_to_predict(to_predict, self.args, image_type_extension=image_type_extension)
-        logits, head = self._answered(with_images(table, str(image_path))), self._own_head
+        logits = self._answered(classifier, with_images(table, str(image_path)))
         found = predictions(head, logits)
         if head.kind == "regression":
             return found, found
         named = head.kind == "multilabel" and has_names(head)
-        return (label_cells(head, found) if named else found).tolist(), probabilities(
-            logits, head.kind
-        )
+        labels = (label_cells(head, found) if named else found).tolist()
+        return labels, probabilities(logits, head.kind)
 
-    def _stay(self, *values: str | None) -> None:
-        """Takes over the arguments of a call that stay."""
-        for name, value in zip(_STAY, values, strict=True):
-            if value is not None:
-                setattr(self.args, name, value)
+    def _change_args(
+        self,
+        args: Mapping | None,
+        text_label: str | None,
+        labels_label: str | None,
+        images_label: str | None,
+        image_type_extension: str | None,
+        data_type_extension: str | None,
+    ) -> None:
+        """Changes the settings by `args`, then by the arguments of a call that are settings."""
+        self.args.update_from_dict({} if args is None else args)
+        given = {
+            "text_label": text_label,
+            "labels_label": labels_label,
+            "images_label": images_label,
+            "image_type_extension": image_type_extension,
+            "data_type_extension": data_type_extension,
+        }
+        self.args.update_from_dict({n: value for n, value in given.items() if value is not None})
+
+    def _table(
+        self,
+        data: Any,
+        files_list: Sequence[str] | str | PathLike | None,
+        image_path: str | PathLike | None,
+        *,
+        beside: str | PathLike | None = None,
+        argument: str = "image_path",
+    ) -> pd.DataFrame:
+        """Labelled rows as a table that knows the folder of its images; see `image_table`."""
+        table, folder = image_table(
+            data,
+            self.args,
+            files_list=files_list,
+            image_path=image_path,
+            beside=beside,
+            argument=argument,
+        )
+        return with_images(table, folder, argument)

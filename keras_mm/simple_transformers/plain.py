@@ -1,4 +1,4 @@
-"""Settings as plain Python values, so that they can be written as JSON and read again."""
+"""Settings as plain Python values, which JSON can hold."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """A value with every array, tensor, Series and NumPy scalar in it as Python's own.
+    """Converts arrays, tensors, Series and NumPy scalars into Python's own types.
 
     Args:
-        value: Any value. Lists, tuples and mappings are copied, their keys and cells converted.
+        value: Any value. Lists, tuples and mappings are copied; their keys and items are converted.
 
     Returns:
-        The value of Python's own types; what has no such form, as a set or a layer, as it is.
+        The converted value. Values of other types, such as a set or a layer, stay as they are.
 
     Example:
         >>> plain({np.int64(3): np.array(["a", "b"])})
@@ -44,7 +44,14 @@ def plain(value: Any) -> Any:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether JSON can hold a value: numbers, texts, `None`, and lists and dicts of these."""
+    """Whether JSON can hold a value: numbers, texts, `None`, and lists and dicts of these.
+
+    Args:
+        value: The value.
+
+    Returns:
+        Whether it can.
+    """
     if isinstance(value, Mapping):
         return all(is_scalar(key) and is_plain(cell) for key, cell in value.items())
     if isinstance(value, list | tuple):
@@ -53,5 +60,12 @@ def is_plain(value: Any) -> bool:
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether a value is a text, a number or a bool, as a label is."""
+    """Whether a value can be a label: a text, a number or a bool.
+
+    Args:
+        value: The value.
+
+    Returns:
+        Whether it can.
+    """
     return isinstance(value, bool | int | float | str)

@@ -1,11 +1,10 @@
-"""What happens in the course of a training: checkpoints, evaluations, early stopping."""
+"""What happens during a training: checkpoints, evaluations, early stopping."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,20 +13,28 @@ from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.files import new_file
 from keras_mm.models.layers.scaling import target_scales
-from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ModelArgs
-from keras_mm.simple_transformers.folders import SCORES, best_model_folder
+from keras_mm.simple_transformers.assessments import Assess
+from keras_mm.simple_transformers.folders import (
+    SCORES,
+    best_model_folder,
+    clear_output,
+    write_model,
+)
 from keras_mm.training.callbacks import TrainingObserver, ValidationResult
 from keras_mm.training.memory import Snapshot
 
 
 class EarlyStopping:
-    """When an evaluation is the best so far, and when it is time to stop.
+    """Decides whether an evaluation is the best so far, and when to stop.
 
     Args:
-        minimize: Whether less is better.
-        patience: Evaluations without improvement before training stops, >= 1.
-        delta: An improvement is more than this, >= 0.
+        minimize: Whether lower is better.
+        patience: Number of evaluations without improvement after which training stops, >= 1.
+        delta: An improvement is larger than this, >= 0.
+
+    Attributes:
+        best: The best metric so far.
 
     Example:
         >>> stopping = EarlyStopping(patience=3)
@@ -44,15 +51,18 @@ class EarlyStopping:
 
     @property
     def is_over(self) -> bool:
-        """Whether the patience is at its end."""
+        """Whether there were `patience` evaluations without improvement."""
         return self._without >= self.patience
 
     def note(self, value: float, *, counts: bool = True) -> bool:
-        """Takes an evaluation's metric; whether it is the best so far.
+        """Notes the metric of an evaluation.
 
         Args:
             value: The metric.
-            counts: Whether the patience wears out if it is not.
+            counts: Whether an evaluation without improvement counts.
+
+        Returns:
+            Whether it is the best so far.
         """
         sign = 1 if self.minimize else -1
         gain = float("inf") if self.best is None else (self.best - value) * sign
@@ -68,121 +78,130 @@ class Progress(TrainingObserver):
 
     Args:
         args: The settings.
-        output_dir: Where checkpoints and scores go.
-        evaluate: From the head, labels and logits to results by name; `None` for no evaluation.
-        save: Called with a folder, the classifier, and results or `None`.
-        clear: Called with `output_dir` before anything is saved.
+        output_dir: Folder for checkpoints and scores.
+        assess: Computes the results of an evaluation; `None` if there is no evaluation.
 
     Attributes:
-        global_step: Steps of the optimizer.
+        global_step: Number of optimizer steps.
         losses: The mean loss of each epoch.
         scores: A list for each column of `training_progress_scores.csv`.
-        has_cleared: Whether the output folder was cleared for this training.
+        has_cleared: Whether this training has cleared the output folder.
     """
 
-    def __init__(
-        self,
-        args: ModelArgs,
-        output_dir: Path,
-        evaluate: Callable[[Head, np.ndarray, np.ndarray], dict[str, float]] | None,
-        save: Callable[[Path, Any, Mapping | None], None],
-        clear: Callable[[Path], None],
-    ):
+    def __init__(self, args: ModelArgs, output_dir: Path, assess: Assess | None):
         super().__init__()
         self.args, self.output_dir = args, output_dir
         self.global_step = 0
         self.losses: list[float] = []
         self.scores: dict[str, list] = {}
-        self._evaluate, self._save, self._clear = evaluate, save, clear
+        self.has_cleared = False
+        self._assess = assess
         self._stopping = EarlyStopping(
             minimize=args.early_stopping_metric_minimize,
             patience=args.early_stopping_patience,
             delta=args.early_stopping_delta,
         )
         self._best: Snapshot | None = None
-        self._batches, self.has_cleared = 0, False
+        self._batches = 0
 
     @property
     def best_model_dir(self) -> Path:
-        """Where the best model goes: into `output_dir`, unless another folder is named."""
+        """Folder of the best model: in `output_dir`, unless the settings name another one."""
         return best_model_folder(self.output_dir, self.args)
 
-    def make_room(self) -> None:
-        """Clears the output folder, before the first thing is written and only then."""
+    def clear_once(self) -> None:
+        """Clears the output folder before the first write of this training."""
         if not self.has_cleared:
-            self._clear(self.output_dir)
+            clear_output(self.output_dir)
         self.has_cleared = True
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Counts the step; saves and evaluates where it is time to."""
+        """Counts optimizer steps; saves and evaluates after as many as the settings say.
+
+        Args:
+            batch: Number of the batch in its epoch.
+            logs: The epoch's metrics so far.
+        """
         self._batches += 1
         if self._batches % self.args.gradient_accumulation_steps:
             return
         self.global_step += 1
-        assessed = None
-        if self._evaluate and self._is_time(self.args.evaluate_during_training_steps):
-            assessed = self._note(self.evaluation.evaluate(), logs, counts=True)
-        evaluated = assessed is not None and self.args.save_eval_checkpoints
-        if evaluated or self._is_time(self.args.save_steps):
-            self._save_checkpoint(self.output_dir / f"checkpoint-{self.global_step}", assessed)
+        found = None
+        due = self._is_due(self.args.evaluate_during_training_steps)
+        if self._assess is not None and self.evaluation is not None and due:
+            found = self._note(self._assess, self.evaluation.evaluate(), logs, counts=True)
+        evaluated = found is not None and self.args.save_eval_checkpoints
+        if evaluated or self._is_due(self.args.save_steps):
+            self._save_checkpoint(f"checkpoint-{self.global_step}", found)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Saves and evaluates."""
+        """Saves and evaluates, if the settings say so.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            logs: The epoch's metrics.
+        """
         self.losses.append(self._loss(logs))
-        assessed = None
-        if self._evaluate and self.args.evaluate_each_epoch:
-            consider = self.args.early_stopping_consider_epochs
-            assessed = self._note(self.evaluation.last, logs, counts=consider)
+        found = None
+        each = self.args.evaluate_each_epoch
+        if self._assess is not None and self.evaluation is not None and each:
+            counts = self.args.early_stopping_consider_epochs
+            found = self._note(self._assess, self.evaluation.last, logs, counts=counts)
         if self.args.save_model_every_epoch:
-            name = f"checkpoint-{self.global_step}-epoch-{epoch + 1}"
-            self._save_checkpoint(self.output_dir / name, assessed)
+            self._save_checkpoint(f"checkpoint-{self.global_step}-epoch-{epoch + 1}", found)
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Puts the best weights back, where early stopping looked for them."""
+        """Restores the best weights, if early stopping is used.
+
+        Args:
+            logs: The last metrics.
+        """
         if self._best is not None and self.args.use_early_stopping:
-            self._settle()
+            self._update_variables()
             self._best.restore()
 
-    def _loss(self, logs: dict | None) -> float | None:
-        """The training loss, of numbers in their own unit: they are learned standardised."""
-        loss = (logs or {}).get("loss")
+    def _loss(self, logs: dict | None) -> float:
+        """The training loss; of a regression in the labels' unit, as targets are standardised."""
+        loss = (logs or {}).get("loss", math.nan)
         ((name, head),) = self.classifier.heads_.items()
-        if loss is None or head.kind != "regression":
+        if head.kind != "regression":
             return loss
-        self._settle()
+        self._update_variables()
         return loss * float(np.mean(target_scales(self.classifier.model_)[name])) ** 2
 
-    def _settle(self) -> None:
-        """On JAX, gives the variables the values that they have in the step's state."""
-        _ = self.model
+    def _update_variables(self) -> None:
+        """Copies the state of JAX's training step into the model's variables."""
+        _ = self.model  # the property of Keras' callbacks does so
 
-    def _is_time(self, steps: int) -> bool:
+    def _is_due(self, steps: int) -> bool:
         return steps > 0 and self.global_step % steps == 0
 
-    def _note(self, found: ValidationResult, logs: dict | None, *, counts: bool) -> dict:
-        """Takes an evaluation; its results."""
+    def _note(
+        self, assess: Assess, found: ValidationResult, logs: dict | None, *, counts: bool
+    ) -> dict[str, float]:
+        """Writes the results of an evaluation, and keeps or stops the model by them."""
         ((name, head),) = self.classifier.heads_.items()
-        assessed = self._evaluate(head, found.labels[name], found.logits[name])
+        scores = assess(head, found.labels[name], found.logits[name])
         metric = self.args.early_stopping_metric
-        if metric not in assessed:
-            raise InvalidValueError(unknown_name("early_stopping_metric", metric, assessed))
-        row = {"global_step": self.global_step, "train_loss": self._loss(logs), **assessed}
-        for name, value in row.items():
-            self.scores.setdefault(name, []).append(value)
+        if metric not in scores:
+            raise InvalidValueError(unknown_name("early_stopping_metric", metric, scores))
+        row = {"global_step": self.global_step, "train_loss": self._loss(logs), **scores}
+        for column, value in row.items():
+            self.scores.setdefault(column, []).append(value)
         if not self.args.no_save:
-            self.make_room()
+            self.clear_once()
             with new_file(self.output_dir / SCORES) as temporary:
                 pd.DataFrame(self.scores).to_csv(temporary, index=False)
-        if self._stopping.note(assessed[metric], counts=counts):
+        if self._stopping.note(scores[metric], counts=counts):
             self._best = Snapshot(self.model.variables)
             if self.args.save_best_model and not self.args.no_save:
-                self._save(self.best_model_dir, self.classifier, assessed)
+                write_model(self.best_model_dir, self.classifier, self.args, scores)
         elif self.args.use_early_stopping and self._stopping.is_over:
             self.model.stop_training = True
-        return assessed
+        return scores
 
-    def _save_checkpoint(self, folder: Path, assessed: Mapping | None = None) -> None:
+    def _save_checkpoint(self, name: str, results: Mapping | None) -> None:
         if not self.args.no_save:
-            self.make_room()
-            self._settle()
-            self._save(folder, self.classifier, assessed)
+            self.clear_once()
+            self._update_variables()
+            write_model(self.output_dir / name, self.classifier, self.args, results)

@@ -1,4 +1,4 @@
-"""How a trained model reads texts: settings that may be changed after training."""
+"""How a trained model reads texts, which may change after training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from keras_mm.estimator.classifier import MultimodalClassifier
 def read_as(
     classifier: MultimodalClassifier, sequence_length: int, window: Mapping[str, Any] | None
 ) -> None:
-    """Makes a trained classifier read its texts in other pieces; its weights stay as they are.
+    """Changes how a trained classifier reads texts; its weights stay as they are.
 
     Args:
         classifier: A trained classifier; changed in place.
-        sequence_length: Tokens of a sequence.
-        window: Fields of `keras_mm.SlidingWindow`; `None` cuts off what does not fit.
+        sequence_length: Number of tokens of a sequence.
+        window: Fields of `keras_mm.SlidingWindow`; `None` to truncate long texts.
 
     Raises:
-        ValueError: for a length that the text network cannot read, or a window that cannot be.
+        ValueError: if the text network cannot read this length, or the window is not valid.
     """
     try:
         classifier.read_texts(sequence_length=sequence_length, sliding_window=window)

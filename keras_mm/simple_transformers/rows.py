@@ -1,4 +1,4 @@
-"""Checked rows of the tables of one call: every problem of all of them is reported at once."""
+"""Reads and checks the tables of one call; all their problems are reported at once."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.tables import COLUMNS, IMAGES, LABELS
 
 _UNNAMED = "<table>"
-_ARGUMENT = "simple_transformers.image_path"  # in `attrs`: the argument that named the images
-# What stands for an empty text while rows are checked, which take that for a missing one.
+_ARGUMENT = "simple_transformers.image_path"  # key in `attrs`: the argument for the image folder
+# Replaces an empty text while rows are checked, as the check takes an empty text for a missing one.
 _BLANK = " "
 
 
@@ -31,23 +31,24 @@ def checked_rows(
     problems: Sequence[Problem] = (),
     progress: bool = True,
 ) -> dict[str, Rows]:
-    """The rows of all tables of a call.
+    """Reads and checks all tables of a call.
 
     Args:
-        tables: Tables by the name of the argument that they were given as.
-        texts: Text columns; an empty text is a text.
+        tables: Tables by the name of their argument.
+        texts: Text columns. An empty text is not missing.
         images: Whether each row has an image in the column `images`.
-        head: What the column `labels` holds; `None` reads no labels.
-        problems: What was found before; of the same cell nothing else is reported.
+        head: The head for the column `labels`; `None` to read no labels.
+        problems: Problems that are already known. No other problem of the same cell is reported.
         progress: Whether to show a bar on what takes longer than two seconds.
 
     Returns:
-        Rows by the argument's name.
+        Checked rows by the name of the argument.
 
     Raises:
-        keras_mm.TableError: listing every problem, by the user's names of columns and arguments.
+        keras_mm.TableError: listing every problem, with the user's names of columns and arguments.
     """
-    found, rows = list(problems), {}
+    found = list(problems)
+    rows: dict[str, Rows] = {}
     labels = None if head is None else {"label": replace(head, column=LABELS)}
     for name, table in tables.items():
         found += missing_images(table) if images else missing_texts(table, texts)
@@ -69,17 +70,33 @@ def checked_rows(
 
 
 def named(table: pd.DataFrame, argument: str) -> pd.DataFrame:
-    """The table, called after the argument that it was given as if it comes from no file."""
+    """A table that error messages name after its argument, unless it comes from a file.
+
+    Args:
+        table: The table.
+        argument: The name of the argument.
+
+    Returns:
+        The table, or a shallow copy of it.
+    """
     if table_name(table) != _UNNAMED:
         return table
     return _with_origin(table, source=f"<{argument}>")
 
 
 def with_images(table: pd.DataFrame, image_path: str, argument: str = "image_path") -> pd.DataFrame:
-    """The table with the folder of its own images, the only one that is read.
+    """A table whose images are read from one folder only.
+
+    Args:
+        table: The table.
+        image_path: The folder.
+        argument: The argument that named the folder, for error messages.
+
+    Returns:
+        A shallow copy of the table.
 
     Raises:
-        NotADirectoryError: if there is no such folder.
+        NotADirectoryError: if the folder does not exist.
     """
     if not Path(image_path).is_dir():
         raise NotAFolderError(
@@ -91,7 +108,14 @@ def with_images(table: pd.DataFrame, image_path: str, argument: str = "image_pat
 
 
 def missing_images(table: pd.DataFrame) -> list[Problem]:
-    """A problem for each row without an image: Simple Transformers cannot read such a row."""
+    """A problem for each row without an image, which Simple Transformers cannot read.
+
+    Args:
+        table: The rows.
+
+    Returns:
+        The problems.
+    """
     words = "there is no image: name it, or put an image file of the row's name beside it"
     return [
         Problem(row, IMAGES, table_name(table), words)
@@ -101,7 +125,15 @@ def missing_images(table: pd.DataFrame) -> list[Problem]:
 
 
 def missing_texts(table: pd.DataFrame, texts: Sequence[str]) -> list[Problem]:
-    """A problem for each row of which no text is there; an empty one is."""
+    """A problem for each row whose texts are all missing; an empty text is not missing.
+
+    Args:
+        table: The rows.
+        texts: Text columns.
+
+    Returns:
+        The problems.
+    """
     words = "there is no text; an empty one is written as ''"
     absent = pd.DataFrame({name: [_is_absent(cell) for cell in table[name]] for name in texts})
     rows = table.index[absent.all(axis=1).to_numpy()]
@@ -109,7 +141,7 @@ def missing_texts(table: pd.DataFrame, texts: Sequence[str]) -> list[Problem]:
 
 
 def _not_known(problems: Sequence[Problem], known: Sequence[Problem]) -> list[Problem]:
-    """The problems of other cells than the known ones, and of other rows where no cell is named."""
+    """The problems of other cells than the known problems; without a cell, of other rows."""
     cells = {(p.file, p.row, p.column) for p in known}
     rows = {(p.file, p.row) for p in known}
     return [
@@ -121,7 +153,7 @@ def _not_known(problems: Sequence[Problem], known: Sequence[Problem]) -> list[Pr
 
 
 def _in_order(problems: Sequence[Problem], tables: Mapping[str, pd.DataFrame]) -> list[Problem]:
-    """The problems in the order of the tables and of their rows, those of a whole table first."""
+    """The problems in the order of the tables and their rows, those of a whole table first."""
     places: dict[tuple, int] = {}
     for table in tables.values():
         for row in (None, *table.index):
@@ -167,7 +199,7 @@ def _is_empty(cell: Any) -> bool:
 
 
 def _in_their_words(problem: Problem, tables: Mapping[str, pd.DataFrame]) -> Problem:
-    """The problem by the names that the user knows."""
+    """The problem with the user's names of columns and arguments."""
     attrs = {table_name(table): table.attrs for table in tables.values()}[problem.file]
     columns = attrs.get(COLUMNS, {})
     words = problem.message.replace("image_dir=", f"{attrs.get(_ARGUMENT, 'image_path')}=")

@@ -1,4 +1,4 @@
-"""What users of Simple Transformers hand over, as tables with the columns that are read here."""
+"""Converts the data that users of Simple Transformers give into tables with known columns."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ from keras_mm.simple_transformers.warn import warn
 
 SINGLE, PAIR = ("text",), ("text_a", "text_b")
 LABELS, IMAGES = "labels", "images"
-COLUMNS = "simple_transformers.columns"  # in a table's `attrs`: the user's names of its columns
+COLUMNS = "simple_transformers.columns"  # key in `attrs`: the user's names of the columns
 
 
 def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Labelled texts as a table, and its text columns.
+    """Labelled texts as a table.
 
     Args:
-        data: A DataFrame, a path, or a list of rows; with the columns `text` and `labels`, or
-            `text_a`, `text_b` and `labels`, else the first two.
+        data: A DataFrame, a path, or a list of rows, with the columns `text` and `labels`, or
+            `text_a`, `text_b` and `labels`. Without these names the first two columns are used.
+
+    Returns:
+        The table, and the names of its text columns.
 
     Warns:
-        UserWarning: if the first two columns are taken.
+        UserWarning: if the first two columns are used.
 
     Raises:
-        ValueError: if there are not so many.
+        ValueError: if there are fewer columns, or only some of these names.
     """
     table = load_table(_as_frame(data))
     names = list(table.columns)
@@ -60,8 +63,15 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
 def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
     """Texts, or pairs of texts, as a table.
 
+    Args:
+        to_predict: A list of texts, or of pairs.
+        texts: Text columns of the model: one, or two for pairs.
+
+    Returns:
+        The table.
+
     Raises:
-        ValueError: for a single text, nothing, or texts where pairs are wanted.
+        ValueError: for a single text, an empty list, or texts instead of pairs.
     """
     each = "texts" if len(texts) == 1 else "pairs of texts"
     others = str | bytes | Mapping | set | frozenset | pd.DataFrame
@@ -92,22 +102,23 @@ def image_table(
     beside: str | PathLike | None = None,
     argument: str = "image_path",
 ) -> tuple[pd.DataFrame, str]:
-    """Labelled texts and images as a table, and the folder that its images are relative to.
+    """Labelled texts and images as a table.
 
     Args:
-        data: A DataFrame; or a folder with a JSON file for each row, and images.
-        args: Names of columns and extensions of files.
-        files_list: The files of the folder that are read, with or without extension: a list, or
-            the path of a JSON file that holds one. `None` is all of them.
-        image_path: The images' folder; by default that of the rows, if they are a folder or the
-            path of a table.
-        beside: The images' folder of the training rows. Without `image_path` it is taken if the
-            rows have no folder of their own, or that holds none of their images.
-        argument: What `image_path` is called where the rows were given.
+        data: A DataFrame; or a folder with images and a JSON file for each row.
+        args: Settings: names of columns and extensions of files.
+        files_list: The files of the folder to read, with or without extension: a list, or the
+            path of a JSON file with such a list. `None` for all files.
+        image_path: Folder of the images; by default the folder `data`, or that of the table file.
+        beside: Folder of the images of the training rows. Without `image_path` it is used if the
+            rows have no folder of their own, or none of their images is in it.
+        argument: The caller's name of `image_path`, for error messages.
+
+    Returns:
+        The table, and the folder that its images are relative to.
 
     Raises:
-        ValueError: if columns are missing, or `image_path` is; or naming every file of a folder
-            that cannot be read.
+        ValueError: if columns or `image_path` are missing, or files of the folder cannot be read.
     """
     if isinstance(data, str | PathLike) and Path(data).is_dir():
         folder = Path(data)
@@ -134,7 +145,7 @@ def image_table(
 
 
 def _own_folder(table: pd.DataFrame, beside: str | PathLike | None) -> Any:
-    """The folder of a table's images: its own, unless they are only in the one `beside`."""
+    """The folder of a table's images: its own, unless its images are only in `beside`."""
     origin = table.attrs["keras_mm"]
     own = origin.get("image_dir")
     if beside is None or origin.get("confined"):
@@ -145,10 +156,18 @@ def _own_folder(table: pd.DataFrame, beside: str | PathLike | None) -> Any:
 def images_to_predict(
     to_predict: Any, args: MultiModalClassificationArgs, *, image_type_extension: str | None = None
 ) -> pd.DataFrame:
-    """A dict of lists of texts and images as a table; the dict stays as it is.
+    """A dict of lists of texts and images as a table; the dict is not changed.
+
+    Args:
+        to_predict: The dict.
+        args: Settings: names of columns and the extension of images.
+        image_type_extension: The extension, if it is not that of the settings.
+
+    Returns:
+        The table.
 
     Raises:
-        ValueError: if it is no dict of two lists of the same length, or they are empty.
+        ValueError: if it is not a dict of two lists of the same length, or they are empty.
     """
     keys = _keys_to_predict(to_predict, args)
     columns = [to_predict[key] for key in keys]
@@ -170,7 +189,7 @@ def images_to_predict(
 
 
 def _keys_to_predict(to_predict: Any, args: MultiModalClassificationArgs) -> tuple[str, str]:
-    """The keys of the texts and the images: the model's columns, or the documented names."""
+    """The keys of the texts and the images: the names in the settings, or the documented ones."""
     named, documented = (args.text_label, args.images_label), ("text", IMAGES)
     for keys in (named, (named[0], IMAGES), ("text", named[1]), documented):
         if isinstance(to_predict, Mapping) and len({*keys}) == 2 and {*keys} <= set(to_predict):
@@ -191,7 +210,7 @@ def _as_frame(data: Any) -> Any:
 
 
 def _with_texts(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
-    """The table with numbers among its texts as text."""
+    """The table with numbers in its text columns converted to text."""
     cells = {
         name: [str(v) if isinstance(v, Real) and not is_missing(v) else v for v in table[name]]
         for name in texts
@@ -217,7 +236,7 @@ def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _renamed_to(table: pd.DataFrame, wanted: Mapping[Any, str]) -> pd.DataFrame:
-    """The columns of `wanted` under the names that are read here; `attrs` keeps the user's."""
+    """The columns in `wanted` by their new names; `attrs` keeps the user's names."""
     renamed = table[list(wanted)].set_axis(list(wanted.values()), axis=1)
     renamed.attrs = {**table.attrs, COLUMNS: {ours: str(name) for name, ours in wanted.items()}}
     return _with_texts(renamed, SINGLE)
@@ -248,7 +267,7 @@ def _suffix(extension: str) -> str:
 
 
 def _with_extension(table: pd.DataFrame, extension: str) -> pd.DataFrame:
-    """The table with the extension behind image names that lack it."""
+    """The table with the extension added to image names that lack it."""
     if not extension:
         return table
     suffix = _suffix(extension)

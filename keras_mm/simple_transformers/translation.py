@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from keras_mm.checks import unknown_name
-from keras_mm.errors import ConfigError, InvalidValueError
+from keras_mm.errors import ConfigError, InvalidValueError, PretrainedError
 from keras_mm.settings.heads import Head
-from keras_mm.simple_transformers.args import ModelArgs
+from keras_mm.simple_transformers.args import ClassificationArgs, ModelArgs
+from keras_mm.simple_transformers.weights import text_backbone, text_pooling
 
-# Settings that are one of the classifier's, or of `keras_mm.Training`, under another name.
+# Settings that are parameters of the classifier, or fields of `keras_mm.Training`, by another name.
 NAMES = {
     "num_train_epochs": "epochs",
     "train_batch_size": "batch_size",
@@ -49,20 +51,23 @@ SCHEDULES = {
 OPTIMIZERS = {"AdamW": "adamw", "Adam": "adam", "Adafactor": "adafactor"}
 LOSSES = {None: "cross_entropy", "focal": "focal"}
 _PAIR = ("text_a", "text_b")
-DROPOUT = 0.1  # of a classification head there
+DROPOUT = 0.1  # before a classification head, as in Simple Transformers
 
 
 def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
-    """Keywords of `MultimodalClassifier` that say how a model is trained.
+    """Keywords of `MultimodalClassifier` for how a model is trained.
 
     Args:
         args: The settings.
-        num_rows: Training rows.
+        num_rows: Number of training rows.
+
+    Returns:
+        The keywords.
 
     Raises:
-        ValueError: for an unknown optimizer, schedule or loss; the nearest is offered.
+        ValueError: for an unknown optimizer, schedule or loss, with the nearest name.
     """
-    # Rates are those of steps, as counted there.
+    # The warm-up is a share of the optimizer's steps, counted as in Simple Transformers.
     steps = math.ceil(num_rows / args.train_batch_size) * args.num_train_epochs
     steps = max(steps // args.gradient_accumulation_steps, 1)
     warmup = min(args.warmup_steps / steps, 1 - 1e-6) if args.warmup_steps else args.warmup_ratio
@@ -84,7 +89,7 @@ def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
         "learning_rate": args.learning_rate,
         "encoder_learning_rate": args.learning_rate,
         "optimizer": _chosen("optimizer", args.optimizer, OPTIMIZERS),
-        "early_stopping": False,  # by the evaluations in training
+        "early_stopping": False,  # the evaluations during training decide
         "cache": not args.no_cache,
         "seed": args.manual_seed or 0,
         "verbose": int(not args.silent),
@@ -93,18 +98,34 @@ def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
 
 
 def _is_plain(fusion: Any) -> bool:
-    """Whether a fusion takes vectors of any width, as they are."""
+    """Whether a fusion takes vectors of any width, without a projection."""
     name = fusion.get("name") if isinstance(fusion, Mapping) else fusion
     return name in (None, "mmbt", "concat")
 
 
 def loss_name(args: ModelArgs) -> str:
-    """The loss of classes."""
+    """The loss of a classification.
+
+    Args:
+        args: The settings.
+
+    Returns:
+        A name as in `loss` of `MultimodalClassifier`.
+
+    Raises:
+        ValueError: for an unknown `loss_type`, with the nearest name.
+    """
     return _chosen("loss_type", args.loss_type, LOSSES)
 
 
 def focal_gamma(args: ModelArgs) -> float:
     """The exponent of the focal loss.
+
+    Args:
+        args: The settings.
+
+    Returns:
+        The exponent.
 
     Raises:
         ValueError: for other `loss_args`.
@@ -115,16 +136,50 @@ def focal_gamma(args: ModelArgs) -> float:
     return float(args.loss_args.get("gamma", 2.0))
 
 
-def window_settings(args: Any, head: Head, pair: bool) -> dict[str, Any] | None:
-    """How long texts are cut; `None` cuts them off.
+def text_settings(args: ModelArgs) -> dict[str, Any]:
+    """Keywords of `MultimodalClassifier` for its text side.
 
     Args:
-        args: The settings; `tie_value` is a label, or the place of one.
-        head: What is answered.
-        pair: Whether there are two texts.
+        args: The settings.
+
+    Returns:
+        The keywords.
 
     Raises:
-        ValueError: if `tie_value` is neither, or there is no such text as `sliding_window_text`.
+        ValueError: if the settings do not name a text network, or an unknown one.
+    """
+    if args.model_type is None or args.model_name is None:
+        raise InvalidValueError(
+            "`model_type` and `model_name` must name a text network. Received: "
+            f"model_type={args.model_type!r}, model_name={args.model_name!r}"
+        )
+    backbone = text_backbone(args.model_type, args.model_name)
+    return {
+        "text_backbone": backbone,
+        "text_weights": "pretrained",
+        "text_pairing": "packed",
+        "text_pooling": args.text_pooling or text_pooling(args.model_type, backbone),
+        "text_trainable": True,
+        "sequence_length": args.max_seq_length,
+        "special_tokens": args.special_tokens_list or None,
+        "compare": False,
+        "modality_dropout": 0.0,
+    }
+
+
+def window_settings(args: ClassificationArgs, head: Head, pair: bool) -> dict[str, Any] | None:
+    """How texts longer than `max_seq_length` are read.
+
+    Args:
+        args: The settings. `tie_value` is a label, or the index of one.
+        head: The head.
+        pair: Whether a row has two texts.
+
+    Returns:
+        Fields of `keras_mm.SlidingWindow`; `None` to truncate the texts.
+
+    Raises:
+        ValueError: if `tie_value` is not a label, or `sliding_window_text` is not a text column.
     """
     if not args.sliding_window:
         return None
@@ -145,7 +200,7 @@ def window_settings(args: Any, head: Head, pair: bool) -> dict[str, Any] | None:
 def _tie_value(value: Any, head: Head) -> Any:
     names = head.names
     if value is None or head.kind != "multiclass" or str(value) in {str(name) for name in names}:
-        return value if head.kind == "multiclass" else None  # others are averaged
+        return value if head.kind == "multiclass" else None  # windows are averaged
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
     raise InvalidValueError(
@@ -153,14 +208,29 @@ def _tie_value(value: Any, head: Head) -> Any:
     )
 
 
-def in_their_names(error: ConfigError) -> ValueError:
-    """The same problems, of settings as the user knows them."""
-    problems = []
-    for problem in error.problems:
-        for theirs, ours in NAMES.items():
-            problem = problem.replace(f"`{ours}`", f"`{theirs}`")
-        problems.append(problem)
-    return ConfigError(problems, "args")
+@contextmanager
+def errors_in_their_names() -> Iterator[None]:
+    """Raises errors of the classifier again, with the names of Simple Transformers.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ConfigError: listing every setting that is wrong.
+        PretrainedError: if the text network could not be loaded.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError([_in_their_names(p) for p in error.problems], "args") from None
+    except PretrainedError as error:
+        raise PretrainedError(str(error).replace("`text_weights`", "`model_name`")) from error
+
+
+def _in_their_names(problem: str) -> str:
+    for theirs, ours in NAMES.items():
+        problem = problem.replace(f"`{ours}`", f"`{theirs}`")
+    return problem
 
 
 def _chosen(name: str, value: Any, known: Mapping) -> str:

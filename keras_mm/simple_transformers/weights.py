@@ -1,4 +1,4 @@
-"""Which text network a `model_type` and a `model_name` mean."""
+"""The text network for a `model_type` and a `model_name`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_mm.checks import nearest_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.presets.backbones import BACKBONES
 
-# Simple Transformers' model types, to what the zoo calls the family.
+# From Simple Transformers' model types to the families of `keras_mm.presets.backbones`.
 MODEL_TYPES = {
     "albert": "albert",
     "bert": "bert",
@@ -25,18 +25,19 @@ _MODES = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
 
 
 def text_backbone(model_type: str, model_name: str | os.PathLike) -> str:
-    """What `create_text_encoder` is asked for.
+    """The backbone that `create_text_encoder` loads.
 
     Args:
-        model_type: A key of `MODEL_TYPES`, or `"auto"` for whatever the folder holds.
-        model_name: A local folder in Hugging Face or KerasHub format, a backbone of the zoo, a
-            KerasHub preset, a handle with `://`, or a name on the Hugging Face hub.
+        model_type: A key of `MODEL_TYPES`, or `"auto"` for the type that the folder states.
+        model_name: A local folder in Hugging Face or KerasHub format, a name in
+            `keras_mm.presets.backbones`, a KerasHub preset, a handle with `://`, or a name on the
+            Hugging Face hub.
 
     Returns:
         A folder, a name or a handle.
 
     Raises:
-        ValueError: for an unknown type, a folder that is not there, or a network that is known to
+        ValueError: if the type is unknown, the folder does not exist, or the network is known to
             be of another type.
     """
     if model_type not in (*MODEL_TYPES, "auto"):
@@ -59,7 +60,15 @@ def text_backbone(model_type: str, model_name: str | os.PathLike) -> str:
 
 
 def stated_type(model_type: str, backbone: str) -> str:
-    """The model type, for `"auto"` what the folder or the zoo states, if anything."""
+    """The model type; for `"auto"` the one that is known of the backbone.
+
+    Args:
+        model_type: As in `text_backbone`.
+        backbone: What `text_backbone` returned.
+
+    Returns:
+        The type; `"auto"` if it is not known.
+    """
     if model_type != "auto":
         return model_type
     families = {family: kind for kind, family in MODEL_TYPES.items()}
@@ -69,7 +78,16 @@ def stated_type(model_type: str, backbone: str) -> str:
 
 
 def text_pooling(model_type: str, backbone: str) -> str:
-    """How the network's tokens become one vector: as its folder states, else as its family does."""
+    """How a network's tokens become one vector.
+
+    Args:
+        model_type: As in `text_backbone`.
+        backbone: What `text_backbone` returned.
+
+    Returns:
+        What the network's folder states, else what is usual in its family: `"pooler"`, `"cls"`,
+        `"mean"` or `"max"`.
+    """
     stated = Path(backbone) / "1_Pooling" / "config.json"
     if stated.is_file():
         modes = json.loads(stated.read_text(encoding="utf-8"))

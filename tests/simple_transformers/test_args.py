@@ -14,9 +14,11 @@ from keras_mm.simple_transformers.args import (
     ModelArgs,
     MultiLabelClassificationArgs,
     MultiModalClassificationArgs,
+    settings_class,
+)
+from keras_mm.simple_transformers.setting_checks import (
     check_refused,
     check_savable,
-    settings_class,
     without_effect,
 )
 

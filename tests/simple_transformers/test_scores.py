@@ -7,13 +7,15 @@ import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from keras_mm.settings.heads import Head
-from keras_mm.simple_transformers.labels import (
-    automatic_weights,
+from keras_mm.simple_transformers.label_checks import (
     check_count,
     check_each,
     check_goes_on,
     check_number,
     check_trained_count,
+)
+from keras_mm.simple_transformers.labels import (
+    automatic_weights,
     classes_of,
     in_order,
     label_form,

@@ -1,0 +1,134 @@
+"""Dataclasses of settings that know which settings the user gave and suggest names for typos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar, dataclass_transform
+
+from keras_mm.checks import unknown_name
+from keras_mm.errors import InvalidArgumentError
+
+_GIVEN = "_given"  # names of the settings that the user gave
+
+Kind = TypeVar("Kind")
+
+
+def unused(*, default: Any, why: str) -> Any:
+    """A dataclass field for a setting that is accepted and has no effect.
+
+    Args:
+        default: The default. A list or dict is copied for each instance.
+        why: Why it has no effect, for the warning.
+
+    Returns:
+        The field.
+    """
+    return _field(default, {"why": why})
+
+
+def refused(*, default: Any, mend: str) -> Any:
+    """A dataclass field for a setting that would change predictions and is not supported.
+
+    Args:
+        default: The default, the only value that is allowed. A list or dict is copied for each
+            instance.
+        mend: What to use instead, for the error.
+
+    Returns:
+        The field.
+    """
+    return _field(default, {"mend": mend})
+
+
+def _field(default: Any, metadata: dict[str, str]) -> Any:
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field, unused, refused))
+def named(kind: type[Kind]) -> type[Kind]:
+    """Makes a class a keyword-only dataclass that suggests the nearest name for an unknown one.
+
+    Args:
+        kind: The class.
+
+    Returns:
+        The same class, as a dataclass.
+    """
+    made: Any = dataclass(kw_only=True)(kind)
+    create: Callable[..., None] = made.__init__
+
+    def __init__(self: Any, **values: Any) -> None:
+        check_names(made, values, InvalidArgumentError)
+        create(self, **values)
+        vars(self)[_GIVEN] = set(values)
+
+    __init__.__doc__ = None
+    made.__init__ = __init__
+    return made
+
+
+def check_names(kind: type[Any], names: Iterable[str], error: type[Exception]) -> None:
+    """Checks that a dataclass has fields with the given names.
+
+    Args:
+        kind: The dataclass.
+        names: The names.
+        error: The error to raise for unknown names.
+
+    Raises:
+        Exception: `error`, if a name is unknown. The message suggests the nearest field.
+    """
+    known = [f.name for f in fields(kind)]
+    unknown = [unknown_name("argument", name, known) for name in names if name not in known]
+    if unknown:
+        raise error(" ".join(unknown))
+
+
+def note_given(settings: Any, name: str) -> None:
+    """Notes that the user gave a setting after the settings were created.
+
+    Args:
+        settings: The settings, an instance of a `named` class.
+        name: The setting.
+    """
+    if _GIVEN in vars(settings):
+        vars(settings)[_GIVEN].add(name)
+
+
+def given_names(settings: Any) -> set[str]:
+    """Names of the settings that the user gave, also of those that were set to their default.
+
+    Args:
+        settings: The settings, an instance of a `named` class or of a dataclass derived from one.
+
+    Returns:
+        The names.
+    """
+    names = vars(settings).get(_GIVEN)
+    if names is None:  # a derived dataclass has an `__init__` of its own
+        defaults = vars(type(settings)())
+        names = {name for name, value in vars(settings).items() if value != defaults[name]}
+    return names
+
+
+@contextmanager
+def unchanged_on_error(settings: Any) -> Iterator[None]:
+    """Puts settings back as they were if the block inside fails.
+
+    Args:
+        settings: The settings.
+
+    Yields:
+        Nothing; the settings may change inside.
+    """
+    before = {name: copy(value) for name, value in vars(settings).items()}
+    try:
+        yield
+    except BaseException:
+        vars(settings).update(before)
+        raise
