@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from sklearn.metrics import precision_recall_fscore_support
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import wilson_interval
@@ -52,17 +54,17 @@ def classification_metrics(
     _check(labels, probabilities, len(classes))
     probabilities, labels = probabilities[labels >= 0], labels[labels >= 0]
     answers = probabilities.argmax(axis=1)
-    counts = _count(labels, answers, len(classes))
-    correct, total = int(counts.correct.sum()), len(labels)
+    scores = _scores(labels, answers, len(classes))
+    correct, total = int((labels == answers).sum()), len(labels)
     return {
         "num_rows": total,
         "accuracy": correct / total,
         "accuracy_interval": list(wilson_interval(correct, total)),
-        **_averages(counts),
+        **_averages(scores, np.union1d(labels, answers)),
         "log_loss": _log_loss(labels, probabilities),
-        "mcc": _matthews(counts),
+        "mcc": _matthews(labels, answers, len(classes)),
         **(_areas_of_two(labels, probabilities) if len(classes) == 2 else {}),
-        "per_class": _per_class(counts, classes),
+        "per_class": _per_class(scores, classes),
         **_confusions(labels, answers, len(classes)),
     }
 
@@ -145,58 +147,64 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
         )
 
 
-class _Counts(NamedTuple):
-    """Rows of each class: answered rightly, answered so, labelled so; `(num_classes,)` each."""
+class _Scores(NamedTuple):
+    """Scores of each class and its labelled rows, `(num_classes,)` each."""
 
-    correct: np.ndarray
-    answered: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
     support: np.ndarray
 
 
-def _count(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> _Counts:
-    parts = labels[labels == answers], answers, labels
-    return _Counts(*(np.bincount(part, minlength=num_classes) for part in parts))
+def _scores(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> _Scores:
+    """Scores of each class; 0 where no row is predicted or labelled as the class."""
+    return _Scores(
+        *precision_recall_fscore_support(
+            labels, answers, labels=np.arange(num_classes), zero_division=0
+        )
+    )
 
 
 def _confusions(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> dict[str, list]:
-    """The confusion matrix, whole or by its cells."""
-    places = labels.astype("int64") * num_classes + answers
+    """The confusion matrix, or its cells that are not 0."""
+    # As scikit-learn's `confusion_matrix`, which gives no cells and warns of a single class.
+    ones, shape = np.ones(len(labels), "int64"), (num_classes, num_classes)
+    counts = coo_array((ones, (labels, answers)), shape=shape).tocsr()
     if num_classes <= LARGEST_MATRIX:
-        counts = np.bincount(places, minlength=num_classes**2)
-        return {"confusion_matrix": counts.reshape(num_classes, num_classes).tolist()}
-    found, counts = np.unique(places, return_counts=True)
-    return {"confusions": np.column_stack([*divmod(found, num_classes), counts]).tolist()}
+        return {"confusion_matrix": counts.toarray().tolist()}
+    cells = counts.tocoo()
+    return {"confusions": np.column_stack([cells.row, cells.col, cells.data]).tolist()}
 
 
-def _scores(counts: _Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and F1 of each class; 0 where nothing was answered or labelled."""
-    correct, answered, support = counts
-    precision = correct / np.maximum(answered, 1)
-    recall = correct / np.maximum(support, 1)
-    return precision, recall, 2 * correct / np.maximum(answered + support, 1)
+def _averages(scores: _Scores, occurring: np.ndarray) -> dict[str, float]:
+    """Means over the classes.
 
-
-def _averages(counts: _Counts) -> dict[str, float]:
-    _, recall, f1 = _scores(counts)
-    support = counts.support
-    occurring = (support + counts.answered) > 0
+    Args:
+        scores: Scores of each class.
+        occurring: The classes that any row is labelled or predicted as.
+    """
+    _, recall, f1, support = scores
     return {
         "macro_f1": float(f1[occurring].mean()),
-        "weighted_f1": float(f1 @ support / support.sum()),
+        "weighted_f1": float(np.average(f1, weights=support)),
         "balanced_accuracy": float(recall[support > 0].mean()),
     }
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    # scikit-learn's makes several tables of the size of `probabilities`, and refuses one class.
     own = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     eps = np.finfo("float64").eps
     return float(-np.log(np.clip(own, eps, 1 - eps)).mean())
 
 
-def _matthews(counts: _Counts) -> float:
+def _matthews(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> float:
     """Matthews' correlation between labels and answers, for any number of classes."""
-    correct, answered, support = (part.astype("float64") for part in counts)
-    right, total = correct.sum(), support.sum()
+    # scikit-learn's makes a whole matrix, which takes 800 MB for 10,000 classes.
+    answered, support = (
+        np.bincount(values, minlength=num_classes).astype("float64") for values in (answers, labels)
+    )
+    right, total = float((labels == answers).sum()), support.sum()
     spread = (total**2 - answered @ answered) * (total**2 - support @ support)
     return float((right * total - answered @ support) / np.sqrt(spread)) if spread else 0.0
 
@@ -259,8 +267,7 @@ def _sum(values: np.ndarray) -> np.ndarray:
     return np.cumsum(values, axis=1)[:, -1]
 
 
-def _per_class(counts: _Counts, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    columns = zip(*_scores(counts), counts.support, strict=True)
+def _per_class(scores: _Scores, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
     return {
         str(name): {
             "precision": float(precision),
@@ -268,7 +275,7 @@ def _per_class(counts: _Counts, classes: Sequence[Any]) -> dict[str, dict[str, A
             "f1": float(f1),
             "support": int(support),
         }
-        for name, (precision, recall, f1, support) in zip(classes, columns, strict=True)
+        for name, precision, recall, f1, support in zip(classes, *scores, strict=True)
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import label_ranking_average_precision_score
+from sklearn.metrics import label_ranking_average_precision_score, log_loss
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.classification import areas_under_curves
@@ -70,7 +70,7 @@ def multilabel_metrics(
         "hamming_loss": float(wrong.sum() / known.sum()),
         **counts.averages(),
         **({"lrap": _lrap(labels[whole], probabilities[whole])} if whole.any() else {}),
-        "log_loss": _log_loss(labels[known], probabilities[known]),
+        "log_loss": float(log_loss(labels[known], probabilities[known], labels=[0, 1])),
         **{
             name: float(np.mean([found[name] for found in ranked]))
             for name in ("auroc", "auprc")
@@ -177,7 +177,10 @@ def _lrap(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 class _Counts:
-    """What was right and wrong of the known labels, by label and by row."""
+    """Counts of right and wrong known labels, by label and by row.
+
+    scikit-learn's metrics can leave out rows, but not single labels of a row.
+    """
 
     def __init__(self, labels: np.ndarray, answers: np.ndarray, known: np.ndarray):
         self.tp, self.fp = labels & answers & known, ~labels & answers & known
@@ -228,12 +231,6 @@ def _per_label(
 
 def _f1(tp: Any, fp: Any, fn: Any) -> Any:
     return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
-
-
-def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    eps = np.finfo("float64").eps
-    own = np.where(labels == 1, probabilities, 1 - probabilities)
-    return float(-np.log(np.clip(own, eps, 1 - eps)).mean())
 
 
 def _check(labels: np.ndarray, probabilities: np.ndarray, num_labels: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit, softmax
 
 
 def probabilities(logits: np.ndarray, kind: str = "multiclass") -> np.ndarray:
@@ -22,8 +23,7 @@ def probabilities(logits: np.ndarray, kind: str = "multiclass") -> np.ndarray:
     """
     logits = np.asarray(logits, "float64")
     if kind == "multilabel":
-        return np.exp(-np.logaddexp(0, -logits))
+        return expit(logits)
     if logits.shape[-1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
+    return softmax(logits, axis=-1)

@@ -7,7 +7,7 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import r2_score
 
 from keras_mm.errors import InvalidValueError
@@ -96,12 +96,14 @@ def _scores(targets: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
         "mean_absolute_error_interval": [float(max(mean - margin, 0.0)), float(mean + margin)],
         "root_mean_squared_error": float(np.sqrt(np.mean(errors**2))),
         "r2": float(r2_score(targets, predictions)) if rows > 1 else 0.0,
-        "pearson": _correlation(targets, predictions),
-        "spearman": _correlation(*(pd.Series(x).rank().to_numpy() for x in (targets, predictions))),
+        **_correlations(targets, predictions),
     }
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+def _correlations(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0
-    return float(np.corrcoef(x, y)[0, 1])
+        return {"pearson": 0.0, "spearman": 0.0}  # where SciPy gives NaN and warns
+    return {
+        "pearson": float(pearsonr(x, y).statistic),
+        "spearman": float(spearmanr(x, y).statistic),
+    }
