@@ -1,4 +1,4 @@
-"""How sure a measured share is."""
+"""Confidence intervals of proportions."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tup
     sets and shares near 0 or 1.
 
     Args:
-        successes: Rows that were right, in `[0, total]`.
-        total: Rows in all, > 0.
+        successes: Number of correct rows, in `[0, total]`.
+        total: Number of rows, > 0.
         confidence: Probability with which the interval covers the true share, in (0, 1).
 
     Returns:
