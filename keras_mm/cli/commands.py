@@ -154,7 +154,7 @@ def _load(options: argparse.Namespace) -> keras_mm.MultimodalClassifier:
     folder = nested if os.path.isdir(nested) else options.model
     from keras_mm.inference.bundle import read_spec
 
-    read_spec(folder)  # a wrong folder is an error before the estimator is imported
+    read_spec(folder)
     classifier = keras_mm.MultimodalClassifier.load(folder)
     return classifier.set_params(verbose=int(not options.quiet))
 

@@ -23,7 +23,6 @@ print(status, [name for name in ("keras", "tensorflow", "jax", "torch") if name 
         (["train", "--set", "epochz=3"], 2),
         (["train", "--data", "rows.csv", "--texts", "none"], 2),
         (["train", "--data", "rows.csv", "--preset", "tiny", "--dry-run", "--quiet"], 0),
-        (["predict", "--model", "none", "--data", "rows.csv"], 2),
         (["presets", "--json"], 0),
     ],
 )
