@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import keras_mm
-from keras_mm.cli.main import _parser
+from keras_mm.cli.arguments import create_parser
 from keras_mm.data.samples import load_sample_data, sample_ceilings
 from keras_mm.presets.presets import list_presets
 from keras_mm.settings.engines import engine_problem
@@ -162,17 +162,17 @@ def test_readme_commands_parse():
         "train", "check", "evaluate", "predict", "export", "presets", "cache",
     }  # fmt: skip
     for line in found:
-        options = _parser().parse_args(line)
+        options = create_parser().parse_args(line)
         assert options.command == line[0]
 
 
 @pytest.mark.parametrize("line", [line for line in commands() if line[0] == "train"], ids=" ".join)
 def test_readme_settings_are_known(line):
-    from keras_mm.cli.main import run_settings
+    from keras_mm.cli.run_settings import run_settings
 
     if "engine=openvino" in line and engine_problem("openvino"):
         missing("openvino is not installed")
-    assert run_settings(_parser().parse_args(line)).resolved()
+    assert run_settings(create_parser().parse_args(line)).resolved()
 
 
 def test_readme_options_are_there(capsys):
@@ -180,7 +180,7 @@ def test_readme_options_are_there(capsys):
     known = {"--ceilings"}  # of keras_mm.data.samples
     for command in ("train", "check", "evaluate", "predict", "export", "presets", "cache"):
         with contextlib.suppress(SystemExit):
-            _parser().parse_args([command, "--help"])
+            create_parser().parse_args([command, "--help"])
         known |= set(re.findall(r"--[a-z][a-z-]+", capsys.readouterr().out))
     for script in (README.parent / "benchmarks").glob("*.py"):
         known |= set(re.findall(r'"(--[a-z][a-z-]+)"', script.read_text(encoding="utf-8")))

@@ -1,4 +1,4 @@
-"""Metrics of a classifier, and of the majority answer it has to beat."""
+"""Metrics of predicted classes, and of the majority baseline."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_array
+from sklearn.metrics import precision_recall_fscore_support
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import wilson_interval
 
-# Of more classes than this the matrix is given by its cells that are not 0: it grows by the square.
+# With more classes only the cells that are not 0 are returned: the matrix grows by the square.
 LARGEST_MATRIX = 1000
-_AT_ONCE = 2**22  # scores that are ranked together
-_MAX_SUM_ERROR = 0.01  # of a row of probabilities; bfloat16 gets this near to 1
+_AT_ONCE = 2**22  # scores that are ranked at a time, which bounds the memory
+_MAX_SUM_ERROR = 0.01  # probabilities computed in bfloat16 sum to 1 no more exactly than this
 
 
 def classification_metrics(
@@ -21,27 +23,28 @@ def classification_metrics(
 ) -> dict[str, Any]:
     """Metrics of predicted probabilities against labels, as plain JSON values.
 
-    All follow scikit-learn, with 0 where it would divide by 0 and warn: `macro_f1` is the mean
-    over the classes that occur in the labels or the predictions, `balanced_accuracy` over those
-    that occur in the labels; `mcc` is 0 if only one class occurs on either side. `log_loss` is in
-    nats, with probabilities kept 2.2e-16 away from 0. `accuracy_interval` is Wilson's at 95%. Of
-    two classes the second is the positive one of `auroc` and `auprc` (average precision).
+    The definitions are scikit-learn's, with 0 where scikit-learn would divide by 0 and warn.
+    `macro_f1` is the mean over the classes that occur in the labels or the predictions,
+    `balanced_accuracy` over those that occur in the labels. `mcc` is 0 if only one class occurs on
+    either side. `log_loss` is in nats, with probabilities clipped to at least 2.2e-16.
+    `accuracy_interval` is Wilson's 95% interval. With two classes, the second is the positive class
+    of `auroc` and `auprc` (average precision).
 
     Args:
-        labels: Integer labels, shape `(num_rows,)`; rows with a negative (missing) one are left
+        labels: Integer labels, shape `(num_rows,)`. Rows with a negative (missing) label are left
             out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_classes)`, each row summing to 1.
         classes: Class names in the order of the columns.
 
     Returns:
-        `num_rows accuracy accuracy_interval macro_f1 weighted_f1 balanced_accuracy log_loss mcc`,
-        of two classes that both occur `auroc auprc`, `per_class` (name to `precision recall f1
-        support`, for every class) and `confusion_matrix` (a list of lists, a row for each label, a
-        column for each answer). Of more than 1,000 classes there is `confusions` in its place: a
-        list of `[label, answer, rows]` for each pair that occurs, as integers.
+        `num_rows accuracy accuracy_interval macro_f1 weighted_f1 balanced_accuracy log_loss mcc`;
+        with two classes that both occur also `auroc auprc`; `per_class` (name to `precision recall
+        f1 support`, for every class); and `confusion_matrix` (a list of lists: a row per label, a
+        column per predicted class). With more than 1,000 classes `confusions` replaces the
+        matrix: a list of integers `[label, prediction, rows]`, one for each pair that occurs.
 
     Raises:
-        ValueError: if the shapes or ranges do not fit, or no row has a label.
+        ValueError: if shapes or ranges are wrong, or no row has a label.
 
     Example:
         >>> metrics = classification_metrics([0, 1], [[0.9, 0.1], [0.6, 0.4]], ["no", "yes"])
@@ -52,17 +55,17 @@ def classification_metrics(
     _check(labels, probabilities, len(classes))
     probabilities, labels = probabilities[labels >= 0], labels[labels >= 0]
     answers = probabilities.argmax(axis=1)
-    counts = _count(labels, answers, len(classes))
-    correct, total = int(counts.correct.sum()), len(labels)
+    scores = _scores(labels, answers, len(classes))
+    correct, total = int((labels == answers).sum()), len(labels)
     return {
         "num_rows": total,
         "accuracy": correct / total,
         "accuracy_interval": list(wilson_interval(correct, total)),
-        **_averages(counts),
+        **_averages(scores, np.union1d(labels, answers)),
         "log_loss": _log_loss(labels, probabilities),
-        "mcc": _matthews(counts),
+        "mcc": _matthews(labels, answers, len(classes)),
         **(_areas_of_two(labels, probabilities) if len(classes) == 2 else {}),
-        "per_class": _per_class(counts, classes),
+        "per_class": _per_class(scores, classes),
         **_confusions(labels, answers, len(classes)),
     }
 
@@ -71,10 +74,11 @@ def confusion_cells(metrics: Mapping[str, Any]) -> np.ndarray:
     """The cells of a confusion matrix that are not 0.
 
     Args:
-        metrics: As `classification_metrics` gives them.
+        metrics: What `classification_metrics` returns.
 
     Returns:
-        Integers `(num_cells, 3)`: label, answer and rows, sorted by label and answer.
+        Integers, shape `(num_cells, 3)`: label, predicted class and number of rows, sorted by label
+        and predicted class.
 
     Example:
         >>> confusion_cells({"confusion_matrix": [[2, 1], [0, 3]]}).tolist()
@@ -88,14 +92,14 @@ def confusion_cells(metrics: Mapping[str, Any]) -> np.ndarray:
 
 
 def majority_baseline(train_labels: Any, labels: Any, classes: Sequence[Any]) -> dict[str, Any]:
-    """Metrics of always answering the most frequent class of the training rows.
+    """Metrics of always predicting the most frequent class of the training rows.
 
-    Its probabilities are the classes' shares of the training rows, the best a model can give
-    that sees neither image nor text. Of equally frequent classes the first in `classes` is the
-    answer.
+    Its probabilities are the classes' shares of the training rows: the best that a model can do
+    without any input. Of equally frequent classes the first in `classes` is predicted.
 
     Args:
-        train_labels: Integer labels of the training rows; negative (missing) ones are left out.
+        train_labels: Integer labels of the training rows, shape `(num_train_rows,)`; negative
+            (missing) labels are left out.
         labels: Integer labels to score, shape `(num_rows,)`.
         classes: Class names.
 
@@ -103,7 +107,7 @@ def majority_baseline(train_labels: Any, labels: Any, classes: Sequence[Any]) ->
         As `classification_metrics`.
 
     Raises:
-        ValueError: if a label is out of range, or there are none.
+        ValueError: if a label is out of range, or there is no label.
 
     Example:
         >>> majority_baseline([0, 0, 1], [0, 1], ["no", "yes"])["accuracy"]
@@ -145,58 +149,64 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
         )
 
 
-class _Counts(NamedTuple):
-    """Rows of each class: answered rightly, answered so, labelled so; `(num_classes,)` each."""
+class _Scores(NamedTuple):
+    """Scores of each class and its labelled rows, `(num_classes,)` each."""
 
-    correct: np.ndarray
-    answered: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+    f1: np.ndarray
     support: np.ndarray
 
 
-def _count(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> _Counts:
-    parts = labels[labels == answers], answers, labels
-    return _Counts(*(np.bincount(part, minlength=num_classes) for part in parts))
+def _scores(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> _Scores:
+    """Scores of each class; 0 where no row is predicted or labelled as the class."""
+    return _Scores(
+        *precision_recall_fscore_support(
+            labels, answers, labels=np.arange(num_classes), zero_division=0
+        )
+    )
 
 
 def _confusions(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> dict[str, list]:
-    """The confusion matrix, whole or by its cells."""
-    places = labels.astype("int64") * num_classes + answers
+    """The confusion matrix, or its cells that are not 0."""
+    # As scikit-learn's `confusion_matrix`, which gives no cells and warns of a single class.
+    ones, shape = np.ones(len(labels), "int64"), (num_classes, num_classes)
+    counts = coo_array((ones, (labels, answers)), shape=shape).tocsr()
     if num_classes <= LARGEST_MATRIX:
-        counts = np.bincount(places, minlength=num_classes**2)
-        return {"confusion_matrix": counts.reshape(num_classes, num_classes).tolist()}
-    found, counts = np.unique(places, return_counts=True)
-    return {"confusions": np.column_stack([*divmod(found, num_classes), counts]).tolist()}
+        return {"confusion_matrix": counts.toarray().tolist()}
+    cells = counts.tocoo()
+    return {"confusions": np.column_stack([cells.row, cells.col, cells.data]).tolist()}
 
 
-def _scores(counts: _Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Precision, recall and F1 of each class; 0 where nothing was answered or labelled."""
-    correct, answered, support = counts
-    precision = correct / np.maximum(answered, 1)
-    recall = correct / np.maximum(support, 1)
-    return precision, recall, 2 * correct / np.maximum(answered + support, 1)
+def _averages(scores: _Scores, occurring: np.ndarray) -> dict[str, float]:
+    """Means over the classes.
 
-
-def _averages(counts: _Counts) -> dict[str, float]:
-    _, recall, f1 = _scores(counts)
-    support = counts.support
-    occurring = (support + counts.answered) > 0
+    Args:
+        scores: Scores of each class.
+        occurring: The classes that any row is labelled or predicted as.
+    """
+    _, recall, f1, support = scores
     return {
         "macro_f1": float(f1[occurring].mean()),
-        "weighted_f1": float(f1 @ support / support.sum()),
+        "weighted_f1": float(np.average(f1, weights=support)),
         "balanced_accuracy": float(recall[support > 0].mean()),
     }
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    # scikit-learn's makes several tables of the size of `probabilities`, and refuses one class.
     own = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     eps = np.finfo("float64").eps
     return float(-np.log(np.clip(own, eps, 1 - eps)).mean())
 
 
-def _matthews(counts: _Counts) -> float:
+def _matthews(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> float:
     """Matthews' correlation between labels and answers, for any number of classes."""
-    correct, answered, support = (part.astype("float64") for part in counts)
-    right, total = correct.sum(), support.sum()
+    # scikit-learn's makes a whole matrix, which takes 800 MB for 10,000 classes.
+    answered, support = (
+        np.bincount(values, minlength=num_classes).astype("float64") for values in (answers, labels)
+    )
+    right, total = float((labels == answers).sum()), support.sum()
     spread = (total**2 - answered @ answered) * (total**2 - support @ support)
     return float((right * total - answered @ support) / np.sqrt(spread)) if spread else 0.0
 
@@ -206,14 +216,14 @@ def _areas_of_two(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, fl
 
 
 def areas_under_curves(labels: np.ndarray, scores: np.ndarray) -> dict[int, dict[str, float]]:
-    """`auroc` and `auprc` (average precision) of columns of 0 or 1 and their scores.
+    """Areas under the curves of binary labels: `auroc` and `auprc` (average precision).
 
     Args:
-        labels: 0 or 1, `(num_rows, num_columns)`; negative ones are left out.
-        scores: `(num_rows, num_columns)`.
+        labels: 0 or 1, shape `(num_rows, num_columns)`; negative (missing) labels are left out.
+        scores: Floats, shape `(num_rows, num_columns)`; higher means more likely 1.
 
     Returns:
-        Areas by column, of those in which both 0 and 1 occur.
+        Areas by index of the column, for the columns in which both 0 and 1 occur.
 
     Example:
         >>> areas_under_curves(np.array([[0], [1], [1]]), np.array([[0.2], [0.1], [0.3]]))
@@ -224,7 +234,7 @@ def areas_under_curves(labels: np.ndarray, scores: np.ndarray) -> dict[int, dict
     found = {}
     for start in range(0, len(columns), size):
         part = columns[start : start + size]
-        # A column each row: what is sorted and summed lies together.
+        # Transposed, so that the values that are sorted and summed are contiguous in memory.
         areas = _areas(labels.T[part], scores.T[part])
         for column, auroc, auprc in zip(part.tolist(), *areas, strict=True):
             found[column] = {"auroc": float(auroc), "auprc": float(auprc)}
@@ -232,7 +242,7 @@ def areas_under_curves(labels: np.ndarray, scores: np.ndarray) -> dict[int, dict
 
 
 def _areas(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both areas of each line of scores; equal scores count together, as in scikit-learn."""
+    """Both areas of each row of scores; equal scores form one step, as in scikit-learn."""
     order = np.argsort(-scores, axis=1, kind="stable")
     labels, scores = (np.take_along_axis(x, order, axis=1) for x in (labels, scores))
     places = np.arange(labels.shape[1])
@@ -246,21 +256,19 @@ def _areas(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     yes, no = np.cumsum(is_yes, axis=1), np.cumsum(is_no, axis=1)
     yes_so_far, no_so_far = (np.take_along_axis(x, last, axis=1) for x in (yes, no))
     no_before = np.take_along_axis(no - is_no, first, axis=1)
-    below = (
-        no[:, -1:] - (no_so_far + no_before) / 2
-    )  # 0s with a lower score, those of equal by half
+    # Zeros with a lower score; zeros with an equal score count half.
+    below = no[:, -1:] - (no_so_far + no_before) / 2
     precision = yes_so_far / np.maximum(yes_so_far + no_so_far, 1)
     auroc, auprc = (_sum(np.where(is_yes, x, 0.0)) / yes[:, -1] for x in (below, precision))
     return auroc / no[:, -1], auprc
 
 
 def _sum(values: np.ndarray) -> np.ndarray:
-    """Sums of lines, added one after the other: zeros between them change no bit."""
+    """Sums of rows, added in order: zeros in between change no bit of the result."""
     return np.cumsum(values, axis=1)[:, -1]
 
 
-def _per_class(counts: _Counts, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    columns = zip(*_scores(counts), counts.support, strict=True)
+def _per_class(scores: _Scores, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
     return {
         str(name): {
             "precision": float(precision),
@@ -268,12 +276,18 @@ def _per_class(counts: _Counts, classes: Sequence[Any]) -> dict[str, dict[str, A
             "f1": float(f1),
             "support": int(support),
         }
-        for name, (precision, recall, f1, support) in zip(classes, columns, strict=True)
+        for name, precision, recall, f1, support in zip(classes, *scores, strict=True)
     }
 
 
 def lower_is_better(monitor: str) -> bool:
-    """Whether a metric's best value is its lowest: a loss or an error.
+    """Whether a lower value of a metric is better, as for a loss or an error.
+
+    Args:
+        monitor: The metric's name, with or without `val_`.
+
+    Returns:
+        True for names that end in `loss` or `error`.
 
     Example:
         >>> lower_is_better("val_loss"), lower_is_better("val_macro_f1")

@@ -1,4 +1,4 @@
-"""Metrics of a head's logits, whatever its kind."""
+"""Metrics of one head's logits, for every kind of head."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from keras_mm.settings.heads import Head
 def head_metrics(
     head: Head, labels: Any, logits: Any, names: Sequence[Any] | None = None
 ) -> dict[str, Any]:
-    """Metrics of logits against labels: those of the head's kind.
+    """Metrics of a head's logits against labels.
 
     Args:
-        head: What the logits answer.
-        labels: As the kind has them: integers `(num_rows,)`, multi-hot `(num_rows, num_labels)`, or
-            floats `(num_rows, num_targets)`; negative or NaN where not known.
-        logits: `(num_rows, num_logits)`.
+        head: The head that gave the logits.
+        labels: Integers, shape `(num_rows,)`; for `"multilabel"` multi-hot, shape
+            `(num_rows, num_labels)`; for `"regression"` floats, shape `(num_rows, num_targets)`.
+            Negative or NaN where the label is missing.
+        logits: Floats, shape `(num_rows, num_logits)`.
         names: Label names in order; by default the head's.
 
     Returns:
-        See `classification_metrics`, `multilabel_metrics` and `regression_metrics`.
+        What `classification_metrics`, `multilabel_metrics` or `regression_metrics` returns.
 
     Raises:
-        ValueError: if shapes do not fit, or no row has labels.
+        ValueError: if shapes are wrong, or no row has a label.
 
     Example:
         >>> head_metrics(Head("binary"), [1, 0], [[2.0], [1.0]])["accuracy"]
@@ -42,11 +43,14 @@ def head_metrics(
 
 
 def is_labelled(head: Head, labels: Any) -> bool:
-    """Whether there is any label to measure by.
+    """Whether any row has a label.
 
     Args:
-        head: What the labels are of.
+        head: The head of the labels.
         labels: As in `head_metrics`.
+
+    Returns:
+        False if every label is missing.
 
     Example:
         >>> is_labelled(Head(classes=2), [-1, -1])
@@ -57,15 +61,15 @@ def is_labelled(head: Head, labels: Any) -> bool:
 
 
 def head_prior(head: Head, labels: Any) -> np.ndarray:
-    """The best answer that sees neither image nor text.
+    """The best constant prediction, made without any input.
 
     Args:
-        head: What the labels are of.
-        labels: Of the training rows, as in `head_metrics`.
+        head: The head of the labels.
+        labels: Labels of the training rows, as in `head_metrics`.
 
     Returns:
-        Floats `(num_classes,)`: each class's share of the rows, or each label's; for `"regression"`
-        the mean of each target. 0 where nothing is known.
+        Floats, shape `(num_classes,)`: the share of the rows that have each class or label; for
+        `"regression"` the mean of each target. 0 for a label or target that no row has.
 
     Example:
         >>> head_prior(Head(classes=("no", "yes")), [1, 1, 0, -1]).round(2).tolist()
@@ -82,11 +86,11 @@ def head_prior(head: Head, labels: Any) -> np.ndarray:
 
 
 def prior_metrics(head: Head, prior: Any, labels: Any) -> dict[str, Any]:
-    """Metrics of always giving a head's prior: what a model has to beat.
+    """Metrics of always predicting a head's prior: the baseline of a model.
 
     Args:
-        head: What the labels are of.
-        prior: As `head_prior` gives it.
+        head: The head of the labels.
+        prior: What `head_prior` returns.
         labels: As in `head_metrics`.
 
     Returns:
@@ -100,12 +104,13 @@ def prior_metrics(head: Head, prior: Any, labels: Any) -> dict[str, Any]:
 def measure(
     head: Head, labels: Any, answers: Any, names: Sequence[Any] | None = None
 ) -> dict[str, Any]:
-    """Metrics of a head's answers: its probabilities, or its numbers.
+    """Metrics of a head's predicted probabilities or numbers.
 
     Args:
-        head: What is answered.
+        head: The head.
         labels: As in `head_metrics`.
-        answers: `(num_rows, num_classes)`, or `(num_rows, num_targets)`.
+        answers: Probabilities, shape `(num_rows, num_classes)`; for `"regression"` numbers, shape
+            `(num_rows, num_targets)`.
         names: As in `head_metrics`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Metrics of several labels a row, the thresholds that make them, and the answer to beat."""
+"""Metrics of several labels per row, their thresholds, and the frequency baseline."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import label_ranking_average_precision_score
+from sklearn.metrics import label_ranking_average_precision_score, log_loss
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.classification import areas_under_curves
 from keras_mm.metrics.intervals import wilson_interval
 from keras_mm.settings.heads import resolve_threshold
 
-_CANDIDATES = 1000  # thresholds that are tried for a metric of the user's own
+_CANDIDATES = 1000  # thresholds that are tried when the metric is a function
 
 
 def multilabel_metrics(
@@ -21,27 +21,28 @@ def multilabel_metrics(
 ) -> dict[str, Any]:
     """Metrics of predicted probabilities against multi-hot labels, as plain JSON values.
 
-    A label is given where its probability is `>= threshold`. All follow scikit-learn, with 0 where
-    it would divide by 0 and warn. `macro_f1` is the mean over the labels that occur in the rows or
-    in the answers; `auroc` and `auprc` (average precision) are means over the labels that some rows
-    have and some have not, and are left out where there is none.
+    A label is predicted where its probability is `>= threshold`. The definitions are
+    scikit-learn's, with 0 where scikit-learn would divide by 0 and warn. `macro_f1` is the mean
+    over the labels that occur in the rows or in the predictions. `auroc` and `auprc` (average
+    precision) are means over the labels that some rows have and others lack.
 
     Args:
-        labels: 0 or 1, shape `(num_rows, num_labels)`; negative ones are not known, and left out.
+        labels: 0 or 1, shape `(num_rows, num_labels)`; negative (missing) labels are left out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
         classes: Label names in the order of the columns.
-        threshold: As `keras_mm.settings.heads.resolve_threshold` takes it.
+        threshold: As in `keras_mm.settings.heads.resolve_threshold`.
 
     Returns:
         `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
-        samples_f1 lrap log_loss`, where they are defined `auroc auprc`, and `per_label` (name to
+        samples_f1 lrap log_loss`; where they are defined `auroc auprc`; and `per_label` (name to
         `precision recall f1 support threshold tp fp fn tn` and `auroc auprc`). `subset_accuracy` is
-        the share of rows of which all known labels are right, its interval Wilson's at 95%; `lrap`
-        the label ranking average precision of the rows whose labels are all known, left out where
-        there are none; `log_loss` the mean over all labels, in nats.
+        the share of rows whose known labels are all predicted correctly, with Wilson's 95%
+        interval. `lrap` is the label ranking average precision of the rows whose labels are all
+        known, and absent if there is no such row. `log_loss` is the mean over all known labels, in
+        nats.
 
     Raises:
-        ValueError: if shapes or ranges do not fit, or no label is known.
+        ValueError: if shapes or ranges are wrong, or no label is known.
 
     Example:
         >>> labels, found = [[1, 0, 0], [0, 0, 1]], [[0.75, 0.5, 1], [1, 0.2, 0.1]]
@@ -70,7 +71,7 @@ def multilabel_metrics(
         "hamming_loss": float(wrong.sum() / known.sum()),
         **counts.averages(),
         **({"lrap": _lrap(labels[whole], probabilities[whole])} if whole.any() else {}),
-        "log_loss": _log_loss(labels[known], probabilities[known]),
+        "log_loss": float(log_loss(labels[known], probabilities[known], labels=[0, 1])),
         **{
             name: float(np.mean([found[name] for found in ranked]))
             for name in ("auroc", "auprc")
@@ -83,14 +84,14 @@ def multilabel_metrics(
 def frequency_baseline(
     train_labels: Any, labels: Any, classes: Sequence[Any], *, threshold: Any = 0.5
 ) -> dict[str, Any]:
-    """Metrics of the answer that sees neither image nor text: each label's share as probability.
+    """Metrics of always predicting each label's share of the training rows as its probability.
 
     Args:
-        train_labels: Multi-hot labels of the training rows; negative (not known) ones are left
-            out.
+        train_labels: Multi-hot labels of the training rows, shape `(num_train_rows, num_labels)`;
+            negative (missing) labels are left out.
         labels: Labels to score, shape `(num_rows, num_labels)`.
         classes: Label names.
-        threshold: As `keras_mm.settings.heads.resolve_threshold` takes it.
+        threshold: As in `keras_mm.settings.heads.resolve_threshold`.
 
     Returns:
         As `multilabel_metrics`.
@@ -112,23 +113,24 @@ def tune_thresholds(
     *,
     metric: str | Callable[[np.ndarray, np.ndarray], float] = "f1",
 ) -> np.ndarray:
-    """For each label the threshold that serves it best on these rows.
+    """The best threshold of each label on these rows.
 
-    Choose them on validation rows: on the rows that are scored afterwards they would flatter.
+    Choose thresholds on validation rows: metrics on the same rows would be too optimistic.
 
     Args:
-        labels: 0 or 1, shape `(num_rows, num_labels)`; negative (not known) ones are left out.
+        labels: 0 or 1, shape `(num_rows, num_labels)`; negative (missing) labels are left out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
-        metric: `"f1"`, or a function from a label's 0 or 1, shape `(num_rows,)`, and such answers
-            to a number that is better when higher. It is tried where a row that has the label
-            follows one that has not, at 1000 places at most.
+        metric: `"f1"`, or a function of one label's labels and predictions, each 0 or 1 and of
+            shape `(num_rows,)`, that returns a number; higher is better. At most 1000 thresholds
+            are tried.
 
     Returns:
-        Floats in [0, 1], shape `(num_labels,)`, halfway between two probabilities that occur. Of
-        equally good ones the nearest to 0.5; 0.5 for a label that no row has, or none lacks.
+        Floats in [0, 1], shape `(num_labels,)`, each halfway between two probabilities that occur.
+        Of equally good thresholds the nearest to 0.5; 0.5 for a label that no row has or every row
+        has.
 
     Raises:
-        ValueError: if shapes or ranges do not fit.
+        ValueError: if shapes or ranges are wrong.
 
     Example:
         >>> tune_thresholds([[1], [1], [0]], [[0.4], [0.3], [0.1]]).tolist()
@@ -151,7 +153,8 @@ def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric: Any) -> floa
     values = np.unique(scores)
     candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [(values[-1] + 1) / 2]])
     if callable(metric):
-        # Between two that are labelled alike nothing is best that is not so at an end of them.
+        # Within a run of scores whose rows all have, or all lack, the label, the best threshold is
+        # at an end of the run; so only the ends are tried.
         above = np.isin(values, scores[labels])
         below = np.isin(values, scores[~labels])
         turns = np.concatenate([[True], above[1:] & below[:-1], [True]])
@@ -177,7 +180,10 @@ def _lrap(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 class _Counts:
-    """What was right and wrong of the known labels, by label and by row."""
+    """Correct and wrong predictions of the known labels, by label and by row.
+
+    scikit-learn's metrics can leave out rows, but not single labels of a row.
+    """
 
     def __init__(self, labels: np.ndarray, answers: np.ndarray, known: np.ndarray):
         self.tp, self.fp = labels & answers & known, ~labels & answers & known
@@ -216,7 +222,7 @@ def _per_label(
     probabilities: np.ndarray,
     classes: Sequence[Any],
 ) -> dict[str, dict[str, Any]]:
-    """The scores of each label by name; areas only of those that some rows have and some lack."""
+    """Scores by label name; with areas only for labels that some rows have and others lack."""
     scores = {**counts.of_labels(), "threshold": thresholds}
     order = ("precision", "recall", "f1", "support", "threshold", "tp", "fp", "fn", "tn")
     columns = zip(*(scores[name].tolist() for name in order), strict=True)
@@ -230,22 +236,16 @@ def _f1(tp: Any, fp: Any, fn: Any) -> Any:
     return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
 
 
-def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    eps = np.finfo("float64").eps
-    own = np.where(labels == 1, probabilities, 1 - probabilities)
-    return float(-np.log(np.clip(own, eps, 1 - eps)).mean())
-
-
 def _check(labels: np.ndarray, probabilities: np.ndarray, num_labels: int) -> None:
     if labels.ndim != 2 or labels.shape != probabilities.shape or labels.shape[1] != num_labels:
         raise InvalidValueError(
-            "`labels` and `probabilities` must have one row per row and one column per label, "
+            "`labels` and `probabilities` must have the same rows and one column per label, "
             f"{num_labels} in all. Received: shapes {labels.shape} and {probabilities.shape}"
         )
     if not len(labels):
         raise InvalidValueError("`labels` holds no row.")
     if not (np.isin(labels, (0, 1)) | (labels < 0)).all():
-        raise InvalidValueError("`labels` must be multi-hot: 0 or 1, or negative where not known.")
+        raise InvalidValueError("`labels` must be multi-hot: 0 or 1, or negative where missing.")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise InvalidValueError(
             "`probabilities` must be in [0, 1]; pass logits through a sigmoid first. Received: "

@@ -1,20 +1,21 @@
-"""From logits to probabilities, in NumPy: at the edge of the model."""
+"""Probabilities from logits, outside the model, in NumPy."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import expit, softmax
 
 
 def probabilities(logits: np.ndarray, kind: str = "multiclass") -> np.ndarray:
-    """Probabilities of the classes, or of each label by itself.
+    """Probabilities of the classes, or of each label independently.
 
     Args:
-        logits: `(batch, C)`, or `(batch, 1)` of a binary head.
-        kind: The head's: `"multiclass"`, `"binary"` or `"multilabel"`.
+        logits: Floats, shape `(num_rows, num_classes)`, or `(num_rows, 1)` for a binary head.
+        kind: Kind of the head: `"multiclass"`, `"binary"` or `"multilabel"`.
 
     Returns:
-        float64 `(batch, C)`, `(batch, 2)` for a binary head; each row sums to 1, but for
-        `"multilabel"`.
+        float64, shape `(num_rows, num_classes)`, two classes for a binary head. Each row sums to 1,
+        except for `"multilabel"`.
 
     Example:
         >>> probabilities(np.array([[0.0]])).tolist()
@@ -22,8 +23,7 @@ def probabilities(logits: np.ndarray, kind: str = "multiclass") -> np.ndarray:
     """
     logits = np.asarray(logits, "float64")
     if kind == "multilabel":
-        return np.exp(-np.logaddexp(0, -logits))
+        return expit(logits)
     if logits.shape[-1] == 1:
         logits = np.concatenate([np.zeros_like(logits), logits], axis=-1)
-    exponents = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return exponents / exponents.sum(axis=-1, keepdims=True)
+    return softmax(logits, axis=-1)

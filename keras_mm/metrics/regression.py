@@ -1,4 +1,4 @@
-"""Metrics of numbers, and of the mean that they have to beat."""
+"""Metrics of predicted numbers, and of the mean baseline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import r2_score
 
 from keras_mm.errors import InvalidValueError
@@ -18,23 +18,24 @@ _SCORES = ("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "s
 def regression_metrics(targets: Any, predictions: Any, names: Sequence[Any]) -> dict[str, Any]:
     """Metrics of predicted numbers against targets, as plain JSON values, in the targets' unit.
 
-    `r2` is the share of the variance that is explained; below 0, the mean would be better. Where a
-    correlation is not defined (one row, or all alike) it is 0, as is `r2` of one row.
+    `r2` is the share of the variance that is explained; below 0 the predictions are worse than the
+    mean. A correlation that is not defined (one row, or constant values) is 0, and so is `r2` of
+    one row.
 
     Args:
-        targets: Floats, shape `(num_rows, num_targets)`; NaN where there is none, which is left
-            out.
-        predictions: Floats of that shape.
+        targets: Floats, shape `(num_rows, num_targets)`; NaN (missing) targets are left out.
+        predictions: Floats, shape `(num_rows, num_targets)`.
         names: Names of the targets.
 
     Returns:
-        `num_rows` (with any target), `mean_absolute_error root_mean_squared_error r2 pearson
-        spearman`, means over the targets that some row has, and `per_target`: by name the same and
-        `mean_absolute_error_interval`, the mean's at 95% (normal approximation: one number for a
-        single row). With one target that stands beside the means too.
+        `num_rows` (rows with at least one target); `mean_absolute_error root_mean_squared_error r2
+        pearson spearman`, each the mean over the targets that some row has; and `per_target`: the
+        same by name, with `mean_absolute_error_interval`, a 95% interval of the error by the normal
+        approximation (both ends are equal for a single row). With one target the interval is
+        returned beside the means too.
 
     Raises:
-        ValueError: if the shapes do not fit, a prediction is not finite, or there is no target.
+        ValueError: if shapes are wrong, a prediction is not finite, or there is no target.
 
     Example:
         >>> regression_metrics([[1.0], [3.0]], [[1.0], [2.0]], ["stars"])["mean_absolute_error"]
@@ -66,11 +67,11 @@ def regression_metrics(targets: Any, predictions: Any, names: Sequence[Any]) -> 
 
 
 def mean_baseline(train_targets: Any, targets: Any, names: Sequence[Any]) -> dict[str, Any]:
-    """Metrics of always answering the training rows' mean: it sees neither image nor text.
+    """Metrics of always predicting the mean of the training rows.
 
     Args:
         train_targets: Targets of the training rows, shape `(num_train_rows, num_targets)`; NaN
-            where there is none.
+            (missing) targets are left out.
         targets: Targets to score, shape `(num_rows, num_targets)`.
         names: Names of the targets.
 
@@ -96,12 +97,14 @@ def _scores(targets: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
         "mean_absolute_error_interval": [float(max(mean - margin, 0.0)), float(mean + margin)],
         "root_mean_squared_error": float(np.sqrt(np.mean(errors**2))),
         "r2": float(r2_score(targets, predictions)) if rows > 1 else 0.0,
-        "pearson": _correlation(targets, predictions),
-        "spearman": _correlation(*(pd.Series(x).rank().to_numpy() for x in (targets, predictions))),
+        **_correlations(targets, predictions),
     }
 
 
-def _correlation(x: np.ndarray, y: np.ndarray) -> float:
+def _correlations(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return 0.0
-    return float(np.corrcoef(x, y)[0, 1])
+        return {"pearson": 0.0, "spearman": 0.0}  # where SciPy gives NaN and warns
+    return {
+        "pearson": float(pearsonr(x, y).statistic),
+        "spearman": float(spearmanr(x, y).statistic),
+    }

@@ -1,4 +1,4 @@
-"""From the answers to the windows of a row to the row's own, in NumPy."""
+"""One prediction per row from the predictions of its text windows, in NumPy."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import numpy as np
 
 from keras_mm.metrics.probabilities import probabilities
 
-_SMALLEST = 1e-12  # of a probability, so that its logarithm is a number
+_SMALLEST = 1e-12  # smallest probability, so that its logarithm is finite
 
 
 def join_windows(
     logits: np.ndarray, owners: np.ndarray, kind: str, *, vote: str = "mean", tie: int | None = None
 ) -> np.ndarray:
-    """Logits of rows from those of their windows.
+    """Logits of rows from the logits of their windows.
 
     Args:
-        logits: `(num_windows, num_logits)`.
-        owners: The row of each window, in order, `(num_windows,)`.
-        kind: The head's.
-        vote: `"mean"` of the probabilities, or of numbers; or for classes `"majority"`: then the
-            logits are those of the windows' shares, with one more vote that is the mean, so that no
-            class is impossible.
-        tie: The class that is answered where the first two have as many windows; `None` is that of
-            them which is more probable on average.
+        logits: Floats, shape `(num_windows, num_logits)`.
+        owners: Index of each window's row, ascending, shape `(num_windows,)`.
+        kind: Kind of the head.
+        vote: `"mean"` averages probabilities, or numbers. `"majority"`, for classes only, takes
+            each class's share of the windows' predictions; the mean probabilities count as one
+            more window, so that no class has probability 0.
+        tie: Index of the class that wins when classes have equally many windows; `None` lets the
+            class with the higher mean probability win.
 
     Returns:
-        float32 `(num_rows, num_logits)`. A row of one window has its logits.
+        float32, shape `(num_rows, num_logits)`. The logits of a row with one window are unchanged.
 
     Example:
         >>> logits = np.array([[4.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
@@ -64,7 +64,7 @@ def _mean(values: np.ndarray, places: np.ndarray, num_rows: int) -> np.ndarray:
 
 
 def _shares(found: np.ndarray, mean: np.ndarray, places: np.ndarray, tie: int | None) -> np.ndarray:
-    """The windows' shares of each class, the answered one a little larger than its equals."""
+    """Share of the windows that predict each class, slightly raised for the class that wins."""
     votes = _marked(found.argmax(axis=1), found.shape[1])
     shares = _mean(votes, places, len(mean))
     tied = np.isclose(shares, shares.max(axis=1, keepdims=True))
@@ -73,14 +73,14 @@ def _shares(found: np.ndarray, mean: np.ndarray, places: np.ndarray, tie: int | 
         winner = np.where(tied.sum(axis=1) > 1, tie, winner)
     counts = np.bincount(places)[:, None]
     shares = (counts * shares + mean) / (counts + 1)
-    # A `tie` may be a class that no window has answered.
+    # `tie` may be a class that no window predicts.
     chosen = _marked(winner, found.shape[1]) > 0
     raised = np.where(chosen, shares.max(axis=1, keepdims=True) + 1e-4, shares)
     return raised / raised.sum(axis=1, keepdims=True)
 
 
 def _marked(places: np.ndarray, width: int) -> np.ndarray:
-    """1 at the place of each row, else 0: `(num_rows, width)`."""
+    """One-hot rows, shape `(num_rows, width)`."""
     marks = np.zeros((len(places), width))
     marks[np.arange(len(places)), places] = 1
     return marks

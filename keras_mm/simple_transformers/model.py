@@ -340,7 +340,7 @@ class Model:
             write_results(folder, found)
         if verbose:
             _log.info("%s", found)
-        return Assessment(found, head, rows, labels, *answers(head, logits), logits)
+        return Assessment(found, head, rows, rows.labels["label"], *answers(head, logits), logits)
 
     def _assess_with(self, metrics: Mapping[str, Callable]) -> Assess:
         return create_assess(self.args, metrics, of_probabilities=self._metrics_of_probabilities)

@@ -11,6 +11,8 @@ import pytest
 import keras_mm
 from keras_mm import progress
 from keras_mm.cli import main as cli
+from keras_mm.cli.arguments import create_parser
+from keras_mm.cli.run_settings import run_settings
 from keras_mm.settings.augmentation import Augmentation
 from keras_mm.settings.problems import TABLES
 from keras_mm.settings.settings import ConfigError, RunSettings
@@ -147,7 +149,7 @@ def test_a_knob_reaches_the_trainer(capsys, tmp_path):
 
     (tmp_path / "run.toml").write_text("[training]\nmin_epochs = 3\n")
     for arguments in (["--set", "training.min_epochs=3"], ["--config", str(tmp_path / "run.toml")]):
-        settings = cli.run_settings(cli._parser().parse_args(["train", *arguments]))
+        settings = run_settings(create_parser().parse_args(["train", *arguments]))
         assert settings.training == keras_mm.Training(min_epochs=3)
         assert stopping(settings.resolved()).min_epochs == 3
         assert "min_epochs = 3" in to_toml(settings)
@@ -233,7 +235,7 @@ def test_an_output_that_is_not_empty(files, capsys, tmp_path):
 def test_a_missing_backend_names_its_extra(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'keras_mm\[torch\]'"):
-        cli._set_backend("torch")
+        cli.choose_backend("torch")
 
 
 def test_nothing_is_left_when_a_run_fails(files, capsys, tmp_path):
@@ -259,7 +261,7 @@ def test_an_interrupted_run_leaves_its_model(files, capsys, tmp_path, monkeypatc
             if epoch == 1:
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr(runs, "_epoch_log", Interrupt)
+    monkeypatch.setattr(runs, "create_epoch_log", Interrupt)
     status, _, err = run(
         capsys, "train", "--data", files / "train.parquet", "--preset", "tiny",
         "--epochs", "3", "--output", tmp_path / "run",
@@ -327,13 +329,13 @@ def test_flags_win_over_set_and_config(tmp_path):
     (tmp_path / "c.toml").write_text(
         'preset = "tiny"\nepochs = 2\nseed = 4\n[training]\ngamma = 1\n'
     )
-    parser = cli._parser()
+    parser = create_parser()
     options = parser.parse_args(
         ["train", "--config", str(tmp_path / "c.toml"), "--set", "epochs=3", "--epochs", "5",
          "--set", "training.clipnorm=0.5", "--set", "augmentation.flip=true",
          "--set", "augmentation.crop=0.2", "--texts", "a, b"]
     )  # fmt: skip
-    settings = cli.run_settings(options)
+    settings = run_settings(options)
     assert settings.epochs == 5 and settings.seed == 4 and list(settings.texts) == ["a", "b"]
     assert (settings.training.gamma, settings.training.clipnorm) == (1, 0.5)
     assert settings.augmentation == Augmentation(flip=True, crop=0.2)
@@ -341,9 +343,9 @@ def test_flags_win_over_set_and_config(tmp_path):
 
 def test_a_fusion_by_flag_and_its_arguments_by_set(tmp_path):
     (tmp_path / "c.toml").write_text('[fusion]\nname = "bilinear"\nrank = 3\n')
-    parse = cli._parser().parse_args
+    parse = create_parser().parse_args
     flags = ["train", "--fusion", "cross_attention"]
     options = parse([*flags, "--set", "fusion.num_heads=2"])
-    assert cli.run_settings(options).fusion == {"name": "cross_attention", "num_heads": 2}
+    assert run_settings(options).fusion == {"name": "cross_attention", "num_heads": 2}
     options = parse([*flags, "--config", str(tmp_path / "c.toml")])
-    assert cli.run_settings(options).fusion == "cross_attention"
+    assert run_settings(options).fusion == "cross_attention"

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from keras_mm.cli.train import _prepared
+from keras_mm.cli.run_rows import prepare_run
 from keras_mm.data.tables.load import load_beside, load_table
 from keras_mm.estimator.prepare import Given, prepare_fit
 from keras_mm.settings.settings import RunSettings, Settings
@@ -79,6 +79,6 @@ def test_validation_and_test_rows_of_a_run(folders, image_dir):
         test_data=str(bare / "rows.csv"),
         image_dir=str(train) if image_dir else None,
     )
-    parts = _prepared(settings, progress=False)[1].parts
+    parts = prepare_run(settings, progress=False)[1].parts
     for name, folder in (("train", train), ("val", val), ("test", shared)):
         assert set(parts[name].images[0]) == {str(folder / "1.png"), str(folder / "2.png")}

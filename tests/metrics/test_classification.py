@@ -136,3 +136,16 @@ def test_two_classes_are_ranked():
     assert "auroc" not in one and "auprc" not in one
     labels, found = random_rows(31, 4)
     assert "auroc" not in classification_metrics(labels, found, CLASSES)
+
+
+def test_many_classes_give_the_cells_that_scikit_learn_counts():
+    rng = np.random.default_rng(5)
+    labels, answers = rng.integers(0, 1009, (2, 4001))
+    answers[::2] = labels[::2]
+    got = classification_metrics(labels, np.eye(1009)[answers], range(1009))
+    matrix = sk.confusion_matrix(labels, answers, labels=range(1009))
+    assert "confusion_matrix" not in got
+    cells = np.asarray(got["confusions"])
+    assert cells[:, :2].tolist() == np.argwhere(matrix).tolist()
+    assert cells[:, 2].tolist() == matrix[matrix > 0].tolist()
+    assert got["mcc"] == pytest.approx(sk.matthews_corrcoef(labels, answers))

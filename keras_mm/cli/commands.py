@@ -1,0 +1,171 @@
+"""The commands of `keras-mm`. Each loads a backend only where it needs one."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import keras_mm
+from keras_mm.cli.output import note, print_result
+from keras_mm.cli.run_settings import run_settings, split_names
+from keras_mm.files import new_file
+from keras_mm.presets.presets import list_presets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _train(options: argparse.Namespace) -> int:
+    settings = run_settings(options)
+    from keras_mm.cli.train import dry_run, train_run
+
+    if options.dry_run:
+        return print_result(options, dry_run(settings, quiet=options.quiet))
+    return print_result(options, train_run(settings, quiet=options.quiet))
+
+
+def _check(options: argparse.Namespace) -> int:
+    settings = run_settings(options)
+    from keras_mm.cli.run_rows import check_run
+
+    problems = check_run(settings, quiet=options.quiet)
+    errors = [problem for problem in problems if problem.severity == "error"]
+    warnings = f", {len(problems) - len(errors)} warnings" if len(problems) > len(errors) else ""
+    if options.json:
+        found = [{**vars(p), "row": None if p.row is None else str(p.row)} for p in problems]
+        print(json.dumps({"problems": found}, indent=2, ensure_ascii=False))
+    else:
+        for problem in problems:
+            print(problem)
+        note(options, f"{len(errors)} problems{warnings}" if problems else "no problems")
+    return 1 if errors else 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    heads = None if options.heads is None else split_names(options.heads)
+    report = _load(options).evaluate(options.data, heads=heads, image_dir=options.image_dir)
+    if options.output:
+        report.save(options.output)
+    return print_result(options, {**report.to_dict(), "summary": str(report)})
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from keras_mm.inference.answers import written_frame
+
+    classifier = _load(options)
+    frame = classifier.predict_frame(options.data, image_dir=options.image_dir)
+    frame = _with_rows(written_frame(frame, classifier.heads_))
+    if options.output:
+        _write_csv(frame, options.output)
+        note(options, f"{len(frame)} predictions in {options.output}")
+    if options.json:
+        print(frame.to_json(orient="records", force_ascii=False))
+    elif not options.output:
+        print(frame.to_csv(index=False), end="")
+    return 0
+
+
+def _with_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """Predictions with their index as the column `row`, or with a column per level of the index."""
+    names = ["row"]
+    if frame.index.nlevels > 1:
+        numbered = [f"row_{i}" for i in range(1, frame.index.nlevels + 1)]
+        names = [
+            n if name is None else str(name)
+            for n, name in zip(numbered, frame.index.names, strict=True)
+        ]
+        if len({*names, *frame.columns}) < len(names) + len(frame.columns):
+            names = numbered
+    return frame.reset_index(names=names)
+
+
+def _write_csv(frame: pd.DataFrame, path: str) -> None:
+    with new_file(path) as temporary:
+        frame.to_csv(temporary, index=False)
+
+
+def _export(options: argparse.Namespace) -> int:
+    found = _load(options).export(
+        options.output, format=options.format, data=options.data, image_dir=options.image_dir
+    )
+    found["summary"] = (
+        f"{options.output}: {found['rows']} rows answered the same in a process without keras_mm "
+        f"(largest difference {found['max_difference']:.1e})"
+    )
+    return print_result(options, found)
+
+
+def _presets(options: argparse.Namespace) -> int:
+    presets = list_presets()
+    if options.json:
+        rows = [
+            {
+                "name": preset.name,
+                "description": preset.description,
+                "parameters": preset.parameters,
+                "download_mb": preset.download_mb,
+                "license": preset.license,
+                "downloads": [b.handle for b in preset.backbones if b.handle],
+            }
+            for preset in presets.values()
+        ]
+        print(json.dumps(rows, indent=2))
+        return 0
+    for preset in presets.values():
+        size = f"{preset.download_mb:.0f} MB" if preset.download_mb else "nothing"
+        print(f"{preset.name}\n  {preset.description}")
+        print(f"  {preset.parameters / 1e6:.1f} M weights, {preset.license}; downloads {size}")
+        for backbone in preset.backbones:
+            if backbone.handle:
+                print(f"    {backbone.handle} ({backbone.download_mb:.0f} MB)")
+    return 0
+
+
+def _cache(options: argparse.Namespace) -> int:
+    from keras_mm.features.store.store import FeatureStore
+
+    store = FeatureStore(options.folder)
+    if options.action == "clear":
+        num_bytes = store.clear()
+        summary = f"{num_bytes / 1e6:,.1f} MB removed from {store.folder}"
+        return print_result(options, {"removed_bytes": num_bytes, "summary": summary})
+    found = store.info()
+    lines = [
+        f"{found['folder']}: {found['bytes'] / 1e6:,.1f} MB of at most "
+        f"{found['max_bytes'] / 1e9:g} GB, {found['entries']:,} entries"
+    ]
+    for one in found["encoders"]:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["last_used"]))
+        what = " ".join(str(one.get(name, "?")) for name in ("side", "network", "output"))
+        lines.append(
+            f"  {what} on {one.get('backend', '?')}: {one['entries']:,} entries, "
+            f"{one['bytes'] / 1e6:,.1f} MB, last used {used}"
+        )
+    return print_result(options, {**found, "summary": "\n".join(lines)})
+
+
+def _load(options: argparse.Namespace) -> keras_mm.MultimodalClassifier:
+    """The classifier in `--model`: the folder of a saved model, or a run folder that holds one."""
+    nested = os.path.join(options.model, "model")
+    folder = nested if os.path.isdir(nested) else options.model
+    from keras_mm.inference.bundle import read_spec
+
+    read_spec(folder)
+    classifier = keras_mm.MultimodalClassifier.load(folder)
+    return classifier.set_params(verbose=int(not options.quiet))
+
+
+# Each command by name; it returns the exit status.
+COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "export": _export,
+    "check": _check,
+    "presets": _presets,
+    "cache": _cache,
+}

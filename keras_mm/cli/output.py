@@ -1,0 +1,38 @@
+"""What a command prints: its result on stdout, notes on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from keras_mm.progress import progress_line
+
+
+def note(options: argparse.Namespace, text: str) -> None:
+    """Prints a line on stderr about what was done, unless `--quiet` is set.
+
+    Args:
+        options: The command's arguments.
+        text: The line.
+    """
+    if not options.quiet:
+        progress_line(text)
+
+
+def print_result(options: argparse.Namespace, found: dict[str, Any]) -> int:
+    """Prints a command's result on stdout: its summary, or with `--json` everything else.
+
+    Args:
+        options: The command's arguments.
+        found: The result, JSON-serialisable, with its `summary` as text.
+
+    Returns:
+        The exit status, 0.
+    """
+    summary = found.pop("summary", None)
+    if options.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False, default=str))
+    elif summary:
+        print(summary)
+    return 0

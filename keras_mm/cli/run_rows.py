@@ -1,0 +1,109 @@
+"""The rows of a run: tables, splits and their checks. Loads no backend."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from keras_mm.checks import unknown_name
+from keras_mm.data.samples import load_sample_data
+from keras_mm.data.tables.labels import is_missing
+from keras_mm.data.tables.load import load_beside, load_table
+from keras_mm.data.tables.rows import check_table
+from keras_mm.data.tables.run_columns import find_heads, label_heads, with_columns
+from keras_mm.errors import ConfigError, Problem
+from keras_mm.estimator.prepare import Prepared, prepare
+from keras_mm.settings.settings import RunSettings
+
+_PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "dev": "val",
+          "validation": "val", "test": "test"}  # fmt: skip
+
+
+def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSettings, Prepared]:
+    """Checked rows for training and evaluation.
+
+    Args:
+        settings: Settings of the run.
+        progress: Whether to show a bar while many images are checked.
+
+    Returns:
+        The settings with their columns; and the rows, with the parts `"train"`, `"test"` and, where
+        there are validation rows, `"val"`.
+
+    Raises:
+        ConfigError: listing every problem of the settings.
+        TableError: listing every problem of the rows.
+    """
+    given = {}
+    if settings.data is None:
+        table, given["test"] = load_sample_data()
+    else:
+        table = load_table(settings.data, image_dir=settings.image_dir)
+    columns = (settings.split_column, settings.group_column)
+    settings = with_columns(settings, table, also=[name for name in columns if name is not None])
+    for name, path in (("val", settings.validation_data), ("test", settings.test_data)):
+        if path:
+            given[name] = load_beside(path, settings.image_dir, settings.images)
+    if settings.split_column:
+        tables = _by_column(table, settings.split_column)
+        val_size = test_size = 0.0
+    else:
+        tables = {"train": table, **given}
+        val_size = 0.0 if "val" in given else settings.validation_size
+        test_size = 0.0 if "test" in given else settings.test_size
+        if "test" not in given and not test_size:
+            raise ConfigError(
+                ["there are no test rows: give `test_data`, or a `test_size` above 0"]
+            )
+    prepared = prepare(
+        settings,
+        tables,
+        find_heads(settings, tables["train"]),
+        val_size=val_size,
+        test_size=test_size,
+        groups=settings.group_column if val_size or test_size else None,
+        on_error=settings.on_error,
+        progress=progress,
+    )
+    return settings, prepared
+
+
+def check_run(settings: RunSettings, *, quiet: bool = False) -> list[Problem]:
+    """Every problem of the rows of `settings.data`.
+
+    Args:
+        settings: Settings of the run.
+        quiet: Whether to show no progress bar.
+
+    Returns:
+        Errors and warnings; an empty list for rows without any.
+
+    Raises:
+        ConfigError: if there is no `data`, or its columns are wrong.
+    """
+    if settings.data is None:
+        raise ConfigError(["`data` is needed: the table to check"])
+    table = load_table(settings.data, image_dir=settings.image_dir)
+    settings = with_columns(settings, table)
+    return check_table(
+        table,
+        images=settings.images,
+        texts=settings.texts,
+        labels=label_heads(settings),
+        image_dir=settings.image_dir,
+        progress=not quiet and bool(settings.verbose),
+    )
+
+
+def _by_column(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
+    """The rows of each part, by a column that names the part."""
+    cells = [None if is_missing(cell) else str(cell).lower() for cell in table[column]]
+    unknown = sorted({str(cell) for cell in cells} - _PARTS.keys())
+    if unknown:
+        sentences = [unknown_name("split", value, ("train", "val", "test")) for value in unknown]
+        raise ConfigError([f"`split_column` {column!r}: {text}" for text in sentences])
+    names = pd.Series([_PARTS[str(cell)] for cell in cells], index=table.index)
+    splits = {name: table[(names == name).to_numpy()] for name in ("train", "val", "test")}
+    for name in ("train", "test"):
+        if not len(splits[name]):
+            raise ConfigError([f"`split_column` {column!r} has no {name!r} row"])
+    return {name: part for name, part in splits.items() if len(part)}

@@ -1,0 +1,87 @@
+"""The settings of a run, from the command line and its TOML file. Loads no backend."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from typing import Any
+
+from keras_mm.cli.arguments import FLAGS, setting_of
+from keras_mm.errors import ConfigError
+from keras_mm.settings.settings import RunSettings, settings_from
+from keras_mm.settings.toml import read_toml
+
+
+def run_settings(options: argparse.Namespace) -> RunSettings:
+    """Settings from `--config`, overridden by `--set`, overridden by flags.
+
+    Args:
+        options: Arguments of `keras-mm train` or `keras-mm check`.
+
+    Returns:
+        The settings. Without `data` the preset is `"tiny"` unless one is given.
+
+    Raises:
+        ConfigError: listing every problem.
+    """
+    values: dict[str, Any] = read_toml(options.config) if options.config else {}
+    problems = []
+    for item in options.set:
+        name, equals, text = item.partition("=")
+        if not equals:
+            problems.append(f"--set takes NAME=VALUE. Received: {item!r}")
+            continue
+        table, _, key = name.rpartition(".")
+        target = values.setdefault(table, {}) if table else values
+        if not isinstance(target, dict):
+            problems.append(f"--set {item!r}: `{table}` holds {target!r}, which is no table")
+            continue
+        target[key] = _toml_value(text)
+    for flag in FLAGS:
+        name = setting_of(flag)
+        text = getattr(options, name, None)
+        if text is None:
+            continue
+        table = values.get(name)
+        if name == "fusion" and isinstance(table, dict) and "name" not in table:
+            table["name"] = text  # --fusion X --set fusion.num_heads=2
+        else:
+            values[name] = _flag_value(name, text)
+    if "data" not in values:
+        values.setdefault("preset", "tiny")
+    try:
+        settings = settings_from(values, RunSettings)
+    except ConfigError as error:
+        raise ConfigError(problems + error.problems) from None
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def _flag_value(name: str, text: str) -> Any:
+    if name == "labels":
+        found = split_names(text)
+        return found if len(found) > 1 else text.strip()
+    if name in ("images", "texts"):
+        return split_names(text)
+    return _toml_value(text) if name in ("epochs", "seed") else text
+
+
+def split_names(text: str) -> list[str]:
+    """The names in a text with commas between them.
+
+    Args:
+        text: The text; spaces around a name are ignored.
+
+    Returns:
+        The names in order, without empty ones.
+    """
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _toml_value(text: str) -> Any:
+    """The value of `text` in TOML; a bare word is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
