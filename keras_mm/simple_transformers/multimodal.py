@@ -199,12 +199,9 @@ class MultiModalClassificationModel(Model):
             self._change_args(args, *columns, *extensions)
             tables = {"train_data": self._table(train_data, files_list, image_path)}
             if eval_data is not None:
+                own = (eval_data, eval_files_list, eval_image_path)
                 tables["eval_data"] = self._table(
-                    eval_data,
-                    eval_files_list,
-                    eval_image_path,
-                    beside=image_path,
-                    argument="eval_image_path",
+                    *own, beside=image_path, argument="eval_image_path"
                 )
             return self._train(
                 tables,

@@ -208,19 +208,9 @@ def fit_stages(
             keep_step=tuning.twin is not None,
         )
         if len(stages) > 1 and verbose:
-            count = sum(math.prod(v.shape) for v in trained.trainable_variables)
-            _log.info("stage %d of %d: %s weights", number + 1, len(stages), f"{count:,}")
-
-        def fit(size: int, trainer: Trainer = trainer) -> dict:
-            return trainer.fit(*batches(trainer.model, size, trainer.seed))
-
-        try:
-            if auto_find_batch_size:
-                found, batch_size = fit_within_memory(trained, fit, batch_size)
-            else:
-                found = fit(batch_size)
-        except BaseException as failure:  # the caller raises it on, when the model is whole
-            found, error = trainer.history, failure
+            _log_stage(number, len(stages), trained)
+        result = _fit_stage(trainer, batches, batch_size, auto_find_batch_size)
+        found, batch_size, error = result.history, result.batch_size, result.error
         forget(tuning.trained_sides(number))
         if len(stages) > 1 and found:
             found = {**found, "stage": [number + 1] * len(found["loss"])}
@@ -233,6 +223,30 @@ def fit_stages(
     if error is not None:
         tuning.undo()
     return StagesResult(history, batch_size, error)
+
+
+def _fit_stage(
+    trainer: Trainer,
+    batches: Callable[[keras.Model, int, int], Sequence],
+    batch_size: int,
+    auto_find_batch_size: bool,
+) -> StagesResult:
+    """Trains one stage; an error is returned, as the caller must make the model whole first."""
+
+    def fit(size: int) -> dict:
+        return trainer.fit(*batches(trainer.model, size, trainer.seed))
+
+    try:
+        if auto_find_batch_size:
+            return StagesResult(*fit_within_memory(trainer.model, fit, batch_size))
+        return StagesResult(fit(batch_size), batch_size)
+    except BaseException as error:
+        return StagesResult(trainer.history, batch_size, error)
+
+
+def _log_stage(number: int, num_stages: int, trained: keras.Model) -> None:
+    count = sum(math.prod(v.shape) for v in trained.trainable_variables)
+    _log.info("stage %d of %d: %s weights", number + 1, num_stages, f"{count:,}")
 
 
 def _of_stage(settings: Of, stage: Stage) -> Of:
