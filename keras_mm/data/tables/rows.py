@@ -299,7 +299,7 @@ class _Report:
         return [problem for position in sorted(self._found) for problem in self._found[position]]
 
 
-def _text_column(table, column, report) -> list[str | None]:
+def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str | None]:
     texts: list[str | None] = []
     for position, cell in enumerate(table[column]):
         if is_missing(cell):
@@ -358,7 +358,7 @@ def _labels(table, targets: Mapping[str, Target], report) -> Any:
     return arrays if len(arrays) > 1 else next(iter(arrays.values()), None)
 
 
-def _image_column(table, column, report, progress: bool) -> list:
+def _image_column(table: pd.DataFrame, column: str, report: _Report, progress: bool) -> list:
     origin = table.attrs.get("keras_mm", {})
     folder, confined = origin.get("image_dir"), origin.get("confined", False)
     cells = []
