@@ -291,7 +291,9 @@ def rows_in_batches(
     return RowBatches(**_row_inputs(rows, preprocessor, names, features or {}), **options)
 
 
-def _row_inputs(rows, preprocessor, names, features) -> dict:
+def _row_inputs(
+    rows: Rows, preprocessor: Preprocessor, names: Sequence[str], features: Mapping[str, Any]
+) -> dict[str, Any]:
     """Arguments of `RowBatches` that give exactly the inputs `names`."""
     images = dict(zip(preprocessor.image_names, rows.images, strict=True))
     arrays = {**preprocessor.without_images(rows, names), **features}

@@ -12,6 +12,8 @@ import base64
 import json
 import os
 import sys
+from types import ModuleType
+from typing import Any
 
 
 def main(folder: str, request: str, answer: str) -> None:
@@ -41,7 +43,7 @@ def main(folder: str, request: str, answer: str) -> None:
         json.dump(answers, file)
 
 
-def _answer(tf, serve, columns: dict, size: int) -> dict:
+def _answer(tf: ModuleType, serve: Any, columns: dict, size: int) -> dict:
     num_rows = len(next(iter(columns.values())))
     found: dict = {}
     for start in range(0, num_rows, size):
@@ -51,7 +53,7 @@ def _answer(tf, serve, columns: dict, size: int) -> dict:
     return found
 
 
-def _text(value):
+def _text(value: Any) -> Any:
     if isinstance(value, list):
         return [_text(one) for one in value]
     return value.decode() if isinstance(value, bytes) else value

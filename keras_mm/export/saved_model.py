@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -41,13 +41,15 @@ def write_saved_model(
     tf.saved_model.save(module, folder, signatures=signatures)
 
 
-def _raw_signature(model: keras.Model, preprocessor: Preprocessor, heads: Mapping[str, Head]):
+def _raw_signature(
+    model: keras.Model, preprocessor: Preprocessor, heads: Mapping[str, Head]
+) -> Any:
     """From encoded images and strings, by the names of the table; an empty string is missing."""
     names = (*preprocessor.image_names, *preprocessor.text_names)
 
     specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
 
-    def answer(raw):
+    def answer(raw: dict[str, Any]) -> dict:
         inputs, owners = raw_inputs(raw, preprocessor)
         return _answer(model, inputs, heads, owners, preprocessor.sliding_window)
 
@@ -85,18 +87,18 @@ def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict
     return inputs, owners
 
 
-def _encoded_signature(model: keras.Model, heads: Mapping[str, Head]):
+def _encoded_signature(model: keras.Model, heads: Mapping[str, Head]) -> Any:
     """From the model's own inputs, as tensors."""
     specs = {t.name: tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs}
     return _signature(lambda inputs: _answer(model, inputs, heads), specs)
 
 
-def _signature(answer, specs: dict):
+def _signature(answer: Callable[[dict[str, Any]], dict], specs: dict) -> Any:
     """A concrete function that takes its tensors by name, as signatures do."""
 
     # Without autograph: nothing here needs it, and it cannot follow properties.
     @partial(tf.function, autograph=False)
-    def signature(**tensors):
+    def signature(**tensors: Any) -> dict:
         return answer(tensors)
 
     return signature.get_concrete_function(**specs)

@@ -75,7 +75,7 @@ def joined_logits(logits: Any, owners: Any, head: Head, window: SlidingWindow) -
     """
     num_rows = tf.reduce_max(owners) + 1
 
-    def mean(values):
+    def mean(values: tf.Tensor) -> tf.Tensor:
         return tf.math.unsorted_segment_mean(values, owners, num_rows)
 
     if head.kind == "regression":

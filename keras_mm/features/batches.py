@@ -74,7 +74,9 @@ class FeatureBatches:
             for name in [name for name in features if name.split("_")[0] in sides]:
                 del features[name]
 
-    def _of(self, place: int, rows: Rows, trained, batch_size: int, options: dict) -> RowBatches:
+    def _of(
+        self, place: int, rows: Rows, trained: keras.Model, batch_size: int, options: dict
+    ) -> RowBatches:
         known, names = self._features[place], input_names(trained)
         known |= encode_rows(
             parts(self.model).encoders,

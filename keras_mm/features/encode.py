@@ -338,7 +338,7 @@ class _Writer:
     def __enter__(self) -> _Writer:
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._write()
 
     def add(self, keys: list[bytes], values: dict[str, np.ndarray]) -> None:

@@ -103,7 +103,7 @@ def weights_check(encoder: keras.Model) -> tuple[tuple, ...]:
         return tuple(pool.map(_check, encoder.weights))
 
 
-def _check(variable) -> tuple:
+def _check(variable: keras.Variable) -> tuple:
     value = _values(variable)
     return str(value.dtype), value.shape, crc32(value.reshape(-1).view("uint8").data)
 
@@ -145,7 +145,7 @@ def _refuse_functions(config: Any) -> None:
             _refuse_functions(one)
 
 
-def _values(variable) -> np.ndarray:
+def _values(variable: keras.Variable) -> np.ndarray:
     if keras.backend.backend() == "tensorflow" and variable.dtype != "bfloat16":
         import tensorflow as tf  # `numpy()` would copy; this does not
 
@@ -153,7 +153,7 @@ def _values(variable) -> np.ndarray:
     return np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
 
 
-def _weight(variable) -> bytes:
+def _weight(variable: keras.Variable) -> bytes:
     value = _values(variable)
     digest = blake2b(f"{value.dtype} {value.shape} ".encode())
     digest.update(value.reshape(-1).view("uint8").data)

@@ -108,7 +108,7 @@ def with_heads(
 
 
 def widened(trunk: keras.Model, heads: Mapping[str, Head], names: Sequence[str]) -> keras.Model:
-    """A trunk of which some heads have more classes, behind those that they had.
+    """A trunk with more classes for some heads, after those that they have.
 
     Args:
         trunk: A trunk of `create_trunk`.
@@ -116,8 +116,8 @@ def widened(trunk: keras.Model, heads: Mapping[str, Head], names: Sequence[str])
         names: Names of the trunk's heads, in order.
 
     Returns:
-        A trunk whose heads answer the classes that they had as before; the logits of the others
-        begin at random, as those of a new head.
+        A trunk whose heads give the same logits for the classes that they had. The weights of new
+        classes are random, as those of a new head.
     """
     found = with_heads(trunk, heads, names)
     for name in heads:

@@ -53,8 +53,8 @@ def create_trunk(
         `..._sequence_mask`; for `mmbt` the tokens themselves.
 
     Raises:
-        ValueError: if two sides have no fusion, or the fusion reads tokens and an encoder gives
-            vectors only, or it gives no vectors, or needs projections and there are none.
+        ValueError: if two sides have no fusion; or the fusion needs projections and there are none,
+            reads tokens and an encoder gives vectors only, or does not return one vector per row.
     """
     if projection_dims == 0 and len(features) > 1 and not isinstance(fusion, Concat | MMBT):
         raise InvalidValueError(

@@ -54,7 +54,7 @@ def sample_ceilings() -> dict[str, float]:
     """The best scores that any model can reach with a part of the inputs.
 
     Computed by enumerating all changes and outcomes, so they hold for infinite data. On 600 test
-    rows chance adds or takes a few points.
+    rows chance adds or removes a few points.
 
     Returns:
         `<part>_accuracy` and `<part>_macro_f1`, fractions, for the parts `image_only`, `text_only`,

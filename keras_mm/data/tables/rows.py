@@ -293,7 +293,7 @@ class _Report:
         return [problem for position in sorted(self._found) for problem in self._found[position]]
 
 
-def _text_column(table, column, report) -> list[str | None]:
+def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str | None]:
     texts: list[str | None] = []
     for position, cell in enumerate(table[column]):
         if is_missing(cell):
@@ -351,7 +351,7 @@ def _labels(table, targets: Mapping[str, Target], report) -> dict[str, np.ndarra
     return {name: one.labels for name, one in found.items() if one.labels is not None}
 
 
-def _image_column(table, column, report, progress: bool) -> list:
+def _image_column(table: pd.DataFrame, column: str, report: _Report, progress: bool) -> list:
     origin = table.attrs.get("keras_mm", {})
     folder, confined = origin.get("image_dir"), origin.get("confined", False)
     cells = []

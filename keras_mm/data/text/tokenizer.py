@@ -91,7 +91,7 @@ class Tokenizer:
             self._own.setdefault(token, ids.get(token, self.vocabulary_size))
             self.vocabulary_size += token not in ids
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         # Traced functions belong to this process.
         return _rebuilt, (self.vocabulary, self.merges, self.get_config())
 

@@ -23,7 +23,7 @@ from keras_mm.features.store.listing import (
 )
 from keras_mm.features.store.location import cache_folder, cache_limit
 
-_SPARE = 2**30  # bytes of a disk that are never taken
+_SPARE = 2**30  # bytes of the disk that stay free
 _ABANDONED = 24 * 3600.0  # seconds after which an unfinished file belongs to no process
 
 

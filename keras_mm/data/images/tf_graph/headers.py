@@ -66,7 +66,7 @@ def jpeg_exif(data: Tensor) -> Tensor:
 
     exif = tf.constant(list(b"Exif\0\0"), tf.uint8)
 
-    def step(at, start, stop):
+    def step(at: Tensor, start: Tensor, stop: Tensor) -> tuple[Tensor, ...]:
         filled, marker = data[at] == 0xFF, tf.cast(data[at + 1], tf.int64)
         size = read_uint(data, at + 2, 2)
         bare = (marker == 0) | ((marker >= 0xD0) & (marker <= 0xD9))
@@ -128,7 +128,7 @@ def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
 
     names = {name: int.from_bytes(name) for name in (b"tRNS", b"eXIf", b"IDAT")}
 
-    def step(at, transparent, start, stop):
+    def step(at: Tensor, transparent: Tensor, start: Tensor, stop: Tensor) -> tuple[Tensor, ...]:
         size, name = read_uint(data, at, 4), read_uint(data, at + 4, 4)
         found = name == names[b"eXIf"]
         start, stop = tf.where(found, at + 8, start), tf.where(found, at + 8 + size, stop)
@@ -156,7 +156,7 @@ def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
     """
     tf = load_tensorflow()
 
-    def step(at, control, inside):
+    def step(at: Tensor, control: Tensor, inside: Tensor) -> tuple[Tensor, ...]:
         head, label = data[at], data[at + 1]
         size = tf.cast(head, tf.int64)
         opens = ~inside & (head == 0x21)
@@ -165,7 +165,7 @@ def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
         ahead = tf.where(opens, tf.constant(2, tf.int64), tf.constant(1, tf.int64))
         return at + tf.where(inside, size + 1, ahead), control, opens | (inside & (size > 0))
 
-    def goes_on(at, control, inside):
+    def goes_on(at: Tensor, control: Tensor, inside: Tensor) -> Tensor:
         return (at < end) & (inside | (data[tf.minimum(at, end)] != 0x2C))
 
     end = tf.size(data, tf.int64) - PADDING
