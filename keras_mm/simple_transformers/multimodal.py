@@ -165,7 +165,7 @@ class MultiModalClassificationModel(Model):
             train_data: A DataFrame with a text, a label and the path of an image in each row; or a
                 folder with images and a JSON file for each row. Such a file may leave out the
                 image: it then is the image file of the same name.
-            files_list: Files of the folder, with or without extension: a list, or a JSON file's path.
+            files_list: Files of the folder, with or without extension: a list, or a JSON file.
             image_path: Folder of the images; needed with a DataFrame.
             text_label: Column of the text. This and the next four become settings of the model.
             labels_label: Column of the label.
