@@ -111,10 +111,10 @@ class TableError(KerasMMError, ValueError):
         if len(self.problems) > _SHOWN:
             lines.append(f"  ... and {len(self.problems) - _SHOWN} more (see `.problems`)")
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        mend = 'Mend them, or pass on_error="skip" to leave the rows out.'
+        solution = 'Fix them, or pass on_error="skip" to leave the rows out.'
         if not skippable or any(problem.row is None for problem in self.problems):
-            mend = "Mend them and try again."
-        super().__init__("\n".join([f"{count} in the table:", *lines, mend]))
+            solution = "Fix them and try again."
+        super().__init__("\n".join([f"{count} in the table:", *lines, solution]))
 
     def __reduce__(self):
         return partial(type(self), skippable=self._skippable), (self.problems,)

@@ -184,19 +184,19 @@ class ModelArgs:
     adafactor_scale_parameter: bool = unused(default=True, why=_ADAFACTOR)
     adafactor_warmup_init: bool = unused(default=True, why=_ADAFACTOR)
 
-    config: dict = refused(default={}, mend="give a folder whose config.json says so")
+    config: dict = refused(default={}, instead="give a folder whose config.json says so")
     custom_layer_parameters: list = refused(
-        default=[], mend="see `layer_decay` of keras_mm.Training"
+        default=[], instead="see `layer_decay` of keras_mm.Training"
     )
-    custom_parameter_groups: list = refused(default=[], mend="see `stages` of keras_mm.Training")
+    custom_parameter_groups: list = refused(default=[], instead="see `stages` of keras_mm.Training")
     train_custom_parameters_only: bool = refused(
-        default=False, mend="see `stages` of keras_mm.Training"
+        default=False, instead="see `stages` of keras_mm.Training"
     )
     dynamic_quantize: bool = refused(
-        default=False, mend="see MultimodalClassifier(engine='openvino')"
+        default=False, instead="see MultimodalClassifier(engine='openvino')"
     )
     quantized_model: bool = refused(
-        default=False, mend="see MultimodalClassifier(engine='openvino')"
+        default=False, instead="see MultimodalClassifier(engine='openvino')"
     )
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -325,10 +325,10 @@ class ClassificationArgs(ModelArgs):
     lazy_text_a_column: int | None = unused(default=None, why=_ROWS)
     lazy_text_b_column: int | None = unused(default=None, why=_ROWS)
     lazy_text_column: int = unused(default=0, why=_ROWS)
-    lazy_loading: bool = refused(default=False, mend=_ROWS)
-    onnx: bool = refused(default=False, mend="see MultimodalClassifier.export")
-    as_reranker: bool = refused(default=False, mend="keras_mm does not rank texts")
-    tourney_mode: bool = refused(default=False, mend="keras_mm does not rank texts")
+    lazy_loading: bool = refused(default=False, instead=_ROWS)
+    onnx: bool = refused(default=False, instead="see MultimodalClassifier.export")
+    as_reranker: bool = refused(default=False, instead="keras_mm does not rank texts")
+    tourney_mode: bool = refused(default=False, instead="keras_mm does not rank texts")
     pairwise_reranking_format: str = unused(
         default="repeat_query", why="keras_mm does not rank texts"
     )

@@ -165,8 +165,7 @@ class MultiModalClassificationModel(Model):
             train_data: A DataFrame with a text, a label and the path of an image in each row; or a
                 folder with images and a JSON file for each row. Such a file may leave out the
                 image: it then is the image file of the same name.
-            files_list: The files of the folder to read, with or without extension: a list, or the
-                path of a JSON file with such a list.
+            files_list: Files of the folder, with or without extension: a list, or a JSON file.
             image_path: Folder of the images; needed with a DataFrame.
             text_label: Column of the text. This and the next four become settings of the model.
             labels_label: Column of the label.
@@ -188,8 +187,7 @@ class MultiModalClassificationModel(Model):
             As `ClassificationModel.train_model`.
 
         Raises:
-            ValueError: if columns or `image_path` are missing, a folder's files cannot be read, or
-                the output folder is not empty.
+            ValueError: if columns, files or `image_path` are missing, or `output_dir` is not empty.
             keras_mm.TableError: listing every row that cannot be used.
         """
         check_metrics(metrics, self.train_model)
@@ -199,9 +197,8 @@ class MultiModalClassificationModel(Model):
             self._change_args(args, *columns, *extensions)
             tables = {"train_data": self._table(train_data, files_list, image_path)}
             if eval_data is not None:
-                own = (eval_data, eval_files_list, eval_image_path)
-                tables["eval_data"] = self._table(
-                    *own, beside=image_path, argument="eval_image_path"
+                tables["eval_data"] = self._evaluation_table(
+                    eval_data, eval_files_list, eval_image_path, beside=image_path
                 )
             return self._train(
                 tables,
@@ -338,17 +335,26 @@ class MultiModalClassificationModel(Model):
         data: Any,
         files_list: Sequence[str] | str | PathLike | None,
         image_path: str | PathLike | None,
-        *,
-        beside: str | PathLike | None = None,
-        argument: str = "image_path",
     ) -> pd.DataFrame:
         """Labelled rows as a table that knows the folder of its images; see `image_table`."""
+        table, folder = image_table(data, self.args, files_list=files_list, image_path=image_path)
+        return with_images(table, folder)
+
+    def _evaluation_table(
+        self,
+        data: Any,
+        files_list: Sequence[str] | str | PathLike | None,
+        image_path: str | PathLike | None,
+        *,
+        beside: str | PathLike | None,
+    ) -> pd.DataFrame:
+        """The same for rows that are evaluated during training; see `image_table`."""
         table, folder = image_table(
             data,
             self.args,
             files_list=files_list,
             image_path=image_path,
             beside=beside,
-            argument=argument,
+            argument="eval_image_path",
         )
-        return with_images(table, folder, argument)
+        return with_images(table, folder, "eval_image_path")

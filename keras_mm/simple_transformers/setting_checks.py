@@ -51,8 +51,8 @@ def check_refused(args: DataclassInstance) -> None:
     Raises:
         ValueError: if there are such settings, with what to use instead of each.
     """
-    given = _changed(args, "mend")
-    problems = [f"`{name}` is not supported: {mend}." for name, mend in given.items()]
+    given = _changed(args, "instead")
+    problems = [f"`{name}` is not supported: {instead}." for name, instead in given.items()]
     if problems:
         raise InvalidValueError(" ".join(problems))
 

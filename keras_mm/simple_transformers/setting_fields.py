@@ -29,18 +29,18 @@ def unused(*, default: Any, why: str) -> Any:
     return _field(default, {"why": why})
 
 
-def refused(*, default: Any, mend: str) -> Any:
+def refused(*, default: Any, instead: str) -> Any:
     """A dataclass field for a setting that would change predictions and is not supported.
 
     Args:
         default: The default, the only value that is allowed. A list or dict is copied for each
             instance.
-        mend: What to use instead, for the error.
+        instead: What to use instead, for the error.
 
     Returns:
         The field.
     """
-    return _field(default, {"mend": mend})
+    return _field(default, {"instead": instead})
 
 
 def _field(default: Any, metadata: dict[str, str]) -> Any:

@@ -131,7 +131,7 @@ def image_table(
             raise InvalidValueError(f"There is no folder or table {str(data)!r}.")
         if files_list is not None:
             raise InvalidValueError(
-                "`files_list` names files of a folder, and the rows are no folder."
+                "`files_list` names files of a folder, but the rows are no folder."
             )
         table = load_table(_as_frame(data))
     wanted = {args.text_label: "text", args.images_label: IMAGES, args.labels_label: LABELS}

@@ -187,11 +187,7 @@ def fit_stages(
         What the stages gave; of a training that failed, up to there.
     """
     history: dict[str, list] = {}
-    best = BestOfStages(
-        tuning.model,
-        stopping.monitor if stopping.early_stopping else "",
-        first=stopping.min_epochs,
-    )
+    best = BestOfStages(tuning.model, stopping)
     stages = tuning.stages or (Stage(),)
     error: BaseException | None = None
     for number, stage in enumerate(stages):
@@ -290,12 +286,13 @@ class BestOfStages:
 
     Args:
         model: The model.
-        monitor: Metric in the stages' histories; where there is none, the last stage counts.
-        first: The first epoch of a stage, from 1, whose weights it may have ended with.
+        stopping: What a stage may have ended by. Without early stopping, or where the monitored
+            metric is not in the stages' histories, the last stage counts.
     """
 
-    def __init__(self, model: keras.Model, monitor: str, *, first: int = 1):
-        self.model, self.monitor, self.first = model, monitor, first
+    def __init__(self, model: keras.Model, stopping: Stopping):
+        self.model, self.first = model, stopping.min_epochs
+        self.monitor = stopping.monitor if stopping.early_stopping else ""
         self._best: float | None = None
         self._snapshot: Snapshot | None = None
 

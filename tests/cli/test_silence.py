@@ -120,4 +120,5 @@ def test_no_other_file_writes_to_the_terminal():
         for path in package.rglob("*.py")
         if writes.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"cli/main.py", "cli/train.py", "data/samples/__main__.py", "progress.py"}
+    command_line = {f"cli/{name}.py" for name in ("commands", "main", "output", "run_log")}
+    assert found == {*command_line, "data/samples/__main__.py", "progress.py"}

@@ -17,10 +17,14 @@ from keras_mm.simple_transformers.args import (
     settings_class,
 )
 from keras_mm.simple_transformers.setting_checks import (
+    built_settings,
+    check_built,
+    check_integers,
     check_refused,
     check_savable,
     without_effect,
 )
+from keras_mm.simple_transformers.setting_fields import unchanged_on_error
 
 pytestmark = pytest.mark.backend_free
 
@@ -219,3 +223,33 @@ def test_a_derived_class_of_settings(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Derived().load(tmp_path)
+
+
+def test_settings_that_count_are_integers():
+    check_integers(ClassificationArgs(save_steps=-1))
+    for name, value in (("num_train_epochs", 0), ("train_batch_size", 2.0), ("save_steps", -2)):
+        with pytest.raises(ValueError, match=f"`{name}` must be an integer"):
+            check_integers(ClassificationArgs(**{name: value}))
+
+
+def test_a_trained_model_keeps_the_settings_that_it_was_built_from():
+    args = ClassificationArgs(special_tokens_list=["<url>"])
+    built = built_settings(args)
+    args.num_train_epochs = 3
+    check_built(args, built)
+    args.special_tokens_list.append("<user>")
+    with pytest.raises(ValueError, match=r"\['<url>'\]}. Received: .*'<user>'"):
+        check_built(args, built)
+
+
+def test_a_call_that_fails_leaves_the_settings_as_they_were():
+    args = ClassificationArgs(labels_list=["a"])
+    with pytest.raises(KeyboardInterrupt), unchanged_on_error(args):
+        args.num_train_epochs = 3
+        args.labels_list.append("b")
+        raise KeyboardInterrupt
+    assert (args.num_train_epochs, args.labels_list) == (1, ["a"])
+    assert list(args.given()) == ["labels_list"]
+    with unchanged_on_error(args):
+        args.num_train_epochs = 3
+    assert args.num_train_epochs == 3

@@ -1,27 +1,11 @@
 """Results, with the figures that Simple Transformers' own tests and code give."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score, log_loss
 
 from keras_mm.settings.heads import Head
-from keras_mm.simple_transformers.label_checks import (
-    check_count,
-    check_each,
-    check_goes_on,
-    check_number,
-    check_trained_count,
-)
-from keras_mm.simple_transformers.labels import (
-    automatic_weights,
-    classes_of,
-    in_order,
-    label_form,
-    label_problems,
-)
-from keras_mm.simple_transformers.scores import answers, results
+from keras_mm.simple_transformers.scores import answers, check_metric_name, results
 
 pytestmark = pytest.mark.backend_free
 
@@ -125,134 +109,10 @@ def test_functions_of_several_labels_may_all_get_probabilities():
     assert seen[2][1].tolist() == [0]  # of classes there are no others than answers
 
 
-def cells(*labels):
-    import pandas as pd
-
-    index = range(5, 5 + len(labels))
-    return pd.DataFrame({"labels": pd.Series(labels, index=index, dtype=object)})
-
-
-@pytest.mark.parametrize(
-    ("labels", "table", "expected"),
-    [
-        (("0", "1"), cells(["0"], ["1"], ["1", "0"], [], None), False),
-        ((0, 1), cells("1", "0|1", '["0"]'), False),
-        (("a", "b"), cells(["b"], ["x", "b"], [1]), False),
-        # A table without any text holds bits, as does one whose texts are no names.
-        (("a", "b"), cells([0, 1], [1, 1]), None),
-        (("a", "b"), cells(["0", "1"], ["1", "1"]), None),
-        (3, cells(["0", "1", "1"], [1, 1, 0]), True),  # labels without names
-        (None, cells(["a"], ["b"]), None),
-    ],
-)
-def test_names_that_look_like_bits_are_names(labels, table, expected):
-    assert label_form(table, Head("multilabel", labels)) is expected
-
-
-def test_cells_that_are_no_label_of_one_class():
-    found = label_problems(cells("a", ["b"], 3, None, object(), Fraction(1, 2), True, 0.5))
-    assert [problem.row for problem in found] == [6, 9, 10]
-    assert all("must be a text, a number or a bool" in str(problem) for problem in found)
-
-
-def test_labels_in_order():
-    assert in_order(["a", "b"]) == in_order([], {"b": 1, "a": 0}) == ["a", "b"]
-    assert in_order(["a", "b"], {"a": 0, "b": 1}) == ["a", "b"]
-    assert in_order(np.array([3, 1])) == [3, 1] and in_order(None) == []
-    with pytest.raises(ValueError, match="must be a list"):
-        in_order({"a", "b"})
-    with pytest.raises(ValueError, match="differ"):
-        in_order(["b", "a"], {"a": 0, "b": 1})
-    with pytest.raises(ValueError, match="places 0, 1, 2"):
-        in_order([], {"a": 1, "b": 2})
-
-
-def test_counts():
-    check_count("labels_list", ["a", "b"], 2)
-    check_count("labels_list", [], 2)
-    with pytest.raises(ValueError, match="`labels_list` must have `num_labels` labels.*2 labels"):
-        check_count("labels_list", ["a", "b"], 3)
-    with pytest.raises(ValueError, match="twice"):
-        check_count("label_list", ["a", "a"], None)
-    for right in (None, "balanced", {"a": 2}, [1, 2], np.ones(2), (1, 2)):
-        check_each("weight", right, 2)
-    check_each("threshold", 0.5, 2, single=True)
-    with pytest.raises(ValueError, match="`weight` must have a number for each label. Received: 3"):
-        check_each("weight", 3.0, 2)
-    for wrong in ([1, -1], [1, None], ["1", 2], [1, float("nan")], [True, 1]):
-        with pytest.raises(ValueError, match="`weight` must have a finite number >= 0 for each"):
-            check_each("weight", wrong, 2)
-    check_number(None)
-    for wrong in (0, "2", 2.0, True):
-        with pytest.raises(ValueError, match="`num_labels` must be an integer >= 1"):
-            check_number(wrong)
-    for wrong in ([1], [1, 2, 3], np.ones(3)):
-        with pytest.raises(ValueError, match="`weight` must have a number for each label, 2"):
-            check_each("weight", wrong, 2)
-
-
-@pytest.mark.parametrize(
-    ("cells", "labels", "number", "expected"),
-    [
-        ([1, 0], [], 2, (0, 1)),
-        ([1, 1], [], 2, (0, 1)),
-        ([1, 0], [], 4, (0, 1, 2, 3)),
-        (["1", "0"], [], 3, ("0", "1", "2")),
-        (["b", "a"], [], 2, ("a", "b")),
-        ([3, 1, 2], [], 3, (1, 2, 3)),
-        (["b", "a", "c"], [], None, ("a", "b", "c")),
-        (["b", "a"], ["b", "c", "a"], 3, ("b", "c", "a")),
-    ],
-)
-def test_classes(cells, labels, number, expected):
-    import pandas as pd
-
-    assert classes_of(pd.DataFrame({"labels": cells}), labels, number) == expected
-
-
-def test_other_classes_than_are_said():
-    import pandas as pd
-
-    with pytest.raises(ValueError, match="All rows have the label 'a'"):
-        classes_of(pd.DataFrame({"labels": ["a", "a"]}), [], 2)
-    with pytest.raises(ValueError, match=r"3 labels \('a', 'b', 'c'\), and num_labels is 2"):
-        classes_of(pd.DataFrame({"labels": ["a", "b", "c"]}), [], 2)
-
-
-def test_automatic_weights():
-    import pandas as pd
-
-    table = pd.DataFrame({"labels": [[1, 0, 0], [1, 1, 0], [1, 0, 0], [0, 0, 0]]})
-    head = Head("multilabel", 3, "labels")
-    assert automatic_weights(table, head) == (4 / 3, 4, 4)
-    classes = pd.DataFrame({"labels": ["a", "b", "b", "b"]})
-    found = automatic_weights(classes, Head("multiclass", ("a", "b"), "labels"))
-    assert found[0] == pytest.approx(3 * found[1])
-    assert automatic_weights(classes.assign(labels=1.0), Head("regression", None, "labels")) is None
-
-
-def test_labels_of_a_model_that_goes_on():
-    check_goes_on("labels_list", ["a", "b", "c"], ("a", "b"))
-    check_goes_on("labels_list", [], ("a", "b"))
-    with pytest.raises(ValueError, match="must begin with the labels"):
-        check_goes_on("labels_list", ["b", "a"], ("a", "b"))
-    head = Head("multilabel", 3)
-    check_trained_count(3, [], head)
-    check_trained_count(4, list("abcd"), head)
-    with pytest.raises(ValueError, match="must be 3, what the model was trained with"):
-        check_trained_count(4, [], head)
-
-
-def test_a_tie_is_a_label_or_the_place_of_one():
-    from keras_mm.simple_transformers.args import ClassificationArgs
-    from keras_mm.simple_transformers.translation import window_settings
-
-    def tie(value, head):
-        args = ClassificationArgs(sliding_window=True, tie_value=value)
-        return window_settings(args, head, False)["tie_value"]
-
-    assert tie(1, Head(classes=("x", "y"))) == "y" and tie("x", Head(classes=("x", "y"))) == "x"
-    assert tie(1, Head(classes=(1, 0))) == 1 and tie(1, Head("regression")) is None
-    with pytest.raises(ValueError, match="`tie_value` must be one of"):
-        tie(2, Head(classes=("x", "y")))
-    assert window_settings(ClassificationArgs(), Head(classes=2), False) is None
+def test_the_metric_of_early_stopping_must_be_one_of_the_results():
+    for name in ("eval_loss", "mcc", "tp", "auroc", "mine"):
+        check_metric_name(name, Head(classes=2), ["mine"])
+    with pytest.raises(ValueError, match="'acuracy'. Did you mean 'accuracy'"):
+        check_metric_name("acuracy", Head(classes=2), [])
+    with pytest.raises(ValueError, match="'tp'"):
+        check_metric_name("tp", Head(classes=3), [])

@@ -255,7 +255,7 @@ def test_early_stopping_begins_with_an_epoch(min_epochs, epochs, ended, best):
 def test_the_best_stage_is_not_chosen_by_its_first_epochs():
     model = toy_model()
     kept = weights(model)
-    stages = BestOfStages(model, "val_loss", first=3)
+    stages = BestOfStages(model, Stopping(min_epochs=3))
     stages.note({"val_loss": [0.1, 0.2, 0.7, 0.6]})
     for history, is_kept in (({"val_loss": [0.3, 0.4, 0.8]}, True), ({"val_loss": [0.5]}, False)):
         model.set_weights([w + 1 for w in kept])

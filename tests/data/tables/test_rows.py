@@ -184,7 +184,7 @@ def test_misspelt_columns_are_all_named_with_the_nearest():
         "no column 'zzzzzz'. There are: image_1, text_1, label.",
         "no column 'lable'. Did you mean 'label'?",
     ]
-    assert "Mend them and try again" in str(TableError(problems))
+    assert "Fix them and try again" in str(TableError(problems))
 
 
 def test_a_column_that_stands_twice_is_refused():
@@ -294,7 +294,7 @@ def test_problems_of_all_parts_are_told_together():
             seen.append(rows)
     assert not seen
     assert [problem.row for problem in caught.value.problems] == [1, 3]
-    assert "skip" not in str(caught.value) and "Mend them and try again" in str(caught.value)
+    assert "skip" not in str(caught.value) and "Fix them and try again" in str(caught.value)
     with pytest.raises(TableError, match="no column"):
         list(read_row_parts(table, 2, texts=["words"]))
 
