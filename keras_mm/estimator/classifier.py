@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -11,12 +10,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from keras_mm.checks import is_whole, unknown_name
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.rows import Rows
@@ -24,45 +21,33 @@ from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import fit
 from keras_mm.estimator.fit_heads import fit_heads
-from keras_mm.estimator.pickling import pack_bundle, pack_layers, unpack_bundle, unpack_layers
+from keras_mm.estimator.head_names import check_new_head, choose_heads, choose_multilabel
+from keras_mm.estimator.pickling import pack_state, unpack_state
 from keras_mm.estimator.prepare import Given, Prepared, prepare_fit, prepare_heads, with_labels
 from keras_mm.estimator.reuse import Workbench
 from keras_mm.estimator.rollback import Former
-from keras_mm.estimator.spec import heads_of, own_backbones, saved_spec, trained_from
+from keras_mm.estimator.saved import load_trained, save_trained
+from keras_mm.estimator.scores import best_thresholds, evaluate_trained, mean_score
+from keras_mm.estimator.spec import check_own_backbones
+from keras_mm.estimator.text_length import with_text_length
 from keras_mm.estimator.trained import Trained
 from keras_mm.inference.answers import (
     answer_frame,
-    by_head,
     join_frames,
     names_array,
     one_or_all,
     predictions,
 )
-from keras_mm.inference.bundle import load_bundle, save_bundle
 from keras_mm.inference.predictor import Predictor
-from keras_mm.metrics.head_metrics import head_metrics, is_labelled
-from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.models.multimodal import backbones
-from keras_mm.models.text_encoder import input_length
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation
-from keras_mm.settings.heads import Head, as_heads
-from keras_mm.settings.settings import Settings, Training, as_labels, as_training
-from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
+from keras_mm.settings.heads import Head
+from keras_mm.settings.settings import Settings, Training
+from keras_mm.settings.sliding_window import SlidingWindow
 
 if TYPE_CHECKING:
     from keras_mm.evaluation.evaluate import Evaluation
-
-_log = logging.getLogger("keras_mm")
-
-# What `score` is, by kind of head.
-_SCORES = {
-    "multiclass": "accuracy",
-    "binary": "accuracy",
-    "multilabel": "subset_accuracy",
-    "regression": "r2",
-}
 
 
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
@@ -158,9 +143,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _trained: Trained | None = None
-    # Heads as `add_head` took them, trained or not.
+    # The heads of `add_head`, trained or not.
     _declared: Mapping[str, Head] = MappingProxyType({})
-    # Backbones of the user's own that a loaded classifier cannot begin anew with.
+    # Parameters whose value, a keras.Model of the user's, is not part of a loaded classifier.
     _own_networks: tuple[str, ...] = ()
     _workbench: Workbench | None = None
 
@@ -328,7 +313,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             or 1 for each, `(num_rows, num_labels)`, columns in the order of `classes_`; numbers in
             the targets' unit, `(num_rows,)`, of several targets `(num_rows, num_targets)`.
         """
-        self._check_fitted()
         logits = self.predictor_.all_logits(data, image_dir)
         return one_or_all({n: predictions(head, logits[n]) for n, head in self.heads_.items()})
 
@@ -341,7 +325,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: if there are only heads of numbers, which have no probabilities.
         """
-        self._check_fitted()
         kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
         if not kinds:
             raise InvalidValueError(
@@ -364,7 +347,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             `probability_<class>` for each class; of several targets `prediction_<target>`. Of
             several heads each column begins with the head's name, as `<head>_prediction`.
         """
-        self._check_fitted()
         parts = [
             answer_frame(self.heads_, logits, rows.numbers)
             for rows, logits in self.predictor_.answers(data, image_dir)
@@ -379,16 +361,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             the coefficient of determination R². Of several heads the mean, of those that some row
             has a label of.
         """
-        self._check_fitted()
-        table = with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
-        rows = self.predictor_.rows(table, image_dir, heads=self.heads_)
-        labels, logits = by_head(self.heads_, rows.labels), self.predictor_.logits(rows)
-        scores = [
-            head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
-            for name, head in self.heads_.items()
-            if len(self.heads_) == 1 or is_labelled(head, labels[name])
-        ]
-        return float(np.mean(scores))
+        heads = self.heads_
+        table = with_labels(load_table(data, image_dir=image_dir), y, label_columns(heads))
+        return mean_score(self.predictor_, self.predictor_.rows(table, image_dir, heads=heads))
 
     def tune_thresholds(
         self,
@@ -414,21 +389,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: if there is no such head.
         """
-        self._check_fitted()
-        known = [name for name, one in self.heads_.items() if one.kind == "multilabel"]
-        if head is None and len(known) == 1:
-            head = known[0]
-        if head not in known:
-            raise InvalidValueError(
-                f"`head` must be a multilabel head, one of {known}. Received: head={head!r}"
-            )
-        own = {head: self.heads_[head]}
-        rows = self.predictor_.rows(data, image_dir, heads=own)
-        labels, logits = by_head(own, rows.labels)[head], self.predictor_.logits(rows)[head]
-        found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
-        chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
-        self._trained = replace(self._trained, heads={**self.heads_, head: chosen})
-        return dict(zip(chosen.names, found.tolist(), strict=True))
+        trained, predictor = self._check_fitted(), self.predictor_
+        name = choose_multilabel(trained.heads, head)
+        rows = predictor.rows(data, image_dir, heads={name: trained.heads[name]})
+        thresholds = best_thresholds(predictor, rows, name, metric=metric)
+        tuned = replace(trained.heads[name], threshold=thresholds)
+        self._trained = replace(trained, heads={**trained.heads, name: tuned})
+        return dict(zip(tuned.names, thresholds, strict=True))
 
     def evaluate(
         self,
@@ -452,10 +419,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
             `save("report.html")`.
         """
-        self._check_fitted()
+        known = self.heads_
         table = load_table(data, image_dir=image_dir)
-        names = self._named(list(self.heads_) if heads is None else heads, self.heads_)
-        chosen = {name: self.heads_[name] for name in names}
+        chosen = known if heads is None else choose_heads(heads, known, self._added)
         rows = self.predictor_.rows(table, image_dir, heads=chosen, on_error=on_error)
         return self.evaluate_rows(rows, table_name(table), heads=chosen)
 
@@ -473,32 +439,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Returns:
             As `evaluate`.
         """
-        from keras_mm.evaluation.evaluate import evaluate_rows
-
-        settings = self._trained.settings
-        about = {
-            "preset": settings.preset,
-            "vision": settings.vision_backbone if settings.images else None,
-            "text": settings.text_backbone if settings.texts else None,
-            "fusion": settings.fusion if settings.images and settings.texts else None,
-            "images": list(settings.images),
-            "texts": list(settings.texts),
-            "loss": settings.loss,
-            "class_weight": settings.class_weight,
-            "seed": settings.seed,
-            "backend": keras.backend.backend(),
-            "training_rows": self.num_rows_,
-        }
-        return evaluate_rows(
-            self.predictor_,
-            rows,
-            source,
-            priors=self.priors_,
-            heads=heads,
-            history=self.history_,
-            monitor=settings.training.monitor,
-            about=about,
-        )
+        return evaluate_trained(self._check_fitted(), self.predictor_, rows, source, heads)
 
     def add_head(self, name: str, head: Head) -> MultimodalClassifier:
         """Adds a head to the trained model; `fit_head` trains it, and from then on it answers.
@@ -513,12 +454,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: if there is such a head already, or the name cannot be a head's.
         """
-        self._check_fitted()
-        if name in self.heads_:
-            raise InvalidValueError(
-                f"The model has a head {name!r} already; `fit_head` trains it anew."
-            )
-        as_heads({**self.heads_, **self._added, name: head})
+        check_new_head(name, head, self.heads_, self._added)
         self._declared = {**self._declared, name: head}
         return self
 
@@ -566,15 +502,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Warns:
             UserWarning: without `freeze`, if there are other heads.
         """
-        self._check_fitted()
-        known = {**self.heads_, **self._added}
-        names = self._named(names, known)
+        trained = self._check_fitted()
+        chosen = choose_heads(names, {**trained.heads, **self._added}, self._added)
         given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
-        chosen = {name: known[name] for name in names}
-        prepared = prepare_heads(self._settings(), self._trained.settings, chosen, given)
         self._trained = fit_heads(
-            self._trained,
-            prepared,
+            trained,
+            prepare_heads(self._settings(), trained.settings, chosen, given),
             self.predictor_,
             freeze=freeze,
             callbacks=callbacks,
@@ -588,9 +521,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             FileExistsError: if `folder` is not empty, without `overwrite`.
         """
-        self._check_fitted()
-        spec = saved_spec(self._trained, self._declared)
-        save_bundle(folder, self.model_, self.preprocessor_, spec, overwrite=overwrite)
+        save_trained(folder, self._check_fitted(), self._declared, overwrite=overwrite)
 
     @classmethod
     def load(
@@ -606,16 +537,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             FileNotFoundError: if `folder` holds no saved model.
             ValueError: if it is from a newer version, or has classes that are not allowed.
         """
-        with unseeded():
-            model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
-        settings, fusion = spec["settings"], spec["trunk"]["fusion"]
-        training = as_training(settings["training"])
-        labels = as_labels(settings["labels"])
-        classifier = cls(**{**settings, "labels": labels, "fusion": fusion, "training": training})
-        used = Settings(**classifier.get_params(deep=False))
-        classifier._trained = trained_from(spec, used, model, preprocessor)
-        classifier._declared = heads_of(spec.get("added_heads", {}))
-        classifier._own_networks = own_backbones(spec)
+        saved = load_trained(folder, custom_objects=custom_objects)
+        classifier = cls(**saved.parameters)
+        classifier._trained, classifier._declared = saved.trained, saved.declared
+        classifier._own_networks = saved.own_networks
         return classifier
 
     def export(
@@ -648,7 +573,6 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         from keras_mm.export.export import export_model
 
-        self._check_fitted()
         return export_model(
             self.predictor_, self.save, folder, format=format, data=data, image_dir=image_dir
         )
@@ -664,90 +588,53 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             ValueError: for a length that the text network cannot read, or a window that cannot be.
         """
         trained = self._check_fitted()
-        sliding = as_sliding_window(sliding_window)
-        cut = None if sliding is None else sliding.by_slot(trained.settings.texts)
-        before = trained.preprocessor
-        if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
-            return
-        if not is_whole(sequence_length):
-            raise InvalidValueError(
-                f"`sequence_length` must be an integer. Received: {sequence_length!r}"
-            )
-        input_length(backbones(trained.model)["text"], sequence_length)
-        changed: dict[str, Any] = {"sequence_length": sequence_length, "sliding_window": sliding}
-        self.set_params(**changed)
-        self._trained = replace(
-            trained,
-            settings=replace(trained.settings, **changed),
-            preprocessor=before.with_texts(sequence_length, cut),
-        )
+        changed = with_text_length(trained, sequence_length, sliding_window)
+        if changed is not trained:
+            read = {n: getattr(changed.settings, n) for n in ("sequence_length", "sliding_window")}
+            self.set_params(**read)
+            self._trained = changed
 
     # --- inside -----------------------------------------------------------------------------
 
-    def _named(self, names: str | Sequence[str], known: Mapping[str, Head]) -> list[str]:
-        """Names of heads as a list.
-
-        Raises:
-            ValueError: if there is none, or one is not known.
-        """
-        names = [names] if isinstance(names, str) else list(names)
-        if not names:
-            raise InvalidValueError(f"Name at least one head of {list(known)}.")
-        for name in names:
-            if name not in known:
-                later = " `fit_head` has not trained it yet." if name in self._added else ""
-                raise InvalidValueError(unknown_name("head", name, known) + later)
-        return names
-
     def _settings(self) -> Settings:
-        going_on = self.warm_start and self._trained is not None
-        for name in self._own_networks:
-            if getattr(self, name) is None and not going_on:
-                raise InvalidValueError(
-                    f"this classifier was trained with a keras.Model of your own as `{name}`, and "
-                    "a saved model holds it as it was trained. To train anew, give it again: "
-                    f"set_params({name}=...)."
-                )
+        if not (self.warm_start and self._trained is not None):
+            check_own_backbones(self._own_networks, vars(self))
         return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
 
     def _fit(self, prepared: Prepared, callbacks: Sequence) -> MultimodalClassifier:
-        """Trains; of a training that fails keeps what `fit` promises."""
-        settings, bench = prepared.settings, self._bench()
-        warm = settings.warm_start and self._trained is not None
+        """Trains; after a training that fails, keeps what `fit` says."""
+        bench = self._bench()
+        warm = prepared.settings.warm_start and self._trained is not None
         former = Former(self._trained, bench, in_place=warm)
         going_on, self._trained = self._trained if warm else None, None
         try:
-            with seeded(settings.seed):
+            with seeded(prepared.settings.seed):
                 outcome = fit(
                     prepared, bench, former=going_on, callbacks=callbacks, classifier_of=self._with
                 )
         except BaseException:
             self._trained = former.give_back()
             raise
-        if outcome.error is None:
-            self._trained = outcome.trained
-            return self
-        learned = bool(outcome.trained.history) and not former.there
-        self._trained = outcome.trained if learned else former.give_back()
-        if former.there:
-            _log.warning("the classifier keeps the model that it had before this training")
-        raise outcome.error
+        self._trained = former.better(outcome)
+        if outcome.error is not None:
+            raise outcome.error
+        return self
 
     def _with(self, trained: Trained) -> MultimodalClassifier:
-        """A classifier of its own that has this model."""
+        """A copy of this classifier that has another model."""
         found = copy(self)
         found._trained = trained
         return found
 
     def _bench(self) -> Workbench:
-        """What this classifier and its clones make their models with, one after the other."""
+        """What builds the models of this classifier and its clones, one after the other."""
         if self._workbench is None:
             self._workbench = Workbench()
         return self._workbench
 
     @property
     def _added(self) -> dict[str, Head]:
-        """Heads that are not trained yet, and so no part of the model."""
+        """Heads of `add_head` that are not trained yet."""
         return {name: head for name, head in self._declared.items() if name not in self.heads_}
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -767,28 +654,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return found
 
     def __getstate__(self) -> dict:
-        """What pickle, joblib and deepcopy take: a fitted model in its saved form."""
+        """The state for pickle, joblib and deepcopy: a fitted model in its saved form."""
         state = {**super().__getstate__()}
         state.pop("_workbench", None)
-        trained = state.pop("_trained", None)
-        if trained is not None:
-            spec = saved_spec(trained, self._declared)
-            state["_packed"] = pack_bundle(trained.model, trained.preprocessor, spec)
-            state["_used"] = trained.settings
-            state["_skipped"] = trained.skipped
-        return pack_layers(state)
+        return pack_state(state, state.pop("_trained", None), self._declared)
 
     def __setstate__(self, state: dict) -> None:
-        with unseeded():
-            state = unpack_layers(state)
-            packed, used, skipped = (
-                state.pop(name, None) for name in ("_packed", "_used", "_skipped")
-            )
-            super().__setstate__(state)
-            if packed is not None:
-                model, preprocessor, spec = unpack_bundle(packed)
-                trained = trained_from(spec, used, model, preprocessor)
-                self._trained = replace(trained, skipped=skipped)
+        state, trained = unpack_state(state)
+        super().__setstate__(state)
+        if trained is not None:
+            self._trained = trained
 
     def _check_fitted(self) -> Trained:
         if self._trained is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.checks import require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.errors import InvalidValueError
@@ -143,7 +144,7 @@ def train(
         heads=prepared.heads,
         encoder_learning_rate=settings.encoder_learning_rate,
         layer_decay=training.layer_decay,
-        batch_size=settings.batch_size,
+        batch_size=require(settings.batch_size, "batch_size"),
         auto_find_batch_size=training.auto_find_batch_size,
         callbacks=callbacks,
         **objective_options(settings),
@@ -227,7 +228,7 @@ def _preprocessor(settings: Settings) -> Preprocessor:
         tokenizer=tokenizer,
         sequence_length=settings.sequence_length,
         num_texts=len(settings.texts),
-        text_pairing=settings.text_pairing,
+        text_pairing=require(settings.text_pairing, "text_pairing"),
         sliding_window=_window(settings),
     )
 

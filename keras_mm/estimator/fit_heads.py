@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.checks import require
 from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, standardize, train
@@ -84,7 +85,7 @@ def _fit_frozen(
                 labels=cut.labels,
                 owners=owners,
                 window=trained.preprocessor.sliding_window,
-                batch_size=settings.batch_size,
+                batch_size=require(settings.batch_size, "batch_size"),
                 **options,
             )
         )

@@ -1,4 +1,4 @@
-"""Trained models and Keras layers as plain values, for pickle, joblib and deepcopy."""
+"""Classifiers, trained models and layers as plain values, for pickle, joblib and deepcopy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ import keras
 import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.estimator.spec import saved_spec, trained_from
+from keras_mm.estimator.trained import Trained
 from keras_mm.inference.bundle import load_bundle, save_bundle
 from keras_mm.keras_internals import all_layers
+from keras_mm.random_state import unseeded
+from keras_mm.settings.heads import Head
+
+_PACKED = ("_packed", "_used", "_skipped")  # a trained model in a pickled state
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,49 @@ def unpack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
         return known[id(value)]
 
     return _mapped(state, unpack)
+
+
+def pack_state(
+    state: Mapping[str, Any], trained: Trained | None, declared: Mapping[str, Head]
+) -> dict[str, Any]:
+    """A classifier's state as plain values, its model in its saved form.
+
+    Args:
+        state: The classifier's attributes by name.
+        trained: Its trained model, if it has one.
+        declared: The heads of `add_head` by name.
+
+    Returns:
+        What `unpack_state` takes.
+    """
+    packed = {}
+    if trained is not None:
+        spec = saved_spec(trained, declared)
+        packed = {
+            "_packed": pack_bundle(trained.model, trained.preprocessor, spec),
+            "_used": trained.settings,
+            "_skipped": trained.skipped,
+        }
+    return pack_layers({**state, **packed})
+
+
+def unpack_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], Trained | None]:
+    """A classifier's attributes and trained model.
+
+    Args:
+        state: What `pack_state` returned.
+
+    Returns:
+        The attributes by name; and the trained model, if the classifier had one.
+    """
+    with unseeded():
+        state = unpack_layers(state)
+        packed, used, skipped = (state.pop(name, None) for name in _PACKED)
+        if packed is None:
+            return state, None
+        model, preprocessor, spec = unpack_bundle(packed)
+        trained = trained_from(spec, used, model, preprocessor)
+        return state, replace(trained, skipped=skipped)
 
 
 def own_classes(layer: keras.layers.Layer) -> dict[str, type]:

@@ -43,8 +43,8 @@ class Workbench:
         self,
         spec: Mapping[str, Any],
         *,
-        vision_weights: str | PathLike,
-        text_weights: str | PathLike,
+        vision_weights: str | PathLike | None,
+        text_weights: str | PathLike | None,
         seed: int,
     ) -> tuple[keras.Model, keras.Model | None]:
         """A model as `build_model` makes it within `keras_mm.random_state.seeded(seed)`.

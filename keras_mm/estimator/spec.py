@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.run_columns import has_pair
+from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.trained import Trained
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.heads import Head
@@ -45,7 +46,7 @@ def model_spec(
         "pooling": settings.text_pooling,
         "trainable": settings.trains("text"),
     }
-    if text and settings.special_tokens:
+    if text and settings.special_tokens and preprocessor.tokenizer is not None:
         text["vocabulary_size"] = preprocessor.tokenizer.vocabulary_size
     training = settings.training
     return {
@@ -137,6 +138,25 @@ def own_backbones(spec: Mapping[str, Any]) -> tuple[str, ...]:
         if isinstance((spec[f"{side}_encoder"] or {}).get("backbone"), Mapping)
         and spec["settings"][f"{side}_backbone"] is None
     )
+
+
+def check_own_backbones(names: Iterable[str], parameters: Mapping[str, Any]) -> None:
+    """Refuses to train a loaded classifier anew without the user's own backbones.
+
+    Args:
+        names: What `own_backbones` returned.
+        parameters: The classifier's parameters by name.
+
+    Raises:
+        ValueError: naming a backbone that has to be given again.
+    """
+    for name in names:
+        if parameters[name] is None:
+            raise InvalidValueError(
+                f"this classifier was trained with a keras.Model of your own as `{name}`, and "
+                "a saved model holds it as it was trained. To train anew, give it again: "
+                f"set_params({name}=...)."
+            )
 
 
 def _known_of_training(spec: Mapping[str, Any]) -> tuple[int, dict[str, list]]:

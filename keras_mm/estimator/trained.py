@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.checks import require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import Problem
 from keras_mm.features.store.store import open_store
@@ -54,7 +55,7 @@ class Trained:
             self.heads,
             images=self.settings.images,
             texts=self.settings.texts,
-            batch_size=self.settings.batch_size,
+            batch_size=require(self.settings.batch_size, "batch_size"),
             store=open_store(cache),
             engine=engine,
             progress=progress,

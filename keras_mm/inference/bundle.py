@@ -45,8 +45,8 @@ _VALUES = ("__tuple__", "__tensor__", "__numpy__", "__keras_tensor__", "__ellips
 def build_encoders(
     spec: Mapping[str, Any],
     *,
-    vision_weights: str | PathLike = "random",
-    text_weights: str | PathLike = "random",
+    vision_weights: str | PathLike | None = "random",
+    text_weights: str | PathLike | None = "random",
     custom_objects: Mapping[str, Any] | None = None,
 ) -> dict[str, keras.Model]:
     """The encoders that a spec describes, by side.
@@ -54,8 +54,8 @@ def build_encoders(
     Args:
         spec: `vision_encoder` and `text_encoder` (keywords of the builders, or `None`) and
             `precision`.
-        vision_weights: `"pretrained"`, `"random"` or a path.
-        text_weights: The same.
+        vision_weights: `"pretrained"`, `"random"` or a path; `None` only without a vision encoder.
+        text_weights: The same for the text encoder.
         custom_objects: Classes of the user's own that a stored backbone is made of.
     """
     check_not_forked()

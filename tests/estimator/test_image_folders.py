@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import keras_mm
 from keras_mm.cli.run_rows import prepare_run
 from keras_mm.data.tables.load import load_beside, load_table
-from keras_mm.settings.settings import RunSettings
+from keras_mm.estimator.prepare import Given, prepare_fit
+from keras_mm.settings.settings import RunSettings, Settings
 
 pytestmark = pytest.mark.backend_free
 
@@ -56,11 +56,10 @@ def test_the_folder_of_a_table_beside_another(folders):
 @pytest.mark.parametrize("image_dir", [True, False])
 def test_validation_rows_of_an_estimator(folders, image_dir):
     train, val, _ = folders
-    estimator = keras_mm.MultimodalClassifier(["image"], ["text"], preset="tiny")
+    settings = Settings(images=["image"], texts=["text"], preset="tiny")
     data = pd.DataFrame(CELLS) if image_dir else train / "rows.csv"
-    _, _, parts = estimator._read(
-        data, CELLS["label"], val / "rows.csv", 0.1, None, train if image_dir else None, "raise"
-    )
+    given = Given(data, CELLS["label"], val / "rows.csv", image_dir=train if image_dir else None)
+    parts = prepare_fit(settings, given, {}).parts
     for name, folder in (("train", train), ("val", val)):
         assert set(parts[name].images[0]) == {str(folder / "1.png"), str(folder / "2.png")}
 
