@@ -120,4 +120,5 @@ def test_no_other_file_writes_to_the_terminal():
         for path in package.rglob("*.py")
         if writes.search(path.read_text(encoding="utf-8"))
     }
-    assert found == {"cli/main.py", "cli/train.py", "data/samples/__main__.py", "progress.py"}
+    commands = {"cli/main.py", "cli/commands.py", "cli/output.py", "cli/run_log.py"}
+    assert found == {*commands, "data/samples/__main__.py", "progress.py"}
