@@ -40,7 +40,16 @@ class PackedBundle:
 def pack_bundle(
     model: keras.Model, preprocessor: Preprocessor, spec: Mapping[str, Any]
 ) -> PackedBundle:
-    """A model and its preprocessor in their saved form; arguments as in `save_bundle`."""
+    """A model and its preprocessor in their saved form.
+
+    Args:
+        model: As in `save_bundle`.
+        preprocessor: As in `save_bundle`.
+        spec: As in `save_bundle`.
+
+    Returns:
+        What `unpack_bundle` takes.
+    """
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
@@ -52,7 +61,14 @@ def pack_bundle(
 
 
 def unpack_bundle(packed: PackedBundle) -> tuple[keras.Model, Preprocessor, dict]:
-    """What `load_bundle` gives."""
+    """A model from its saved form.
+
+    Args:
+        packed: What `pack_bundle` returned.
+
+    Returns:
+        The model, its preprocessor and its spec, as `load_bundle` returns them.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         with zipfile.ZipFile(io.BytesIO(packed.archive)) as archive:
             archive.extractall(temporary)
@@ -60,7 +76,11 @@ def unpack_bundle(packed: PackedBundle) -> tuple[keras.Model, Preprocessor, dict
 
 
 class PackedLayer:
-    """A Keras layer or model of the user's, as its config, its weights and its classes."""
+    """A Keras layer or model of the user's, as its config, weights and classes.
+
+    Args:
+        layer: The layer or model.
+    """
 
     def __init__(self, layer: keras.layers.Layer):
         self.config = keras.saving.serialize_keras_object(layer)
@@ -68,7 +88,11 @@ class PackedLayer:
         self.classes = own_classes(layer)
 
     def layer(self) -> keras.layers.Layer:
-        """The layer, built anew."""
+        """Builds the layer.
+
+        Returns:
+            A new layer with the same weights.
+        """
         found = keras.saving.deserialize_keras_object(
             self.config, custom_objects=self.classes, safe_mode=False
         )
@@ -78,7 +102,14 @@ class PackedLayer:
 
 
 def pack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes with every Keras layer among them, and among their settings, packed."""
+    """Packs the Keras layers among a classifier's attributes and settings.
+
+    Args:
+        state: Attributes by name.
+
+    Returns:
+        The attributes with a `PackedLayer` in place of each layer; equal layers stay equal.
+    """
     known: dict[int, PackedLayer] = {}
 
     def pack(value: Any) -> Any:
@@ -92,7 +123,14 @@ def pack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unpack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as they were before `pack_layers`."""
+    """Unpacks what `pack_layers` packed.
+
+    Args:
+        state: What `pack_layers` returned.
+
+    Returns:
+        The attributes with their layers.
+    """
     known: dict[int, Any] = {}
 
     def unpack(value: Any) -> Any:
@@ -149,7 +187,14 @@ def unpack_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], Trained | No
 
 
 def own_classes(layer: keras.layers.Layer) -> dict[str, type]:
-    """The classes of a layer's parts that are neither Keras', KerasHub's nor this package's."""
+    """The user's own classes that a layer is made of.
+
+    Args:
+        layer: A layer or model.
+
+    Returns:
+        Classes by name that are from neither Keras, KerasHub nor this package.
+    """
     kinds = {type(part) for part in all_layers(layer)}
     return {
         kind.__name__: kind
