@@ -513,7 +513,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             on_error: As in `fit`.
 
         Returns:
-            The classifier itself. If a training with `freeze` fails, the classifier stays as it was.
+            The classifier itself, unchanged if a training with `freeze` fails.
 
         Raises:
             ValueError: if there is no such head.
