@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_mm.errors import InvalidValueError
+
+Value = TypeVar("Value")
 
 
 def is_whole(value: Any, low: int | None = None) -> bool:
@@ -78,6 +80,24 @@ def check_rate(**arguments: Any) -> None:
             raise InvalidValueError(
                 f"`{name}` must be a number in [0, 1). Received: {name}={value!r}"
             )
+
+
+def require(value: Value | None, name: str) -> Value:
+    """A value that must be there, such as a setting that its preset has filled in.
+
+    Args:
+        value: The value.
+        name: Its name, for the message.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: if the value is `None`.
+    """
+    if value is None:
+        raise InvalidValueError(f"`{name}` is needed. Received: {name}=None")
+    return value
 
 
 def nearest_name(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

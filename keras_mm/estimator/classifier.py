@@ -1,8 +1,7 @@
-"""The estimator: from a table of rows to a trained, saved, exported classifier."""
+"""The estimator: trains, evaluates, saves and exports a classifier of table rows."""
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -11,12 +10,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from keras_mm.checks import is_whole, unknown_name
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.rows import Rows
@@ -24,11 +21,15 @@ from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import fit
 from keras_mm.estimator.fit_heads import fit_heads
-from keras_mm.estimator.pickling import pack_bundle, pack_layers, unpack_bundle, unpack_layers
+from keras_mm.estimator.head_names import check_new_head, choose_heads, choose_multilabel
+from keras_mm.estimator.pickling import pack_state, unpack_state
 from keras_mm.estimator.prepare import Given, Prepared, prepare_fit, prepare_heads, with_labels
 from keras_mm.estimator.reuse import Workbench
 from keras_mm.estimator.rollback import Former
-from keras_mm.estimator.spec import heads_of, own_backbones, saved_spec, trained_from
+from keras_mm.estimator.saved import load_trained, save_trained
+from keras_mm.estimator.scores import best_thresholds, evaluate_trained, mean_score
+from keras_mm.estimator.spec import check_own_backbones
+from keras_mm.estimator.text_length import with_text_length
 from keras_mm.estimator.trained import Trained
 from keras_mm.inference.answers import (
     answer_frame,
@@ -36,49 +37,35 @@ from keras_mm.inference.answers import (
     names_array,
     predictions,
 )
-from keras_mm.inference.bundle import load_bundle, save_bundle
 from keras_mm.inference.predictor import Predictor
-from keras_mm.metrics.head_metrics import head_metrics, is_labelled
-from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.models.multimodal import backbones
-from keras_mm.models.text_encoder import input_length
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation
-from keras_mm.settings.heads import Head, as_heads, as_labels, one_or_all
+from keras_mm.settings.heads import Head, one_or_all
 from keras_mm.settings.settings import Settings
-from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
-from keras_mm.settings.training import Training, as_training
+from keras_mm.settings.sliding_window import SlidingWindow
+from keras_mm.settings.training import Training
 
 if TYPE_CHECKING:
     from keras_mm.evaluation.evaluate import Evaluation
 
-_log = logging.getLogger("keras_mm")
-
-# What `score` is, by kind of head.
-_SCORES = {
-    "multiclass": "accuracy",
-    "binary": "accuracy",
-    "multilabel": "subset_accuracy",
-    "regression": "r2",
-}
-
 
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
-    """Classifies rows of image(s) and text(s).
+    """Classifies rows of images and texts.
 
     A scikit-learn estimator over Keras 3: the encoders, fusion and training come from a preset, and
     every keyword that is not `None` replaces the preset's value. Frozen encoders are run once over
-    the rows, and the rest of the model is trained on their features. A second `fit`, or a clone's,
-    begins anew, but takes over the frozen encoders where nobody else has the last model.
+    the rows, and the rest of the model is trained on their features. A second `fit`, also of a
+    clone, trains from the start, but reuses frozen encoders if nothing else holds the last model.
 
     Args:
-        images: Image columns, in order. Without `images` and `texts`, columns are guessed by their
-            usual names (`image_1`, `text_1`, ...).
+        images: Image columns, in order. Without `images` and `texts`, columns with the usual names
+            (`image_1`, `text_1`, ...) are used.
         texts: Text columns, one or two.
-        labels: Label column; a list of them: each a head of its own, or with `head="multilabel"`
-            or `"regression"` each a label (0 or 1) or a target; or a dict of name to
-            `keras_mm.Head`, for heads of several kinds, each with its own column.
+        labels: Label column; a list of columns, each with its own head, or with
+            `head="multilabel"` or `"regression"` each a label (0 or 1) or a target of one head; or
+            a dict of name to `keras_mm.Head`, for heads of different kinds, each with its own
+            column.
         preset: Name of a preset, see `keras_mm.list_presets`.
         fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
             `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer. See
@@ -97,53 +84,54 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         vision_trainable: Whether the vision backbone is trained.
         text_trainable: Whether the text backbone is trained.
         head: What the label column holds: `"multiclass"`, `"binary"` (two classes, one logit),
-            `"multilabel"` (any number of labels a row: a list, or text as `red|old`) or
+            `"multilabel"` (any number of labels per row: a list, or text such as `red|old`) or
             `"regression"` (a number).
-        loss: `"cross_entropy"`, `"focal"`, or `"logit_adjusted"`, which takes the training rows'
-            imbalance out of the answers; for numbers `"mean_squared_error"` (as the default is
-            read there), `"mean_absolute_error"` or `"huber"`. A head may name its own.
+        loss: `"cross_entropy"`, `"focal"`, or `"logit_adjusted"`, which corrects the predictions
+            for the class imbalance of the training rows; for regression `"mean_squared_error"`
+            (also when the loss is `"cross_entropy"`), `"mean_absolute_error"` or `"huber"`. A head
+            can have its own loss.
         class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label, or a list in
-            class order; for several labels a row, what the yes of each counts.
+            class order; for multilabel heads, the weight of the rows that have the label.
         classes: Label names in a fixed order; by default the training labels, sorted.
-        modality_dropout: Probability, in [0, 1), with which training hides all images of a row, and
-            with which all its texts, but never both; so that neither side is left unlearned.
-        augmentation: How training changes the images at random: a `keras_mm.Augmentation` or a
+        modality_dropout: Probability, in [0, 1), of hiding all images of a row during training, and
+            of hiding all its texts; never both in one row.
+        augmentation: Random changes of the images during training: a `keras_mm.Augmentation` or a
             dict of its fields. Needs `vision_trainable=True`.
-        sliding_window: How texts are read that are longer than `sequence_length`: `True`, a
-            `keras_mm.SlidingWindow` or a dict of its fields reads them in windows, whose answers
-            are joined to one a row; by default what does not fit is cut off.
-        special_tokens: Texts such as `"<url>"` that become one token each, wherever they stand,
-            instead of being cut up; with an embedding of their own that is learned. Needs
-            `text_trainable=True`.
-        epochs: Most epochs.
+        sliding_window: How texts longer than `sequence_length` are read. `True`, a
+            `keras_mm.SlidingWindow` or a dict of its fields reads them in windows and joins the
+            windows' predictions to one per row; by default they are truncated.
+        special_tokens: Texts such as `"<url>"` that become one token each instead of being split,
+            with a new embedding that is trained. Needs `text_trainable=True`.
+        epochs: Largest number of epochs.
         batch_size: Rows of a batch.
         learning_rate: Peak learning rate of the trunk.
         encoder_learning_rate: Peak learning rate of trainable encoders; or a dict by side,
-            `"vision"` and `"text"`, where a side left out has the preset's.
+            `"vision"` and `"text"`, where a missing side has the preset's rate.
         optimizer: `"adamw"`, `"adam"`, `"sgd"` or `"adafactor"`.
         early_stopping: Whether to stop when validation no longer improves; the best weights are
-            put back.
-        cache: Whether what frozen encoders give is kept on disk, for other trainings and
-            predictions, in the folder that `keras-mm cache info` names; or a folder.
-        engine: What runs encoders that are not being trained: `"keras"`, `"openvino"`, or `"auto"`:
+            restored.
+        cache: Whether features of frozen encoders are cached on disk, for later trainings and
+            predictions, in the folder that `keras-mm cache info` shows; or a folder.
+        engine: What runs encoders that are not trained: `"keras"`, `"openvino"`, or `"auto"`:
             OpenVINO where it is installed and faster (on a CPU, with `cache`, for frozen encoders
             that are not tiny; not in float32 under TensorFlow), else Keras.
         precision: `"float32"`, or `"bfloat16"` for the encoders.
-        seed: Seed of weights, order and dropout. One seed gives one result on one backend.
-        warm_start: Whether `fit` goes on with the model that there is, on new rows, rather than
-            begin anew: with its weights, and its classes, to which new rows may add others. What
-            the model is built of must be as it was.
-        verbose: 0 is silent, 1 shows progress on stderr; `set_params(verbose=0)` holds at once.
-        training: The rarer knobs: a `keras_mm.Training` or a dict of its fields.
+        seed: Seed of weights, row order and dropout. The same seed gives the same result on the
+            same backend.
+        warm_start: Whether `fit` continues with the trained model, its weights and its classes;
+            new rows may add classes. The settings that the model is built from must not change.
+        verbose: 0 is silent, 1 shows progress on stderr. A change by `set_params` takes effect at
+            once.
+        training: Less common settings: a `keras_mm.Training` or a dict of its fields.
 
     Attributes:
-        heads_: What the model answers: `keras_mm.Head` by name, with their classes. A single head
-            of a label column is called `"label"`.
-        classes_: Label names in the order of the probabilities; for numbers the targets' names. Of
-            several heads, as everything that is said of heads, a dict by head.
+        heads_: The model's heads: `keras_mm.Head` by name, with their classes. The only head of a
+            label column is called `"label"`.
+        classes_: Label names in the order of the probabilities; for regression the names of the
+            targets. A dict by head if there are several heads.
         model_: The Keras model, from raw inputs to logits.
         history_: Metrics by name, a list over the epochs.
-        preprocessor_: What makes the model's inputs from rows.
+        preprocessor_: Makes the model's inputs from rows.
         skipped_: Problems of the training rows that `on_error="skip"` left out.
 
     Example:
@@ -157,9 +145,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _trained: Trained | None = None
-    # Heads as `add_head` took them, trained or not.
+    # The heads of `add_head`, trained or not.
     _declared: Mapping[str, Head] = MappingProxyType({})
-    # Backbones of the user's own that a loaded classifier cannot begin anew with.
+    # Parameters whose value, a keras.Model of the user's, is not part of a loaded classifier.
     _own_networks: tuple[str, ...] = ()
     _workbench: Workbench | None = None
 
@@ -256,23 +244,23 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_error: str = "raise",
     ) -> MultimodalClassifier:
-        """Trains on a table of rows: anew, or with `warm_start` from where the last training ended.
+        """Trains on a table of rows, from the start or, with `warm_start`, from the trained model.
 
-        A training that fails, or is interrupted, leaves a fitted classifier as it was. One that
-        was not fitted gets the weights of the best epoch so far, if any came to its end. Either
-        way the error is raised on, and one line of the log says what is kept.
+        A training that fails or is interrupted leaves a fitted classifier as it was. A classifier
+        that was not fitted gets the weights of the best epoch so far, if one ended. In both cases
+        the error is raised, and a line of the log says what is kept.
 
         Args:
             data: A DataFrame, a path, or anything else that `load_table` takes.
-            y: Labels of the rows, in place of the label column: as its cells are, or an array
-                with a column for each label column.
+            y: Labels of the rows, instead of the label column: cells as in that column, or an
+                array with a column for each label column.
             validation_data: Rows for early stopping; by default `validation_split` of `data`.
-            validation_split: Part of the rows, stratified by label, in [0, 1). 0 validates on
-                nothing.
-            groups: Column name, or array of shape `(num_rows,)`: rows of one group stay together.
-            image_dir: Folder that image paths are relative to. Validation rows with a folder of
-                their own, as that of their file, are read from there if it holds their images.
-            callbacks: Keras callbacks of your own.
+            validation_split: Share of the rows for validation, stratified by label, in [0, 1). 0
+                trains without validation.
+            groups: Column name, or array of shape `(num_rows,)`: rows of a group are not split.
+            image_dir: Folder that image paths are relative to. Validation rows from a file are
+                read from the file's folder instead if it holds their images.
+            callbacks: Your own Keras callbacks.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
 
         Returns:
@@ -286,7 +274,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
         going_on = self._trained if self.warm_start else None
         old = {} if going_on is None else going_on.heads
-        del going_on  # nobody may hold the model when the next one is built
+        del going_on  # a reference to the model would keep its encoders from being reused
         return self._fit(prepare_fit(self._settings(), given, old), callbacks)
 
     def fit_rows(
@@ -297,14 +285,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         heads: Mapping[str, Head],
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> MultimodalClassifier:
-        """Trains anew on rows that are checked already; `fit` for those who split by themselves.
+        """Trains on rows that are checked and split already.
 
         Args:
-            rows: Training rows, as `keras_mm.data.tables.partition.read_parts` gives them.
+            rows: Training rows, as `keras_mm.data.tables.partition.read_parts` returns them.
             validation: Rows for early stopping.
-            heads: Heads by name, with the classes that the rows' labels were encoded by, as
-                `keras_mm.data.tables.run_columns.find_heads` gives them.
-            callbacks: Keras callbacks of your own.
+            heads: Heads by name, with the classes that the rows' labels are encoded by, as
+                `keras_mm.data.tables.run_columns.find_heads` returns them.
+            callbacks: Your own Keras callbacks.
 
         Returns:
             The classifier itself.
@@ -314,33 +302,38 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return self._fit(Prepared(settings, dict(heads), parts, {}), callbacks)
 
     def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
-        """What each row is answered; of several heads a dict of these by head.
+        """Predictions of rows.
 
-        A table is answered some thousand rows at a time; of a CSV file no more is held in memory.
+        A table is processed some thousand rows at a time; a CSV file is never wholly in memory.
 
         Args:
             data: As in `fit`; also a list of dicts, or one dict for one row.
             image_dir: Folder that image paths are relative to.
 
         Returns:
-            Labels as they were given in training, shape `(num_rows,)`; for several labels a row 0
-            or 1 for each, `(num_rows, num_labels)`, columns in the order of `classes_`; numbers in
-            the targets' unit, `(num_rows,)`, of several targets `(num_rows, num_targets)`.
+            Labels as in the training rows, shape `(num_rows,)`; for a multilabel head 0 or 1,
+            shape `(num_rows, num_labels)`, columns in the order of `classes_`; for a regression
+            head numbers in the targets' unit, shape `(num_rows,)`, with several targets
+            `(num_rows, num_targets)`. A dict by head if there are several heads.
         """
-        self._check_fitted()
         logits = self.predictor_.all_logits(data, image_dir)
         return one_or_all({n: predictions(head, logits[n]) for n, head in self.heads_.items()})
 
     def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
-        """Probabilities, shape `(num_rows, num_classes)`, columns in the order of `classes_`.
+        """Probabilities of the classes.
 
-        For several labels a row they do not sum to 1. Of several heads a dict of these by head,
-        without the heads of numbers.
+        Args:
+            data: As in `predict`.
+            image_dir: Folder that image paths are relative to.
+
+        Returns:
+            Floats, shape `(num_rows, num_classes)`, columns in the order of `classes_`. Rows sum
+            to 1, except for a multilabel head. A dict by head, without regression heads, if there
+            are several heads.
 
         Raises:
-            ValueError: if there are only heads of numbers, which have no probabilities.
+            ValueError: if there are only regression heads, which have no probabilities.
         """
-        self._check_fitted()
         kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
         if not kinds:
             raise InvalidValueError(
@@ -353,17 +346,20 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def predict_frame(
         self, data: Any, *, image_dir: str | os.PathLike | None = None
     ) -> pd.DataFrame:
-        """Predictions as a DataFrame with the table's index, of whatever kind, and its names.
+        """Predictions as a DataFrame with the table's index.
 
-        So `table.join(classifier.predict_frame(table))` puts them beside the rows, where no two
-        rows have the same index. A table without rows gives a frame without rows.
+        If the index is unique, `table.join(classifier.predict_frame(table))` puts the predictions
+        beside the rows. A table without rows gives a frame without rows.
+
+        Args:
+            data: As in `predict`.
+            image_dir: Folder that image paths are relative to.
 
         Returns:
-            Columns `prediction` (with several labels a row, a list of them) and
-            `probability_<class>` for each class; of several targets `prediction_<target>`. Of
-            several heads each column begins with the head's name, as `<head>_prediction`.
+            Columns `prediction` (for a multilabel head a list of labels) and
+            `probability_<class>` for each class; with several targets `prediction_<target>`. With
+            several heads each column begins with the head's name, such as `<head>_prediction`.
         """
-        self._check_fitted()
         parts = [
             answer_frame(self.heads_, logits, rows.numbers)
             for rows, logits in self.predictor_.answers(data, image_dir)
@@ -371,23 +367,22 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return join_frames(parts, data.index if isinstance(data, pd.DataFrame) else None)
 
     def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
-        """How well rows are answered whose labels stand in the label column, or in `y`.
+        """Score on labelled rows.
+
+        Args:
+            data: As in `fit`.
+            y: Labels of the rows, instead of the label column; see `fit`.
+            image_dir: Folder that image paths are relative to.
 
         Returns:
-            Accuracy; for several labels a row the share of rows of which all are right; for numbers
-            the coefficient of determination R². Of several heads the mean, of those that some row
-            has a label of.
+            Accuracy; for a multilabel head the share of rows whose labels are all correct; for a
+            regression head the coefficient of determination R². With several heads the mean over
+            the heads that some row has a label of.
         """
-        self._check_fitted()
-        table = with_labels(load_table(data, image_dir=image_dir), y, label_columns(self.heads_))
-        rows = self.predictor_.rows(table, image_dir, heads=self.heads_)
-        labels, logits = rows.labels, self.predictor_.logits(rows)
-        scores = [
-            head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
-            for name, head in self.heads_.items()
-            if len(self.heads_) == 1 or is_labelled(head, labels[name])
-        ]
-        return float(np.mean(scores))
+        predictor = self.predictor_
+        columns = label_columns(predictor.heads)
+        table = with_labels(load_table(data, image_dir=image_dir), y, columns)
+        return mean_score(predictor, predictor.rows(table, image_dir, heads=predictor.heads))
 
     def tune_thresholds(
         self,
@@ -397,37 +392,29 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         metric: Any = "f1",
         image_dir: str | os.PathLike | None = None,
     ) -> dict:
-        """Chooses the threshold of each label of a multilabel head, and answers by it henceforth.
+        """Chooses the threshold of each label of a multilabel head; later predictions use it.
 
-        Choose them on validation rows: on the rows that are scored afterwards they would flatter.
+        Use validation rows: metrics on the same rows would be too optimistic.
 
         Args:
             data: Rows with the head's label column.
-            head: The head's name; not needed where there is one multilabel head.
-            metric: What is to be best, as in `keras_mm.metrics.tune_thresholds`.
+            head: The head's name; not needed if there is only one multilabel head.
+            metric: What is maximised, as in `keras_mm.metrics.tune_thresholds`.
             image_dir: Folder that image paths are relative to.
 
         Returns:
-            Thresholds by label; they are stored with the model.
+            Thresholds by label; they are saved with the model.
 
         Raises:
             ValueError: if there is no such head.
         """
-        self._check_fitted()
-        known = [name for name, one in self.heads_.items() if one.kind == "multilabel"]
-        if head is None and len(known) == 1:
-            head = known[0]
-        if head not in known:
-            raise InvalidValueError(
-                f"`head` must be a multilabel head, one of {known}. Received: head={head!r}"
-            )
-        own = {head: self.heads_[head]}
-        rows = self.predictor_.rows(data, image_dir, heads=own)
-        labels, logits = rows.labels[head], self.predictor_.logits(rows)[head]
-        found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
-        chosen = replace(self.heads_[head], threshold=tuple(found.tolist()))
-        self._trained = replace(self._trained, heads={**self.heads_, head: chosen})
-        return dict(zip(chosen.names, found.tolist(), strict=True))
+        trained, predictor = self._check_fitted(), self.predictor_
+        name = choose_multilabel(trained.heads, head)
+        rows = predictor.rows(data, image_dir, heads={name: trained.heads[name]})
+        thresholds = best_thresholds(predictor, rows, name, metric=metric)
+        tuned = replace(trained.heads[name], threshold=thresholds)
+        self._trained = replace(trained, heads={**trained.heads, name: tuned})
+        return dict(zip(tuned.names, thresholds, strict=True))
 
     def evaluate(
         self,
@@ -437,9 +424,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Evaluation:
-        """Metrics on labelled rows, beside the answer that sees neither image nor text.
+        """Metrics on labelled rows, compared with a baseline that sees no input.
 
-        That is the majority class, each label's share of the training rows, or their mean.
+        The baseline always predicts the majority class, each label's share, or the mean of the
+        training rows.
 
         Args:
             data: Rows with the label columns of the heads.
@@ -451,60 +439,34 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
             `save("report.html")`.
         """
-        self._check_fitted()
+        known = self.heads_
         table = load_table(data, image_dir=image_dir)
-        names = self._named(list(self.heads_) if heads is None else heads, self.heads_)
-        chosen = {name: self.heads_[name] for name in names}
+        chosen = known if heads is None else choose_heads(heads, known, self._added)
         rows = self.predictor_.rows(table, image_dir, heads=chosen, on_error=on_error)
         return self.evaluate_rows(rows, table_name(table), heads=chosen)
 
     def evaluate_rows(
         self, rows: Rows, source: str, *, heads: Mapping[str, Head] | None = None
     ) -> Evaluation:
-        """The evaluation on rows that are checked already.
+        """Metrics on rows that are checked already; see `evaluate`.
 
         Args:
             rows: Rows with labels of `heads`, as `keras_mm.data.tables.partition.read_parts`
-                gives them.
+                returns them.
             source: Name of the rows' table, for the report.
             heads: The heads that are evaluated, by name; by default all.
 
         Returns:
             As `evaluate`.
         """
-        from keras_mm.evaluation.evaluate import evaluate_rows
-
-        settings = self._trained.settings
-        about = {
-            "preset": settings.preset,
-            "vision": settings.vision_backbone if settings.images else None,
-            "text": settings.text_backbone if settings.texts else None,
-            "fusion": settings.fusion if settings.images and settings.texts else None,
-            "images": list(settings.images),
-            "texts": list(settings.texts),
-            "loss": settings.loss,
-            "class_weight": settings.class_weight,
-            "seed": settings.seed,
-            "backend": keras.backend.backend(),
-            "training_rows": self.num_rows_,
-        }
-        return evaluate_rows(
-            self.predictor_,
-            rows,
-            source,
-            priors=self.priors_,
-            heads=heads,
-            history=self.history_,
-            monitor=settings.training.monitor,
-            about=about,
-        )
+        return evaluate_trained(self._check_fitted(), self.predictor_, rows, source, heads)
 
     def add_head(self, name: str, head: Head) -> MultimodalClassifier:
-        """Adds a head to the trained model; `fit_head` trains it, and from then on it answers.
+        """Adds a head to the trained model; it predicts once `fit_head` has trained it.
 
         Args:
             name: The head's name; letters, digits, `_` and `-`.
-            head: What it answers; its classes may be left to the rows that it is trained on.
+            head: The head; without classes, those of its training rows are used.
 
         Returns:
             The classifier itself.
@@ -512,12 +474,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: if there is such a head already, or the name cannot be a head's.
         """
-        self._check_fitted()
-        if name in self.heads_:
-            raise InvalidValueError(
-                f"The model has a head {name!r} already; `fit_head` trains it anew."
-            )
-        as_heads({**self.heads_, **self._added, name: head})
+        check_new_head(name, head, self.heads_, self._added)
         self._declared = {**self._declared, name: head}
         return self
 
@@ -535,19 +492,19 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_error: str = "raise",
     ) -> MultimodalClassifier:
-        """Trains heads of the trained model anew, on rows of their own.
+        """Trains single heads of the trained model, on other rows.
 
-        All before the heads, encoders, projections and fusion, is run once over the rows and stays
-        as it is, so that the other heads answer as before, to the bit. How heads are trained
-        (epochs, learning rate, optimizer, early stopping, ...) are the classifier's parameters; see
-        `set_params`. Thresholds stay as they are.
+        The encoders, projections and fusion are run once over the rows and do not change, so the
+        predictions of the other heads stay the same to the bit. The classifier's parameters
+        (epochs, learning rate, optimizer, early stopping, ...) apply; see `set_params`. Thresholds
+        do not change.
 
         Args:
-            names: A head, or several that are trained together, of the model or of `add_head`.
-            data: Rows with the columns of these heads; see `fit`.
-            y: Labels of the rows, in place of the label column; see `fit`.
-            freeze: Whether only these heads are trained. Without it all that `fit` trains is
-                trained on, and the other heads' answers change.
+            names: A head of the model or of `add_head`, or several that are trained jointly.
+            data: Rows with the label columns of these heads; see `fit`.
+            y: Labels of the rows, instead of the label column; see `fit`.
+            freeze: Whether only these heads are trained. Without it everything that `fit` trains
+                is trained further, and the predictions of the other heads change.
             validation_data: As in `fit`.
             validation_split: As in `fit`.
             groups: As in `fit`.
@@ -556,7 +513,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             on_error: As in `fit`.
 
         Returns:
-            The classifier itself. A training of heads alone that fails leaves it as it was.
+            The classifier itself, unchanged if a training with `freeze` fails.
 
         Raises:
             ValueError: if there is no such head.
@@ -565,15 +522,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Warns:
             UserWarning: without `freeze`, if there are other heads.
         """
-        self._check_fitted()
-        known = {**self.heads_, **self._added}
-        names = self._named(names, known)
+        trained = self._check_fitted()
+        chosen = choose_heads(names, {**trained.heads, **self._added}, self._added)
         given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
-        chosen = {name: known[name] for name in names}
-        prepared = prepare_heads(self._settings(), self._trained.settings, chosen, given)
         self._trained = fit_heads(
-            self._trained,
-            prepared,
+            trained,
+            prepare_heads(self._settings(), trained.settings, chosen, given),
             self.predictor_,
             freeze=freeze,
             callbacks=callbacks,
@@ -582,39 +536,38 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Writes the model as a folder: JSON, weights, vocabulary. Whole, or not at all.
+        """Writes the model as a folder of JSON, weights and vocabulary, whole or not at all.
+
+        Args:
+            folder: Where to write.
+            overwrite: Whether to replace a folder that is not empty.
 
         Raises:
             FileExistsError: if `folder` is not empty, without `overwrite`.
         """
-        self._check_fitted()
-        spec = saved_spec(self._trained, self._declared)
-        save_bundle(folder, self.model_, self.preprocessor_, spec, overwrite=overwrite)
+        save_trained(folder, self._check_fitted(), self._declared, overwrite=overwrite)
 
     @classmethod
     def load(
         cls, folder: str | os.PathLike, *, custom_objects: Mapping[str, Any] | None = None
     ) -> MultimodalClassifier:
-        """A classifier that `save` wrote, on any backend. Executes nothing from the folder.
+        """Reads a classifier that `save` wrote on any backend. Executes nothing from the folder.
 
         Args:
             folder: What `save` wrote.
-            custom_objects: Layer classes of your own that the model is made of.
+            custom_objects: Your own layer classes by name, if the model contains any.
+
+        Returns:
+            The classifier, fitted.
 
         Raises:
             FileNotFoundError: if `folder` holds no saved model.
             ValueError: if it is from a newer version, or has classes that are not allowed.
         """
-        with unseeded():
-            model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
-        settings, fusion = spec["settings"], spec["trunk"]["fusion"]
-        training = as_training(settings["training"])
-        labels = as_labels(settings["labels"])
-        classifier = cls(**{**settings, "labels": labels, "fusion": fusion, "training": training})
-        used = Settings(**classifier.get_params(deep=False))
-        classifier._trained = trained_from(spec, used, model, preprocessor)
-        classifier._declared = heads_of(spec.get("added_heads", {}))
-        classifier._own_networks = own_backbones(spec)
+        saved = load_trained(folder, custom_objects=custom_objects)
+        classifier = cls(**saved.parameters)
+        classifier._trained, classifier._declared = saved.trained, saved.declared
+        classifier._own_networks = saved.own_networks
         return classifier
 
     def export(
@@ -625,180 +578,130 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         data: Any = None,
         image_dir: str | os.PathLike | None = None,
     ) -> dict:
-        """Writes a SavedModel that answers raw images and strings, and proves it.
+        """Writes a SavedModel that takes raw images and strings, and checks its predictions.
 
-        Its outputs are `probabilities` and `label`; with several labels a row `label` is a matrix
-        of strings, empty where a label is not given; numbers are `prediction`,
-        `(num_rows, num_targets)`. Of several heads each output begins with the head's name, as
-        `<head>_label`. The artefact is loaded in a fresh process without keras_mm and compared with
-        this model, row by row; where it differs, nothing is left.
+        Its outputs are `probabilities` and `label`. For a multilabel head `label` is a matrix of
+        strings, empty where a label is not predicted; for a regression head the output is
+        `prediction`, shape `(num_rows, num_targets)`. With several heads each output begins with
+        the head's name, such as `<head>_label`. The SavedModel is loaded in a fresh process without
+        keras_mm and compared with this model row by row; if it differs, nothing is written.
 
         Args:
-            folder: Where to write; must be vacant.
+            folder: Where to write; must not exist or be empty.
             format: `"tf_saved_model"`.
-            data: Rows to compare; by default rows that the package draws.
+            data: Rows to compare; by default random rows.
             image_dir: Folder that image paths are relative to.
 
         Returns:
-            What was compared: `rows`, `max_difference`, `labels_equal`.
+            The result of the comparison: `rows`, `max_difference`, `labels_equal`.
 
         Raises:
-            ExportError: if the artefact's answers differ.
+            ExportError: if the predictions differ.
         """
         from keras_mm.export.export import export_model
 
-        self._check_fitted()
         return export_model(
             self.predictor_, self.save, folder, format=format, data=data, image_dir=image_dir
         )
 
     def read_texts(self, *, sequence_length: int, sliding_window: Any = None) -> None:
-        """Makes the trained classifier read texts in other pieces; its weights stay as they are.
+        """Changes the sequence length and sliding window of the trained model, not its weights.
 
         Args:
             sequence_length: Tokens of a sequence.
             sliding_window: As the parameter of the same name.
 
         Raises:
-            ValueError: for a length that the text network cannot read, or a window that cannot be.
+            ValueError: for a length that the text network cannot read, or a wrong window.
         """
         trained = self._check_fitted()
-        sliding = as_sliding_window(sliding_window)
-        cut = None if sliding is None else sliding.by_slot(trained.settings.texts)
-        before = trained.preprocessor
-        if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
-            return
-        if not is_whole(sequence_length):
-            raise InvalidValueError(
-                f"`sequence_length` must be an integer. Received: {sequence_length!r}"
-            )
-        input_length(backbones(trained.model)["text"], sequence_length)
-        changed: dict[str, Any] = {"sequence_length": sequence_length, "sliding_window": sliding}
-        self.set_params(**changed)
-        self._trained = replace(
-            trained,
-            settings=replace(trained.settings, **changed),
-            preprocessor=before.with_texts(sequence_length, cut),
-        )
+        changed = with_text_length(trained, sequence_length, sliding_window)
+        if changed is not trained:
+            read = {n: getattr(changed.settings, n) for n in ("sequence_length", "sliding_window")}
+            self.set_params(**read)
+            self._trained = changed
 
-    # --- inside -----------------------------------------------------------------------------
-
-    def _named(self, names: str | Sequence[str], known: Mapping[str, Head]) -> list[str]:
-        """Names of heads as a list.
-
-        Raises:
-            ValueError: if there is none, or one is not known.
-        """
-        names = [names] if isinstance(names, str) else list(names)
-        if not names:
-            raise InvalidValueError(f"Name at least one head of {list(known)}.")
-        for name in names:
-            if name not in known:
-                later = " `fit_head` has not trained it yet." if name in self._added else ""
-                raise InvalidValueError(unknown_name("head", name, known) + later)
-        return names
+    # --- training, copies and state ---------------------------------------------------------
 
     def _settings(self) -> Settings:
-        going_on = self.warm_start and self._trained is not None
-        for name in self._own_networks:
-            if getattr(self, name) is None and not going_on:
-                raise InvalidValueError(
-                    f"this classifier was trained with a keras.Model of your own as `{name}`, and "
-                    "a saved model holds it as it was trained. To train anew, give it again: "
-                    f"set_params({name}=...)."
-                )
+        if not (self.warm_start and self._trained is not None):
+            check_own_backbones(self._own_networks, vars(self))
         return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
 
     def _fit(self, prepared: Prepared, callbacks: Sequence) -> MultimodalClassifier:
-        """Trains; of a training that fails keeps what `fit` promises."""
-        settings, bench = prepared.settings, self._bench()
-        warm = settings.warm_start and self._trained is not None
+        """Trains; if the training fails, restores the model as `fit` describes."""
+        bench = self._bench()
+        warm = prepared.settings.warm_start and self._trained is not None
         former = Former(self._trained, bench, in_place=warm)
         going_on, self._trained = self._trained if warm else None, None
         try:
-            with seeded(settings.seed):
+            with seeded(prepared.settings.seed):
                 outcome = fit(
                     prepared, bench, former=going_on, callbacks=callbacks, classifier_of=self._with
                 )
         except BaseException:
             self._trained = former.give_back()
             raise
-        if outcome.error is None:
-            self._trained = outcome.trained
-            return self
-        learned = bool(outcome.trained.history) and not former.there
-        self._trained = outcome.trained if learned else former.give_back()
-        if former.there:
-            _log.warning("the classifier keeps the model that it had before this training")
-        raise outcome.error
+        self._trained = former.better(outcome)
+        if outcome.error is not None:
+            raise outcome.error
+        return self
 
     def _with(self, trained: Trained) -> MultimodalClassifier:
-        """A classifier of its own that has this model."""
+        """A copy of this classifier that has another model."""
         found = copy(self)
         found._trained = trained
         return found
 
     def _bench(self) -> Workbench:
-        """What this classifier and its clones make their models with, one after the other."""
+        """What builds the models of this classifier and its clones, one after the other."""
         if self._workbench is None:
             self._workbench = Workbench()
         return self._workbench
 
     @property
     def _added(self) -> dict[str, Head]:
-        """Heads that are not trained yet, and so no part of the model."""
+        """Heads of `add_head` that are not trained yet."""
         return {name: head for name, head in self._declared.items() if name not in self.heads_}
 
     def __sklearn_is_fitted__(self) -> bool:
         return self._trained is not None
 
     def __sklearn_clone__(self) -> MultimodalClassifier:
-        with unseeded():  # a network among the parameters is built anew
+        with unseeded():  # a parameter may be a network, which is built again
             clone = super().__sklearn_clone__()
         clone._workbench, clone._own_networks = self._bench(), self._own_networks
         clone._declared = dict(self._declared)
         return clone
 
     def __copy__(self) -> MultimodalClassifier:
-        """A classifier with the same model, not a copy of it."""
+        """A classifier that shares the model."""
         found = object.__new__(type(self))
         found.__dict__.update(self.__dict__)
         return found
 
     def __getstate__(self) -> dict:
-        """What pickle, joblib and deepcopy take: a fitted model in its saved form."""
+        """The state for pickle, joblib and deepcopy: a fitted model in its saved form."""
         state = {**super().__getstate__()}
         state.pop("_workbench", None)
-        trained = state.pop("_trained", None)
-        if trained is not None:
-            spec = saved_spec(trained, self._declared)
-            state["_packed"] = pack_bundle(trained.model, trained.preprocessor, spec)
-            state["_used"] = trained.settings
-            state["_skipped"] = trained.skipped
-        return pack_layers(state)
+        return pack_state(state, state.pop("_trained", None), self._declared)
 
     def __setstate__(self, state: dict) -> None:
-        with unseeded():
-            state = unpack_layers(state)
-            packed, used, skipped = (
-                state.pop(name, None) for name in ("_packed", "_used", "_skipped")
-            )
-            super().__setstate__(state)
-            if packed is not None:
-                model, preprocessor, spec = unpack_bundle(packed)
-                trained = trained_from(spec, used, model, preprocessor)
-                self._trained = replace(trained, skipped=skipped)
+        state, trained = unpack_state(state)
+        super().__setstate__(state)
+        if trained is not None:
+            self._trained = trained
 
     def _check_fitted(self) -> Trained:
         if self._trained is None:
             raise NotFittedError("This MultimodalClassifier is not fitted; call fit or load first.")
         return self._trained
 
-    # --- what a training gives --------------------------------------------------------------
+    # --- fitted attributes ------------------------------------------------------------------
 
     @property
     def predictor_(self) -> Predictor:
-        """What answers rows by the trained model."""
+        """The trained model with everything that it needs to predict rows."""
         return self._check_fitted().predictor(
             cache=self.cache, engine=self.engine, progress=bool(self.verbose)
         )
@@ -810,12 +713,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def preprocessor_(self) -> Preprocessor:
-        """What makes the model's inputs from rows."""
+        """Makes the model's inputs from rows."""
         return self._check_fitted().preprocessor
 
     @property
     def heads_(self) -> Mapping[str, Head]:
-        """The heads by name, with their classes; thresholds can be set by setting it."""
+        """The heads by name, with their classes; assign new heads to change thresholds."""
         return self._check_fitted().heads
 
     @heads_.setter
@@ -824,7 +727,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def priors_(self) -> Mapping[str, list]:
-        """What each head would answer without seeing anything, by name."""
+        """The best constant prediction of each head: class shares or means of the training rows."""
         return self._check_fitted().priors
 
     @property
@@ -834,7 +737,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def num_rows_(self) -> int:
-        """Training rows."""
+        """Number of training rows."""
         return self._check_fitted().num_rows
 
     @property

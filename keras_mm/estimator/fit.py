@@ -1,4 +1,4 @@
-"""A training of all heads: from checked rows to a trained model, anew or going on."""
+"""Trains all heads of a model on checked rows, from the start or from a trained model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.checks import require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.errors import InvalidValueError
@@ -36,11 +37,11 @@ Callbacks = Sequence[keras.callbacks.Callback]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training gave.
+    """The result of a training.
 
     Attributes:
         trained: The model with the best weights so far.
-        error: What ended the training before its end; `None` where it came to its end.
+        error: What interrupted the training; `None` if it was completed.
     """
 
     trained: Trained
@@ -55,21 +56,24 @@ def fit(
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
 ) -> Outcome:
-    """Trains anew, or goes on with a former model.
+    """Trains a new model, or continues with a trained one.
 
-    It is called within `keras_mm.random_state.seeded`.
+    Call it within `keras_mm.random_state.seeded`.
 
     Args:
         prepared: Resolved settings, heads and rows.
-        bench: What makes the model.
-        former: What the training goes on with; `None` trains anew.
-        callbacks: Keras callbacks of the user's.
-        classifier_of: From a model that is being trained to a classifier that has it, for
-            callbacks that are a `TrainingObserver`.
+        bench: Builds the model.
+        former: The trained model to continue with; `None` builds a new one.
+        callbacks: The user's Keras callbacks.
+        classifier_of: Returns a classifier with the model that is being trained, for callbacks
+            that are a `TrainingObserver`.
+
+    Returns:
+        The trained model, and the error if the training was interrupted.
 
     Raises:
-        ValueError: if the labels do not fit the heads, or the settings ask for another model than
-            `former` has.
+        ValueError: if the labels do not fit the heads, or the settings describe another model
+            than `former`.
     """
     settings, heads = prepared.settings, prepared.heads
     labels = prepared.rows.labels
@@ -110,11 +114,15 @@ def train(
     """Trains a model, stage by stage, on the features of its frozen encoders.
 
     Args:
-        trained: The model as it is; its outputs are the heads of `prepared`.
+        trained: The model; its outputs are the heads of `prepared`.
         prepared: Resolved settings, heads and rows.
-        twin: See `Workbench.model`.
+        twin: The copy of the trunk that is trained; see `Workbench.model`.
         callbacks: As in `fit`.
         classifier_of: As in `fit`.
+
+    Returns:
+        History, batch size, and the error if the training was interrupted. The weights of
+        `trained.model` are changed in place.
     """
     settings, training = prepared.settings, prepared.settings.training
     tuning = FineTuning(
@@ -122,7 +130,7 @@ def train(
         training.stages or (),
         lora_rank=training.lora_rank,
         lora_alpha=training.lora_alpha,
-        twin=None if callbacks else twin,  # which callbacks would get to see
+        twin=None if callbacks else twin,  # callbacks would see it in place of the model
     )
     for observer in callbacks:
         if isinstance(observer, TrainingObserver):
@@ -143,7 +151,7 @@ def train(
         optimization(settings),
         stopping(settings),
         heads=prepared.heads,
-        batch_size=settings.batch_size,
+        batch_size=require(settings.batch_size, "batch_size"),
         auto_find_batch_size=training.auto_find_batch_size,
         callbacks=callbacks,
         seed=settings.seed,
@@ -152,17 +160,17 @@ def train(
 
 
 def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -> keras.Model:
-    """The former model, with the classes of `heads` where it had fewer."""
+    """The former model, widened where `heads` has more classes."""
     old = former.heads
     changed = changed_parts(former, settings, heads)
     if list(old) != list(heads):
-        changed.append(f"heads {list(heads)} in the place of {list(old)}; see `labels`")
+        changed.append(f"heads {list(heads)} instead of {list(old)}; see `labels`")
     elif any(_layers(old[n]) != _layers(heads[n]) for n in old):
         changed.append("heads")
     if changed:
         raise InvalidValueError(
-            "warm_start=True goes on with the model that there is, and the settings ask for "
-            f"another one ({', '.join(changed)}). Set them back, or warm_start=False."
+            "warm_start=True continues with the trained model, but the settings describe "
+            f"another one ({', '.join(changed)}). Change them back, or set warm_start=False."
         )
     wider = {n: head for n, head in heads.items() if head.num_logits > old[n].num_logits}
     if not wider:
@@ -172,13 +180,30 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
 
 
 def check_objectives(settings: Settings, heads: Mapping[str, Head], labels: Mapping) -> None:
-    """Raises ValueError where loss and class weights do not suit the heads, before any work."""
+    """Checks that loss and class weights fit the heads, before any work.
+
+    Args:
+        settings: Resolved settings.
+        heads: Heads by name, with their classes.
+        labels: Encoded labels of the training rows by head.
+
+    Raises:
+        ValueError: if they do not fit.
+    """
     widths = {name: head.num_logits for name, head in heads.items()}
     create_objectives(heads, widths, labels, {}, loss_settings(settings))
 
 
 def check_labelled(heads: Mapping[str, Head], labels: Mapping) -> None:
-    """Raises ValueError for a head of which no training row has a label."""
+    """Checks that each head has at least one labelled training row.
+
+    Args:
+        heads: Heads by name.
+        labels: Encoded labels of the training rows by head.
+
+    Raises:
+        ValueError: naming a head without labels.
+    """
     for name, head in heads.items():
         if not is_labelled(head, labels[name]):
             raise InvalidValueError(
@@ -200,14 +225,20 @@ def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
 
 
 def standardize(model: keras.Model, heads: Mapping[str, Head], labels: Mapping) -> None:
-    """Makes regression heads learn standardised targets."""
+    """Makes regression heads learn standardised targets.
+
+    Args:
+        model: The model, changed in place.
+        heads: Heads by name.
+        labels: Encoded labels of the training rows by head.
+    """
     for name, head in heads.items():
         if head.kind == "regression":
             standardize_targets(model, name, labels[name])
 
 
 def _layers(head: Head) -> tuple:
-    """What a head's layers are made of, but for its classes."""
+    """What a head's layers are built from, besides its classes."""
     return head.kind, head.dropout_rate, head.l2
 
 
@@ -227,12 +258,12 @@ def _preprocessor(settings: Settings) -> Preprocessor:
         tokenizer=tokenizer,
         sequence_length=settings.sequence_length,
         num_texts=len(settings.texts),
-        text_pairing=settings.text_pairing,
+        text_pairing=require(settings.text_pairing, "text_pairing"),
         sliding_window=_window(settings),
     )
 
 
 def _window(settings: Settings) -> SlidingWindow | None:
-    """The sliding window with its text by the table's role in the place of its column."""
+    """The sliding window, with the number of its text instead of the column's name."""
     window = as_sliding_window(settings.sliding_window)
     return None if window is None else window.by_slot(settings.texts)

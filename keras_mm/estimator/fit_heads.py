@@ -1,4 +1,4 @@
-"""Trainings of single heads of a trained model."""
+"""Trains single heads of a trained model."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.checks import require
 from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, standardize, train
@@ -25,7 +26,7 @@ from keras_mm.settings.heads import Head, one_or_all
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.trainer import Trainer
 
-_TOTALS = ("loss", "val_loss")  # of all heads together
+_TOTALS = ("loss", "val_loss")  # sums over all heads
 
 
 def fit_heads(
@@ -37,15 +38,21 @@ def fit_heads(
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
 ) -> Trained:
-    """The model with some of its heads trained anew, or with new ones.
+    """Trains some heads of a model, or new heads, on rows of their own.
 
     Args:
-        trained: The model as it is.
-        prepared: Resolved settings, and the heads that are trained with their rows.
-        predictor: What answers rows by `trained`.
-        freeze: Whether only the heads are trained; without it all that `fit` trains is.
-        callbacks: Keras callbacks of the user's.
+        trained: The trained model.
+        prepared: Resolved settings, and the heads to train with their rows.
+        predictor: The predictor of `trained`.
+        freeze: Whether only the heads are trained; without it everything that `fit` trains is.
+        callbacks: The user's Keras callbacks.
         classifier_of: As in `keras_mm.estimator.fit.fit`.
+
+    Returns:
+        The model with the trained heads. With `freeze`, `trained` itself is not changed.
+
+    Raises:
+        ValueError: if a head has no labels, or the settings describe another model.
     """
     heads = prepared.heads
     labels = prepared.rows.labels
@@ -65,7 +72,7 @@ def fit_heads(
 def _fit_frozen(
     trained: Trained, prepared: Prepared, predictor: Predictor, callbacks: Callbacks
 ) -> Trained:
-    """Trains the heads on what the model before them gives for the rows."""
+    """Trains the heads on the outputs of the rest of the model."""
     settings, heads = prepared.settings, prepared.heads
     encoders, _ = parts(trained.model)
     grown = _grown(trained, prepared)
@@ -83,7 +90,7 @@ def _fit_frozen(
                 labels=one_or_all(cut.labels),
                 owners=owners,
                 window=trained.preprocessor.sliding_window,
-                batch_size=settings.batch_size,
+                batch_size=require(settings.batch_size, "batch_size"),
                 **options,
             )
         )
@@ -106,20 +113,20 @@ def _fit_through(
     callbacks: Callbacks,
     classifier_of: Callable[[Trained], Any],
 ) -> Trained:
-    """Trains the heads and all before them that `fit` trains."""
+    """Trains the heads, and everything else that `fit` trains."""
     settings, heads = prepared.settings, prepared.heads
     others = sorted(set(trained.heads) - set(heads))
     if others:
         warnings.warn(
-            "The fusion, and what else is trained, is shared: the answers of the other heads "
+            "The fusion and other trained parts are shared: the answers of the other heads "
             f"({', '.join(others)}) change.",
             stacklevel=4,
         )
     changed = changed_parts(trained, settings, trained.heads)
     if changed:
         raise InvalidValueError(
-            "freeze=False trains the model that there is, and the settings ask for another one "
-            f"({', '.join(changed)}). Set them back."
+            "freeze=False trains the model further, but the settings describe another one "
+            f"({', '.join(changed)}). Change them back."
         )
     encoders, _ = parts(trained.model)
     grown, before = _grown(trained, prepared), Snapshot(trained.model.variables)
@@ -142,7 +149,7 @@ def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
 def _put_in(
     trained: Trained, model: keras.Model, heads: Mapping[str, Head], history: Mapping[str, list]
 ) -> Trained:
-    """The model with trained heads, whose history is added by head to that of all."""
+    """The model with the trained heads, their history added by head to the model's."""
     before = trained.history
     if len(trained.heads) == 1:
         before = _of_head(before, next(iter(trained.heads)))
@@ -154,7 +161,7 @@ def _put_in(
 
 
 def _of_head(history: Mapping[str, list], name: str) -> dict[str, list]:
-    """The history of a head by itself, with its metrics named as among several."""
+    """The history of a single head, its metrics named as in a model of several heads."""
     named = {}
     for metric, values in history.items():
         prefix = "val_" if metric.startswith("val_") else ""

@@ -1,4 +1,4 @@
-"""Trained models and Keras layers as plain values, for pickle, joblib and deepcopy."""
+"""Classifiers, trained models and layers as plain values, for pickle, joblib and deepcopy."""
 
 from __future__ import annotations
 
@@ -14,8 +14,14 @@ import keras
 import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.estimator.spec import saved_spec, trained_from
+from keras_mm.estimator.trained import Trained
 from keras_mm.inference.bundle import load_bundle, save_bundle
 from keras_mm.keras_internals import all_layers
+from keras_mm.random_state import unseeded
+from keras_mm.settings.heads import Head
+
+_PACKED = ("_packed", "_used", "_skipped")  # a trained model in a pickled state
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,16 @@ class PackedBundle:
 def pack_bundle(
     model: keras.Model, preprocessor: Preprocessor, spec: Mapping[str, Any]
 ) -> PackedBundle:
-    """A model and its preprocessor in their saved form; arguments as in `save_bundle`."""
+    """A model and its preprocessor in their saved form.
+
+    Args:
+        model: As in `save_bundle`.
+        preprocessor: As in `save_bundle`.
+        spec: As in `save_bundle`.
+
+    Returns:
+        What `unpack_bundle` takes.
+    """
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
@@ -46,7 +61,14 @@ def pack_bundle(
 
 
 def unpack_bundle(packed: PackedBundle) -> tuple[keras.Model, Preprocessor, dict]:
-    """What `load_bundle` gives."""
+    """A model from its saved form.
+
+    Args:
+        packed: What `pack_bundle` returned.
+
+    Returns:
+        The model, its preprocessor and its spec, as `load_bundle` returns them.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         with zipfile.ZipFile(io.BytesIO(packed.archive)) as archive:
             archive.extractall(temporary)
@@ -54,7 +76,11 @@ def unpack_bundle(packed: PackedBundle) -> tuple[keras.Model, Preprocessor, dict
 
 
 class PackedLayer:
-    """A Keras layer or model of the user's, as its config, its weights and its classes."""
+    """A Keras layer or model of the user's, as its config, weights and classes.
+
+    Args:
+        layer: The layer or model.
+    """
 
     def __init__(self, layer: keras.layers.Layer):
         self.config = keras.saving.serialize_keras_object(layer)
@@ -62,7 +88,11 @@ class PackedLayer:
         self.classes = own_classes(layer)
 
     def layer(self) -> keras.layers.Layer:
-        """The layer, built anew."""
+        """Builds the layer.
+
+        Returns:
+            A new layer with the same weights.
+        """
         found = keras.saving.deserialize_keras_object(
             self.config, custom_objects=self.classes, safe_mode=False
         )
@@ -72,7 +102,14 @@ class PackedLayer:
 
 
 def pack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes with every Keras layer among them, and among their settings, packed."""
+    """Packs the Keras layers among a classifier's attributes and settings.
+
+    Args:
+        state: Attributes by name.
+
+    Returns:
+        The attributes with a `PackedLayer` in place of each layer; equal layers stay equal.
+    """
     known: dict[int, PackedLayer] = {}
 
     def pack(value: Any) -> Any:
@@ -86,7 +123,14 @@ def pack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unpack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as they were before `pack_layers`."""
+    """Unpacks what `pack_layers` packed.
+
+    Args:
+        state: What `pack_layers` returned.
+
+    Returns:
+        The attributes with their layers.
+    """
     known: dict[int, Any] = {}
 
     def unpack(value: Any) -> Any:
@@ -99,8 +143,58 @@ def unpack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
     return _mapped(state, unpack)
 
 
+def pack_state(
+    state: Mapping[str, Any], trained: Trained | None, declared: Mapping[str, Head]
+) -> dict[str, Any]:
+    """A classifier's state as plain values, its model in its saved form.
+
+    Args:
+        state: The classifier's attributes by name.
+        trained: Its trained model, if it has one.
+        declared: The heads of `add_head` by name.
+
+    Returns:
+        What `unpack_state` takes.
+    """
+    packed = {}
+    if trained is not None:
+        spec = saved_spec(trained, declared)
+        packed = {
+            "_packed": pack_bundle(trained.model, trained.preprocessor, spec),
+            "_used": trained.settings,
+            "_skipped": trained.skipped,
+        }
+    return pack_layers({**state, **packed})
+
+
+def unpack_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], Trained | None]:
+    """A classifier's attributes and trained model.
+
+    Args:
+        state: What `pack_state` returned.
+
+    Returns:
+        The attributes by name; and the trained model, if the classifier had one.
+    """
+    with unseeded():
+        state = unpack_layers(state)
+        packed, used, skipped = (state.pop(name, None) for name in _PACKED)
+        if packed is None:
+            return state, None
+        model, preprocessor, spec = unpack_bundle(packed)
+        trained = trained_from(spec, used, model, preprocessor)
+        return state, replace(trained, skipped=skipped)
+
+
 def own_classes(layer: keras.layers.Layer) -> dict[str, type]:
-    """The classes of a layer's parts that are neither Keras', KerasHub's nor this package's."""
+    """The user's own classes that a layer is made of.
+
+    Args:
+        layer: A layer or model.
+
+    Returns:
+        Classes by name that are from neither Keras, KerasHub nor this package.
+    """
     kinds = {type(part) for part in all_layers(layer)}
     return {
         kind.__name__: kind

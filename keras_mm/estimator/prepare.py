@@ -1,4 +1,4 @@
-"""From settings and tables to what a training takes: columns, heads, and checked rows by part."""
+"""Prepares a training: columns, heads and checked rows by part. Loads no backend."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from keras_mm.settings.settings import Settings
 
 @dataclass(frozen=True)
 class Given:
-    """The rows as the user gives them to a training; see `MultimodalClassifier.fit`."""
+    """Arguments of a training; see `MultimodalClassifier.fit`."""
 
     data: Any
     y: Any = None
@@ -37,13 +37,13 @@ class Given:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a training takes.
+    """Settings, heads and rows of a training.
 
     Attributes:
         settings: Settings with their columns.
         heads: Heads by name, with their classes.
         parts: Checked rows: `"train"`, and `"val"` and `"test"` where there are any.
-        sources: Names of the tables that the parts are from.
+        sources: Name of the table that each part is from.
     """
 
     settings: Settings
@@ -73,7 +73,7 @@ def prepare(
     on_error: str = "raise",
     progress: bool = True,
 ) -> Prepared:
-    """Checks all rows; the one way to the rows of a training, for estimator and command line.
+    """Checks and splits all rows, for the estimator and the command line.
 
     Args:
         settings: Settings with their columns.
@@ -84,6 +84,9 @@ def prepare(
         groups: As in `read_parts`.
         on_error: As in `read_parts`.
         progress: As in `read_parts`.
+
+    Returns:
+        The settings and heads, and the rows by part.
 
     Raises:
         TableError: with every problem of every table.
@@ -110,7 +113,14 @@ def prepare_fit(settings: Settings, given: Given, old: Mapping[str, Head]) -> Pr
     Args:
         settings: The estimator's settings.
         given: The rows.
-        old: The heads of the model that the training goes on with; their classes come first.
+        old: The heads of the model that the training continues with; their classes come first.
+
+    Returns:
+        Resolved settings, heads with their classes, and checked rows.
+
+    Raises:
+        ConfigError: listing every wrong setting.
+        TableError: listing every problem of the rows.
     """
     table = _labelled(given, label_columns(label_heads(settings.resolved())))
     settings = with_columns(settings, table).resolved()
@@ -126,9 +136,16 @@ def prepare_heads(
 
     Args:
         settings: The estimator's settings.
-        used: The settings that the model was trained with; their columns are read.
-        heads: The heads that are trained, by name.
+        used: The settings that the model was trained with; its columns are read.
+        heads: The heads to train, by name.
         given: The rows.
+
+    Returns:
+        Resolved settings, the heads with their classes, and checked rows.
+
+    Raises:
+        ConfigError: if a column is missing.
+        TableError: listing every problem of the rows.
     """
     columns = label_columns(heads)
     table = _labelled(given, columns)
@@ -162,10 +179,19 @@ def _prepare_given(
 
 
 def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataFrame:
-    """The table with the labels `y` in its label columns; without `y`, as it is.
+    """The table with the labels `y` in its label columns.
+
+    Args:
+        table: The rows.
+        y: Labels of the rows: a sequence of cells, or with several columns an array of shape
+            `(num_rows, num_columns)` or a DataFrame; `None` for the labels of the table.
+        columns: The label columns.
+
+    Returns:
+        A new table; `table` itself without `y`.
 
     Raises:
-        ValueError: if `y` has other rows, or other columns.
+        ValueError: if `y` has another number of rows or other columns.
     """
     if y is None:
         return table

@@ -1,4 +1,4 @@
-"""What a training leaves to the next of its kind: the frozen encoders, and the compiled step."""
+"""Reuses frozen encoders and the compiled training step from one training to the next."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from keras_mm.random_state import set_states
 
 
 class Workbench:
-    """Makes models, out of the networks of the last one where that is of the same kind.
+    """Builds models, with the networks of the last model where the two are of the same kind.
 
-    Frozen encoders are taken over if nothing in them has changed and nobody holds the last model.
-    What is trained is a twin of the new model's trunk that nobody else ever sees: for trunks of the
-    same layers it is the same object, with its compiled step, and begins with the new one's weights
-    and random state. The answers are those of a model that is built anew.
+    Frozen encoders are reused if they have not changed and nothing else holds the last model. The
+    training runs on a twin of the new model's trunk, which nothing else sees. For trunks with the
+    same layers the twin is the same object, with its compiled training step; it starts with the new
+    trunk's weights and random state. The results are the same as without any reuse.
 
-    A classifier shares one with its clones. A copy in another process is an empty one.
+    A classifier shares its workbench with its clones. A pickled workbench is empty.
     """
 
     def __init__(self) -> None:
@@ -43,23 +43,23 @@ class Workbench:
         self,
         spec: Mapping[str, Any],
         *,
-        vision_weights: str | PathLike,
-        text_weights: str | PathLike,
+        vision_weights: str | PathLike | None,
+        text_weights: str | PathLike | None,
         seed: int,
     ) -> tuple[keras.Model, keras.Model | None]:
-        """A model as `build_model` makes it within `keras_mm.random_state.seeded(seed)`.
+        """The model that a spec describes.
 
-        It is called within that, and begins the draws anew.
+        Call it within `keras_mm.random_state.seeded(seed)`; it restarts the random states.
 
         Args:
             spec: As in `build_model`.
-            vision_weights: As in `build_model`.
-            text_weights: As in `build_model`.
+            vision_weights: As in `build_encoders`.
+            text_weights: As in `build_encoders`.
             seed: Seed of the weights and of dropout.
 
         Returns:
-            The model; and the twin of its trunk to be trained, whose weights are the trunk's
-            afterwards. `None` where not all encoders are frozen, or nothing could serve again.
+            The model; and the twin of its trunk to train, whose weights are then copied to the
+            trunk. The twin is `None` if an encoder is not frozen, or nothing can be reused.
         """
         set_states(seed)
         kind = _kind(spec, vision_weights, text_weights, seed)
@@ -70,7 +70,7 @@ class Workbench:
             )
         else:
             encoders = last.encoders
-        set_states(_trunk_seed(seed))  # of its own: encoders taken over draw nothing
+        set_states(_trunk_seed(seed))  # reused encoders draw no random numbers
         state = last.state if last is not None else _state(encoders)
         if kind is None or state is None:
             return build_model(spec, encoders), None
@@ -85,26 +85,26 @@ class Workbench:
             twin = None if layers is None else cut(_on_views(spec, encoders))
         if twin is not None:
             copy_variables(found.trunk, parts(twin).trunk)
-        # Whoever uses the model sees views of the encoders, which vanish with it.
+        # Users of the model hold views of the encoders, which are freed with the model.
         users = [weakref.ref(user) for user in (model, *found.encoders.values())]
         self._kept.append(_Kept(kind, encoders, layers, twin, state, users))
         return model, twin
 
     def set_aside(self, model: keras.Model) -> Callable[[], keras.Model]:
-        """What gives a model back, although nobody need hold it meanwhile.
+        """Puts the last model aside, so that the next one can use its encoders.
 
         Args:
-            model: The last model. Where its encoders are kept here, they may serve the next one.
+            model: The last model.
 
         Returns:
-            A function that gives the model: the same object while anybody holds it, else one of the
-            same layers.
+            A function that returns the model: the same object while something else holds it, else
+            a model of the same layers.
         """
         found = parts(model)
         kept = self._kept[-1] if self._kept else None
         if kept is None or not kept.serves(found.encoders.values()):
             return lambda: model
-        # A view, as the trunk itself holds the model that it is a part of.
+        # A view, since the trunk itself holds the model that it is a part of.
         return partial(self._given_back, kept, _view(found.trunk), weakref.ref(model))
 
     def _given_back(
@@ -119,7 +119,7 @@ class Workbench:
         return model
 
     def _take(self, kind: str | None) -> _Kept | None:
-        """The last networks, if they are of this kind, and nobody's, and as they were."""
+        """The last networks, if they are of this kind, unused and unchanged."""
         try:
             last = self._kept.pop()
         except IndexError:
@@ -129,7 +129,7 @@ class Workbench:
 
 @dataclass
 class _Kept:
-    """The networks of a model, and who uses them."""
+    """The networks of a model, and the objects that use them."""
 
     kind: str
     encoders: dict[str, keras.Model]
@@ -140,11 +140,11 @@ class _Kept:
 
     def is_free(self) -> bool:
         if any(user() is not None for user in self.users):
-            gc.collect()  # a model is full of cycles
+            gc.collect()  # models contain reference cycles
         return all(user() is None for user in self.users)
 
     def serves(self, views: Iterable[keras.Model]) -> bool:
-        """Whether all of these are views of the encoders that were given to the last model."""
+        """Whether all of these are the views of the encoders in the last model."""
         known = [user() for user in self.users]
         return all(any(view is user for user in known) for view in views)
 
@@ -153,9 +153,9 @@ class _Kept:
 
 
 def _state(encoders: Mapping[str, keras.Model]) -> str | None:
-    """What tells that nothing has changed in frozen encoders.
+    """The state of frozen encoders as text, to find changes.
 
-    `None` where nothing can tell: with layers of the user's own, or an encoder that learns.
+    `None` if that is not possible: with the user's own layers, or an encoder that is trained.
     """
     if any(encoder.trainable_variables for encoder in encoders.values()):
         return None
@@ -179,12 +179,12 @@ def _view(model: keras.Model) -> keras.Model:
 
 
 def _trunk_seed(seed: int) -> int:
-    """The seed of a trunk's weights: another than the encoders', which follows from it."""
+    """The seed of a trunk's weights, derived from the seed of the encoders' weights."""
     return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
 
 
 def _kind(spec: Mapping, vision_weights: Any, text_weights: Any, seed: int) -> str | None:
-    """What decides the encoders, as text; `None` if no text can."""
+    """Everything that determines the encoders, as text; `None` if it is not JSON-serialisable."""
     sides = [spec["vision_encoder"], spec["text_encoder"]]
     pairs = zip(sides, (vision_weights, text_weights), strict=True)
     sources = [source for side, weights in pairs if side for source in (weights, side["backbone"])]
@@ -193,7 +193,7 @@ def _kind(spec: Mapping, vision_weights: Any, text_weights: Any, seed: int) -> s
 
 
 def _stamp(source: Any) -> Any:
-    """A file, or the files of a folder, with size and time; anything else as it is."""
+    """Size and time of a file, or of the files in a folder; any other value unchanged."""
     if not isinstance(source, str | PathLike) or not Path(source).exists():
         return source
     path = Path(source)

@@ -1,9 +1,9 @@
-"""Models as plain data: what a model is built from, and what of a trained one is saved."""
+"""Models as plain data: what a model is built from, and what is saved of a trained model."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.run_columns import has_pair
+from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.trained import Trained
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.heads import Head
@@ -23,12 +24,16 @@ _SIDES = ("vision", "text")
 def model_spec(
     settings: Settings, heads: Mapping[str, Head], preprocessor: Preprocessor
 ) -> dict[str, Any]:
-    """What `keras_mm.inference.bundle.build_model` builds a model from.
+    """The description of a model; see `keras_mm.inference.bundle.build_model`.
 
     Args:
         settings: Resolved settings.
         heads: Heads by name, with their classes.
-        preprocessor: The model's; its vocabulary decides the size of a grown embedding.
+        preprocessor: The model's preprocessor; with special tokens, the size of its vocabulary is
+            that of the text encoder's embedding.
+
+    Returns:
+        Values by name that are JSON-serialisable, except for the user's own backbones and fusion.
     """
     vision = settings.images and {
         "backbone": settings.vision_backbone,
@@ -45,7 +50,7 @@ def model_spec(
         "pooling": settings.text_pooling,
         "trainable": settings.trains("text"),
     }
-    if text and settings.special_tokens:
+    if text and settings.special_tokens and preprocessor.tokenizer is not None:
         text["vocabulary_size"] = preprocessor.tokenizer.vocabulary_size
     training = settings.training
     return {
@@ -65,7 +70,16 @@ def model_spec(
 
 
 def changed_parts(former: Trained, settings: Settings, heads: Mapping[str, Head]) -> list[str]:
-    """Parts of the model, besides the heads, that other settings would build differently."""
+    """Parts of the model, besides the heads, that other settings would build differently.
+
+    Args:
+        former: The trained model.
+        settings: The other settings, resolved.
+        heads: Heads by name; they are not compared.
+
+    Returns:
+        Names of the parts.
+    """
     before, after = (
         model_spec(one, heads, former.preprocessor) for one in (former.settings, settings)
     )
@@ -76,23 +90,26 @@ def changed_parts(former: Trained, settings: Settings, heads: Mapping[str, Head]
 
 
 def saved_spec(trained: Trained, declared: Mapping[str, Head]) -> dict[str, Any]:
-    """What a saved model says of itself besides its weights.
+    """The description of a trained model that is saved beside its weights.
 
     Args:
         trained: The trained model.
-        declared: The heads that were added to it, whether they are trained by now or not.
+        declared: The heads of `add_head` by name, trained or not.
+
+    Returns:
+        Values by name, as in `model_spec`, with settings, history and priors.
     """
-    # The fusion stands in the trunk's part; a layer cannot be copied as a dict is.
+    # The fusion is saved in the part `trunk`; `asdict` would copy it, which a layer cannot be.
     settings = asdict(replace(trained.settings, fusion=None))
     if settings["classes"] is not None:
         settings["classes"] = next(iter(trained.heads.values())).names
     spec = model_spec(trained.settings, trained.heads, trained.preprocessor)
-    # A preset may ask for a comparison where there is no pair; as a setting that is an error.
+    # A preset may compare pairs where there is none; as a setting of the user's that is an error.
     settings["compare"] = spec["trunk"]["compare"]
-    # A folder of this machine says nothing elsewhere.
+    # A cache folder of this machine is of no use elsewhere.
     settings["cache"] = bool(settings["cache"])
     for side in _SIDES:
-        # Where the weights came from says nothing about where they are now.
+        # The initial weights may not be there any more, and are in the saved model.
         settings[f"{side}_weights"] = None
         if not isinstance(settings[f"{side}_backbone"], str):
             settings[f"{side}_backbone"] = None
@@ -112,25 +129,42 @@ def trained_from(
     """The trained model that `saved_spec` describes.
 
     Args:
-        spec: As in a saved model, of any format version.
-        settings: The settings among it, as the estimator holds them.
+        spec: The description in a saved model, of any format version.
+        settings: Its settings.
         model: The model with its weights.
-        preprocessor: The model's.
+        preprocessor: The model's preprocessor.
+
+    Returns:
+        The trained model.
     """
     heads = heads_of(spec["heads"])
-    if spec["format_version"] == 1:  # there was one head, and its column stood elsewhere
+    if spec["format_version"] == 1:  # one head, whose column was saved among the settings
         heads = {"label": replace(heads["label"], column=spec["settings"]["labels"])}
     num_rows, priors = _known_of_training(spec)
     return Trained(settings, heads, model, preprocessor, priors, spec["history"], num_rows)
 
 
 def heads_of(values: Mapping[str, Mapping]) -> dict[str, Head]:
-    """Heads by name from dicts of their fields."""
+    """Heads from dicts of their fields.
+
+    Args:
+        values: Fields by name of the head.
+
+    Returns:
+        Heads by name.
+    """
     return {name: Head(**head) for name, head in values.items()}
 
 
 def own_backbones(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Settings of backbones that were a `keras.Model` of the user's, which no name describes."""
+    """Backbones of a saved model that were a `keras.Model` of the user's.
+
+    Args:
+        spec: The description in a saved model.
+
+    Returns:
+        Names of the settings.
+    """
     return tuple(
         f"{side}_backbone"
         for side in _SIDES
@@ -139,16 +173,42 @@ def own_backbones(spec: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def check_own_backbones(names: Iterable[str], parameters: Mapping[str, Any]) -> None:
+    """Refuses to train a loaded classifier anew without the user's own backbones.
+
+    Args:
+        names: What `own_backbones` returned.
+        parameters: The classifier's parameters by name.
+
+    Raises:
+        ValueError: naming a backbone that has to be given again.
+    """
+    for name in names:
+        if parameters[name] is None:
+            raise InvalidValueError(
+                f"this classifier was trained with a keras.Model of your own as `{name}`, and "
+                "a saved model holds it as it was trained. To train anew, give it again: "
+                f"set_params({name}=...)."
+            )
+
+
 def _known_of_training(spec: Mapping[str, Any]) -> tuple[int, dict[str, list]]:
     """Training rows, and each head's prior, of a saved model."""
-    counts = spec.get("train_counts")  # as it was written at first
+    counts = spec.get("train_counts")  # of the first saved models
     if counts is None:
         return spec["num_rows"], spec["priors"]
     return sum(counts), {"label": [count / sum(counts) for count in counts]}
 
 
 def plain_values(value: Any) -> Any:
-    """JSON-serialisable copies of NumPy values and mappings."""
+    """A JSON-serialisable copy of a value.
+
+    Args:
+        value: NumPy values, paths and plain values, in mappings and sequences.
+
+    Returns:
+        The value as dicts, lists, numbers and strings.
+    """
     if isinstance(value, Mapping):
         return {str(k): plain_values(v) for k, v in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

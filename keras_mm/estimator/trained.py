@@ -1,4 +1,4 @@
-"""A trained model with everything that belongs to it."""
+"""A trained model with its settings, heads and preprocessor."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_mm.checks import require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import Problem
 from keras_mm.features.store.store import open_store
@@ -18,16 +19,16 @@ from keras_mm.settings.settings import Settings
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model with everything that belongs to it.
+    """A trained model with its settings, heads and preprocessor.
 
     Attributes:
-        settings: The settings that it was trained with, none of them `None` for the preset's.
-        heads: Its heads by name, with their classes.
+        settings: The resolved settings of the training.
+        heads: The heads by name, with their classes.
         model: The Keras model, from raw inputs to logits.
-        preprocessor: What makes the model's inputs.
-        priors: By head, the answer that sees no input: shares of the classes or labels, or means.
+        preprocessor: Makes the model's inputs.
+        priors: The best constant prediction by head: shares of the classes or labels, or means.
         history: Metrics by name, a list over the epochs.
-        num_rows: Training rows.
+        num_rows: Number of training rows.
         skipped: Problems of the training rows that were left out.
     """
 
@@ -41,12 +42,15 @@ class Trained:
     skipped: Sequence[Problem] = ()
 
     def predictor(self, *, cache: Any, engine: str, progress: bool) -> Predictor:
-        """What answers rows by this model.
+        """The predictor of this model.
 
         Args:
-            cache: As the estimator's.
-            engine: As the estimator's.
-            progress: Whether to show a bar on what takes longer than two seconds.
+            cache: As in the estimator.
+            engine: As in the estimator.
+            progress: Whether to show a progress bar for what takes longer than two seconds.
+
+        Returns:
+            The predictor.
         """
         return Predictor(
             self.model,
@@ -54,7 +58,7 @@ class Trained:
             self.heads,
             images=self.settings.images,
             texts=self.settings.texts,
-            batch_size=self.settings.batch_size,
+            batch_size=require(self.settings.batch_size, "batch_size"),
             store=open_store(cache),
             engine=engine,
             progress=progress,

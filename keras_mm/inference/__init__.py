@@ -1,1 +1,1 @@
-"""Answers of a trained model: rows to logits, by head."""
+"""Predictions of a trained model: from rows to logits by head."""

@@ -1,4 +1,4 @@
-"""What the logits of heads say: label names, probabilities, numbers, and tables of them."""
+"""Predictions from the logits of heads: label names, probabilities, numbers, and tables of them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from keras_mm.data.tables.labels import label_value
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.settings.heads import Head, head_prefixes, resolve_threshold
 
-# Of more classes a file of predictions holds the answers' probabilities only.
+# With more classes a file of predictions has the probability of the predicted class only.
 MOST_COLUMNS = 1000
 
 
 def names_array(names: Sequence) -> np.ndarray:
-    """Label names as an array: of one kind, or of objects."""
+    """Label names as an array.
+
+    Args:
+        names: Label names in order, all text or all numbers, or mixed.
+
+    Returns:
+        Shape `(num_names,)`; of dtype object if the names are mixed.
+    """
     values = [label_value(value) for value in names]
     same = len({isinstance(value, str) for value in values}) == 1
     if same:
@@ -27,16 +34,16 @@ def names_array(names: Sequence) -> np.ndarray:
 
 
 def predictions(head: Head, logits: np.ndarray) -> np.ndarray:
-    """What a head answers.
+    """Predictions of a head.
 
     Args:
         head: The head, with its classes.
-        logits: `(num_rows, num_logits)`.
+        logits: Floats, shape `(num_rows, num_logits)`.
 
     Returns:
-        Label names `(num_rows,)`; for `"multilabel"` 0 or 1 for each label, int8
-        `(num_rows, num_labels)`; for `"regression"` float64 `(num_rows,)`, of several targets
-        `(num_rows, num_targets)`.
+        Label names, shape `(num_rows,)`; for `"multilabel"` 0 or 1 for each label, int8, shape
+        `(num_rows, num_labels)`; for `"regression"` float64, shape `(num_rows,)`, with several
+        targets `(num_rows, num_targets)`.
 
     Example:
         >>> predictions(Head("multilabel", ("old", "red")), np.array([[2.0, -1.0]])).tolist()
@@ -52,11 +59,15 @@ def predictions(head: Head, logits: np.ndarray) -> np.ndarray:
 
 
 def label_cells(head: Head, labels: np.ndarray) -> np.ndarray:
-    """Encoded labels as cells of a column: a name, a list of names, or a number each.
+    """Encoded labels as the cells of a column.
 
     Args:
         head: The head, with its classes.
-        labels: As `keras_mm.data.tables.targets.Encoded` has them; a missing one is a `None`.
+        labels: Encoded labels; see `keras_mm.data.tables.targets.Encoded`.
+
+    Returns:
+        A cell for each row: a name, a list of names for `"multilabel"`, or a number for
+        `"regression"`; `None` where the label is missing.
 
     Example:
         >>> label_cells(Head("multilabel", ("old", "red")), np.array([[1, 1], [0, 0]])).tolist()
@@ -77,16 +88,17 @@ def label_cells(head: Head, labels: np.ndarray) -> np.ndarray:
 
 
 def answer_columns(head: Head, logits: np.ndarray, labels: np.ndarray | None = None) -> dict:
-    """Columns of a table by name: `label` where there are labels, `prediction`, probabilities.
+    """Columns of a table of predictions, for one head.
 
     Args:
         head: The head, with its classes.
-        logits: `(num_rows, num_logits)`.
-        labels: As `keras_mm.data.tables.targets.Encoded` has them.
+        logits: Floats, shape `(num_rows, num_logits)`.
+        labels: Encoded labels; see `keras_mm.data.tables.targets.Encoded`.
 
     Returns:
-        Columns `prediction` (a name, a list of names, or a number) and `probability_<class>`. With
-        labels, `label` first. Of several targets `label_<target>` and `prediction_<target>`.
+        Columns by name: `prediction` (a name, a list of names, or a number) and
+        `probability_<class>`; with labels, `label` first. With several targets `label_<target>`
+        and `prediction_<target>`.
     """
     if head.kind == "regression":
         parts = {"label": labels, "prediction": np.asarray(logits, "float64")}
@@ -109,13 +121,17 @@ def answer_frame(
     index: pd.Index,
     labels: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
-    """The columns of all heads; of several, each begins with the head's name and `_`.
+    """A table of predictions.
 
     Args:
-        heads: Heads by name, with their classes; of several all that are wanted.
-        logits: By head, of all heads of the model, `(num_rows, num_logits)`.
-        index: The table's.
-        labels: By head, as `keras_mm.data.tables.rows.Rows` has them; `None` for none.
+        heads: The heads whose predictions are wanted, by name, with their classes.
+        logits: Floats, shape `(num_rows, num_logits)`, by head, of all heads of the model.
+        index: The table's index.
+        labels: Encoded labels by head; see `keras_mm.data.tables.rows.Rows`. `None` for none.
+
+    Returns:
+        The columns of `answer_columns`; if the model has several heads, each begins with the
+        head's name and `_`.
     """
     columns, prefixes = {}, head_prefixes(logits)
     for name, head in heads.items():
@@ -125,33 +141,36 @@ def answer_frame(
 
 
 def join_frames(parts: Sequence[pd.DataFrame], index: pd.Index | None = None) -> pd.DataFrame:
-    """Parts of a table, one after the other.
+    """Joins the parts of a table.
 
     Args:
-        parts: At least one.
-        index: The whole table's index, where it is at hand: what joins the parts' own loses
-            categories, names or a frequency.
+        parts: At least one part, in order.
+        index: The whole table's index, if it is known: an index joined from those of the parts
+            loses categories, names or a frequency.
+
+    Returns:
+        The whole table.
     """
     found = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=index is not None)
     return found if index is None else found.set_axis(index.copy())
 
 
 def written_frame(frame: pd.DataFrame, heads: Mapping[str, Head]) -> pd.DataFrame:
-    """Predictions as they are written to files: of many classes without a column for each.
+    """Predictions as they are written to files: without a column for each of many classes.
 
     Args:
-        frame: As `answer_frame` gives it, perhaps with other columns.
-        heads: All heads by name, with their classes.
+        frame: What `answer_frame` returned, perhaps with other columns.
+        heads: All heads of the model by name, with their classes.
 
     Returns:
-        The frame; of a head of more than 1,000 classes `probability`, that of the answer, stands in
-        the place of `probability_<class>`; of more than 1,000 labels a row, which have no one
-        answer, nothing does.
+        The frame. For a head of more than 1,000 classes, `probability` of the predicted class
+        replaces `probability_<class>`; a multilabel head of more than 1,000 labels has no column of
+        probabilities.
     """
     prefixes = head_prefixes(heads)
     for name, head in heads.items():
         prefix = prefixes[name]
-        there = f"{prefix}prediction" in frame  # else it was not evaluated
+        there = f"{prefix}prediction" in frame  # heads that were not evaluated have no columns
         if head.kind == "regression" or head.num_classes <= MOST_COLUMNS or not there:
             continue
         columns = [f"{prefix}probability_{label}" for label in head.names]
@@ -164,5 +183,12 @@ def written_frame(frame: pd.DataFrame, heads: Mapping[str, Head]) -> pd.DataFram
 
 
 def no_logits(heads: Mapping[str, Head]) -> dict[str, np.ndarray]:
-    """The logits of no rows by head."""
+    """Logits of an empty table.
+
+    Args:
+        heads: Heads by name, with their classes.
+
+    Returns:
+        float32, shape `(0, num_logits)`, by head.
+    """
     return {name: np.zeros((0, head.num_logits), "float32") for name, head in heads.items()}

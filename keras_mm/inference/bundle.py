@@ -1,4 +1,4 @@
-"""A saved model: a folder of JSON, weights and vocabulary, rebuilt by our own code."""
+"""Saved models: a folder of JSON, weights and vocabulary, from which the model is built again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from keras_mm.version import __version__
 FORMAT_VERSION = 3
 SPEC, _WEIGHTS = "model.json", "model.weights.h5"
 
-# Modules whose classes a bundle may name. Everything else needs `custom_objects`.
+# Modules whose classes a saved model may name. All other classes need `custom_objects`.
 _ALLOWED = (
     "keras",
     "keras.layers",
@@ -45,18 +45,24 @@ _VALUES = ("__tuple__", "__tensor__", "__numpy__", "__keras_tensor__", "__ellips
 def build_encoders(
     spec: Mapping[str, Any],
     *,
-    vision_weights: str | PathLike = "random",
-    text_weights: str | PathLike = "random",
+    vision_weights: str | PathLike | None = "random",
+    text_weights: str | PathLike | None = "random",
     custom_objects: Mapping[str, Any] | None = None,
 ) -> dict[str, keras.Model]:
     """The encoders that a spec describes, by side.
 
     Args:
-        spec: `vision_encoder` and `text_encoder` (keywords of the builders, or `None`) and
+        spec: Has `vision_encoder` and `text_encoder` (keywords of the builders, or `None`) and
             `precision`.
-        vision_weights: `"pretrained"`, `"random"` or a path.
-        text_weights: The same.
-        custom_objects: Classes of the user's own that a stored backbone is made of.
+        vision_weights: `"pretrained"`, `"random"` or a path; `None` only without a vision encoder.
+        text_weights: The same for the text encoder.
+        custom_objects: The user's classes in a saved backbone, by name.
+
+    Returns:
+        Encoders by side, `"vision"` and `"text"`, without missing sides.
+
+    Raises:
+        ValueError: if a saved backbone has classes that are not allowed.
     """
     check_not_forked()
     with build_settings("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
@@ -69,11 +75,14 @@ def build_encoders(
 
 
 def build_model(spec: Mapping[str, Any], encoders: Mapping[str, keras.Model]) -> keras.Model:
-    """The model that a spec describes: the one way to build it, for training and for loading.
+    """The model that a spec describes; training and loading both build it here.
 
     Args:
-        spec: `trunk` (keywords of `create_multimodal_model`) and `heads`.
-        encoders: As `build_encoders` makes them.
+        spec: Has `trunk` (keywords of `create_multimodal_model`) and `heads` (fields by name).
+        encoders: What `build_encoders` returned.
+
+    Returns:
+        The model, from raw inputs to logits.
     """
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
     sides = encoders.get("vision"), encoders.get("text")
@@ -88,10 +97,17 @@ def save_bundle(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Writes the bundle whole or not at all.
+    """Writes a saved model, whole or not at all.
+
+    Args:
+        folder: Where to write.
+        model: The model with its weights.
+        preprocessor: The model's preprocessor.
+        spec: What `build_encoders` and `build_model` take, and other JSON-serialisable values.
+        overwrite: Whether to replace a folder that is not empty.
 
     Raises:
-        FileExistsError: if `folder` is there and not empty, without `overwrite`.
+        FileExistsError: if `folder` is not empty, without `overwrite`.
     """
     stored = {
         "format_version": FORMAT_VERSION,
@@ -102,7 +118,7 @@ def save_bundle(
     with new_folder(folder, overwrite=overwrite) as temporary:
         text = json.dumps(stored, indent=2, ensure_ascii=False)
         (temporary / SPEC).write_text(text + "\n", encoding="utf-8")
-        # Of the same layers, and without the optimizer that a trained model carries.
+        # The same layers without the optimizer's state.
         bare = type(model)(model.input, model.output, name=model.name)
         bare.save_weights(temporary / _WEIGHTS)
         if preprocessor.tokenizer is not None:
@@ -112,12 +128,19 @@ def save_bundle(
 def load_bundle(
     folder: str | PathLike, *, custom_objects: Mapping[str, Any] | None = None
 ) -> tuple[keras.Model, Preprocessor, dict]:
-    """The model, its preprocessor and its spec. Executes nothing that the folder holds.
+    """Reads a saved model. Executes nothing from the folder.
+
+    Args:
+        folder: What `save_bundle` wrote.
+        custom_objects: The user's classes in the model, by name.
+
+    Returns:
+        The model, its preprocessor and its spec.
 
     Raises:
-        FileNotFoundError: if `folder` holds no bundle.
-        ValueError: if it was written by a newer version, names classes that are not allowed, or its
-            weights cannot be read.
+        FileNotFoundError: if `folder` holds no saved model.
+        ValueError: if it is from a newer version, has classes that are not allowed, or its weights
+            cannot be read.
     """
     folder = Path(folder)
     spec = read_spec(folder)
@@ -136,7 +159,18 @@ def load_bundle(
 
 
 def read_spec(folder: str | PathLike) -> dict:
-    """The JSON part of a bundle, its version checked."""
+    """The JSON part of a saved model, its version checked.
+
+    Args:
+        folder: What `save_bundle` wrote.
+
+    Returns:
+        The spec.
+
+    Raises:
+        FileNotFoundError: if `folder` holds no saved model.
+        ValueError: if the file is damaged, or from a newer version.
+    """
     file = Path(folder) / SPEC
     if not file.is_file():
         raise MissingFileError(
@@ -158,7 +192,14 @@ def read_spec(folder: str | PathLike) -> dict:
 
 
 def is_bundle(folder: str | PathLike) -> bool:
-    """Whether a folder holds a saved model."""
+    """Whether a folder holds a saved model.
+
+    Args:
+        folder: Any path.
+
+    Returns:
+        True if its JSON file is there.
+    """
     return (Path(folder) / SPEC).is_file()
 
 
@@ -169,7 +210,7 @@ def _encoder(create, options: Mapping | None, weights, custom_objects):
     if isinstance(backbone, Mapping):
         backbone = _rebuild(backbone, custom_objects)
     elif isinstance(backbone, keras.Model) and options["trainable"]:
-        # The user's own stays as it is, for the next fit or another estimator.
+        # A copy is trained, so that the user's own model does not change.
         network, backbone = backbone, keras.models.clone_model(backbone)
         backbone.set_weights(network.get_weights())
     options = {**options, "backbone": backbone}
@@ -179,7 +220,7 @@ def _encoder(create, options: Mapping | None, weights, custom_objects):
 
 
 def _storable(spec: Mapping, model: keras.Model) -> dict:
-    """The spec with what no name describes, backbones or a fusion, stored as its architecture."""
+    """The spec with the user's own backbones and fusion as configs."""
     stored = dict(spec)
     if isinstance(spec["trunk"]["fusion"], keras.layers.Layer):
         config = keras.saving.serialize_keras_object(spec["trunk"]["fusion"])
@@ -210,7 +251,7 @@ def _rebuild(config: Mapping, custom_objects: Mapping | None) -> Any:
 
 
 def _refused(config: Any, custom_objects: Mapping) -> Iterator[str]:
-    """Names of classes in a config that are neither of Keras, KerasHub, ours, nor given."""
+    """Names of classes in a config that are not from Keras, KerasHub, keras_mm or the user."""
     if isinstance(config, Mapping):
         name = config.get("class_name")
         if isinstance(name, str) and not _is_allowed(config, name, custom_objects):

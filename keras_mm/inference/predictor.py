@@ -1,4 +1,4 @@
-"""What answers rows: a model, its preprocessor and its heads."""
+"""A trained model with everything that it needs to predict rows."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from keras_mm.models.multimodal import input_names, parts
 from keras_mm.progress import progress_bar
 from keras_mm.settings.heads import Head, by_head
 
-# Rows that are read, checked and answered at a time.
+# Rows that are read, checked and predicted at a time.
 _PART = 2048
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Answers rows by a trained model. Logits are dicts by head, also of one head.
+    """Predicts rows with a trained model. Logits are dicts by head, also with one head.
 
     Attributes:
         model: A model of `create_multimodal_model`.
-        preprocessor: What makes the encoders' inputs.
+        preprocessor: Makes the encoders' inputs.
         heads: The model's heads by name, with their classes.
-        images: The image columns of a table.
-        texts: Its text columns.
-        batch_size: Rows of a batch; no answer depends on it.
-        store: Where features of frozen encoders are looked up and kept; `None` for nowhere.
+        images: Image columns of a table.
+        texts: Text columns of a table.
+        batch_size: Rows of a batch; it has no influence on the logits.
+        store: Cache of frozen encoders' features; `None` for no cache.
         engine: What runs encoders; see `keras_mm.features.engines.choice.choose_engine`.
-        progress: Whether to show a bar on what takes longer than two seconds.
+        progress: Whether to show a progress bar for what takes longer than two seconds.
     """
 
     model: keras.Model
@@ -65,8 +65,11 @@ class Predictor:
         Args:
             data: What `keras_mm.load_table` takes.
             image_dir: Folder that image paths are relative to.
-            heads: The heads whose labels are read; `None` reads none.
-            on_error: `"raise"`, or `"skip"` rows that cannot be used.
+            heads: The heads whose labels are read; `None` reads no labels.
+            on_error: `"raise"`, or `"skip"` to leave out rows that cannot be used.
+
+        Returns:
+            The rows, with the labels of `heads`.
 
         Raises:
             TableError: listing every problem of the table.
@@ -82,7 +85,15 @@ class Predictor:
         )
 
     def features(self, rows: Rows) -> dict[str, FeatureTable]:
-        """What the encoders give for rows, of what the trunk reads; nothing for windows."""
+        """The encoders' features of rows.
+
+        Args:
+            rows: Checked rows.
+
+        Returns:
+            Those features that the trunk reads, by name of its input; an empty dict with a sliding
+            window.
+        """
         if self.preprocessor.sliding_window is not None:
             return {}
         encoders, trunk = parts(self.model)
@@ -104,16 +115,16 @@ class Predictor:
         few: bool = False,
         progress: bool = True,
     ) -> dict[str, np.ndarray]:
-        """Logits of rows, the windows of a row joined.
+        """Logits of rows; those of a row's windows are joined.
 
         Args:
             rows: Checked rows.
-            features: What `features` gave for these rows, where it has run already.
+            features: What `features` returned for these rows, if it was called before.
             few: As in `encode_rows`.
-            progress: Whether to show a bar, where the predictor shows any.
+            progress: Whether to show a progress bar, if the predictor does.
 
         Returns:
-            By head, float32 `(num_rows, num_logits)`.
+            float32, shape `(num_rows, num_logits)`, by head.
         """
         cut, owners = self.preprocessor.windows(rows)
         found = by_head(
@@ -142,14 +153,17 @@ class Predictor:
         few: bool = False,
         progress: bool = True,
     ) -> Any:
-        """Outputs of a model on this one's encoders for rows, or for windows of rows.
+        """Outputs of a model for rows, or for windows of rows.
 
         Args:
-            model: The predictor's model, or another one whose encoders are of the same kind.
-            rows: As `Preprocessor.windows` cuts them.
+            model: The predictor's model, or another one with the same encoders.
+            rows: What `Preprocessor.windows` returned.
             features: As in `logits`.
             few: As in `encode_rows`.
             progress: As in `logits`.
+
+        Returns:
+            The model's outputs, one array or a dict of them by name.
         """
         return predict_logits(
             model,
@@ -166,7 +180,18 @@ class Predictor:
     def answers(
         self, data: Any, image_dir: str | os.PathLike | None = None
     ) -> Iterator[tuple[Rows, dict[str, np.ndarray]]]:
-        """Rows and their logits by head, one part of a table after the other."""
+        """Reads and predicts a table, one part after the other.
+
+        Args:
+            data: What `keras_mm.load_table` takes.
+            image_dir: Folder that image paths are relative to.
+
+        Yields:
+            The rows of a part and their logits by head.
+
+        Raises:
+            TableError: listing every problem of a part.
+        """
         table_parts = read_row_parts(
             data,
             _PART,
@@ -177,7 +202,7 @@ class Predictor:
         )
         with progress_bar(description="predicting", unit="row", show=self.progress) as bar:
             for number, rows in enumerate(table_parts):
-                # What a part of many has in common with another is looked up, however little.
+                # Cells that a part shares with an earlier one are looked up, even if they are few.
                 few = len(rows) == _PART
                 if len(rows):
                     yield rows, self.logits(rows, few=few, progress=number == 0)
@@ -188,6 +213,17 @@ class Predictor:
     def all_logits(
         self, data: Any, image_dir: str | os.PathLike | None = None
     ) -> dict[str, np.ndarray]:
-        """The logits of a table's rows by head."""
+        """Logits of all rows of a table.
+
+        Args:
+            data: What `keras_mm.load_table` takes.
+            image_dir: Folder that image paths are relative to.
+
+        Returns:
+            float32, shape `(num_rows, num_logits)`, by head.
+
+        Raises:
+            TableError: listing every problem of a part of the table.
+        """
         found = [logits for _, logits in self.answers(data, image_dir)]
         return {name: np.concatenate([part[name] for part in found]) for name in self.heads}

@@ -1,0 +1,115 @@
+"""How well a trained model predicts labelled rows: score, thresholds and evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_mm.data.tables.rows import Rows
+from keras_mm.estimator.trained import Trained
+from keras_mm.inference.predictor import Predictor
+from keras_mm.metrics.head_metrics import head_metrics, is_labelled
+from keras_mm.metrics.multilabel import tune_thresholds
+from keras_mm.metrics.probabilities import probabilities
+from keras_mm.settings.heads import Head
+
+if TYPE_CHECKING:
+    from keras_mm.evaluation.evaluate import Evaluation
+
+# The metric that `score` returns, by kind of head.
+_SCORES = {
+    "multiclass": "accuracy",
+    "binary": "accuracy",
+    "multilabel": "subset_accuracy",
+    "regression": "r2",
+}
+
+
+def mean_score(predictor: Predictor, rows: Rows) -> float:
+    """The score of a model on labelled rows; see `MultimodalClassifier.score`.
+
+    Args:
+        predictor: What answers the rows.
+        rows: Rows with labels of all heads.
+
+    Returns:
+        The mean over the heads, of several heads over those that some row has a label of.
+    """
+    heads = predictor.heads
+    labels, logits = rows.labels, predictor.logits(rows)
+    scores = [
+        head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
+        for name, head in heads.items()
+        if len(heads) == 1 or is_labelled(head, labels[name])
+    ]
+    return float(np.mean(scores))
+
+
+def best_thresholds(
+    predictor: Predictor, rows: Rows, name: str, *, metric: Any = "f1"
+) -> tuple[float, ...]:
+    """The best threshold of each label of a multilabel head.
+
+    Args:
+        predictor: What answers the rows.
+        rows: Rows with labels of the head alone.
+        name: The head's name.
+        metric: As in `keras_mm.metrics.tune_thresholds`.
+
+    Returns:
+        Thresholds in [0, 1], in the order of the labels.
+    """
+    labels = rows.labels[name]
+    logits = predictor.logits(rows)[name]
+    found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
+    return tuple(found.tolist())
+
+
+def evaluate_trained(
+    trained: Trained,
+    predictor: Predictor,
+    rows: Rows,
+    source: str,
+    heads: Mapping[str, Head] | None = None,
+) -> Evaluation:
+    """The evaluation of a trained model, with facts about its training.
+
+    Args:
+        trained: The trained model.
+        predictor: What answers the rows.
+        rows: Rows with labels of `heads`.
+        source: Name of the rows' table.
+        heads: The heads that are evaluated, by name; by default all.
+
+    Returns:
+        What `keras_mm.evaluation.evaluate.evaluate_rows` returns.
+    """
+    from keras_mm.evaluation.evaluate import evaluate_rows
+
+    settings = trained.settings
+    about = {
+        "preset": settings.preset,
+        "vision": settings.vision_backbone if settings.images else None,
+        "text": settings.text_backbone if settings.texts else None,
+        "fusion": settings.fusion if settings.images and settings.texts else None,
+        "images": list(settings.images),
+        "texts": list(settings.texts),
+        "loss": settings.loss,
+        "class_weight": settings.class_weight,
+        "seed": settings.seed,
+        "backend": keras.backend.backend(),
+        "training_rows": trained.num_rows,
+    }
+    return evaluate_rows(
+        predictor,
+        rows,
+        source,
+        priors=trained.priors,
+        heads=heads,
+        history=trained.history,
+        monitor=settings.training.monitor,
+        about=about,
+    )

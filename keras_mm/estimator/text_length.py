@@ -1,0 +1,44 @@
+"""A trained model that reads texts in other pieces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from keras_mm.checks import is_whole
+from keras_mm.errors import InvalidValueError
+from keras_mm.estimator.trained import Trained
+from keras_mm.models.multimodal import backbones
+from keras_mm.models.text_encoder import input_length
+from keras_mm.settings.sliding_window import as_sliding_window
+
+
+def with_text_length(trained: Trained, sequence_length: int, sliding_window: Any) -> Trained:
+    """The trained model with another sequence length and sliding window; same weights.
+
+    Args:
+        trained: The trained model.
+        sequence_length: Tokens of a sequence.
+        sliding_window: As the estimator's parameter of the same name.
+
+    Returns:
+        The model with changed settings and preprocessor; `trained` itself where nothing changes.
+
+    Raises:
+        ValueError: for a length that the text network cannot read, or a wrong window.
+    """
+    sliding = as_sliding_window(sliding_window)
+    cut = None if sliding is None else sliding.by_slot(trained.settings.texts)
+    before = trained.preprocessor
+    if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
+        return trained
+    if not is_whole(sequence_length):
+        raise InvalidValueError(
+            f"`sequence_length` must be an integer. Received: {sequence_length!r}"
+        )
+    input_length(backbones(trained.model)["text"], sequence_length)
+    return replace(
+        trained,
+        settings=replace(trained.settings, sequence_length=sequence_length, sliding_window=sliding),
+        preprocessor=before.with_texts(sequence_length, cut),
+    )
