@@ -67,9 +67,14 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="module", autouse=True)
 def tidy():
-    """Forgets what a module's tests compiled: a long run would get slower and slower."""
-    yield
+    """Forgets what a module's tests compiled: a long run would get slower and slower.
+
+    What outlives a module is frozen. Else each collection looked through all of TensorFlow and
+    Keras again, for a second and more.
+    """
     gc.collect()
+    gc.freeze()
+    yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
 
