@@ -106,6 +106,17 @@ def without_graphs(request):
         yield
 
 
+@pytest.fixture(autouse=True)
+def with_or_without_graphs(request):
+    """Runs a test that is marked `graphs` or `eager` by itself so, whatever its module does."""
+    marks = [mark.name for mark in request.node.own_markers if mark.name in ("eager", "graphs")]
+    if not marks:
+        yield
+        return
+    with tensorflow_functions(eager=marks[0] == "eager"):
+        yield
+
+
 @pytest.fixture(scope="session", autouse=True)
 def feature_cache(tmp_path_factory):
     """Keeps features away from the user's own."""
