@@ -67,9 +67,14 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="module", autouse=True)
 def tidy():
-    """Forgets what a module's tests compiled: a long run would get slower and slower."""
-    yield
+    """Forgets what a module's tests compiled: a long run would get slower and slower.
+
+    What outlives a module is frozen. Else each collection looked through all of TensorFlow and
+    Keras again, for a second and more.
+    """
     gc.collect()
+    gc.freeze()
+    yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
 
@@ -98,6 +103,17 @@ def without_graphs(request):
         yield
         return
     with tensorflow_functions(eager=True):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def with_or_without_graphs(request):
+    """Runs a test that is marked `graphs` or `eager` by itself so, whatever its module does."""
+    marks = [mark.name for mark in request.node.own_markers if mark.name in ("eager", "graphs")]
+    if not marks:
+        yield
+        return
+    with tensorflow_functions(eager=marks[0] == "eager"):
         yield
 
 

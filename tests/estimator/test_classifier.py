@@ -99,6 +99,7 @@ def test_scikit_learns_contract(sample):
         model.predict(sample[1])
 
 
+@pytest.mark.eager
 def test_y_replaces_the_label_column(sample):
     table = sample[0][:60]
     labels = np.where(table["label"] == "NoEntailment", "no", "yes")
@@ -110,6 +111,7 @@ def test_y_replaces_the_label_column(sample):
     assert 0 <= model.score(table, labels) <= 1
 
 
+@pytest.mark.eager
 def test_what_counts_the_training_labels_has_its_knobs(sample):
     table = sample[0][:60].assign(label=lambda t: t["label"] == "NoEntailment")
     counting = {"loss": "logit_adjusted", "class_weight": "effective_number"}
@@ -159,6 +161,7 @@ def test_a_label_never_seen_in_training(fitted, sample):
         fitted.evaluate(rows)
 
 
+@pytest.mark.eager
 def test_skipped_rows_are_listed(sample):
     table = sample[0][:60].copy()
     table["text_1"] = table["text_1"].astype(object)
@@ -174,6 +177,7 @@ def test_a_table_without_the_models_columns(fitted):
         fitted.predict([{"text_1": "a", "text_2": "b"}])
 
 
+@pytest.mark.eager
 def test_images_only_and_text_only_are_dropped_sides(sample):
     model = keras_mm.MultimodalClassifier(images="image_1", preset="tiny", epochs=1, verbose=0)
     model.fit(sample[0][:40], validation_split=0)
@@ -183,6 +187,7 @@ def test_images_only_and_text_only_are_dropped_sides(sample):
     ]
 
 
+@pytest.mark.eager
 def test_augmentation_is_saved_with_the_model(sample, tmp_path):
     augmentation = keras_mm.Augmentation(flip=True, contrast=0.2, same_colour=False)
     model = keras_mm.MultimodalClassifier(
@@ -229,6 +234,7 @@ def test_pandas_and_csv_give_the_same(fitted, sample, tmp_path):
     )
 
 
+@pytest.mark.eager
 def test_bfloat16_encoders_under_a_float32_trunk(sample, tmp_path):
     rows = sample[1][:50]
     model = keras_mm.MultimodalClassifier(

@@ -12,6 +12,8 @@ import pytest
 from keras_mm import Head, MultimodalClassifier, TableError
 from keras_mm.settings.settings import ConfigError
 
+pytestmark = pytest.mark.eager
+
 TEXTS = {"texts": ["text_1", "text_2"], "images": [], "preset": "tiny", "verbose": 0}
 
 
@@ -42,6 +44,7 @@ def logits_of(model, table):
     return model.predictor_.logits(model.predictor_.rows(table))["label"]
 
 
+@pytest.mark.graphs
 def test_a_new_head_learns_and_the_others_answer_the_same_bits(trained, tables, tmp_path):
     before, table = logits_of(trained, tables[1]), tables[0].drop(columns="label")
     trained.add_head("way", Head("binary")).add_head("size", Head("regression", column="length"))
@@ -92,6 +95,7 @@ def test_a_reloaded_model_takes_heads_too(trained, tables, tmp_path):
         np.testing.assert_allclose(found[name], values, atol=1e-6)
 
 
+@pytest.mark.graphs
 @pytest.mark.backend_free
 def test_a_head_may_be_trained_with_all_before_it(base, tables, tmp_path):
     base.save(tmp_path / "model")
@@ -211,6 +215,7 @@ def test_warm_start_with_another_model_is_refused(trained, tables):
         trained.set_params(**names)
 
 
+@pytest.mark.graphs
 @pytest.mark.backend_free
 def test_linear_heads_on_a_real_encoder(tables, minilm):
     model = MultimodalClassifier(

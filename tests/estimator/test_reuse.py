@@ -17,6 +17,8 @@ from keras_mm.models.backbones.lookup import vision_backbone
 from keras_mm.models.encoder import Encoder
 from keras_mm.models.multimodal import parts
 
+pytestmark = pytest.mark.eager
+
 IMAGES = {"images": ["image_1", "image_2"], "preset": "tiny", "vision_trainable": False}
 PAIRS = {**IMAGES, "texts": ["text_1", "text_2"], "text_trainable": False}
 RUN = {"epochs": 1, "verbose": 0, "cache": False}
@@ -68,6 +70,7 @@ def yes_no(sample):
     return [t.assign(label=(t["label"] == "Implies").map({True: "y", False: "n"})) for t in sample]
 
 
+@pytest.mark.graphs
 def test_another_seed_or_fold_is_as_if_built_anew(sample, weights, built, compiled):
     options = {**IMAGES, "vision_weights": weights}
     classifier = keras_mm.MultimodalClassifier(**RUN, **options)
@@ -138,6 +141,7 @@ def fewer_to_train(model):
     model.get_layer("trunk").layers[-1].trainable = False
 
 
+@pytest.mark.graphs
 @pytest.mark.many_networks
 @pytest.mark.parametrize("change", [another_weight, another_rate, fewer_to_train])
 def test_what_somebody_has_changed_is_not_taken_over(sample, weights, change, built):
@@ -159,6 +163,7 @@ class Meddler(keras.callbacks.Callback):
         self.dropout.rate = self.rate
 
 
+@pytest.mark.graphs
 def test_callbacks_never_see_what_serves_again(sample, weights):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
     first = answers(classifier, sample)

@@ -14,6 +14,9 @@ from keras_mm import Head, MultimodalClassifier, TableError
 from keras_mm.cli import main as cli
 from keras_mm.load_order import load_tensorflow
 from keras_mm.settings.settings import ConfigError
+from tests.conftest import tensorflow_functions
+
+pytestmark = pytest.mark.eager
 
 WORDS = ("up", "down", "size", "light")
 HEADS = {
@@ -51,10 +54,12 @@ def tables(sample):
 
 @pytest.fixture(scope="module")
 def several(tables):
-    return MultimodalClassifier(
+    model = MultimodalClassifier(
         labels=HEADS, preset="tiny", text_trainable=True, epochs=6, verbose=0, batch_size=16,
         modality_dropout=0.0, learning_rate=3e-3, **TEXTS,
-    ).fit(tables[0])  # fmt: skip
+    )  # fmt: skip
+    with tensorflow_functions(eager=False):  # of so many steps, faster than without graphs
+        return model.fit(tables[0])
 
 
 @pytest.mark.backend_free

@@ -23,7 +23,7 @@ from keras_mm.presets.presets import FUSIONS
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import create_objectives
 
-pytestmark = pytest.mark.many_networks
+pytestmark = [pytest.mark.many_networks, pytest.mark.eager]
 
 HEADS = {
     "mood": Head(classes=5),

@@ -19,6 +19,8 @@ from keras_mm.training.trainer import Trainer
 from tests.models.conftest import LENGTH, SIZE, make_inputs, make_model
 from tests.models.test_keras_settings import run_fresh
 
+pytestmark = pytest.mark.eager
+
 HEADS = {"mood": Head(classes=3), "stars": Head("regression")}
 # Fusion, images, heads, compared (and then with separate texts).
 CASES = {
@@ -91,6 +93,7 @@ def plain():
     return made, inputs, answers(made, inputs)
 
 
+@pytest.mark.graphs
 def test_exported_on_each_backend(plain, tmp_path):
     import tensorflow as tf
 

@@ -104,6 +104,7 @@ def test_attention_is_not_degenerate():
     assert np.abs(called(layer, sides) - before).max() > 1e-2
 
 
+@pytest.mark.eager
 def test_attention_weights_of_a_model():
     model = make_model("cross_attention")
     inputs = make_inputs(3)
@@ -118,6 +119,7 @@ def test_attention_weights_of_a_model():
         attention_model(make_model("gated"))
 
 
+@pytest.mark.eager
 @pytest.mark.parametrize("fusion", ["gated", "cross_attention", "bottleneck", "mmbt"])
 def test_gradients_reach_every_trainable_weight(fusion):
     """A step of plain descent moves each of them."""

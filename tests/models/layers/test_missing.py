@@ -59,6 +59,7 @@ def test_rate_is_checked():
         ModalityDropout(1.0)
 
 
+@pytest.mark.eager
 def test_a_model_trains_what_stands_in_for_missing_modalities():
     labels = np.arange(37) % 3
     for rate, moves in ((0.0, False), (0.5, True)):
