@@ -24,7 +24,7 @@ _HIDDEN = {"images": "Image and text, images hidden", "texts": "Image and text, 
 MODALITIES_NOTE = (
     "Rows by the modalities that they have; then the rows with both, answered once with all images "
     "hidden and once with all texts hidden. The latter show what this model can do with one side, "
-    "not what a model of that side alone could do: this model has learned to do without a side only "
+    "not what a model of that side alone could do: this model has learned to do without one only "
     "if training rows lacked it, or modality dropout hid it."
 )
 _SCORE_NAMES = {
