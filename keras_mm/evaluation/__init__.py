@@ -1,1 +1,1 @@
-"""What a model is worth: metrics beside baselines, and the report."""
+"""Evaluation of a model: metrics compared with baselines, and the report."""

@@ -1,4 +1,4 @@
-"""Evaluation of a model on labelled rows, beside the answer that sees no input."""
+"""Evaluation of a model on labelled rows, compared with a baseline that sees no input."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ from keras_mm.settings.heads import Head
 
 
 class Evaluation(Results):
-    """What a model did on labelled rows, and its report; see `Results`."""
+    """Results of a model on labelled rows, with a report; see `Results`."""
 
     def save(self, path: str | PathLike) -> None:
-        """Writes the report as one self-contained HTML file, whole or not at all."""
+        """Writes the report as one self-contained HTML file, whole or not at all.
+
+        Args:
+            path: The file; it is replaced if it exists.
+        """
         write_text(path, render_report(self))
 
 
@@ -36,17 +40,20 @@ def evaluate_rows(
     monitor: str = "val_loss",
     about: Mapping[str, Any] | None = None,
 ) -> Evaluation:
-    """The evaluation of a model on checked, labelled rows.
+    """Evaluates a model on checked, labelled rows.
 
     Args:
-        predictor: What answers the rows.
-        rows: The rows, with labels of `heads`.
-        source: Name of the rows' table.
-        priors: By head, what it would answer without seeing anything, as `head_prior` gives it.
-        heads: The heads that are evaluated, by name; by default all.
-        history: Metrics by epoch of the training run.
-        monitor: The metric of `history` that chose the epoch.
-        about: Facts of the training for the report.
+        predictor: The model's predictor.
+        rows: Checked rows with labels of `heads`.
+        source: Name of the rows' table, for the report.
+        priors: The best constant prediction by head, as `head_prior` returns it.
+        heads: The heads to evaluate, by name; by default all.
+        history: Metrics of the training by name, a list over the epochs.
+        monitor: The metric of `history` by which the epoch was chosen.
+        about: Facts about the training, for the report.
+
+    Returns:
+        Metrics, baselines, scores by modality and predictions.
     """
     heads = predictor.heads if heads is None else heads
     features = predictor.features(rows)

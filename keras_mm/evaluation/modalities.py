@@ -1,4 +1,4 @@
-"""How well a model answers rows by the modalities that they hold, or that are left to them."""
+"""Scores by the modalities that rows have, and with one modality hidden."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ def evaluate_modalities(
     priors: Mapping[str, list[float]],
     heads: Mapping[str, Head] | None = None,
 ) -> dict[str, dict[str, dict[str, dict]]]:
-    """Scores by the modalities that rows hold, and of complete rows with one of them hidden.
+    """Scores by the modalities that rows have, and of complete rows with one modality hidden.
 
-    A row holds images if it has at least one, and texts likewise. The encoders are not run again:
-    what is hidden is masked behind them.
+    A row has images if it has at least one image, and texts likewise. The encoders are not run
+    again: hidden inputs are masked after the encoders.
 
     Args:
-        predictor: What answers the rows.
+        predictor: The model's predictor.
         rows: Checked, labelled rows.
-        features: What its encoders give for `rows`.
-        logits: What it answers `rows`, by head, `(num_rows, num_logits)`.
-        priors: By head, what it would answer without seeing anything, as `head_prior` gives it.
+        features: The encoders' features of `rows`.
+        logits: Logits of `rows`, shape `(num_rows, num_logits)`, by head.
+        priors: The best constant prediction by head, as `head_prior` returns it.
         heads: The heads that the rows have labels of; by default all.
 
     Returns:
-        By head, `"held"`: scores of the rows that hold `"image_and_text"`, `"image_only"`,
-        `"text_only"`, for those of the three that have rows with labels. `"hidden"`: scores of the
-        `"image_and_text"` rows, answered without their `"images"` and without their `"texts"`;
-        empty where there are no such rows. Scores are `num_rows`, `accuracy`, `accuracy_interval`
-        (95%), `macro_f1` and `majority_accuracy`, that of the training rows' most frequent class;
-        with several labels a row `subset_accuracy` in the place of `accuracy` (and
-        `baseline_subset_accuracy`), and of numbers `mean_absolute_error`, `r2` and
-        `baseline_mean_absolute_error`, the error of always answering
-        the training rows' mean. An empty dict for a model of images alone or of texts alone.
+        Scores by head. `"held"` has the scores of the rows with `"image_and_text"`, `"image_only"`
+        and `"text_only"`, where such rows have labels. `"hidden"` has the scores of the
+        `"image_and_text"` rows without their `"images"` and without their `"texts"`; it is empty if
+        there are no such rows. The scores are `num_rows`, `accuracy`, `accuracy_interval` (95%),
+        `macro_f1` and `majority_accuracy`, the accuracy of the training rows' most frequent class.
+        For multilabel heads `subset_accuracy` and `baseline_subset_accuracy` replace `accuracy` and
+        `majority_accuracy`. For regression heads the scores are `num_rows`, `mean_absolute_error`,
+        `r2` and `baseline_mean_absolute_error`, the error of the training rows' mean. An empty dict
+        for a model with images only or texts only.
     """
     if not (rows.images and rows.texts):
         return {}
@@ -80,24 +80,27 @@ def evaluate_modalities(
 
 
 def hide(rows: Rows, side: str) -> Rows:
-    """The rows without any of their images, or without any of their texts.
+    """Rows without their images, or without their texts.
 
     Args:
         rows: Checked rows.
-        side: `"images"` or `"texts"`.
+        side: What is removed: `"images"` or `"texts"`.
+
+    Returns:
+        New rows; the other columns and the labels are the same.
     """
     without: dict[str, Any] = {side: tuple([None] * len(rows) for _ in getattr(rows, side))}
     return replace(rows, **without)
 
 
 class _Scores:
-    """Scores of a head on some rows, and its baseline's."""
+    """Scores of a head and its baseline."""
 
     def __init__(self, head: Head, prior: list[float]):
         self.head, self.prior = head, prior
 
     def __call__(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
-        """The scores; empty where there are too few labels for any."""
+        """The scores on some rows; empty if no row has a label."""
         if not is_labelled(self.head, labels):
             return {}
         kind = self.head.kind

@@ -1,4 +1,4 @@
-"""What an evaluation found, head by head."""
+"""Results of an evaluation, by head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_mm.inference.answers import names_array
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.settings.heads import Head
 
-# The baseline of each kind of head: what it always answers.
+# The baseline of each kind of head: what it always predicts.
 BASELINES = {
     "multiclass": "majority",
     "binary": "majority",
@@ -21,14 +21,14 @@ BASELINES = {
     "regression": "mean",
 }
 _CLASSES = ("num_rows", "accuracy", "accuracy_interval", "macro_f1")
-# Scores by modality, by kind of head; the first number that is no count also of the baseline.
+# Scores by modality, by kind of head; the first after the count is also scored for the baseline.
 SCORES = {
     "multiclass": _CLASSES,
     "binary": _CLASSES,
     "multilabel": ("num_rows", "subset_accuracy", "subset_accuracy_interval", "macro_f1"),
     "regression": ("num_rows", "mean_absolute_error", "r2"),
 }
-# What the baseline's first score is called.
+# Names of the baseline's score.
 BASELINE_SCORES = {
     "multiclass": "majority_accuracy",
     "binary": "majority_accuracy",
@@ -40,18 +40,18 @@ _TABLES = {"multilabel": "per_label", "regression": "per_target"}
 
 @dataclass(frozen=True)
 class HeadEvaluation:
-    """What one head did on the rows that have labels of it.
+    """Results of one head on the rows that have its labels.
 
     Attributes:
         head: The head, with its classes.
-        metrics: See `keras_mm.metrics.head_metrics.head_metrics`; empty where no row has a label
-            of one head of several.
-        baselines: The same metrics for the answer that sees neither image nor text: `"majority"`,
-            the training rows' most frequent class; `"frequency"`, each label's share of them;
-            `"mean"`, the targets' means.
-        modalities: Scores of the rows that hold images, texts or both, and of the latter with one
-            side hidden; see `keras_mm.evaluation.modalities.evaluate_modalities`. Empty for a model
-            of one side.
+        metrics: What `keras_mm.metrics.head_metrics.head_metrics` returned; empty if the model has
+            several heads and no row has a label of this one.
+        baselines: The same metrics of a constant prediction: `"majority"`, the training rows' most
+            frequent class; `"frequency"`, each label's share of the training rows; or `"mean"`, the
+            targets' means.
+        modalities: Scores by modality; see
+            `keras_mm.evaluation.modalities.evaluate_modalities`. Empty for a model with images only
+            or texts only.
     """
 
     head: Head
@@ -61,7 +61,7 @@ class HeadEvaluation:
 
     @property
     def baseline(self) -> dict:
-        """Metrics of the baseline of this kind of head."""
+        """Metrics of the head's baseline."""
         return self.baselines[BASELINES[self.head.kind]]
 
     @property
@@ -70,18 +70,22 @@ class HeadEvaluation:
         return names_array(self.head.names).tolist()
 
     def classification_report(self) -> pd.DataFrame:
-        """The scores of each class, label or target as a table.
+        """Scores of each class, label or target as a table.
 
         Returns:
-            A row for each, in order: `precision recall f1 support`, with several labels a row also
-            `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; of targets their
+            A row for each, in order: `precision recall f1 support`; for labels of a multilabel head
+            also `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; for targets
             errors and correlations.
         """
         scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
         return pd.DataFrame.from_dict(scores, orient="index")
 
     def confusion_matrix(self) -> pd.DataFrame:
-        """Rows of the test set by label (down) and answer (across).
+        """The confusion matrix as a table.
+
+        Returns:
+            Numbers of rows, shape `(num_classes, num_classes)`: labels in the index, predictions
+            in the columns.
 
         Raises:
             ValueError: for a head without classes.
@@ -90,7 +94,7 @@ class HeadEvaluation:
             raise InvalidValueError(f"A {self.head.kind} head has no confusion matrix.")
         names = [str(name) for name in self.head.names]
         labels, answers, counts = confusion_cells(self.metrics).T
-        # Of 10,000 classes it takes 400 MB.
+        # 10,000 classes take 400 MB.
         matrix = np.zeros((len(names), len(names)), "int64" if len(names) < 1000 else "int32")
         matrix[labels, answers] = counts
         return pd.DataFrame(matrix, index=names, columns=names)
@@ -119,17 +123,18 @@ class HeadEvaluation:
 
 @dataclass(frozen=True)
 class Results:
-    """What a classifier did on labelled rows.
+    """Results of a classifier on labelled rows.
 
     Attributes:
-        heads: The evaluation of each head by name.
-        predictions: A row each, with the table's index: `row`, that index as a column (of several
-            levels as tuples), and for each head `label`, `prediction` and
-            `probability_<class>`, as `MultimodalClassifier.predict_frame` names them.
-        history: Metrics by epoch of the training run.
+        heads: The results of each head by name.
+        predictions: A table with the index of the rows: `row`, the index as a column (an index of
+            several levels as tuples); and for each head `label`, `prediction` and
+            `probability_<class>`, named as in `MultimodalClassifier.predict_frame`.
+        history: Metrics of the training by name, a list over the epochs.
         about: Facts for the report: source, preset, columns, sizes.
-        monitor: The metric of `history` that chose the epoch.
-        several: Whether the model has several heads, so that what is asked for is a dict by head.
+        monitor: The metric of `history` by which the epoch was chosen.
+        several: Whether the model has several heads; then `metrics`, `baselines`, `modalities` and
+            `classes` are dicts by head.
     """
 
     heads: dict[str, HeadEvaluation]
@@ -141,29 +146,33 @@ class Results:
 
     @property
     def metrics(self) -> dict:
-        """The head's metrics; of several heads a dict of them by head."""
+        """The head's metrics; with several heads a dict by head."""
         return self._of_heads({name: head.metrics for name, head in self.heads.items()})
 
     @property
     def baselines(self) -> dict:
-        """The head's baselines; of several heads a dict of them by head."""
+        """The head's baselines; with several heads a dict by head."""
         return self._of_heads({name: head.baselines for name, head in self.heads.items()})
 
     @property
     def modalities(self) -> dict:
-        """The head's scores by modality; of several heads a dict of them by head."""
+        """The head's scores by modality; with several heads a dict by head."""
         return self._of_heads({name: head.modalities for name, head in self.heads.items()})
 
     @property
     def classes(self) -> Any:
-        """Label names in order; of several heads a dict of them by head."""
+        """Label names in order; with several heads a dict by head."""
         return self._of_heads({name: head.classes for name, head in self.heads.items()})
 
     def _of_heads(self, found: dict) -> Any:
         return found if self.several else next(iter(found.values()))
 
     def to_dict(self) -> dict:
-        """`{"test": metrics, "baselines": ..., "modalities": ...}`, JSON-serialisable."""
+        """The results as JSON-serialisable values.
+
+        Returns:
+            `test` (the metrics), `baselines` and, for a model with images and texts, `modalities`.
+        """
         found = {"test": self.metrics, "baselines": self.baselines}
         hidden = any(head.modalities for head in self.heads.values())
         return {**found, "modalities": self.modalities} if hidden else found

@@ -93,6 +93,12 @@ RULES = rules(Augmentation)
 def as_augmentation(augmentation: Augmentation | Mapping | None) -> Augmentation:
     """An `Augmentation` from itself, a mapping of its fields, or `None` for no change.
 
+    Args:
+        augmentation: What was given.
+
+    Returns:
+        The augmentation.
+
     Raises:
         ValueError: if it is none of these, has an unknown field, or a value is out of range.
     """

@@ -219,12 +219,18 @@ class Head:
 
 
 def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
-    """Heads by name from an int (classes of one multiclass head), a `Head` or a dict.
+    """Heads by name.
+
+    Args:
+        heads: A number of classes, for one multiclass head; a `Head`; or a dict of heads by name.
+
+    Returns:
+        Heads by name; a head without a name is called `"label"`.
 
     Raises:
-        ValueError: if it is none of these, the dict is empty, or a name cannot be one: it is not
-            made of letters, digits, `_` and `-`, begins with `val_`, or is another's but for upper
-            and lower case.
+        ValueError: if it is none of these, the dict is empty, or a name is not allowed: names
+            consist of letters, digits, `_` and `-`, do not begin with `val_`, and differ in more
+            than upper and lower case.
     """
     if isinstance(heads, bool):
         raise InvalidValueError(
@@ -272,6 +278,9 @@ def one_or_all(found: Mapping[str, Any]) -> Any:
 
     Args:
         found: Values by head, at least one.
+
+    Returns:
+        A value, or a dict.
     """
     return dict(found) if len(found) > 1 else next(iter(found.values()))
 
@@ -282,6 +291,9 @@ def head_prefixes(names: Iterable[str]) -> dict[str, str]:
     Args:
         names: Names of all heads of a model, in order.
 
+    Returns:
+        Prefixes by head.
+
     Example:
         >>> head_prefixes(["mood", "tags"]), head_prefixes(["mood"])
         ({'mood': 'mood_', 'tags': 'tags_'}, {'mood': ''})
@@ -291,7 +303,13 @@ def head_prefixes(names: Iterable[str]) -> dict[str, str]:
 
 
 def as_labels(value: Any) -> str | tuple[str, ...] | dict[str, Head]:
-    """What `labels` holds: a column, several as a tuple, or heads by name.
+    """The setting `labels` in one form.
+
+    Args:
+        value: A column, a list of columns, or heads, or dicts of their fields, by name.
+
+    Returns:
+        A column; several columns as a tuple; or heads by name.
 
     Raises:
         ValueError: listing what is wrong with the heads; see `keras_mm.Head`.

@@ -57,12 +57,15 @@ def _number_of(text: str) -> Any:
 
 
 def place_finder(names: Iterable[Any]) -> Callable[[Any], int | None]:
-    """A function that gives the place of a label among `names`.
+    """A function that finds the place of a label among label names.
 
-    It is the place of the same label; else of the only one that differs in its type alone.
+    It is the place of the same label; else of the only label that differs in its type alone.
+
+    Args:
+        names: Label names in order.
 
     Returns:
-        A function of a label, that gives `None` for one that is unknown or could be several.
+        A function from a label to its place, or to `None` if the label is unknown or ambiguous.
 
     Example:
         >>> place_of = place_finder(["0", "1", "maybe"])
@@ -92,7 +95,13 @@ def _exact_key(label: Any) -> tuple[bool, Any]:
 
 
 def differing_types(names: Iterable[Any]) -> tuple[Any, Any] | None:
-    """The first two labels that differ only in their type; `None` if there are none.
+    """The first two labels that differ only in their type.
+
+    Args:
+        names: Label names.
+
+    Returns:
+        Two labels, as `1` and `"1"`; `None` if there are none.
 
     Example:
         >>> differing_types([1, 2, "1"]), differing_types([1, 1.0, "2"])
@@ -110,10 +119,14 @@ def differing_types(names: Iterable[Any]) -> tuple[Any, Any] | None:
 def by_place(
     named: Mapping[Any, Any], names: Iterable[Any]
 ) -> tuple[dict[int, Any], list[Any], list[Any]]:
-    """Values by the places of their labels among `names`.
+    """Values by the places of their labels among label names.
+
+    Args:
+        named: Values by label.
+        names: Label names in order.
 
     Returns:
-        The values; the labels that have no place; those whose place another one has taken.
+        Values by place; the labels that are unknown; the labels whose place is already taken.
 
     Example:
         >>> by_place({0: 0.5, "0": 1.5, "yes": 2.0}, ["0", "1"])

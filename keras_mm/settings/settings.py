@@ -150,6 +150,9 @@ class Settings:
     def resolved(self) -> Settings:
         """These settings with every `None` replaced by the preset's value, and checked.
 
+        Returns:
+            The settings.
+
         Raises:
             ConfigError: listing every problem.
         """
@@ -216,6 +219,9 @@ def settings_from(values: Mapping, kind: type[Kind], where: str = "settings") ->
         values: Values by name; tables as mappings, heads also as the tables `heads`.
         kind: `Settings` or `RunSettings`.
         where: What the values are, for the error.
+
+    Returns:
+        The settings.
 
     Raises:
         ConfigError: for unknown names (the nearest is offered) and broken rules.

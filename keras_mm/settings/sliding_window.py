@@ -75,13 +75,16 @@ class SlidingWindow:
         check_knobs(self)
 
     def bounds(self, num_tokens: int, *, capacity: int, length: int) -> list[tuple[int, int]]:
-        """Where the windows of a text begin, and how many tokens they have.
+        """Start and length of the windows of a text.
 
         Args:
             num_tokens: Tokens of the text, none of them special.
             capacity: Tokens that fit, >= 1.
-            length: Tokens that fit and the special ones around a single text: what `stride` is a
-                part of.
+            length: Tokens that fit and the special tokens around a single text; a fractional
+                `stride` is a fraction of it.
+
+        Returns:
+            First token and number of tokens of each window.
         """
         if num_tokens <= capacity:
             return [(0, num_tokens)]
@@ -90,17 +93,26 @@ class SlidingWindow:
         return [(start, min(capacity, num_tokens - start)) for start in starts]
 
     def by_slot(self, texts: Sequence[str]) -> SlidingWindow:
-        """The window with its text by the place in a row, as `text_1`, instead of the column.
+        """The window with its text named by its place, as `text_1`, instead of by its column.
 
         Args:
             texts: The text columns, in order.
+
+        Returns:
+            The window.
         """
         if self.text is None:
             return self
         return replace(self, text=f"text_{list(texts).index(self.text) + 1}")
 
     def tie_index(self, names: Iterable[Any]) -> int | None:
-        """The place of `tie_value` among a head's label names; `None` where it is not there.
+        """The place of `tie_value` among the label names of a head.
+
+        Args:
+            names: Label names in order.
+
+        Returns:
+            The place; `None` if it is not one of them, or there is no `tie_value`.
 
         Example:
             >>> SlidingWindow(tie_value=1).tie_index(("0", "1"))
@@ -113,7 +125,13 @@ RULES = rules(SlidingWindow)
 
 
 def as_sliding_window(value: SlidingWindow | Mapping | bool | None) -> SlidingWindow | None:
-    """A `SlidingWindow` from itself, `True`, or a mapping of its fields; `None` for none.
+    """A `SlidingWindow` in one form.
+
+    Args:
+        value: A window; `True` for the default one; a mapping of its fields; `False` or `None`.
+
+    Returns:
+        The window; `None` for no window.
 
     Raises:
         ValueError: if it is none of these, has an unknown field, or a value is not allowed.

@@ -19,7 +19,13 @@ from keras_mm.settings.training import as_training
 
 
 def read_toml(path: str | PathLike) -> dict:
-    """The mapping that a TOML file holds.
+    """The content of a TOML file.
+
+    Args:
+        path: The file, in UTF-8.
+
+    Returns:
+        A mapping.
 
     Raises:
         ConfigError: if the file is not there or is not TOML.

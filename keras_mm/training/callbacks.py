@@ -90,7 +90,13 @@ class EpochEvaluation(keras.callbacks.Callback):
             logs.update(found)
 
     def evaluate(self, epoch: int = 0) -> ValidationResult:
-        """Evaluates the model as it is, also in the midst of an epoch.
+        """Evaluates the model as it is, also within an epoch.
+
+        Args:
+            epoch: Number of the epoch, from 0, for the error message.
+
+        Returns:
+            Metrics, labels and logits of the validation rows.
 
         Raises:
             FloatingPointError: if logits are not finite.
@@ -255,10 +261,14 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
     """Early stopping that says so when there is nothing to watch."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """As Keras' own.
+        """Compares the monitored metric, as `keras.callbacks.EarlyStopping` does.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            logs: Metrics of the epoch.
 
         Raises:
-            ValueError: if no metric is called as `monitor` says.
+            ValueError: if the monitored metric is not among the logs.
         """
         logs = {} if logs is None else logs
         if self.monitor not in logs:

@@ -86,6 +86,9 @@ def create_objectives(
         settings: The loss and its knobs; heads may name their own loss and class weights.
         scales: By regression head, what its errors are divided by.
 
+    Returns:
+        Objectives by head.
+
     Raises:
         ValueError: if heads and outputs do not fit, or a setting does not suit a head.
     """

@@ -88,7 +88,7 @@ class FineTuning:
         return plans
 
     def undo(self) -> None:
-        """Makes trainable what was so before; what a training that failed leaves can go on."""
+        """Makes everything trainable again that was before, so that training can continue."""
         for state in self._before:
             state.restore()
 
@@ -96,7 +96,10 @@ class FineTuning:
         return len(self._plans)
 
     def begin(self, number: int) -> keras.Model:
-        """Makes what stage `number`, from 0, trains the only trainable part of the encoders.
+        """Makes only those parts of the encoders trainable that a stage trains.
+
+        Args:
+            number: Number of the stage, from 0.
 
         Returns:
             The model that is trained, cut at its frozen encoders.
@@ -106,7 +109,14 @@ class FineTuning:
         return self.twin or cut(self.model)
 
     def trained_sides(self, number: int) -> set[str]:
-        """Sides of which stage `number` trains something."""
+        """Sides of which a stage trains something.
+
+        Args:
+            number: Number of the stage, from 0.
+
+        Returns:
+            `"vision"`, `"text"`, both or none.
+        """
         return {side for side, chosen in self._plans[number].items() if chosen}
 
     def end(self) -> None:

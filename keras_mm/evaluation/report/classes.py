@@ -1,4 +1,4 @@
-"""Scores and confusions of classes: all of them where they are few, else the worst."""
+"""Scores and confusions of classes: of all classes, or of the worst of many."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from keras_mm.evaluation.results import HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.metrics.intervals import wilson_interval
 
-# Classes, labels or targets of which a page shows everything: each figure, and the whole matrix.
+# Largest number of classes, labels or targets for which everything is shown, also the matrix.
 MOST_CLASSES = 100
 _NUM_WORST = 30
 _MOST_CONFUSIONS = 15  # beside a matrix
 _PLURALS = {"multilabel": "labels", "regression": "targets"}
-_UNMEASURED = 2.0  # above any share
+_UNMEASURED = 2.0  # sorts after any share
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Rows of one label that were answered as another.
+    """Rows of one class that were predicted as another.
 
     Attributes:
-        label: The label's name.
-        answer: The answer's name.
-        count: How many rows.
-        percent: Their share of the label's rows, as text.
+        label: The class's name.
+        answer: Name of the predicted class.
+        count: Number of rows.
+        percent: Their share of the class's rows, as text.
     """
 
     label: Any
@@ -39,19 +39,19 @@ class Confusion:
 
 
 def class_table(one: HeadEvaluation) -> tuple[Table, str]:
-    """Scores of classes, labels or targets as text, and what is to be said of those left out.
+    """Scores of classes, labels or targets as text.
 
-    What has no row to be measured on is a dash, not 0.
+    A score that no row was measured for is a dash, not 0.
 
     Args:
-        one: A head's evaluation, with metrics.
+        one: The results of a head, with metrics.
 
     Returns:
-        A table of all, in order, and an empty text. Of more than `MOST_CLASSES` the worst, worst
-        first, and a sentence that says how many are not shown.
+        A table of all, in order, and an empty note. Of more than `MOST_CLASSES`, a table of the
+        worst, worst first, and a note that says how many are not shown.
     """
     kind = one.head.kind
-    # Of targets only those that some row has are measured.
+    # Targets that no row has are not measured.
     names = list(one.metrics["per_target"]) if kind == "regression" else one.classes
     header, line, rank = _TABLES.get(kind, _of_classes)(one)
     places, note = list(range(len(names))), ""
@@ -81,7 +81,7 @@ _Made = tuple[tuple[str, ...], Callable[[int], list[str]], Callable[[int], tuple
 
 
 def _of_classes(one: HeadEvaluation) -> _Made:
-    """The table's header, a class's line by its place, and what sorts the worst first."""
+    """The table's header, a function for each class's line, and a function that ranks classes."""
     labels, answers, counts = confusion_cells(one.metrics).T
     width = len(one.classes)
     answered = np.bincount(answers, weights=counts, minlength=width).astype(int).tolist()
@@ -138,7 +138,7 @@ _TABLES = {"multilabel": _of_labels, "regression": _of_targets}
 
 
 def _recall_rank(correct: int, support: int) -> tuple[float, float]:
-    """Sorts what is most surely missed first; what has no row last."""
+    """A rank by the upper end of the recall's interval; classes without rows come last."""
     return (wilson_interval(correct, support)[1], -support) if support else (_UNMEASURED, 0)
 
 
@@ -155,10 +155,14 @@ def _class_scores(scores: Mapping, correct: int, answered: int) -> list[str]:
 
 
 def frequent_confusions(one: HeadEvaluation) -> tuple[list[Confusion], str]:
-    """The most frequent confusions; and of many classes how many more there are.
+    """The most frequent confusions.
 
     Args:
-        one: The evaluation of a head of classes.
+        one: The results of a multiclass or binary head.
+
+    Returns:
+        The confusions, most frequent first; and with many classes a note that says how many more
+        there are, else an empty text.
     """
     cells, names = confusion_cells(one.metrics), one.classes
     support = np.bincount(cells[:, 0], weights=cells[:, 2])

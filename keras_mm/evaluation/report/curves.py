@@ -1,4 +1,4 @@
-"""Training curves, and numbers against numbers, as drawings that stand inside an HTML page."""
+"""Training curves, and predicted numbers against targets, as SVG inside an HTML page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mm.metrics.classification import lower_is_better
 
-# What is drawn of each kind of head.
+# The metrics that are drawn, by kind of head.
 _METRICS = {
     "multiclass": ("val_accuracy", "val_macro_f1"),
     "binary": ("val_accuracy", "val_macro_f1"),
@@ -21,13 +21,21 @@ _METRICS = {
 _MOST_DOTS = 1000
 
 
-# Stand-ins that become CSS variables, so that the drawing follows the page's light or dark colours.
+# Placeholders for CSS variables, so that the drawing follows the page's light or dark colours.
 _INK, _FIRST, _SECOND = "#010203", "#040506", "#070809"
 _CSS_COLORS = {_INK: "var(--muted)", _FIRST: "var(--first)", _SECOND: "var(--second)"}
 
 
 def best_epoch(history: Mapping, monitor: str = "val_loss") -> int | None:
-    """The epoch, from 1, with the best value of `monitor`; `None` without one."""
+    """The epoch with the best value of a metric.
+
+    Args:
+        history: Metrics by name, a list over the epochs.
+        monitor: The metric.
+
+    Returns:
+        The epoch, counted from 1; `None` without any finite value.
+    """
     values = np.asarray(history.get(monitor, ()), dtype="float64")
     if not np.isfinite(values).any():
         return None
@@ -42,13 +50,16 @@ def draw_curves(
     *,
     several: bool = False,
 ) -> str:
-    """The training curves as inline SVG, the best epoch marked; empty without history.
+    """Draws the training curves, with the best epoch marked.
 
     Args:
         history: Metrics by name, a list over the epochs.
         monitor: The metric whose best epoch is marked.
         kinds: Kinds of the heads by name.
-        several: Whether metrics are named by head; then each head has a row of its own.
+        several: Whether metrics are named by head; then each head has its own row of panels.
+
+    Returns:
+        Inline SVG; empty without history.
     """
     wanted = _panels(kinds or {}, several)
     panels = [[name for name in names if history.get(name)] for names in wanted]
@@ -61,10 +72,13 @@ def draw_curves(
 
 
 def draw_numbers(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
-    """Answers against labels as inline SVG, a panel for each target.
+    """Draws predicted numbers against labels, a panel for each target.
 
     Args:
-        pairs: Labels and answers by target, shape `(num_rows,)` each; labels may be NaN.
+        pairs: Labels and predictions by target, shape `(num_rows,)` each; labels may be NaN.
+
+    Returns:
+        Inline SVG.
     """
     return _drawing(
         list(pairs), lambda axis, name: _draw_pairs(axis, name, *pairs[name]), "Answers and labels"
@@ -72,7 +86,7 @@ def draw_numbers(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
 
 
 def _panels(kinds: Mapping[str, str], several: bool) -> list[tuple[str, ...]]:
-    """Metrics that are drawn together."""
+    """The metrics of each panel."""
     found: list[tuple[str, ...]] = [("loss", "val_loss")]
     if not several:
         return [*found, _METRICS[next(iter(kinds.values()), "multiclass")]]
@@ -83,7 +97,7 @@ def _panels(kinds: Mapping[str, str], several: bool) -> list[tuple[str, ...]]:
 
 
 def _drawing(panels: Sequence, draw: Callable[[Any, Any], None], label: str) -> str:
-    """Panels, two in a row, as SVG that stands inside the page."""
+    """Panels, two in a row, as inline SVG."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -123,7 +137,7 @@ def _draw(axis: Any, names: Sequence[str], history: Mapping, monitor: str) -> No
     best = best_epoch(history, monitor)
     if best is not None:
         axis.axvline(best, color=_INK, linestyle="--", linewidth=1, label=f"epoch {best}")
-    # A lone epoch would get an axis of fractions.
+    # With a single epoch the axis would have fractions.
     axis.set_xlim(0.5, len(history[names[0]]) + 0.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_xlabel("epoch")
@@ -139,14 +153,14 @@ def _draw_pairs(axis: Any, name: str, labels: np.ndarray, answers: np.ndarray) -
     ends = [min(x.min(), y.min()), max(x.max(), y.max())]
     axis.plot(ends, ends, color=_INK, linestyle="--", linewidth=1)
     axis.plot(x, y, "o", color=_FIRST, markersize=3, alpha=0.55, markeredgewidth=0)
-    shown = name.replace("$", r"\$")  # no formula
+    shown = name.replace("$", r"\$")  # matplotlib would read a formula
     axis.set_xlabel(f"{shown}: label")
     axis.set_ylabel("answer")
     axis.grid(color=_INK, alpha=0.18, linewidth=0.8)
 
 
 def _inline(svg: str, width: int, label: str) -> str:
-    """A stand-alone SVG as a part of the page: no prologue, no metadata, the page's colours."""
+    """An SVG file as a part of the page: no prologue, no metadata, the page's colours."""
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])
     for color, variable in _CSS_COLORS.items():
         svg = svg.replace(color, variable)

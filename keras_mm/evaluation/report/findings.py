@@ -1,4 +1,4 @@
-"""What an evaluation shows of a head, in words and tables: for the report and the model card."""
+"""Findings about a head in sentences and tables, for the report and the model card."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from keras_mm.evaluation.results import BASELINE_SCORES, SCORES, HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
 
-_FEW_ROWS = 20  # below it a class's recall is known to about 20 points at best
+_FEW_ROWS = 20  # with fewer rows a class's recall is only known to about 20 points
 _MOST_NAMES = 10
-_MOST_ITEMS = 20  # of a setting that is a list or a dict
+_MOST_ITEMS = 20  # shown of a setting that is a list or a dict
 _HELD = {
     "image_and_text": "Image and text",
     "image_only": "Image only",
@@ -22,10 +22,10 @@ _HELD = {
 }
 _HIDDEN = {"images": "Image and text, images hidden", "texts": "Image and text, texts hidden"}
 MODALITIES_NOTE = (
-    "Rows by what they hold; then those that hold both, answered once with all their images hidden "
-    "and once with all their texts. The latter show what this model makes of one side, not what a "
-    "model of that side alone could: this one has learned to do without a side only if training "
-    "rows lacked it, or modality dropout hid it."
+    "Rows by the modalities that they have; then the rows with both, answered once with all images "
+    "hidden and once with all texts hidden. The latter show what this model can do with one side, "
+    "not what a model of that side alone could do: this model has learned to do without one only "
+    "if training rows lacked it, or modality dropout hid it."
 )
 _SCORE_NAMES = {
     "accuracy": "Accuracy",
@@ -71,13 +71,12 @@ class Table(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a model beats the answer that sees no input, in plain words.
+    """Whether a model is better than the baseline.
 
     Attributes:
-        better: Whether the baseline lies outside the interval of the model's score, on the worse
-            side.
+        better: Whether the baseline's score is worse than the interval of the model's score.
         headline: One short sentence.
-        detail: The figures behind it.
+        detail: The scores.
     """
 
     better: bool
@@ -86,7 +85,14 @@ class Verdict:
 
 
 def find_verdict(one: HeadEvaluation) -> Verdict:
-    """Compares a head's first score, by its interval, with the answer that sees no input."""
+    """Compares a head's first score with the baseline's.
+
+    Args:
+        one: The results of a head.
+
+    Returns:
+        Whether the head is better, in sentences.
+    """
     if not one.metrics:
         return Verdict(False, "Not measured.", "No row has a label of this head.")
     if one.head.kind == "regression":
@@ -125,7 +131,7 @@ def find_verdict(one: HeadEvaluation) -> Verdict:
 
 
 def _verdict_of_numbers(one: HeadEvaluation) -> Verdict:
-    """Better only if each target's error lies, with its interval, below that of its mean."""
+    """Better only if the interval of each target's error is below the error of the mean."""
     judged = []
     for name, scores in one.metrics["per_target"].items():
         baseline = one.baseline["per_target"][name]["mean_absolute_error"]
@@ -156,7 +162,7 @@ def _verdict_of_numbers(one: HeadEvaluation) -> Verdict:
 
 
 def _stronger_constant(one: HeadEvaluation) -> str:
-    """A sentence where another constant answer does as well: test rows unlike training rows."""
+    """A sentence if another constant prediction does as well: the test rows have other shares."""
     if "per_class" not in one.metrics:
         return ""
     labels, _, rows = confusion_cells(one.metrics).T
@@ -172,14 +178,29 @@ def _stronger_constant(one: HeadEvaluation) -> str:
 
 
 def baseline_name(one: HeadEvaluation) -> str:
-    """What the answer that sees no input is called at the head of a column."""
+    """The baseline's name in the header of a table.
+
+    Args:
+        one: The results of a head, with metrics.
+
+    Returns:
+        The name.
+    """
     if one.head.kind == "multilabel":
         return "Labels' frequencies"
     return "Always the mean" if one.head.kind == "regression" else f"Always “{majority_class(one)}”"
 
 
 def compare_metrics(one: HeadEvaluation) -> list[tuple[str, str, str, str]]:
-    """Rows of a table: metric, model, baseline, which way is better."""
+    """The head's metrics beside the baseline's.
+
+    Args:
+        one: The results of a head, with metrics.
+
+    Returns:
+        Rows of a table: metric, the model's value, the baseline's value, and whether `"higher"` or
+        `"lower"` is better.
+    """
     model, baseline, kind = one.metrics, one.baseline, one.head.kind
     first = SCORES[kind][1]
     if kind == "regression":
@@ -192,14 +213,22 @@ def compare_metrics(one: HeadEvaluation) -> list[tuple[str, str, str, str]]:
     for name, text, way in _METRICS[kind]:
         if name in model:
             words = text.format(last=one.classes[-1])
-            # As the labels' own, of the means' unit; all others are numbers without one.
+            # The root mean squared error has the targets' unit; all other scores have none.
             show = _number if name == "root_mean_squared_error" else "{:z.3f}".format
             rows.append((words, show(model[name]), show(baseline[name]), way))
     return rows
 
 
 def compare_modalities(one: HeadEvaluation) -> Table:
-    """What is there, test rows, and scores; no rows for a model of one side."""
+    """Scores by modality.
+
+    Args:
+        one: The results of a head.
+
+    Returns:
+        A table of inputs, numbers of test rows, and scores; without rows for a model with images
+        only or texts only.
+    """
     kind = one.head.kind
     first, last = SCORES[kind][1], SCORES[kind][-1]
     rows = []
@@ -219,11 +248,14 @@ def compare_modalities(one: HeadEvaluation) -> Table:
 
 
 def find_limits(one: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:
-    """What the figures of a head do not show, a sentence each.
+    """What the metrics of a head do not show.
 
     Args:
-        one: The head's evaluation.
-        about: Facts of the run; whether it has `images` and `texts` is read.
+        one: The results of a head.
+        about: Facts about the training; `images` and `texts` are read.
+
+    Returns:
+        A sentence for each limit.
     """
     if not one.metrics:
         return ["No test row has a label of this head: nothing is known about it."]
@@ -242,7 +274,7 @@ def find_limits(one: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:
         few = [f"“{n}”" for n, s in metrics["per_target"].items() if s["num_rows"] < _FEW_ROWS]
         if len(few) > _MOST_NAMES:
             few = [_some(few)]
-        return limits + [f"Fewer than {_FEW_ROWS} test rows tell {names}." for names in few]
+        return limits + [f"Fewer than {_FEW_ROWS} test rows have {names}." for names in few]
     low, high = metrics[f"{score}_interval"]
     what = "the accuracy" if score == "accuracy" else "the share of rows with all labels right"
     known = (
@@ -268,13 +300,27 @@ def _limits_of_classes(one: HeadEvaluation) -> list[str]:
 
 
 def majority_class(one: HeadEvaluation) -> Any:
-    """The class that the majority baseline always answers."""
-    _, answer, _ = confusion_cells(one.baseline)[0]  # it answers all rows alike
+    """The class that the majority baseline always predicts.
+
+    Args:
+        one: The results of a multiclass or binary head, with baselines.
+
+    Returns:
+        The class's name.
+    """
+    _, answer, _ = confusion_cells(one.baseline)[0]  # all rows have the same prediction
     return one.classes[answer]
 
 
 def percent(share: float) -> str:
-    """A share with one decimal; only a whole is 100.0%, only nothing is 0.0%."""
+    """A share in percent with one decimal.
+
+    Args:
+        share: In [0, 1].
+
+    Returns:
+        Text; only 1 is `100.0%` and only 0 is `0.0%`.
+    """
     text = f"{share:.1%}"
     if text == "100.0%" and share < 1:
         return ">99.9%"
@@ -282,7 +328,14 @@ def percent(share: float) -> str:
 
 
 def plain(value: Any) -> str:
-    """A fact or setting as a reader wants it; of many items the first."""
+    """A fact or setting as readable text.
+
+    Args:
+        value: Any value of a setting.
+
+    Returns:
+        Text; of long lists and dicts only the first items.
+    """
     if isinstance(value, Mapping):
         items = [(name, plain(item)) for name, item in islice(value.items(), _MOST_ITEMS)]
         return _listed([f"{name}: {item}" for name, item in items], len(value)) or "none"

@@ -67,18 +67,18 @@ _ANSWERS = {
     "multilabel": "any of {} labels",
     "regression": "{} number(s)",
 }
-_IN_MEMORY = "<table>"  # what a table is called that came from no file
+_IN_MEMORY = "<table>"  # name of a table that was not read from a file
 
 
 def render_model_card(evaluation: Results, settings: Mapping[str, Any]) -> str:
     """A model card in Markdown, with the front matter of the Hugging Face Hub.
 
-    Of paths only the last part is written: a card is made to be published.
+    Only the last part of a path is written, since a card is made to be published.
 
     Args:
-        evaluation: The run's evaluation on its test rows.
-        settings: Settings of the run by name, as in `keras_mm.settings.settings.RunSettings`; what
-            is not there is left out.
+        evaluation: The results of the run on its test rows.
+        settings: Settings of the run by name, as in `keras_mm.settings.settings.RunSettings`;
+            missing settings are left out.
 
     Returns:
         The text of a `README.md` that lies beside the folder `model`.
@@ -245,7 +245,7 @@ def _as_list(value: Any) -> list:
 
 
 def _text(value: Any) -> str:
-    """Text on one line in which nothing is taken for Markdown or HTML."""
+    """Text on one line, with Markdown and HTML escaped."""
     line = html.escape(" ".join(str(value).split()), quote=False)
     return re.sub(r"[\\`*|~]|(?<!\w)_|_(?!\w)|(?<=\])\(", r"\\\g<0>", line)
 

@@ -1,4 +1,4 @@
-"""The report: what a classifier is worth, as one self-contained HTML file."""
+"""The report of an evaluation as one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ from keras_mm.metrics.classification import lower_is_better
 from keras_mm.version import __version__
 
 _MOST_MISTAKES = 20
-_FULL_MATRIX = 12  # classes of a matrix whose figures can be read
+_FULL_MATRIX = 12  # largest number of classes of a matrix that is readable
 _MOST_PANELS = 12
 
 
 def render_report(evaluation: Results) -> str:
-    """The report as HTML: one file, no script, nothing loaded from elsewhere.
+    """The report as HTML without scripts or external resources.
 
     Args:
-        evaluation: What `MultimodalClassifier.evaluate` gives.
+        evaluation: What `MultimodalClassifier.evaluate` returned.
 
     Returns:
         A whole HTML document. The same evaluation gives the same text.
     """
     source = files("keras_mm.evaluation.report").joinpath("report.html").read_text(encoding="utf-8")
-    # Names of classes and columns come from data: everything is escaped but the drawings.
+    # Names of classes and columns come from data, so everything but the drawings is escaped.
     template = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     ).from_string(source)
@@ -72,7 +72,7 @@ def render_report(evaluation: Results) -> str:
 
 
 def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, Any]:
-    """What the template shows of a head."""
+    """The template's values for a head."""
     found: dict[str, Any] = {
         "name": name,
         "kind": one.head.kind,
@@ -114,7 +114,7 @@ def _of_head(evaluation: Results, name: str) -> pd.DataFrame:
 
 
 def _matrix(one: HeadEvaluation) -> list[dict]:
-    """The rows of the confusion matrix; none for too many classes, or a head of another kind."""
+    """The rows of the confusion matrix; none for many classes or a head of another kind."""
     rows: list[dict] = []
     names = one.classes
     if "confusion_matrix" not in one.metrics or len(names) > MOST_CLASSES:
@@ -137,21 +137,21 @@ def _matrix(one: HeadEvaluation) -> list[dict]:
 
 
 def _confusions(one: HeadEvaluation) -> tuple[list[Confusion], str]:
-    """The most frequent confusions where no matrix shows them, and how many there are besides."""
+    """The most frequent confusions if there are too many classes for a matrix, and a note."""
     if "per_class" not in one.metrics or len(one.classes) <= _FULL_MATRIX:
         return [], ""
     return frequent_confusions(one)
 
 
 def _best_name(monitor: str) -> str:
-    """What early stopping sought: the lowest loss, or the highest of anything else."""
+    """The monitored metric in words: the lowest loss or error, or the highest of another metric."""
     lowest = lower_is_better(monitor)
     name = monitor.replace("val_", "validation ", 1).replace("_", " ")
     return f"{'lowest' if lowest else 'highest'} {name}"
 
 
 def _numbers(one: HeadEvaluation, frame: pd.DataFrame) -> str:
-    """A drawing of a regression head's answers against the labels; empty for other heads."""
+    """A drawing of a regression head's predictions against the labels; empty for other heads."""
     if one.head.kind != "regression":
         return ""
     ends = _ends(one)
@@ -164,19 +164,19 @@ def _numbers(one: HeadEvaluation, frame: pd.DataFrame) -> str:
 
 
 def _ends(one: HeadEvaluation) -> list[str]:
-    """What a regression head's columns end with, one for each target."""
+    """The ends of a regression head's column names, one for each target."""
     return [""] if len(one.classes) == 1 else [f"_{name}" for name in one.classes]
 
 
 def _mistakes(one: HeadEvaluation, frame: pd.DataFrame) -> tuple[Table, int]:
-    """The most confident mistakes, or largest errors; and how many mistakes there are in all."""
+    """The most confident mistakes or largest errors; and the number of all mistakes."""
     if one.head.kind == "regression":
         return _errors(one, frame), one.metrics["num_rows"]
     found = frame[[f"probability_{name}" for name in one.classes]].to_numpy("float64")
     if one.head.kind == "multilabel":
         gives, has = (_marks(frame[name], one.classes) for name in ("prediction", "label"))
         wrong = (gives != has) & frame["label"].notna().to_numpy()[:, None]
-        # How sure it was of what it got wrong: of a label that it gave, or of one that it did not.
+        # Confidence of a wrong prediction: that the label applies, or that it does not.
         sure = np.where(gives, found, 1 - found)
         rows, sure = wrong.any(axis=1), np.where(wrong, sure, 0).max(axis=1)
     else:
@@ -202,7 +202,7 @@ def _marks(cells: pd.Series, names: list) -> np.ndarray:
 
 
 def _errors(one: HeadEvaluation, frame: pd.DataFrame) -> Table:
-    """The rows that are answered furthest from their numbers, in standard deviations of these."""
+    """The rows with the largest errors, measured in standard deviations of the targets."""
     rows = []
     for name, end in zip(one.classes, _ends(one), strict=True):
         label, answer = frame[f"label{end}"], frame[f"prediction{end}"]

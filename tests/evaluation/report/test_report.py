@@ -230,7 +230,7 @@ def test_modalities_have_a_table_where_there_are_two():
         ["Image and text, images hidden", "41", *shares, "0.500"],
         ["Image and text, texts hidden", "41", *shares, "0.400"],
     ]
-    assert "what this model makes of one side" in "".join(page.text)
+    assert "what this model can do with one side" in "".join(page.text)
     assert "What the model is given" not in render_report(CASES["good"]())
 
 
