@@ -278,7 +278,7 @@ def test_mistakes_are_the_surest_twenty():
 
 def test_no_mistakes_are_said():
     text = "".join(Page(render_report(CASES["no_mistakes"]())).text)
-    assert "every one of the 53 test rows was answered right" in text
+    assert "all 53 test rows were answered correctly" in text
 
 
 def test_curves_mark_the_best_epoch():
