@@ -54,7 +54,7 @@ def classifier(**options):
 def test_each_stage_trains_what_it_says(sample):
     watch = Watch()
     model = classifier(training={"stages": STAGES}).fit(
-        sample[0][:64], validation_split=0.25, callbacks=[watch]
+        sample[0][:32], validation_split=0.5, callbacks=[watch]
     )
     first, second, third = watch.inputs
     # Frozen encoders are fed as features.
@@ -89,7 +89,7 @@ def test_frozen_encoders_run_once_for_all_stages(sample, monkeypatch):
     encode_rows = batches.encode_rows
     monkeypatch.setattr(batches, "encode_rows", encode)
     stages = [{"blocks": 0}, {"blocks": {"text": 1}}, {"blocks": {"text": "all"}}]
-    classifier(training={"stages": stages}).fit(sample[0][:48], validation_split=0)
+    classifier(training={"stages": stages}).fit(sample[0][:16], validation_split=0)
     found = [sorted(n for n in names if n.endswith("pooled_output")) for _, names in asked]
     assert found == [["text_pooled_output", "vision_pooled_output"], [], []]
 
@@ -170,7 +170,7 @@ def test_adapters_are_merged_in_what_is_saved(sample, tmp_path):
     model = classifier(
         text_trainable=True, vision_trainable=False, encoder_learning_rate=1e-2,
         training={"lora_rank": 2, "lora_alpha": 4},
-    ).fit(sample[0][:64], validation_split=0, callbacks=[First()])  # fmt: skip
+    ).fit(sample[0][:32], validation_split=0, callbacks=[First()])  # fmt: skip
     network = backbones(model.model_)["text"]
     trained = {v.path for v in network.trainable_variables}
     assert trained and all("lora" in path for path in trained)
@@ -196,7 +196,7 @@ def test_adapters_in_stages_and_for_images(sample):
     watch = Watch()
     stages = [{"blocks": 0}, {"blocks": {"text": 1}}]
     classifier(training={"stages": stages, "lora_rank": 2}).fit(
-        sample[0][:48], validation_split=0, callbacks=[watch]
+        sample[0][:16], validation_split=0, callbacks=[watch]
     )
     added = watch.trained[1] - watch.trained[0]
     assert added and all("lora" in path and "transformer_layer_1" in path for path in added)
@@ -283,7 +283,7 @@ def test_other_errors_are_not_taken_for_memory(sample):
 
     with pytest.raises(RuntimeError, match="something else"):
         classifier(training={"auto_find_batch_size": True}).fit(
-            sample[0][:48], validation_split=0, callbacks=[Broken()]
+            sample[0][:16], validation_split=0, callbacks=[Broken()]
         )
 
 
@@ -345,7 +345,7 @@ def test_stages_in_toml(tmp_path):
 
 def test_stages_are_saved_with_the_model(sample, tmp_path):
     model = classifier(training={"stages": [{"blocks": 0}, {"blocks": {"text": 1}}]})
-    model.fit(sample[0][:48], validation_split=0).save(tmp_path / "model")
+    model.fit(sample[0][:16], validation_split=0).save(tmp_path / "model")
     spec = json.loads((tmp_path / "model" / "model.json").read_text())
     assert spec["text_encoder"]["trainable"] and not spec["vision_encoder"]["trainable"]
     loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model")
