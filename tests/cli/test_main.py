@@ -221,6 +221,7 @@ def test_nothing_is_left_when_a_run_fails(files, capsys, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bad.parquet"]
 
 
+@pytest.mark.eager
 def test_an_interrupted_run_leaves_its_model(files, capsys, tmp_path, monkeypatch):
     import keras
 
