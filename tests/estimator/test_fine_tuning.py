@@ -67,6 +67,7 @@ def test_each_stage_trains_what_it_says(sample):
     assert model.history_["stage"] == [1, 2, 3] and len(model.history_["val_loss"]) == 3
 
 
+@pytest.mark.backend_free
 def test_a_side_without_a_rate_of_its_own_has_the_run_s(sample):
     watch = Watch()
     stages = [{"blocks": {"text": 1}, "encoder_learning_rate": {"vision": 1e-4}}]
@@ -77,6 +78,7 @@ def test_a_side_without_a_rate_of_its_own_has_the_run_s(sample):
     assert sorted(factors) == [pytest.approx(0.1)]
 
 
+@pytest.mark.many_networks
 def test_frozen_encoders_run_once_for_all_stages(sample, monkeypatch):
     from keras_mm.features import batches
 
@@ -188,6 +190,7 @@ def test_adapters_are_merged_in_what_is_saved(sample, tmp_path):
             np.testing.assert_array_equal(found[name], value)
 
 
+@pytest.mark.many_networks
 def test_adapters_in_stages_and_for_images(sample):
     with pytest.raises(ValueError, match="LoRA adapts the attention of transformers"):
         classifier(text_trainable=False, vision_trainable=True, training={"lora_rank": 2}).fit(
@@ -276,6 +279,7 @@ def test_batches_are_halved_where_memory_runs_out(sample, caplog):
         classifier(batch_size=32, **options).fit(rows, validation_split=0, callbacks=[Exhausted(8)])
 
 
+@pytest.mark.many_networks
 def test_other_errors_are_not_taken_for_memory(sample):
     class Broken(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -290,6 +294,7 @@ def test_other_errors_are_not_taken_for_memory(sample):
 # --- settings ------------------------------------------------------------------------------------
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("stages", "words"),
     [
@@ -312,6 +317,7 @@ def test_bad_stages(stages, words):
         Settings(training={"stages": stages}).resolved()
 
 
+@pytest.mark.backend_free
 def test_more_that_is_wrong_is_told_before_training(sample):
     with pytest.raises(ValueError, match=r"has 2 blocks; a stage asks for the top 3"):
         classifier(training={"stages": [{"blocks": {"text": 3}}]}).fit(sample[0][:48])
@@ -331,6 +337,7 @@ def test_more_that_is_wrong_is_told_before_training(sample):
         Stage(epochs=0)
 
 
+@pytest.mark.backend_free
 def test_stages_in_toml(tmp_path):
     settings = RunSettings(
         training={"stages": [Stage(), Stage({"text": 2}, epochs=3), {"blocks": "all"}]},
@@ -343,6 +350,7 @@ def test_stages_in_toml(tmp_path):
     assert not stages_problems(again.training.stages)
 
 
+@pytest.mark.backend_free
 def test_stages_are_saved_with_the_model(sample, tmp_path):
     model = classifier(training={"stages": [{"blocks": 0}, {"blocks": {"text": 1}}]})
     model.fit(sample[0][:16], validation_split=0).save(tmp_path / "model")
