@@ -40,16 +40,26 @@ def missing(what: str):
     pytest.skip(what)
 
 
-# Minutes long, so that no process is left with one of them at the end.
+# The longest first, so that no process is left with one of them at the end.
 LONG = (
     "tests/export/test_backends.py",
     "tests/test_notebooks.py",
     "tests/test_docs.py",
-    "tests/estimator/test_fine_tuning.py",
+    "tests/simple_transformers/test_text.py",
+    "tests/data/text/test_families.py",
+    "tests/estimator/test_reuse.py",
+    "tests/estimator/test_several_heads.py",
+    "tests/estimator/test_heads_over_time.py",
+    "tests/simple_transformers/test_multimodal.py",
+    "tests/export/test_export.py",
     "tests/estimator/test_families.py",
-    "tests/estimator/test_classifier.py",
-    "tests/estimator/test_fusions.py",
     "tests/models/test_multimodal.py",
+    "tests/inference/test_bundle.py",
+    "tests/estimator/test_fine_tuning.py",
+    "tests/training/test_heads.py",
+    "tests/estimator/test_classifier.py",
+    "tests/models/test_keras_habits.py",
+    "tests/features/engines/test_openvino_network.py",
 )
 
 

@@ -20,7 +20,8 @@ from keras_mm.data.tables.load import load_table
 from keras_mm.data.tables.rows import Rows, read_rows
 from keras_mm.data.tables.targets import with_classes
 from keras_mm.errors import InvalidValueError
-from keras_mm.settings.heads import Head, as_heads, one_or_all
+from keras_mm.settings.by_head import one_or_all
+from keras_mm.settings.heads import Head, as_heads
 from keras_mm.settings.sliding_window import SlidingWindow
 
 _DECODED_LIMIT = 512 * 2**20

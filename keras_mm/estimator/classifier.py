@@ -41,7 +41,8 @@ from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation
-from keras_mm.settings.heads import Head, one_or_all
+from keras_mm.settings.by_head import one_or_all
+from keras_mm.settings.heads import Head
 from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import SlidingWindow
 from keras_mm.settings.training import Training

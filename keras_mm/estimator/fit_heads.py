@@ -22,7 +22,8 @@ from keras_mm.metrics.head_metrics import head_prior
 from keras_mm.models.heads import body_of, heads_alone, only, with_heads
 from keras_mm.models.multimodal import join, parts
 from keras_mm.random_state import seeded
-from keras_mm.settings.heads import Head, one_or_all
+from keras_mm.settings.by_head import one_or_all
+from keras_mm.settings.heads import Head
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.trainer import Trainer
 

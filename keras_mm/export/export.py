@@ -26,7 +26,8 @@ from keras_mm.files import check_vacant, new_folder
 from keras_mm.inference.answers import label_cells, predictions
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.settings.heads import Head, head_prefixes
+from keras_mm.settings.by_head import head_prefixes
+from keras_mm.settings.heads import Head
 from keras_mm.subprocesses import FAULT_HANDLER, run, run_on_tensorflow
 
 FORMATS = ("tf_saved_model",)

@@ -14,7 +14,8 @@ from keras_mm.data.images.tf_graph.decoding import decode_images
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.export.window_graph import at_rows, joined_logits, window_parts
 from keras_mm.inference.bundle import load_bundle
-from keras_mm.settings.heads import Head, by_head, head_prefixes, resolve_threshold
+from keras_mm.settings.by_head import by_head, head_prefixes
+from keras_mm.settings.heads import Head, resolve_threshold
 from keras_mm.settings.sliding_window import SlidingWindow
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from keras_mm.data.tables.labels import label_value
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.settings.heads import Head, head_prefixes, resolve_threshold
+from keras_mm.settings.by_head import head_prefixes
+from keras_mm.settings.heads import Head, resolve_threshold
 
 # With more classes a file of predictions has the probability of the predicted class only.
 MOST_COLUMNS = 1000

@@ -20,7 +20,8 @@ from keras_mm.inference.answers import no_logits
 from keras_mm.metrics.window_votes import join_windows
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.progress import progress_bar
-from keras_mm.settings.heads import Head, by_head
+from keras_mm.settings.by_head import by_head
+from keras_mm.settings.heads import Head
 
 # Rows that are read, checked and predicted at a time.
 _PART = 2048

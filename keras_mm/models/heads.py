@@ -14,7 +14,8 @@ from keras import layers
 
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.layers.scaling import TargetScaling, scaling_name
-from keras_mm.settings.heads import Head, by_head, one_or_all
+from keras_mm.settings.by_head import by_head, one_or_all
+from keras_mm.settings.heads import Head
 
 
 def create_logits(name: str, head: Head, fused: Any) -> Any:

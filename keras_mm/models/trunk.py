@@ -15,7 +15,8 @@ from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.layers.comparison import PairComparison
 from keras_mm.models.layers.missing import MissingModality, ModalityDropout
 from keras_mm.models.layers.projection import TokenProjection, project_embeddings
-from keras_mm.settings.heads import Head, one_or_all
+from keras_mm.settings.by_head import one_or_all
+from keras_mm.settings.heads import Head
 
 MASKS = {"vision": "image_mask", "text": "text_mask"}
 

@@ -16,7 +16,7 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.keras_internals import all_layers, moving_averages
 from keras_mm.metrics.window_votes import join_windows
 from keras_mm.progress import progress_bar, progress_line
-from keras_mm.settings.heads import by_head, head_prefixes
+from keras_mm.settings.by_head import by_head, head_prefixes
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.objectives import Objective
 

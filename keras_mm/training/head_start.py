@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_mm.models.heads import logits_layer
 from keras_mm.models.layers.scaling import standardized
-from keras_mm.settings.heads import by_head
+from keras_mm.settings.by_head import by_head
 from keras_mm.training.objectives import Objective
 
 _ROWS = 64

@@ -19,8 +19,9 @@ from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.keras_settings import default_settings
 from keras_mm.models.layers.scaling import target_scales
 from keras_mm.random_state import seed_layers, seeded
+from keras_mm.settings.by_head import by_head, one_or_all
 from keras_mm.settings.documentation import signature_with, with_arguments
-from keras_mm.settings.heads import Head, as_heads, by_head, one_or_all
+from keras_mm.settings.heads import Head, as_heads
 from keras_mm.settings.knobs import check_names, refined
 from keras_mm.settings.training import LossSettings, Optimization, Stopping
 from keras_mm.training.arrays import as_dataset

@@ -109,6 +109,7 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     assert status == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 30
 
 
+@pytest.mark.backend_free
 @pytest.mark.slow
 def test_quiet_commands_write_nothing_to_stderr(trained, files, capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "DELAY", 0.0)
@@ -155,6 +156,7 @@ def test_a_knob_reaches_the_trainer(capsys, tmp_path):
         assert "min_epochs = 3" in to_toml(settings)
 
 
+@pytest.mark.backend_free
 def test_check_lists_every_problem(capsys, tmp_path):
     (tmp_path / "empty.png").touch()
     pd.DataFrame(
@@ -177,6 +179,7 @@ def test_check_lists_every_problem(capsys, tmp_path):
     assert status == 1 and len(json.loads(out)["problems"]) == 4
 
 
+@pytest.mark.backend_free
 def test_presets(capsys):
     status, out, _ = run(capsys, "presets")
     assert status == 0 and "resnet50v2_bert_base" in out and "Apache-2.0" in out
@@ -184,6 +187,7 @@ def test_presets(capsys):
     assert "tiny" in names and "mobilenet_v2_minilm" in names
 
 
+@pytest.mark.backend_free
 def test_splits_by_column(files, capsys, tmp_path, sample):
     table = sample[0][:40].assign(split=["train"] * 20 + ["validation"] * 8 + ["test"] * 12)
     table.to_parquet(tmp_path / "rows.parquet")
@@ -206,6 +210,7 @@ def test_three_mistakes_in_a_toml_are_told_at_once(capsys, tmp_path):
         assert words in err
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -238,6 +243,7 @@ def test_a_missing_backend_names_its_extra(capsys, monkeypatch):
         cli.choose_backend("torch")
 
 
+@pytest.mark.backend_free
 def test_nothing_is_left_when_a_run_fails(files, capsys, tmp_path):
     table = pd.read_parquet(files / "train.parquet")
     table.loc[table.index[0], "text_1"] = None
@@ -251,6 +257,8 @@ def test_nothing_is_left_when_a_run_fails(files, capsys, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["bad.parquet"]
 
 
+@pytest.mark.backend_free
+@pytest.mark.eager
 def test_an_interrupted_run_leaves_its_model(files, capsys, tmp_path, monkeypatch):
     import keras
 
@@ -273,6 +281,7 @@ def test_an_interrupted_run_leaves_its_model(files, capsys, tmp_path, monkeypatc
     assert len(pd.read_csv(tmp_path / "run-interrupted" / "history.csv")) == 1
 
 
+@pytest.mark.backend_free
 def test_an_unexpected_error_leaves_its_traceback(files, capsys, tmp_path, monkeypatch):
     from keras_mm.cli import train as runs
 
@@ -294,6 +303,7 @@ def test_an_unexpected_error_leaves_its_traceback(files, capsys, tmp_path, monke
         assert status == expected and "Traceback" in err
 
 
+@pytest.mark.backend_free
 def test_all_that_is_wrong_with_the_rows_is_told_before_any_work(files, capsys, tmp_path):
     table = pd.read_parquet(files / "train.parquet")
     table["label"] = table["label"].astype(object)
@@ -325,6 +335,7 @@ def test_images_for_a_preset_without_an_image_encoder(files, capsys):
     assert status == 2 and "has no encoder for `images`" in err
 
 
+@pytest.mark.backend_free
 def test_flags_win_over_set_and_config(tmp_path):
     (tmp_path / "c.toml").write_text(
         'preset = "tiny"\nepochs = 2\nseed = 4\n[training]\ngamma = 1\n'
@@ -341,6 +352,7 @@ def test_flags_win_over_set_and_config(tmp_path):
     assert settings.augmentation == Augmentation(flip=True, crop=0.2)
 
 
+@pytest.mark.backend_free
 def test_a_fusion_by_flag_and_its_arguments_by_set(tmp_path):
     (tmp_path / "c.toml").write_text('[fusion]\nname = "bilinear"\nrank = 3\n')
     parse = create_parser().parse_args

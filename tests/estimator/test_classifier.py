@@ -99,6 +99,7 @@ def test_scikit_learns_contract(sample):
         model.predict(sample[1])
 
 
+@pytest.mark.backend_free
 @pytest.mark.eager
 def test_y_replaces_the_label_column(sample):
     table = sample[0][:60]
@@ -111,6 +112,7 @@ def test_y_replaces_the_label_column(sample):
     assert 0 <= model.score(table, labels) <= 1
 
 
+@pytest.mark.backend_free
 @pytest.mark.eager
 def test_what_counts_the_training_labels_has_its_knobs(sample):
     table = sample[0][:60].assign(label=lambda t: t["label"] == "NoEntailment")
@@ -125,6 +127,7 @@ def test_what_counts_the_training_labels_has_its_knobs(sample):
     assert np.abs(answers[2] - answers[0]).min() > 1e-2
 
 
+@pytest.mark.backend_free
 def test_all_mistakes_of_a_call_are_told_at_once(sample):
     model = keras_mm.MultimodalClassifier(
         preset="tinny", epochs=0, loss="focall", training={"gama": 1}
@@ -137,6 +140,7 @@ def test_all_mistakes_of_a_call_are_told_at_once(sample):
         assert word in text
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("options", "change", "message"),
     [
@@ -161,6 +165,7 @@ def test_a_label_never_seen_in_training(fitted, sample):
         fitted.evaluate(rows)
 
 
+@pytest.mark.backend_free
 @pytest.mark.eager
 def test_skipped_rows_are_listed(sample):
     table = sample[0][:60].copy()
@@ -177,6 +182,7 @@ def test_a_table_without_the_models_columns(fitted):
         fitted.predict([{"text_1": "a", "text_2": "b"}])
 
 
+@pytest.mark.backend_free
 @pytest.mark.eager
 def test_images_only_and_text_only_are_dropped_sides(sample):
     model = keras_mm.MultimodalClassifier(images="image_1", preset="tiny", epochs=1, verbose=0)
@@ -187,6 +193,7 @@ def test_images_only_and_text_only_are_dropped_sides(sample):
     ]
 
 
+@pytest.mark.many_networks
 @pytest.mark.eager
 def test_augmentation_is_saved_with_the_model(sample, tmp_path):
     augmentation = keras_mm.Augmentation(flip=True, contrast=0.2, same_colour=False)

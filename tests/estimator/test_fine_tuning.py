@@ -48,7 +48,7 @@ def classifier(**options):
 def test_each_stage_trains_what_it_says(sample):
     watch = Watch()
     model = classifier(training={"stages": STAGES}).fit(
-        sample[0][:64], validation_split=0.25, callbacks=[watch]
+        sample[0][:32], validation_split=0.5, callbacks=[watch]
     )
     first, second, third = watch.inputs
     # Frozen encoders are fed as features.
@@ -61,6 +61,7 @@ def test_each_stage_trains_what_it_says(sample):
     assert model.history_["stage"] == [1, 2, 3] and len(model.history_["val_loss"]) == 3
 
 
+@pytest.mark.backend_free
 def test_a_side_without_a_rate_of_its_own_has_the_run_s(sample):
     watch = Watch()
     stages = [{"blocks": {"text": 1}, "encoder_learning_rate": {"vision": 1e-4}}]
@@ -71,6 +72,7 @@ def test_a_side_without_a_rate_of_its_own_has_the_run_s(sample):
     assert sorted(factors) == [pytest.approx(0.1)]
 
 
+@pytest.mark.many_networks
 def test_frozen_encoders_run_once_for_all_stages(sample, monkeypatch):
     from keras_mm.features import batches
 
@@ -83,7 +85,7 @@ def test_frozen_encoders_run_once_for_all_stages(sample, monkeypatch):
     encode_rows = batches.encode_rows
     monkeypatch.setattr(batches, "encode_rows", encode)
     stages = [{"blocks": 0}, {"blocks": {"text": 1}}, {"blocks": {"text": "all"}}]
-    classifier(training={"stages": stages}).fit(sample[0][:48], validation_split=0)
+    classifier(training={"stages": stages}).fit(sample[0][:16], validation_split=0)
     found = [sorted(n for n in names if n.endswith("pooled_output")) for _, names in asked]
     assert found == [["text_pooled_output", "vision_pooled_output"], [], []]
 
@@ -164,7 +166,7 @@ def test_adapters_are_merged_in_what_is_saved(sample, tmp_path):
     model = classifier(
         text_trainable=True, vision_trainable=False, encoder_learning_rate=1e-2,
         training={"lora_rank": 2, "lora_alpha": 4},
-    ).fit(sample[0][:64], validation_split=0, callbacks=[First()])  # fmt: skip
+    ).fit(sample[0][:32], validation_split=0, callbacks=[First()])  # fmt: skip
     network = backbones(model.model_)["text"]
     trained = {v.path for v in network.trainable_variables}
     assert trained and all("lora" in path for path in trained)
@@ -182,6 +184,7 @@ def test_adapters_are_merged_in_what_is_saved(sample, tmp_path):
             np.testing.assert_array_equal(found[name], value)
 
 
+@pytest.mark.many_networks
 def test_adapters_in_stages_and_for_images(sample):
     with pytest.raises(ValueError, match="LoRA adapts the attention of transformers"):
         classifier(text_trainable=False, vision_trainable=True, training={"lora_rank": 2}).fit(
@@ -190,7 +193,7 @@ def test_adapters_in_stages_and_for_images(sample):
     watch = Watch()
     stages = [{"blocks": 0}, {"blocks": {"text": 1}}]
     classifier(training={"stages": stages, "lora_rank": 2}).fit(
-        sample[0][:48], validation_split=0, callbacks=[watch]
+        sample[0][:16], validation_split=0, callbacks=[watch]
     )
     added = watch.trained[1] - watch.trained[0]
     assert added and all("lora" in path and "transformer_layer_1" in path for path in added)
@@ -270,6 +273,7 @@ def test_batches_are_halved_where_memory_runs_out(sample, caplog):
         classifier(batch_size=32, **options).fit(rows, validation_split=0, callbacks=[Exhausted(8)])
 
 
+@pytest.mark.many_networks
 def test_other_errors_are_not_taken_for_memory(sample):
     class Broken(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -277,13 +281,14 @@ def test_other_errors_are_not_taken_for_memory(sample):
 
     with pytest.raises(RuntimeError, match="something else"):
         classifier(training={"auto_find_batch_size": True}).fit(
-            sample[0][:48], validation_split=0, callbacks=[Broken()]
+            sample[0][:16], validation_split=0, callbacks=[Broken()]
         )
 
 
 # --- settings ------------------------------------------------------------------------------------
 
 
+@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("stages", "words"),
     [
@@ -306,6 +311,7 @@ def test_bad_stages(stages, words):
         Settings(training={"stages": stages}).resolved()
 
 
+@pytest.mark.backend_free
 def test_more_that_is_wrong_is_told_before_training(sample):
     with pytest.raises(ValueError, match=r"has 2 blocks; a stage asks for the top 3"):
         classifier(training={"stages": [{"blocks": {"text": 3}}]}).fit(sample[0][:48])
@@ -325,6 +331,7 @@ def test_more_that_is_wrong_is_told_before_training(sample):
         Stage(epochs=0)
 
 
+@pytest.mark.backend_free
 def test_stages_in_toml(tmp_path):
     settings = RunSettings(
         training={"stages": [Stage(), Stage({"text": 2}, epochs=3), {"blocks": "all"}]},
@@ -337,9 +344,10 @@ def test_stages_in_toml(tmp_path):
     assert not stages_problems(again.training.stages)
 
 
+@pytest.mark.backend_free
 def test_stages_are_saved_with_the_model(sample, tmp_path):
     model = classifier(training={"stages": [{"blocks": 0}, {"blocks": {"text": 1}}]})
-    model.fit(sample[0][:48], validation_split=0).save(tmp_path / "model")
+    model.fit(sample[0][:16], validation_split=0).save(tmp_path / "model")
     spec = json.loads((tmp_path / "model" / "model.json").read_text())
     assert spec["text_encoder"]["trainable"] and not spec["vision_encoder"]["trainable"]
     loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model")

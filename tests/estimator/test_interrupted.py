@@ -32,8 +32,15 @@ class Break(keras.callbacks.Callback):
             raise self.error("no more")
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-@pytest.mark.parametrize("place", ["on_train_batch_end", "on_epoch_end"])
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("on_train_batch_end", KeyboardInterrupt),
+        ("on_epoch_end", OSError),
+        pytest.param("on_train_batch_end", OSError, marks=pytest.mark.slow),
+        pytest.param("on_epoch_end", KeyboardInterrupt, marks=pytest.mark.slow),
+    ],
+)
 def test_the_best_epoch_so_far_is_kept(error, place, caplog, tmp_path):
     options = {**OPTIONS, "training": {"decay": "constant"}}
     model = MultimodalClassifier(**options)
@@ -72,7 +79,9 @@ def test_nothing_is_kept_of_a_first_epoch(caplog):
     [{}, {"warm_start": True}, {"text_trainable": True}],
     ids=["anew", "warm_start", "encoder_trained"],
 )
-@pytest.mark.parametrize("place", ["on_train_batch_end", "on_epoch_end"])
+@pytest.mark.parametrize(
+    "place", ["on_train_batch_end", pytest.param("on_epoch_end", marks=pytest.mark.slow)]
+)
 def test_a_second_training_that_fails_leaves_the_first_model(options, place, caplog):
     model = MultimodalClassifier(**{**OPTIONS, "epochs": 1, **options}).fit(TABLE)
     before = model.predict_proba(TABLE)

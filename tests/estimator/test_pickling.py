@@ -61,6 +61,7 @@ def test_in_another_process(fitted, sample, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "found.npy"), fitted.predict_proba(rows))
 
 
+@pytest.mark.many_networks
 @pytest.mark.eager
 def test_layers_of_the_user_s_own(sample):
     options = {"preset": "tiny", "vision_trainable": False, "text_trainable": False}
@@ -74,6 +75,7 @@ def test_layers_of_the_user_s_own(sample):
     np.testing.assert_array_equal(copied.predict_proba(rows), model.predict_proba(rows))
 
 
+@pytest.mark.backend_free
 @pytest.mark.eager
 def test_clone_and_copies_carry_declared_heads(tmp_path):
     table = TABLE.assign(way=["up", "down", "up"] * 8)

@@ -75,6 +75,7 @@ def test_cloned_and_pickled(model):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (mine, its)))
 
 
+@pytest.mark.many_networks
 def test_config_weights_and_summary(model, tmp_path):
     made, inputs, wanted = model
     made.save_weights(tmp_path / "model.weights.h5")

@@ -8,7 +8,7 @@ import pytest
 
 import keras_mm.simple_transformers as simple_transformers
 
-pytestmark = pytest.mark.backend_free
+pytestmark = [pytest.mark.backend_free, pytest.mark.eager]
 
 PAGES = {
     "multimodal": "000_6e0b4fbe4d97e8d7.txt",
@@ -47,6 +47,7 @@ def run(block, minilm, **names):
     space = {"MINILM": minilm, **vars(simple_transformers), **names}
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
+        warnings.filterwarnings("ignore", "Even though the `tf.config.experimental_run_functions")
         exec(compile(block, "snippet", "exec"), space)
     return space
 

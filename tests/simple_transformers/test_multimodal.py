@@ -138,6 +138,7 @@ def write_rows(folder, colours):
 
 
 @pytest.mark.backend_free
+@pytest.mark.eager
 def test_evaluation_in_training_reads_its_own_folder(tmp_path):
     train, evaluation = tmp_path / "train", tmp_path / "eval"
     write_rows(train, ["red", "blue"] * 4)
@@ -160,6 +161,7 @@ def test_evaluation_in_training_reads_its_own_folder(tmp_path):
 
 
 @pytest.mark.backend_free
+@pytest.mark.eager
 def test_names_of_several_labels_may_be_0_and_1(pictures, table, tmp_path):
     model = MultiModalClassificationModel(
         "bert", "tiny_bert", True, label_list=np.array(["0", "1"]), args=settings(tmp_path)
@@ -236,6 +238,7 @@ def test_a_folder_of_files_with_several_labels(pictures, tmp_path):
 
 
 @pytest.mark.backend_free
+@pytest.mark.eager
 def test_multi_hot_labels_and_several_weights(pictures, table, tmp_path):
     args = MultiModalClassificationArgs(**settings(tmp_path, no_save=True, threshold=0))
     model = MultiModalClassificationModel(

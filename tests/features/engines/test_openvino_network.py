@@ -109,6 +109,8 @@ def test_threads_may_ask_at_the_same_time(encoder, rows, preprocessor, store):
         np.testing.assert_array_equal(value, right)
 
 
+@pytest.mark.slow
+@pytest.mark.backend_free
 def test_a_fresh_process_may_begin_with_threads():
     code = (
         "import threading; from concurrent.futures import ThreadPoolExecutor\n"
