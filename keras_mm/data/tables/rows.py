@@ -333,7 +333,9 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _labels(table, targets: Mapping[str, Target], report) -> dict[str, np.ndarray]:
+def _labels(
+    table: pd.DataFrame, targets: Mapping[str, Target], report: _Report
+) -> dict[str, np.ndarray]:
     """Labels by head, where its classes are known. A row may lack some, but not all."""
     found = {name: encode_target(table, target) for name, target in targets.items()}
     for encoded in found.values():
