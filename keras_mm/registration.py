@@ -21,6 +21,7 @@ CLASSES = {
     "losses.numeric": ("AbsoluteError", "HuberLoss", "SquaredError"),
     "models.backbones.applications": ("ApplicationsPreprocessing",),
     "models.layers.augmentation": ("ImageAugmentation",),
+    "models.layers.batch_normalization": ("BatchNormalization",),
     "models.layers.comparison": ("PairComparison",),
     "models.encoder": ("Encoder",),
     "models.fusion.attention": ("AttentionBlock",),

@@ -21,6 +21,7 @@ from keras_mm.models.backbones.applications import (
     application_options,
 )
 from keras_mm.models.backbones.keras_hub import text_tower, vision_tower
+from keras_mm.models.layers.batch_normalization import BatchNormalization
 from keras_mm.presets.backbones import BACKBONES, Backbone
 
 _CLASSES = {
@@ -187,7 +188,7 @@ def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Mo
     for number, width in enumerate(filters, 1):
         options = {"strides": 2, "padding": "same", "use_bias": False}
         x = layers.Conv2D(width, 3, **options, name=f"block_{number}_conv")(x)
-        x = layers.BatchNormalization(momentum=0.9, name=f"block_{number}_norm")(x)
+        x = BatchNormalization(momentum=0.9, name=f"block_{number}_norm")(x)
         x = layers.Activation("relu")(x)
     return keras.Model(inputs, x, name="tiny_cnn")
 
