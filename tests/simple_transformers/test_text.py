@@ -277,7 +277,6 @@ def test_weights_of_any_library():
 
 
 @pytest.mark.backend_free
-@pytest.mark.eager
 def test_training_goes_on(two, tmp_path):
     _, folder, (_, details) = two
     model = ClassificationModel(
@@ -300,7 +299,6 @@ def test_training_goes_on(two, tmp_path):
 
 
 @pytest.mark.backend_free
-@pytest.mark.eager
 def test_names_pairs_and_windows(tmp_path):
     table = pd.DataFrame(
         {
