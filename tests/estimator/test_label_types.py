@@ -9,7 +9,7 @@ from keras_mm import Head
 from keras_mm.data.tables.rows import TableError
 from keras_mm.estimator.classes import with_old_classes
 
-pytestmark = pytest.mark.backend_free
+pytestmark = [pytest.mark.backend_free, pytest.mark.eager]
 
 WORDS = ["red", "blue"] * 8
 OTHERS = {

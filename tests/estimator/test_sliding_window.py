@@ -1,5 +1,7 @@
 """Long texts: where windows begin, what they hold, how their answers are joined."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,8 @@ from keras_mm.load_order import load_tensorflow
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.window_votes import join_windows
 from keras_mm.settings.settings import ConfigError
+
+pytestmark = pytest.mark.eager
 
 WORDS = [f"w{i}" for i in range(60)]
 TOKENIZER = Tokenizer([*SPECIAL_TOKENS, *WORDS])
@@ -181,7 +185,14 @@ def model_of(**options):
     return MultimodalClassifier(**{**settings, **options})
 
 
+@pytest.fixture(scope="module")
+def trained(table):
+    """A model of windows, trained for an epoch; tests only ask it."""
+    return model_of().fit(table[:80])
+
+
 @pytest.mark.slow
+@pytest.mark.graphs
 @pytest.mark.backend_free
 def test_windows_see_what_is_cut_off_otherwise(table):
     options = {"epochs": 12, "text_trainable": True, "learning_rate": 3e-3}
@@ -294,8 +305,8 @@ def test_the_export_cuts_and_joins_as_the_model_does(table, options, tmp_path, o
     assert found["rows"] == 40 and found["max_difference"] < 1e-5
 
 
-def test_a_row_s_answer_is_its_windows_mean(table):
-    model = model_of().fit(table[:80])
+def test_a_row_s_answer_is_its_windows_mean(table, trained):
+    model = trained
     rows = model.predictor_.rows(table[:5], None)
     cut, owners = model.preprocessor_.windows(rows)
     assert len(cut) > 8
@@ -307,10 +318,10 @@ def test_a_row_s_answer_is_its_windows_mean(table):
         np.testing.assert_allclose(model.predict_proba(table[row : row + 1])[0], mean, atol=1e-5)
 
 
-def test_the_windows_of_a_row_weigh_as_one_row(table):
+def test_the_windows_of_a_row_weigh_as_one_row(table, trained):
     from keras_mm.features.batches import FeatureBatches
 
-    model = model_of().fit(table[:80])
+    model = trained
     rows = model.predictor_.rows(table[:40], None, heads=model.heads_)
     source = FeatureBatches(model.model_, model.preprocessor_, (rows, None), progress=False)
     (batches, nothing) = source.batches(model.model_, 16, 0)
@@ -330,17 +341,16 @@ def test_windows_may_weigh_by_themselves(table):
     assert batches.num_rows > 40 and len(batches[0]) == 2  # without weights: each counts 1
 
 
-def test_a_short_text_answers_as_without_windows(table):
-    model = model_of(epochs=1).fit(table[:80])
+def test_a_short_text_answers_as_without_windows(trained, monkeypatch):
     rows = [{"text_2": "It goes up."}]
-    expected = model.predict_proba(rows)
-    model.preprocessor_.sliding_window = None
-    np.testing.assert_array_equal(model.predict_proba(rows), expected)
+    expected = trained.predict_proba(rows)
+    monkeypatch.setattr(trained.preprocessor_, "sliding_window", None)
+    np.testing.assert_array_equal(trained.predict_proba(rows), expected)
 
 
 @pytest.mark.backend_free
-def test_a_head_is_added_to_a_model_of_long_texts(table):
-    model = model_of().fit(table[:80])
+def test_a_head_is_added_to_a_model_of_long_texts(table, trained):
+    model = copy.copy(trained)  # the model itself is never changed by training a head alone
     before = model.predict_proba(table[80:90])
     model.add_head("size", Head("regression")).fit_head("size", table[:80])
     np.testing.assert_array_equal(model.predict_proba(table[80:90])["label"], before)

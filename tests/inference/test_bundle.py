@@ -13,6 +13,8 @@ import keras_mm
 from keras_mm.errors import KerasMMError
 from keras_mm.inference.bundle import load_bundle
 
+pytestmark = pytest.mark.eager
+
 
 @pytest.fixture(scope="module")
 def folder(fitted, tmp_path_factory):
@@ -39,6 +41,7 @@ def test_a_bundle_is_json_weights_and_vocabulary(folder):
     assert spec["format_version"] == 3 and spec["heads"]["label"]["classes"][0] == "Contradictory"
 
 
+@pytest.mark.graphs
 def test_loaded_in_a_fresh_process_it_gives_the_same_bits(fitted, folder, sample, tmp_path):
     rows = sample[1][:40]
     rows.to_parquet(tmp_path / "rows.parquet")

@@ -53,7 +53,7 @@ def test_what_stands_behind_the_padding_is_not_read(case):
 
 def test_every_input_counts(case):
     model, separate = case
-    inputs = make_inputs(3, separate=separate)
+    inputs = make_inputs(5, separate=separate)
     before = logits_of(model, inputs)
     for name in ("image_1", "image_2", "token_ids", "image_mask", "text_mask"):
         changed = np.roll(inputs[name], 1, axis=0)
@@ -64,14 +64,14 @@ def test_every_input_counts(case):
 
 def test_swapping_the_images_changes_the_answer(case):
     model, separate = case
-    inputs = make_inputs(3, separate=separate)
+    inputs = make_inputs(5, separate=separate)
     swapped = {**inputs, "image_1": inputs["image_2"], "image_2": inputs["image_1"]}
     assert np.abs(logits_of(model, swapped) - logits_of(model, inputs)).max() > 1e-3
 
 
 def test_a_missing_images_pixels_are_not_read(case):
     model, separate = case
-    inputs = make_inputs(3, separate=separate)
+    inputs = make_inputs(5, separate=separate)
     inputs["image_mask"][:, 1] = False
     changed = {**inputs, "image_2": np.full_like(inputs["image_2"], np.nan)}
     np.testing.assert_array_equal(logits_of(model, changed), logits_of(model, inputs))
@@ -97,12 +97,12 @@ def test_a_packed_pair_is_missing_only_when_both_texts_are():
 
 def test_a_row_with_nothing_present_has_an_answer(case):
     model, separate = case
-    inputs = make_inputs(3, separate=separate)
+    inputs = make_inputs(5, separate=separate)
     for name in ("image_mask", "text_mask"):
         inputs[name][:] = False
     found = logits_of(model, inputs)
     assert np.isfinite(found).all()
-    # Not to the bit: the places in a batch of three are rounded apart on some processors.
+    # Not to the bit: the places in a batch are rounded apart on some processors.
     np.testing.assert_allclose(found[0], found[1], atol=1e-5)
 
 

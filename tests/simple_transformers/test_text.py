@@ -159,6 +159,7 @@ def test_a_folder_that_is_not_empty(two):
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.backend_free
 def test_another_class_or_type_names_both(two):
     _, folder, _ = two
     for kind in (MultiLabelClassificationModel, MultiModalClassificationModel):
@@ -185,6 +186,7 @@ class Mine(ClassificationModel):
     """A user's own class."""
 
 
+@pytest.mark.backend_free
 def test_a_derived_class_shares_folders_with_ours(two, tmp_path):
     model, folder, _ = two
     mine = Mine("bert", folder)
@@ -201,6 +203,8 @@ def test_a_derived_class_shares_folders_with_ours(two, tmp_path):
             MultiLabelClassificationModel("bert", tmp_path / name)
 
 
+@pytest.mark.backend_free
+@pytest.mark.eager
 def test_how_texts_are_read_may_be_changed_at_load(two, tmp_path):
     model, folder, _ = two
     long = " ".join(["a blue circle"] * 4 + ["a red square"] * 4)
@@ -328,6 +332,8 @@ def test_names_pairs_and_windows(tmp_path):
         model.eval_model(frame(is_red))
 
 
+@pytest.mark.backend_free
+@pytest.mark.eager
 def test_early_stopping_puts_the_best_back(tmp_path):
     args = settings(
         tmp_path / "out", num_train_epochs=30, learning_rate=1e-6, train_batch_size=9,
@@ -410,6 +416,7 @@ def test_several_labels(tmp_path):
 
 
 @pytest.mark.backend_free
+@pytest.mark.eager
 def test_names_of_labels_weights_and_special_tokens(tmp_path):
     texts = [f"{text} <{text.split()[1].upper()}>" for text in TEXTS]
     args = settings(
@@ -572,6 +579,7 @@ def test_one_warning_tells_all_that_does_nothing():
         ClassificationModel("bert", "tiny_bert", "bert", "tiny_bert")
 
 
+@pytest.mark.backend_free
 def test_a_folder_of_simple_transformers_is_an_encoder(tmp_path):
     from tests.hugging_face import write_text_folder
 
@@ -590,6 +598,8 @@ def test_settings_are_written_as_json(two):
     assert stored["model_name"] == "tiny_bert" and stored["labels_list"] == [0, 1]
 
 
+@pytest.mark.backend_free
+@pytest.mark.eager
 def test_a_training_that_fails_leaves_its_best_weights(tmp_path):
     evaluated = []
 

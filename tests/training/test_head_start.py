@@ -10,6 +10,8 @@ from keras_mm.settings.training import LossSettings
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import create_objectives
 
+pytestmark = pytest.mark.eager
+
 
 def entropy(shares):
     shares = np.asarray(shares, "float64") / np.sum(shares)

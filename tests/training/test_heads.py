@@ -81,6 +81,7 @@ def test_several_heads_learn_at_once():
     assert history["val_loss"][best] == pytest.approx(total)
 
 
+@pytest.mark.eager
 def test_a_head_beside_others_is_trained_as_by_itself():
     """Nothing is shared here but the batches: each head's weights are those of training alone."""
     (x, y), options = rows(), {**OPTIONS, "epochs": 3, "optimizer": "sgd"}
@@ -98,6 +99,7 @@ def test_a_head_beside_others_is_trained_as_by_itself():
         assert not np.array_equal(together.get_layer(name).get_weights()[0], start[name][0])
 
 
+@pytest.mark.eager
 def test_rows_may_lack_labels():
     """Rows without a head's label train the others, and that one as if they were not there."""
     x, y = rows(60)
@@ -123,6 +125,7 @@ def test_rows_may_lack_labels():
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.eager
 def test_loss_weights():
     x, y = rows()
     heads = {"mood": Head(classes=3, loss_weight=0.0), "spam": Head("binary", loss_weight=2.5)}
@@ -135,6 +138,7 @@ def test_loss_weights():
     assert history["val_loss"][0] == pytest.approx(expected)
 
 
+@pytest.mark.eager
 def test_heads_have_losses_of_their_own():
     x, y = rows()
     heads = {
@@ -248,6 +252,7 @@ def test_labels_of_one_output():
     assert np.isfinite(history["loss"]).all()
 
 
+@pytest.mark.eager
 def test_what_validation_cannot_measure_is_not_monitored():
     x, y = rows()
     unlabelled = y | {"stars": np.full_like(y["stars"], np.nan)}

@@ -34,7 +34,9 @@ class TracedLayer:
         tf = load_tensorflow()
 
         signature = [tf.TensorSpec([None], tf.string)]
-        return tf.function(self._ids_of(self.layer), input_signature=signature, autograph=False)
+        function = tf.function(self._ids_of(self.layer), input_signature=signature, autograph=False)
+        # Also where functions run eagerly: KerasHub's layer would give lists there.
+        return function.get_concrete_function()
 
     def function(self, key: Hashable, trace: Callable[[], Any]) -> Any:
         """A traced function.

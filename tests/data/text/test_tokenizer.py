@@ -11,6 +11,7 @@ from keras_mm.data.samples import sample_vocabulary
 from keras_mm.data.tables.load import load_table
 from keras_mm.data.text.tokenizer import SPECIAL_TOKENS, Tokenizer
 from keras_mm.load_order import load_tensorflow
+from tests.conftest import tensorflow_functions
 from tests.families import characters, odd_characters
 
 LETTERS = [*SPECIAL_TOKENS, *"abcdefgh", "##a", "##b", "[", "]", "sep", "cls", "!"]
@@ -149,6 +150,16 @@ def test_no_rows(letters):
     for pairing, shape in (("packed", (0, 7)), ("separate", (0, 2, 7))):
         packed = letters.pack(([], []), 7, pairing)
         assert {name: array.shape for name, array in packed.items()} == dict.fromkeys(packed, shape)
+
+
+def test_tokens_are_the_same_where_functions_run_eagerly(letters):
+    texts = ["a b a", "", "c [SEP] d"]
+    with tensorflow_functions(eager=True):
+        tokenizer = Tokenizer(LETTERS)
+        counts, packed = tokenizer.count(texts), tokenizer.pack([texts], 7)
+    np.testing.assert_array_equal(counts, letters.count(texts))
+    for name, values in letters.pack([texts], 7).items():
+        np.testing.assert_array_equal(packed[name], values)
 
 
 def test_many_rows_are_as_the_rows_alone(letters, monkeypatch):
