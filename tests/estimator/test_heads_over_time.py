@@ -209,7 +209,7 @@ def test_warm_start_with_another_model_is_refused(trained, tables):
     for change in ({"labels": ["label", "way"]}, {"head": "multilabel"}, {"text_pooling": "max"}):
         names = {name: getattr(trained, name) for name in change}
         trained.set_params(warm_start=True, **change)
-        with pytest.raises(ValueError, match="warm_start=True goes on"):
+        with pytest.raises(ValueError, match="warm_start=True continues"):
             trained.fit(tables[0][:50])
         np.testing.assert_array_equal(logits_of(trained, tables[1]), before)
         trained.set_params(**names)
