@@ -73,6 +73,7 @@ def test_a_special_token_in_a_row_is_plain_text(classifier, sample):
     assert np.isfinite(classifier.predict_proba(rows)).all()
 
 
+@pytest.mark.eager
 def test_sentence_pieces_of_a_hugging_face_folder(sample, tmp_path):
     write_text_folder(tmp_path / "folder", "xlm-roberta", 67)
     classifier = fit(
@@ -96,6 +97,7 @@ def test_weights_and_vocabulary_of_a_folder_for_a_backbone_of_the_zoo(tmp_path):
     assert tokenizer.family.name == "albert" and encoder.output["pooled_output"].shape[-1] == 6
 
 
+@pytest.mark.eager
 def test_two_towers_of_one_network(sample, tmp_path):
     """Both sides of a SigLIP-shaped preset: pooled as it does, one vocabulary, one length."""
     import keras_hub

@@ -67,6 +67,7 @@ def test_a_new_head_learns_and_the_others_answer_the_same_bits(trained, tables, 
     assert "val_way_accuracy" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.backend_free
 @pytest.mark.slow
 def test_a_reloaded_model_takes_heads_too(trained, tables, tmp_path):
     before = logits_of(trained, tables[1])

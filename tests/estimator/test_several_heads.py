@@ -135,6 +135,7 @@ def test_rows_may_lack_a_head_s_labels(several, tables):
         several.evaluate(short)
 
 
+@pytest.mark.backend_free
 @pytest.mark.slow
 def test_a_saved_model_answers_the_same_in_a_fresh_process(several, tables, tmp_path):
     several.save(tmp_path / "model")

@@ -181,6 +181,7 @@ def test_names_of_several_labels_may_be_0_and_1(pictures, table, tmp_path):
     assert again.predict(asked, pictures)[0] == found
 
 
+@pytest.mark.backend_free
 def test_a_fresh_process_needs_only_the_folder(trained, pictures, tmp_path):
     model, folder, _, mine = trained
     asked = {"words": mine["words"].tolist(), "file": mine["file"].tolist()}

@@ -126,6 +126,7 @@ def test_answers(two):
             model.predict(wrong)
 
 
+@pytest.mark.backend_free
 @pytest.mark.slow
 def test_a_fresh_process_answers_to_the_bit(two, tmp_path):
     model, folder, _ = two
