@@ -14,7 +14,8 @@ import keras_mm
 from keras_mm.data.samples import load_sample_data
 from keras_mm.presets.presets import FUSIONS
 
-pytestmark = pytest.mark.slow
+# What is trained and asked in this process runs eagerly; the backends' own processes do not.
+pytestmark = [pytest.mark.slow, pytest.mark.eager]
 
 BACKENDS = ["jax", "tensorflow", "torch"]
 PACKAGE = Path(keras_mm.__file__).parents[1]

@@ -188,10 +188,17 @@ def test_a_folder_of_the_estimator_is_no_keras_file(fitted, tmp_path):
 
 LOADING = {
     "keras first": "import keras, keras_mm; load = keras.models.load_model",
-    "keras_mm first": "import keras_mm, keras; load = keras.models.load_model",
+    "keras_mm first": (
+        "import keras_mm, keras\n"
+        "def load(file):\n"
+        "    mine, its = keras_mm.load_model(file), keras.models.load_model(file)\n"
+        "    assert type(mine) is type(its) and type(mine.loss) is type(its.loss)\n"
+        "    for one, other in zip(mine.get_weights(), its.get_weights(), strict=True):\n"
+        "        assert (one == other).all()\n"
+        "    return its"
+    ),
     "a part first": "import keras_mm.losses, keras; load = keras.models.load_model",
     "pickle alone": "import pickle; load = lambda file: pickle.load(open(file, 'rb'))",
-    "load_model": "import keras_mm; load = keras_mm.load_model",
 }
 
 

@@ -294,6 +294,7 @@ def test_a_conversion_that_gives_something_else_is_refused(encoder, tmp_path, mo
 
 
 @pytest.mark.slow
+@pytest.mark.backend_free
 def test_it_sends_no_telemetry():
     code = (
         "from keras_mm.features.engines.openvino_network import load_openvino; import sys\n"
