@@ -33,7 +33,7 @@ def evaluate(head, labels, logits):
     name = {"multilabel": "frequency", "regression": "mean"}.get(head.kind, "majority")
     one = HeadEvaluation(head, head_metrics(head, labels, logits), {name: prior})
     index = pd.RangeIndex(len(labels))
-    frame = answer_frame({"label": head}, {"label": logits}, index, labels)
+    frame = answer_frame({"label": head}, {"label": logits}, index, {"label": labels})
     frame.insert(0, "row", index)
     return Evaluation(heads={"label": one}, predictions=frame)
 
