@@ -11,8 +11,9 @@ from keras_mm.estimator.spec import heads_of, own_backbones, saved_spec, trained
 from keras_mm.estimator.trained import Trained
 from keras_mm.inference.bundle import load_bundle, save_bundle
 from keras_mm.random_state import unseeded
-from keras_mm.settings.heads import Head
-from keras_mm.settings.settings import Settings, as_labels, as_training
+from keras_mm.settings.heads import Head, as_labels
+from keras_mm.settings.settings import Settings
+from keras_mm.settings.training import as_training
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,6 @@ from keras_mm.settings.training import (
     as_training,
     resolved_training,
 )
-from keras_mm.settings.training import Training as Training  # where older pickles look for it
 
 POOLINGS = one_of("mean", "max", "cls", "pooler")
 
