@@ -49,6 +49,7 @@ def two(tmp_path_factory):
         **settings(
             folder,
             num_train_epochs=8,
+            learning_rate=2e-3,
             save_steps=5,
             save_model_every_epoch=True,
             evaluate_during_training=True,
