@@ -49,6 +49,7 @@ from keras_mm.settings.training import (
     as_training,
     resolved_training,
 )
+from keras_mm.settings.training import Training as Training  # where pickled settings look for it
 
 POOLINGS = one_of("mean", "max", "cls", "pooler")
 
