@@ -106,12 +106,30 @@ class FrozenTable:
             )
             yield tuple(part.index.to_numpy() for part in (train, val, test))
 
-    def trained(self, train, val, seed: int, *, sides=SIDES, epochs: int = 20, **options):
+    def trained(
+        self,
+        train,
+        val,
+        seed: int,
+        *,
+        sides=SIDES,
+        epochs: int = 20,
+        min_epochs: int = 1,
+        **options,
+    ):
         """A new trunk, trained on the rows at `train`; options of `create_multimodal_model`."""
         keras.utils.set_random_seed(seed)
         chosen = [self.encoders[side] if side in sides else None for side in SIDES]
         trunk = parts(keras_mm.create_multimodal_model(*chosen, len(self.classes), **options)).trunk
-        trainer = Trainer(trunk, epochs=epochs, warmup=0.1, clipnorm=1.0, seed=seed, verbose=0)
+        trainer = Trainer(
+            trunk,
+            epochs=epochs,
+            min_epochs=min_epochs,
+            warmup=0.1,
+            clipnorm=1.0,
+            seed=seed,
+            verbose=0,
+        )
         trainer.fit(self.batches(trunk, train, shuffle=True, seed=seed), self.batches(trunk, val))
         return trunk
 

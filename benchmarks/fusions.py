@@ -28,12 +28,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=numbers, default=[0, 1, 2])
     parser.add_argument("--fusions", type=names, default=list(FUSIONS))
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--min-epochs", type=int, default=1, help="where early stopping begins")
     parser.add_argument("--output", help="JSON file")
     options = parser.parse_args()
 
     table = FrozenTable(options, tokens=True)
     settings = keras_mm.get_preset("mobilenet_v2_minilm")
-    kept = {"epochs": options.epochs, "modality_dropout": settings.modality_dropout}
+    kept = {
+        "epochs": options.epochs,
+        "min_epochs": options.min_epochs,
+        "modality_dropout": settings.modality_dropout,
+    }
     lines = {"images alone": {"sides": ["vision"]}, "texts alone": {"sides": ["text"]}}
     lines.update({name: {"fusion": name} for name in options.fusions})
     _, counts = np.unique(table.labels, return_counts=True)
