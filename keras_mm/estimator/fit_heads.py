@@ -13,7 +13,7 @@ from keras_mm.checks import require
 from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, standardize, train
-from keras_mm.estimator.options import loss_settings, optimization, stopping, suited
+from keras_mm.estimator.options import loss_settings, optimization, settings_for_heads, stopping
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.spec import changed_parts
 from keras_mm.estimator.trained import Trained
@@ -58,7 +58,7 @@ def fit_heads(
     heads = prepared.heads
     labels = prepared.rows.labels
     check_labelled(heads, labels)
-    settings, trained_as = suited(prepared.settings, heads)
+    settings, trained_as = settings_for_heads(prepared.settings, heads)
     check_objectives(settings, trained_as, labels)
     prepared = replace(prepared, settings=settings, heads=trained_as)
     with seeded(settings.seed):

@@ -54,7 +54,9 @@ def _values(settings: Settings, kind: type) -> dict[str, Any]:
     return {f.name: found[f.name] for f in fields(kind)}
 
 
-def suited(settings: Settings, heads: Mapping[str, Head]) -> tuple[Settings, dict[str, Head]]:
+def settings_for_heads(
+    settings: Settings, heads: Mapping[str, Head]
+) -> tuple[Settings, dict[str, Head]]:
     """Settings and heads for training these heads alone: what is meant for others is left out.
 
     Args:

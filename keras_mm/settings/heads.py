@@ -197,7 +197,7 @@ class Head:
         """How many classes or labels the head tells apart; for `"regression"` its targets.
 
         Raises:
-            ValueError: for a multilabel head of which no labels were told.
+            ValueError: for a multilabel head without `classes`.
         """
         if self.classes is None:
             if self.kind == "multilabel":

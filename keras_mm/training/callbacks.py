@@ -71,7 +71,7 @@ class EpochEvaluation(keras.callbacks.Callback):
     Args:
         dataset: A dataset of `(inputs, labels)` batches; of several heads, labels by head.
         objectives: What measures each head, by name.
-        monitor: A metric that is wanted besides those that are always told.
+        monitor: A metric that is logged beside those that always are.
 
     Raises:
         FloatingPointError: at an epoch's end, if logits are not finite.
@@ -121,7 +121,7 @@ class EpochEvaluation(keras.callbacks.Callback):
                 total = (total or 0.0) + found["loss"] * objective.weight
             prefix = f"val_{prefixes[name]}"
             for metric, value in found.items():
-                if metric in objective.told or prefix + metric == self.monitor:
+                if metric in objective.logged or prefix + metric == self.monitor:
                     result.logs[prefix + metric] = value
         if total is not None:
             result.logs["val_loss"] = total

@@ -1,4 +1,4 @@
-"""Running out of memory: how it is told, and how a model is brought back from it."""
+"""Out of memory: how such an error is recognised, and how a model is restored after it."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from keras_mm.settings.heads import HEAD_LOSSES, Head
 from keras_mm.settings.training import LossSettings
 from keras_mm.training.initial_bias import initial_bias
 
-# What is told of each epoch; other metrics where they are monitored.
-_TOLD = {
+# Metrics that each epoch logs; others are logged where they are monitored.
+_LOGGED = {
     "multiclass": ("accuracy", "macro_f1"),
     "binary": ("accuracy", "macro_f1"),
     "multilabel": ("subset_accuracy", "micro_f1", "macro_f1", "lrap"),
@@ -62,9 +62,9 @@ class Objective:
         return "multiclass" if self.head is None else self.head.kind
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """Metrics that are told of each epoch."""
-        return ("loss",) if self.head is None else ("loss", *_TOLD[self.head.kind])
+    def logged(self) -> tuple[str, ...]:
+        """Metrics that each epoch logs."""
+        return ("loss",) if self.head is None else ("loss", *_LOGGED[self.head.kind])
 
 
 def create_objectives(
