@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -26,6 +27,8 @@ from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.trainer import Trainer
+
+_log = logging.getLogger("keras_mm")
 
 _TOTALS = ("loss", "val_loss")  # sums over all heads
 
@@ -61,11 +64,15 @@ def fit_heads(
     settings, trained_as = settings_for_heads(prepared.settings, heads)
     check_objectives(settings, trained_as, labels)
     prepared = replace(prepared, settings=settings, heads=trained_as)
-    with seeded(settings.seed):
-        if freeze:
-            found = _fit_frozen(trained, prepared, predictor, callbacks)
-        else:
-            found = _fit_through(trained, prepared, callbacks, classifier_of)
+    try:
+        with seeded(settings.seed):
+            if freeze:
+                found = _fit_frozen(trained, prepared, predictor, callbacks)
+            else:
+                found = _fit_through(trained, prepared, callbacks, classifier_of)
+    except BaseException:
+        _log.warning("the classifier keeps the model that it had before this training")
+        raise
     priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
     return replace(found, heads={**found.heads, **heads}, priors={**found.priors, **priors})
 

@@ -79,7 +79,7 @@ def settings_for_heads(
     kinds = {head.kind for head in heads.values()}
     if kinds == {"regression"}:
         weight, training = None, replace(training, label_smoothing=0.0)
-    monitor = training.monitor
+    monitor = _monitor_among(training.monitor, heads, own)
     if monitor != "val_loss" and len(heads) == 1:
         name = next(iter(heads))
         if monitor.startswith(f"val_{name}_"):
@@ -88,3 +88,17 @@ def settings_for_heads(
             monitor = "val_loss"  # it is another head's
     training = replace(training, monitor=monitor)
     return replace(settings, class_weight=weight, training=training), named
+
+
+def _monitor_among(monitor: str, heads: Mapping[str, Head], own: Mapping[str, Head]) -> str:
+    """The monitored metric as it is named where several heads are trained."""
+    if len(heads) == 1 or monitor == "val_loss" or not monitor.startswith("val_"):
+        return monitor
+    if len(own) == 1:
+        (name,) = own
+        if name not in heads:
+            return "val_loss"
+        metric = monitor.removeprefix("val_").removeprefix(f"{name}_")
+        return f"val_{name}_{metric}"
+    others = [name for name in own if monitor.startswith(f"val_{name}_") and name not in heads]
+    return "val_loss" if others else monitor

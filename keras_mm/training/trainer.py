@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_mm.data.dataset import RowBatches
-from keras_mm.errors import InvalidValueError
+from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.forks import check_not_forked
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.keras_settings import default_settings
@@ -108,6 +108,15 @@ class Trainer:
     ):
         kinds = (LossSettings, Optimization, Stopping)
         check_names(knobs, *kinds, also=inspect.signature(Trainer).parameters)
+        given = (loss_settings, optimization, stopping)
+        for name, value, kind in zip(
+            ("loss_settings", "optimization", "stopping"), given, kinds, strict=True
+        ):
+            if value is not None and not isinstance(value, kind):
+                raise InvalidArgumentError(
+                    f"`{name}` must be a keras_mm.settings.training.{kind.__name__}. "
+                    f"Received: {value!r}"
+                )
         self.model = model
         self.heads = None if heads is None else as_heads(heads)
         self.loss_settings = refined(loss_settings or LossSettings(), knobs)

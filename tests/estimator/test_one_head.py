@@ -1,5 +1,6 @@
 """A head by itself: named or a column, alone or the only one that is asked for."""
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -55,3 +56,24 @@ def test_inside_all_is_by_head():
     assert list(rows.labels) == list(predictor.logits(rows)) == list(model.priors_) == ["label"]
     assert rows.take([2, 0]).labels["label"].tolist() == [2, 0]
     assert predictor.rows(TABLE).labels == {}
+
+
+def test_a_monitored_head_is_found_among_several():
+    """`val_accuracy` of the only head gets its name where another head is trained too."""
+    model = trained("label", training={"monitor": "val_accuracy"})
+    model.add_head("price", Head("regression"))
+    model.fit_head(["label", "price"], TABLE, validation_data=TABLE[:9])
+    assert {"val_label_accuracy", "val_price_r2"} <= set(model.history_)
+
+
+def test_a_head_training_that_fails_says_what_is_kept(caplog):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            raise OSError
+
+    model = trained("label")
+    before = model.predict_proba(TABLE)
+    with caplog.at_level("WARNING", "keras_mm"), pytest.raises(OSError):
+        model.fit_head("label", TABLE, validation_data=TABLE[:9], callbacks=[Stop()])
+    assert "keeps the model that it had" in caplog.text
+    np.testing.assert_array_equal(model.predict_proba(TABLE), before)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_mm.losses import create_loss, effective_number_class_weight
-from keras_mm.settings.training import LossSettings, Optimization, Stopping
+from keras_mm.settings.training import LossSettings, Optimization, Stopping, Training
 from keras_mm.training.optimizers import create_schedule
 from keras_mm.training.stages import BestOfStages
 from keras_mm.training.trainer import Trainer
@@ -360,3 +360,12 @@ def test_the_signature_lists_every_knob():
     text = " ".join(Trainer.__doc__.split())
     assert 'decay_power: The power of `decay="polynomial"`. A number > 0' in text
     assert "rises from 0 to its peak. A number in [0, 1); default 0.0." in text
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize("name", ["loss_settings", "optimization", "stopping"])
+@pytest.mark.parametrize("value", [{"epochs": 2}, Training()])
+def test_settings_of_another_kind_are_refused(name, value):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(TypeError, match=f"`{name}` must be a"):
+        Trainer(model, **{name: value})
