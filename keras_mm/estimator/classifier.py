@@ -473,7 +473,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             The classifier itself.
 
         Raises:
-            ValueError: if there is such a head already, or the name cannot be a head's.
+            ValueError: if the model has such a head, or the name cannot be a head's. A head that
+                was added and is not trained yet is replaced.
         """
         check_new_head(name, head, self.heads_, self._added)
         self._declared = {**self._declared, name: head}
