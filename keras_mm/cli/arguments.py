@@ -56,8 +56,8 @@ def create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-mm",
         description="Multimodal classification: image(s) + text(s) to labels, in Keras 3.",
-        epilog="Exit status: 0 for success, 1 for an unexpected error, 2 for a wrong request. "
-        "KERAS_MM_DEBUG=1 shows where an error was raised.",
+        epilog="Exit status: 0 for success, 1 for an unexpected error (of `check`: for a table "
+        "with errors), 2 for a wrong request. KERAS_MM_DEBUG=1 shows where an error was raised.",
     )
     parser.add_argument("--version", action="version", version=f"keras_mm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -79,26 +79,34 @@ def settings_for_heads(
     kinds = {head.kind for head in heads.values()}
     if kinds == {"regression"}:
         weight, training = None, replace(training, label_smoothing=0.0)
-    monitor = _monitor_among(training.monitor, heads, own)
-    if monitor != "val_loss" and len(heads) == 1:
-        name = next(iter(heads))
-        if monitor.startswith(f"val_{name}_"):
-            monitor = monitor.replace(f"val_{name}_", "val_", 1)
-        elif kinds != {head.kind for head in own.values()} or len(own) > 1:
-            monitor = "val_loss"  # it is another head's
+    monitor = _monitor_of(training.monitor, heads, own)
     training = replace(training, monitor=monitor)
     return replace(settings, class_weight=weight, training=training), named
 
 
-def _monitor_among(monitor: str, heads: Mapping[str, Head], own: Mapping[str, Head]) -> str:
-    """The monitored metric as it is named where several heads are trained."""
-    if len(heads) == 1 or monitor == "val_loss" or not monitor.startswith("val_"):
+def _monitor_of(monitor: str, heads: Mapping[str, Head], own: Mapping[str, Head]) -> str:
+    """The monitored metric as it is logged where these heads are trained.
+
+    Args:
+        monitor: The metric as it is logged where the classifier's own heads are trained.
+        heads: The heads that are trained.
+        own: The classifier's own heads.
+
+    Returns:
+        The metric's name; `"val_loss"` where the metric is that of a head that is not trained.
+    """
+    if monitor == "val_loss" or not monitor.startswith("val_"):
         return monitor
-    if len(own) == 1:
-        (name,) = own
-        if name not in heads:
-            return "val_loss"
-        metric = monitor.removeprefix("val_").removeprefix(f"{name}_")
-        return f"val_{name}_{metric}"
-    others = [name for name in own if monitor.startswith(f"val_{name}_") and name not in heads]
-    return "val_loss" if others else monitor
+    metric = monitor.removeprefix("val_")
+    named = next((name for name in {**own, **heads} if metric.startswith(f"{name}_")), None)
+    measured = next(iter(own)) if named is None and len(own) == 1 else named
+    if named is not None:
+        metric = metric.removeprefix(f"{named}_")
+    if len(heads) == 1:
+        (name, head), *_ = heads.items()
+        # A metric of a model's only head is also one of another head of its kind.
+        alike = named is None and measured is not None and own[measured].kind == head.kind
+        return f"val_{metric}" if alike or measured == name else "val_loss"
+    if measured is None:  # what a callback logs
+        return monitor
+    return f"val_{measured}_{metric}" if measured in heads else "val_loss"

@@ -11,12 +11,7 @@ import pandas as pd
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ClassificationArgs, ModelArgs
-from keras_mm.simple_transformers.label_checks import (
-    check_count,
-    check_each,
-    check_goes_on,
-    check_trained_count,
-)
+from keras_mm.simple_transformers.label_checks import check_each, check_labels
 from keras_mm.simple_transformers.labels import classes_of, in_order
 from keras_mm.simple_transformers.plain import plain
 from keras_mm.simple_transformers.text_model import NUM_LABELS, TextModel
@@ -142,12 +137,7 @@ class ClassificationModel(TextModel):
             return
         if self.num_labels == 1:
             raise InvalidValueError("num_labels=1 is for numbers: args={'regression': True}.")
-        trained = self._trained_head
-        if trained is not None:
-            check_goes_on("labels_list", labels, trained.names)
-            check_trained_count(self.num_labels, labels, trained)
-        else:
-            check_count("labels_list", labels, self.num_labels)
+        check_labels("labels_list", labels, self.num_labels, self._trained_head)
         check_each("weight", self.weight, len(labels) or self.num_labels or NUM_LABELS)
 
     def _head(self, table: pd.DataFrame) -> Head:

@@ -69,6 +69,26 @@ def check_goes_on(name: str, labels: Sequence, trained: Sequence) -> None:
         )
 
 
+def check_labels(name: str, labels: Sequence, num_labels: int | None, trained: Head | None) -> None:
+    """Checks labels and their number by themselves, or against a trained model.
+
+    Args:
+        name: The argument or setting that holds the labels.
+        labels: The labels; empty if they are not given.
+        num_labels: Their number, if it is given.
+        trained: The head of the trained model; `None` if there is none.
+
+    Raises:
+        ValueError: as `check_count`; for a trained model as `check_goes_on` and
+            `check_trained_count`.
+    """
+    if trained is None:
+        check_count(name, labels, num_labels)
+        return
+    check_goes_on(name, labels, trained.names)
+    check_trained_count(num_labels, labels, trained)
+
+
 def check_number(num_labels: Any) -> None:
     """Checks that `num_labels` can be a number of labels.
 

@@ -11,12 +11,7 @@ import pandas as pd
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ModelArgs, MultiLabelClassificationArgs
-from keras_mm.simple_transformers.label_checks import (
-    check_count,
-    check_each,
-    check_goes_on,
-    check_trained_count,
-)
+from keras_mm.simple_transformers.label_checks import check_each, check_labels
 from keras_mm.simple_transformers.labels import in_order
 from keras_mm.simple_transformers.plain import plain
 from keras_mm.simple_transformers.text_model import NUM_LABELS, TextModel
@@ -122,12 +117,7 @@ class MultiLabelClassificationModel(TextModel):
                 "Several numbers a row: see keras_mm.Head('regression', column=[...])"
             )
         labels = in_order(self.args.labels_list, self.args.labels_map)
-        trained = self._trained_head
-        if trained is not None:
-            check_goes_on("labels_list", labels, trained.names)
-            check_trained_count(self.num_labels, labels, trained)
-        else:
-            check_count("labels_list", labels, self.num_labels)
+        check_labels("labels_list", labels, self.num_labels, self._trained_head)
         count = self._count(labels)
         check_each("pos_weight", self.pos_weight, count)
         check_each("threshold", self.args.threshold, count, single=True)

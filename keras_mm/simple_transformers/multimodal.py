@@ -15,12 +15,7 @@ from keras_mm.metrics.probabilities import probabilities
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ModelArgs, MultiModalClassificationArgs
 from keras_mm.simple_transformers.keywords import check_metrics
-from keras_mm.simple_transformers.label_checks import (
-    check_count,
-    check_each,
-    check_goes_on,
-    check_trained_count,
-)
+from keras_mm.simple_transformers.label_checks import check_each, check_labels
 from keras_mm.simple_transformers.labels import classes_of, has_names, in_order
 from keras_mm.simple_transformers.model import Model
 from keras_mm.simple_transformers.plain import plain
@@ -92,10 +87,7 @@ class MultiModalClassificationModel(Model):
         trained = self._trained_head
         if trained is not None:
             self.multi_label = trained.kind == "multilabel"
-            check_goes_on("label_list", self.label_list, trained.names)
-            check_trained_count(self.num_labels, self.label_list, trained)
-        else:
-            check_count("label_list", self.label_list, self.num_labels)
+        check_labels("label_list", self.label_list, self.num_labels, trained)
         if self.pos_weight is not None and not self.multi_label:
             raise InvalidValueError(
                 "`pos_weight` is for multi_label=True; classes have `auto_weights`."

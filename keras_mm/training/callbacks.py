@@ -178,12 +178,12 @@ class BestWeights(keras.callbacks.Callback):
     Args:
         monitor: Metric in the epochs' logs. Where it is not there, the last epoch is the best.
         lower: Whether less of it is better.
-        first: The first epoch, from 1, that is compared; before it the last epoch is the best.
+        first_epoch: The epoch, from 1, with which comparing begins; before it the last is best.
     """
 
-    def __init__(self, monitor: str, *, lower: bool, first: int = 1):
+    def __init__(self, monitor: str, *, lower: bool, first_epoch: int = 1):
         super().__init__()
-        self.monitor, self.lower, self.first = monitor, lower, first
+        self.monitor, self.lower, self.first_epoch = monitor, lower, first_epoch
         self._logs: list[dict] = []
         self._best: tuple[int, float | None, Snapshot] | None = None
         self._first: Snapshot | None = None
@@ -234,7 +234,11 @@ class BestWeights(keras.callbacks.Callback):
             return
         value = self._logs[-1].get(self.monitor)
         number = len(self._logs)
-        if self._best is None or number <= self.first or self._is_better(value, self._best[1]):
+        if (
+            self._best is None
+            or number <= self.first_epoch
+            or self._is_better(value, self._best[1])
+        ):
             self._best = (number, value, self._last)
         self._last = None
 

@@ -301,7 +301,7 @@ class BestOfStages:
     """
 
     def __init__(self, model: keras.Model, stopping: Stopping):
-        self.model, self.first = model, stopping.min_epochs
+        self.model, self.first_epoch = model, stopping.min_epochs
         self.monitor = stopping.monitor if stopping.early_stopping else ""
         self._best: float | None = None
         self._snapshot: Snapshot | None = None
@@ -312,7 +312,7 @@ class BestOfStages:
         if not values:
             return
         lower = lower_is_better(self.monitor)
-        values = values[min(self.first, len(values)) - 1 :]
+        values = values[min(self.first_epoch, len(values)) - 1 :]
         best = min(values) if lower else max(values)
         if self._best is None or (best < self._best if lower else best > self._best):
             self._best, self._snapshot = best, Snapshot(self.model.variables)

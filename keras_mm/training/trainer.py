@@ -7,7 +7,7 @@ import json
 import logging
 import weakref
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -39,6 +39,8 @@ from keras_mm.training.objectives import Objective, check_labels, create_objecti
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
 
 _log = logging.getLogger("keras_mm")
+
+Settings = TypeVar("Settings", LossSettings, Optimization, Stopping)
 
 # What the kept steps of models were compiled for.
 _steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -108,20 +110,12 @@ class Trainer:
     ):
         kinds = (LossSettings, Optimization, Stopping)
         check_names(knobs, *kinds, also=inspect.signature(Trainer).parameters)
-        given = (loss_settings, optimization, stopping)
-        for name, value, kind in zip(
-            ("loss_settings", "optimization", "stopping"), given, kinds, strict=True
-        ):
-            if value is not None and not isinstance(value, kind):
-                raise InvalidArgumentError(
-                    f"`{name}` must be a keras_mm.settings.training.{kind.__name__}. "
-                    f"Received: {value!r}"
-                )
         self.model = model
         self.heads = None if heads is None else as_heads(heads)
-        self.loss_settings = refined(loss_settings or LossSettings(), knobs)
-        self.optimization = refined(optimization or Optimization(**_DEFAULTS), knobs)
-        self.stopping = refined(stopping or Stopping(), knobs)
+        self.loss_settings = _given("loss_settings", loss_settings, LossSettings(), knobs)
+        default = Optimization(**_DEFAULTS)
+        self.optimization = _given("optimization", optimization, default, knobs)
+        self.stopping = _given("stopping", stopping, Stopping(), knobs)
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
         self.keep_step = keep_step
         self.history: dict[str, list] = {}
@@ -170,7 +164,9 @@ class Trainer:
             for observer in self.callbacks:
                 if isinstance(observer, TrainingObserver):
                     observer.evaluation = evaluation
-        best = BestWeights(monitor, lower=lower_is_better(monitor), first=self.stopping.min_epochs)
+        best = BestWeights(
+            monitor, lower=lower_is_better(monitor), first_epoch=self.stopping.min_epochs
+        )
         callbacks += [best, *self.callbacks, *self._plateaus(validation_data is not None)]
         stopping = self._early_stopping(validation_data is not None)
         callbacks += stopping
@@ -331,6 +327,16 @@ class Trainer:
     def _rates(self) -> list[tuple[keras.Variable, float]]:
         named = isinstance(self.optimization.optimizer, str)
         return variable_rates(self.model, self.optimization) if named else []
+
+
+def _given(name: str, value: Any, default: Settings, knobs: Mapping[str, Any]) -> Settings:
+    """A settings object, or its default, with the keywords that are its fields."""
+    if value is not None and not isinstance(value, type(default)):
+        raise InvalidArgumentError(
+            f"`{name}` must be a keras_mm.settings.training.{type(default).__name__}. "
+            f"Received: {value!r}"
+        )
+    return refined(default if value is None else value, knobs)
 
 
 def _is_bare(model: keras.Model) -> bool:

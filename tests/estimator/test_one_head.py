@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 
 from keras_mm import Head, MultimodalClassifier
+from keras_mm.estimator.options import settings_for_heads
+from keras_mm.settings.settings import Settings
 
 pytestmark = pytest.mark.eager
 
@@ -77,3 +79,33 @@ def test_a_head_training_that_fails_says_what_is_kept(caplog):
         model.fit_head("label", TABLE, validation_data=TABLE[:9], callbacks=[Stop()])
     assert "keeps the model that it had" in caplog.text
     np.testing.assert_array_equal(model.predict_proba(TABLE), before)
+
+
+@pytest.mark.backend_free
+@pytest.mark.parametrize(
+    ("monitor", "own", "trained_heads", "expected"),
+    [
+        ("val_loss", "a", "ab", "val_loss"),
+        ("val_accuracy", "a", "a", "val_accuracy"),
+        ("val_accuracy", "a", "b", "val_accuracy"),  # of the same kind
+        ("val_accuracy", "a", "n", "val_loss"),
+        ("val_accuracy", "a", "an", "val_a_accuracy"),
+        ("val_accuracy", "a", "bn", "val_loss"),
+        ("val_a_accuracy", "ab", "a", "val_accuracy"),
+        ("val_a_accuracy", "ab", "b", "val_loss"),
+        ("val_a_accuracy", "ab", "an", "val_a_accuracy"),
+        ("val_a_accuracy", "ab", "bn", "val_loss"),
+        ("val_a_accuracy", "a", "b", "val_loss"),
+        ("val_custom", "ab", "ab", "val_custom"),
+        ("custom", "a", "n", "custom"),
+    ],
+)
+def test_the_monitored_metric_of_other_heads(monitor, own, trained_heads, expected):
+    """`fit_head` trains other heads than the settings' own, and logs have other names then."""
+    kinds = {"a": Head(classes=2), "b": Head(classes=2), "n": Head("regression", classes=("n",))}
+    settings = Settings(
+        labels={name: kinds[name] for name in own}, training={"monitor": monitor}, preset="tiny"
+    )
+    chosen = {name: kinds[name] for name in trained_heads}
+    found, _ = settings_for_heads(settings.resolved(), chosen)
+    assert found.training.monitor == expected
