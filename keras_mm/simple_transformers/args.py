@@ -21,7 +21,7 @@ from keras_mm.simple_transformers.setting_fields import (
     refused,
     unused,
 )
-from keras_mm.simple_transformers.warn import warn
+from keras_mm.warn import warn
 
 FILE = "model_args.json"
 _MAP = "labels_map"

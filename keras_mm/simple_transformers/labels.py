@@ -17,7 +17,7 @@ from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.plain import is_scalar
 from keras_mm.simple_transformers.tables import LABELS
-from keras_mm.simple_transformers.warn import warn
+from keras_mm.warn import warn
 
 _BITS = {"0", "1"}
 

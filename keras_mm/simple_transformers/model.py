@@ -49,8 +49,8 @@ from keras_mm.simple_transformers.translation import (
     loss_name,
     training_settings,
 )
-from keras_mm.simple_transformers.warn import warn
 from keras_mm.simple_transformers.weights import stated_type, text_backbone
+from keras_mm.warn import warn
 
 _log = logging.getLogger("keras_mm")
 

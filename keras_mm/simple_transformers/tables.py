@@ -15,7 +15,7 @@ from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import has_images, load_table, read_folder
 from keras_mm.errors import InvalidValueError
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
-from keras_mm.simple_transformers.warn import warn
+from keras_mm.warn import warn
 
 SINGLE, PAIR = ("text",), ("text_a", "text_b")
 LABELS, IMAGES = "labels", "images"
