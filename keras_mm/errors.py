@@ -100,24 +100,33 @@ class TableError(KerasMMError, ValueError):
     Args:
         problems: All problems that were found.
         skippable: Whether the caller can leave out the rows that have problems.
+        none_left: Whether the caller leaves them out, and no row is left.
 
     Attributes:
         problems: The argument as a list.
     """
 
-    def __init__(self, problems: Sequence[Problem], *, skippable: bool = True):
-        self.problems, self._skippable = list(problems), skippable
+    def __init__(
+        self, problems: Sequence[Problem], *, skippable: bool = True, none_left: bool = False
+    ):
+        self.problems = list(problems)
+        self._options = {"skippable": skippable, "none_left": none_left}
         lines = [f"  - {problem}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             lines.append(f"  ... and {len(self.problems) - _SHOWN} more (see `.problems`)")
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        solution = 'Fix them, or pass on_error="skip" to leave the rows out.'
-        if not skippable or any(problem.row is None for problem in self.problems):
+        solution = (
+            'Fix them, or pass on_error="skip" (in the command line --on-error skip) to leave the '
+            "rows out."
+        )
+        if none_left:
+            solution = "Every row has a problem, so no row is left. Fix some rows and try again."
+        elif not skippable or any(problem.row is None for problem in self.problems):
             solution = "Fix them and try again."
         super().__init__("\n".join([f"{count} in the table:", *lines, solution]))
 
     def __reduce__(self):
-        return partial(type(self), skippable=self._skippable), (self.problems,)
+        return partial(type(self), **self._options), (self.problems,)
 
 
 class ImageError(KerasMMError, ValueError):

@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.load import load_table, table_name
+from keras_mm.data.tables.row_parts import SkippedRows
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.errors import InvalidValueError
@@ -36,6 +37,8 @@ from keras_mm.inference.answers import (
     join_frames,
     names_array,
     predictions,
+    whole_frame,
+    with_skipped,
 )
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.probabilities import probabilities
@@ -302,7 +305,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         settings = self._settings().resolved()
         return self._fit(Prepared(settings, dict(heads), parts, {}), callbacks)
 
-    def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
+    def predict(
+        self,
+        data: Any,
+        *,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
+    ) -> Any:
         """Predictions of rows.
 
         A table is processed some thousand rows at a time; a CSV file is never wholly in memory.
@@ -310,42 +319,73 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Args:
             data: As in `fit`; also a list of dicts, or one dict for one row.
             image_dir: Folder that image paths are relative to.
+            on_error: `"raise"`, or `"skip"` to give rows that cannot be used a missing prediction.
+                The predictions of the other rows are the same as without such rows.
 
         Returns:
             Labels as in the training rows, shape `(num_rows,)`; for a multilabel head 0 or 1,
             shape `(num_rows, num_labels)`, columns in the order of `classes_`; for a regression
             head numbers in the targets' unit, shape `(num_rows,)`, with several targets
-            `(num_rows, num_targets)`. A dict by head if there are several heads.
-        """
-        logits = self.predictor_.all_logits(data, image_dir)
-        return one_or_all({n: predictions(head, logits[n]) for n, head in self.heads_.items()})
+            `(num_rows, num_targets)`. A dict by head if there are several heads. If rows were
+            skipped, labels that are not floats are an array of objects with `None` for these rows;
+            all other arrays are of floats with NaN.
 
-    def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
+        Raises:
+            TableError: listing every row that cannot be used, unless rows are skipped.
+
+        Warns:
+            UserWarning: if rows are skipped: how many, and the first problems.
+        """
+        skipped = SkippedRows.create(on_error)
+        logits = self.predictor_.all_logits(data, image_dir, skipped=skipped)
+        found = {n: predictions(head, logits[n]) for n, head in self.heads_.items()}
+        return one_or_all({n: with_skipped(values, skipped) for n, values in found.items()})
+
+    def predict_proba(
+        self,
+        data: Any,
+        *,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
+    ) -> Any:
         """Probabilities of the classes.
 
         Args:
             data: As in `predict`.
             image_dir: Folder that image paths are relative to.
+            on_error: As in `predict`.
 
         Returns:
             Floats, shape `(num_rows, num_classes)`, columns in the order of `classes_`. Rows sum
             to 1, except for a multilabel head. A dict by head, without regression heads, if there
-            are several heads.
+            are several heads. NaN for rows that were skipped.
 
         Raises:
             ValueError: if there are only regression heads, which have no probabilities.
+            TableError: as in `predict`.
+
+        Warns:
+            UserWarning: as in `predict`.
         """
+        skipped = SkippedRows.create(on_error)
         kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
         if not kinds:
             raise InvalidValueError(
                 "A regression head has no probabilities; `predict` gives its numbers."
             )
-        logits = self.predictor_.all_logits(data, image_dir)
-        found = {name: probabilities(logits[name], kind) for name, kind in kinds.items()}
+        logits = self.predictor_.all_logits(data, image_dir, skipped=skipped)
+        found = {
+            name: with_skipped(probabilities(logits[name], kind), skipped)
+            for name, kind in kinds.items()
+        }
         return one_or_all(found) if len(self.heads_) == 1 else found
 
     def predict_frame(
-        self, data: Any, *, image_dir: str | os.PathLike | None = None
+        self,
+        data: Any,
+        *,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
     ) -> pd.DataFrame:
         """Predictions as a DataFrame with the table's index.
 
@@ -355,25 +395,44 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Args:
             data: As in `predict`.
             image_dir: Folder that image paths are relative to.
+            on_error: As in `predict`.
 
         Returns:
             Columns `prediction` (for a multilabel head a list of labels) and
             `probability_<class>` for each class; with several targets `prediction_<target>`. With
             several heads each column begins with the head's name, such as `<head>_prediction`.
+            With `on_error="skip"` the last column, `error`, has the problem of each row that was
+            skipped, in at most 200 characters, and `None` for all others. Skipped rows have `None`
+            as label and NaN as number.
+
+        Raises:
+            TableError: as in `predict`.
+
+        Warns:
+            UserWarning: as in `predict`.
         """
+        skipped = SkippedRows.create(on_error)
         parts = [
             answer_frame(self.heads_, logits, rows.numbers)
-            for rows, logits in self.predictor_.answers(data, image_dir)
+            for rows, logits in self.predictor_.answers(data, image_dir, skipped=skipped)
         ]
-        return join_frames(parts, data.index if isinstance(data, pd.DataFrame) else None)
+        index = data.index if isinstance(data, pd.DataFrame) else None
+        return (
+            join_frames(parts, index)
+            if skipped is None
+            else whole_frame(join_frames(parts), skipped, index)
+        )
 
-    def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
+    def score(
+        self, data: Any, y: Any = None, *, image_dir: Any = None, on_error: str = "raise"
+    ) -> float:
         """Score on labelled rows.
 
         Args:
             data: As in `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
             image_dir: Folder that image paths are relative to.
+            on_error: As in `evaluate`.
 
         Returns:
             Accuracy; for a multilabel head the share of rows whose labels are all correct; for a
@@ -383,7 +442,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         predictor = self.predictor_
         columns = label_columns(predictor.heads)
         table = with_labels(load_table(data, image_dir=image_dir), y, columns)
-        return mean_score(predictor, predictor.rows(table, image_dir, heads=predictor.heads))
+        heads = predictor.heads
+        rows = predictor.rows(table, image_dir, heads=heads, on_error=on_error)
+        return mean_score(predictor, rows)
 
     def tune_thresholds(
         self,
@@ -392,6 +453,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         head: str | None = None,
         metric: Any = "f1",
         image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
     ) -> dict:
         """Chooses the threshold of each label of a multilabel head; later predictions use it.
 
@@ -402,6 +464,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             head: The head's name; not needed if there is only one multilabel head.
             metric: What is maximised, as in `keras_mm.metrics.tune_thresholds`.
             image_dir: Folder that image paths are relative to.
+            on_error: As in `evaluate`.
 
         Returns:
             Thresholds by label; they are saved with the model.
@@ -411,7 +474,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         trained, predictor = self._check_fitted(), self.predictor_
         name = choose_multilabel(trained.heads, head)
-        rows = predictor.rows(data, image_dir, heads={name: trained.heads[name]})
+        chosen = {name: trained.heads[name]}
+        rows = predictor.rows(data, image_dir, heads=chosen, on_error=on_error)
         thresholds = best_thresholds(predictor, rows, name, metric=metric)
         tuned = replace(trained.heads[name], threshold=thresholds)
         self._trained = replace(trained, heads={**trained.heads, name: tuned})
@@ -434,11 +498,19 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data: Rows with the label columns of the heads.
             heads: Names of the heads that are evaluated; by default all.
             image_dir: Folder that image paths are relative to.
-            on_error: As in `fit`.
+            on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used; the results
+                count and list them.
 
         Returns:
-            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
+            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, `skipped`, and
             `save("report.html")`.
+
+        Raises:
+            TableError: listing every row that cannot be used; with `on_error="skip"` only if no row
+                is left.
+
+        Warns:
+            UserWarning: if rows are left out: how many, and the first problems.
         """
         known = self.heads_
         table = load_table(data, image_dir=image_dir)
@@ -579,6 +651,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         format: str = "tf_saved_model",
         data: Any = None,
         image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
     ) -> dict:
         """Writes a SavedModel that takes raw images and strings, and checks its predictions.
 
@@ -593,6 +666,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             format: `"tf_saved_model"`.
             data: Rows to compare; by default random rows.
             image_dir: Folder that image paths are relative to.
+            on_error: `"raise"`, or `"skip"` to leave out rows of `data` that cannot be used.
 
         Returns:
             The result of the comparison: `rows`, `max_difference`, `labels_equal`.
@@ -603,7 +677,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         from keras_mm.export.export import export_model
 
         return export_model(
-            self.predictor_, self.save, folder, format=format, data=data, image_dir=image_dir
+            self.predictor_,
+            self.save,
+            folder,
+            format=format,
+            data=data,
+            image_dir=image_dir,
+            on_error=on_error,
         )
 
     def read_texts(self, *, sequence_length: int, sliding_window: Any = None) -> None:

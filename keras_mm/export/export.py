@@ -44,6 +44,7 @@ def export_model(
     format: str = "tf_saved_model",
     data: Any = None,
     image_dir: str | os.PathLike | None = None,
+    on_error: str = "raise",
 ) -> dict:
     """Writes the artefact and compares its predictions with the model's.
 
@@ -54,6 +55,7 @@ def export_model(
         format: As in `MultimodalClassifier.export`.
         data: As in `MultimodalClassifier.export`.
         image_dir: As in `MultimodalClassifier.export`.
+        on_error: As in `MultimodalClassifier.export`.
 
     Returns:
         A JSON-serialisable report: `format`, `rows`, `batch_sizes`, `max_difference` of the
@@ -68,7 +70,10 @@ def export_model(
     if format not in FORMATS:
         raise InvalidValueError(unknown_name("format", format, FORMATS))
     check_vacant(folder)
-    rows = _drawn_rows(predictor) if data is None else predictor.rows(data, image_dir)
+    if data is None:
+        rows = _drawn_rows(predictor)
+    else:
+        rows = predictor.rows(data, image_dir, on_error=on_error)
     expected = predictor.logits(rows)
     with tempfile.TemporaryDirectory() as scratch, new_folder(folder) as target:
         bundle = Path(scratch, "bundle")

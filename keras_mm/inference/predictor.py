@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.tables.rows import Rows, read_row_parts, read_rows
+from keras_mm.data.tables.row_parts import SkippedRows, read_row_parts
+from keras_mm.data.tables.rows import Rows, read_rows
 from keras_mm.features.encode import encode_rows
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store.store import FeatureStore
@@ -179,19 +180,27 @@ class Predictor:
         )
 
     def answers(
-        self, data: Any, image_dir: str | os.PathLike | None = None
+        self,
+        data: Any,
+        image_dir: str | os.PathLike | None = None,
+        *,
+        skipped: SkippedRows | None = None,
     ) -> Iterator[tuple[Rows, dict[str, np.ndarray]]]:
         """Reads and predicts a table, one part after the other.
 
         Args:
             data: What `keras_mm.load_table` takes.
             image_dir: Folder that image paths are relative to.
+            skipped: As in `keras_mm.data.tables.row_parts.read_row_parts`.
 
         Yields:
-            The rows of a part and their logits by head.
+            The rows of a part, without those that are left out, and their logits by head.
 
         Raises:
-            TableError: listing every problem of a part.
+            TableError: listing every problem of the table, without `skipped`.
+
+        Warns:
+            UserWarning: if rows are left out.
         """
         table_parts = read_row_parts(
             data,
@@ -199,6 +208,7 @@ class Predictor:
             images=self.images,
             texts=self.texts,
             image_dir=image_dir,
+            skipped=skipped,
             progress=self.progress,
         )
         with progress_bar(description="predicting", unit="row", show=self.progress) as bar:
@@ -210,21 +220,28 @@ class Predictor:
                 else:
                     yield rows, no_logits(self.heads)
                 bar.update(len(rows))
+        if skipped is not None:
+            skipped.warn()
 
     def all_logits(
-        self, data: Any, image_dir: str | os.PathLike | None = None
+        self,
+        data: Any,
+        image_dir: str | os.PathLike | None = None,
+        *,
+        skipped: SkippedRows | None = None,
     ) -> dict[str, np.ndarray]:
         """Logits of all rows of a table.
 
         Args:
             data: What `keras_mm.load_table` takes.
             image_dir: Folder that image paths are relative to.
+            skipped: As in `answers`.
 
         Returns:
-            float32, shape `(num_rows, num_logits)`, by head.
+            float32, shape `(num_rows, num_logits)`, by head; without the rows that are left out.
 
         Raises:
-            TableError: listing every problem of a part of the table.
+            TableError: as `answers`.
         """
-        found = [logits for _, logits in self.answers(data, image_dir)]
+        found = [logits for _, logits in self.answers(data, image_dir, skipped=skipped)]
         return {name: np.concatenate([part[name] for part in found]) for name in self.heads}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
@@ -15,11 +14,12 @@ import pandas as pd
 from keras_mm.data.tables.columns import column_names, missing_columns
 from keras_mm.data.tables.image_cells import image_problems, resolve_image
 from keras_mm.data.tables.labels import is_missing
-from keras_mm.data.tables.load import load_table, table_name, table_parts
+from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.targets import Target, as_targets, encode_target
 from keras_mm.data.text.control_characters import control_characters
 from keras_mm.errors import ImageError, InvalidValueError, Problem, TableError
 from keras_mm.settings.heads import Head
+from keras_mm.warn import warn
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Rows:
             `"label"`. An empty dict without labels.
         numbers: The rows' part of the source table's index, of its kind and with its names.
         skipped: Problems of the rows that `on_error="skip"` left out.
+        num_skipped: Number of these rows; a row may have several problems.
     """
 
     images: tuple[list, ...]
@@ -41,6 +42,7 @@ class Rows:
     labels: dict[str, np.ndarray]
     numbers: pd.Index
     skipped: list[Problem] = field(default_factory=list)
+    num_skipped: int = 0
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -104,45 +106,6 @@ def read_rows(
     return found.good_rows()
 
 
-def read_row_parts(
-    table: Any,
-    num_rows: int,
-    *,
-    images: Sequence[str] = (),
-    texts: Sequence[str] = (),
-    image_dir: str | PathLike | None = None,
-    progress: bool = True,
-) -> Iterator[Rows]:
-    """The rows that `read_rows` returns, some at a time, so that a large table fits the memory.
-
-    A table that has columns but no rows is one part without rows.
-
-    Args:
-        table: As `read_rows`.
-        num_rows: Most rows of a part, >= 1.
-        images: As `read_rows`.
-        texts: As `read_rows`.
-        image_dir: As `read_rows`.
-        progress: As `read_rows`.
-
-    Yields:
-        Rows without labels. After the first problem nothing is yielded.
-
-    Raises:
-        TableError: with every problem of the table, after all of it was read.
-    """
-    problems: list[Problem] = []
-    for part in table_parts(table, num_rows, image_dir=image_dir, allow_empty=True):
-        found = examine(part, images, texts, None, None, progress=progress)
-        problems += found.problems
-        if found.rows is None:
-            break
-        if not problems:
-            yield found.rows
-    if problems:
-        raise TableError(problems, skippable=False)
-
-
 def check_on_error(on_error: str) -> None:
     """Checks the argument `on_error`.
 
@@ -202,11 +165,13 @@ class Examined:
         rows: All rows, bad cells `None`; `None` if a column is missing.
         good: Positions of the rows without a problem.
         problems: All problems, in the table's order.
+        by_row: The problems of each bad row, by its position.
     """
 
     rows: Rows | None
     good: list[int]
     problems: list[Problem]
+    by_row: dict[int, list[Problem]] = field(default_factory=dict)
 
     def good_rows(self) -> Rows:
         """The rows without a problem, with a warning that names the others.
@@ -220,14 +185,28 @@ class Examined:
         if self.rows is not None and not self.problems:
             return self.rows
         if self.rows is None or not self.good:
-            raise TableError(self.problems)
-        warnings.warn(
-            f"{len(self.rows) - len(self.good)} of {len(self.rows)} rows left out: "
-            + "; ".join(str(problem) for problem in self.problems[:3])
-            + ("; ..." if len(self.problems) > 3 else ""),
-            stacklevel=3,
-        )
-        return replace(self.rows.take(self.good), skipped=self.problems)
+            raise TableError(self.problems, none_left=self.rows is not None)
+        warn_left_out(len(self.by_row), len(self.rows), self.problems)
+        found = self.rows.take(self.good)
+        return replace(found, skipped=self.problems, num_skipped=len(self.by_row))
+
+
+def warn_left_out(
+    count: int, total: int, problems: Sequence[Problem], what: str = "left out"
+) -> None:
+    """Issues a warning that rows of a table are left out.
+
+    Args:
+        count: Number of these rows.
+        total: Number of rows of the table.
+        problems: Their problems; the first three are named.
+        what: What happens to these rows.
+
+    Warns:
+        UserWarning: always.
+    """
+    reasons = [str(problem) for problem in problems[:3]] + ["..."] * (len(problems) > 3)
+    warn(f"{count} of {total} rows {what}: {'; '.join(reasons)}")
 
 
 def examine(
@@ -268,7 +247,7 @@ def examine(
             report.add(position, None, "the row is empty: give at least one image or text.")
     rows = Rows(image_lists, text_lists, encoded, table.index.copy())
     good = [position for position in range(len(rows)) if not report.has(position)]
-    return Examined(rows, good, report.problems())
+    return Examined(rows, good, report.problems(), report.by_row())
 
 
 class _Report:
@@ -291,6 +270,10 @@ class _Report:
     def problems(self) -> list[Problem]:
         """All problems, in the table's order."""
         return [problem for position in sorted(self._found) for problem in self._found[position]]
+
+    def by_row(self) -> dict[int, list[Problem]]:
+        """The problems of each bad row by its position, in the table's order."""
+        return {position: self._found[position] for position in sorted(self._found)}
 
 
 def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str | None]:
