@@ -188,9 +188,9 @@ def _data(evaluation: Results, facts: Mapping) -> str:
     ):
         if facts.get(name) and facts[name] != _IN_MEMORY:
             lines.append(f"{title}: {_code(PurePath(str(facts[name])).name)}")
-    for name, title in (("training_rows", "Training rows"), ("test_rows", "Test rows")):
-        if name in facts:
-            lines.append(f"{title}: {facts[name]}")
+    counts = {"training_rows": "Training rows", "test_rows": "Test rows"}
+    counts["skipped_rows"] = "Rows of the test table that could not be used and were left out"
+    lines += [f"{title}: {facts[name]}" for name, title in counts.items() if name in facts]
     return _bullets(lines)
 
 
