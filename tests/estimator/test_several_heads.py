@@ -105,6 +105,43 @@ def test_answers_do_not_depend_on_the_batch(several, tables):
 
 
 @pytest.mark.backend_free
+def test_skipped_rows_are_missing_in_each_head(several, tables):
+    kept, bad = [0, 2, 4], tables[1][:5].astype({"text_1": object})
+    bad.loc[[1, 3], "text_1"] = 7
+    with pytest.warns(UserWarning, match="2 of 5 rows have no prediction"):
+        found = several.predict(bad, on_error="skip")
+        shares = several.predict_proba(bad, on_error="skip")
+        frame = several.predict_frame(bad, on_error="skip")
+    expected = several.predict(tables[1].loc[kept])
+    assert {name: array.dtype for name, array in found.items()} == {
+        "kind": "object", "moved": "object", "words": "float64", "size": "float64",
+    }  # fmt: skip
+    for name, array in found.items():
+        np.testing.assert_array_equal(array[kept], expected[name])
+        assert pd.isna(array[[1, 3]]).all() and array.shape == (5, *expected[name].shape[1:])
+    for name, array in several.predict_proba(tables[1].loc[kept]).items():
+        np.testing.assert_array_equal(shares[name][kept], array)
+        assert np.isnan(shares[name][[1, 3]]).all()
+    columns = [name for name in frame if name != "error"]
+    assert columns == list(several.predict_frame(tables[1][:2])) and frame.columns[-1] == "error"
+    assert frame[columns].isna().all(axis=1).tolist() == [False, True, False, True, False]
+    for column in ("kind_prediction", "words_prediction", "error"):
+        assert [cell is None for cell in frame[column]] == [
+            row not in kept if column != "error" else row in kept for row in range(5)
+        ]
+
+
+@pytest.mark.backend_free
+def test_a_row_with_a_bad_label_of_one_head_is_left_out(several, tables):
+    bad = tables[1].astype({"moved": object})
+    bad.loc[3, "moved"] = "sideways"
+    with pytest.warns(UserWarning, match="1 of 60 rows left out: .*column 'moved'"):
+        found = several.evaluate(bad, on_error="skip")
+    assert found.metrics == several.evaluate(tables[1].drop(index=3)).metrics
+    assert str(found).endswith("\n1 of 60 rows left out")
+
+
+@pytest.mark.backend_free
 def test_an_evaluation_is_by_head(several, tables, tmp_path):
     found = several.evaluate(tables[1])
     stored = json.loads(json.dumps(found.to_dict()))

@@ -301,7 +301,10 @@ def test_the_graph_joins_as_python_does(kind, vote, tie):
 )  # fmt: skip
 def test_the_export_cuts_and_joins_as_the_model_does(table, options, tmp_path, once):
     model = model_of(**options).fit(table[:80])
-    found = model.export(tmp_path / "out", data=table[80:120])
+    rows = table[80:121].astype({"text_1": object})
+    rows.loc[100, "text_1"] = 7
+    with pytest.warns(UserWarning, match="1 of 41 rows left out"):
+        found = model.export(tmp_path / "out", data=rows, on_error="skip")
     assert found["rows"] == 40 and found["max_difference"] < 1e-5
 
 
@@ -316,6 +319,16 @@ def test_a_row_s_answer_is_its_windows_mean(table, trained):
     for row in range(5):
         mean = windows[owners == row].mean(axis=0)
         np.testing.assert_allclose(model.predict_proba(table[row : row + 1])[0], mean, atol=1e-5)
+
+
+def test_a_skipped_row_has_no_windows(table, trained):
+    bad = table[:7].astype({"text_2": object})
+    bad.loc[[2, 6], "text_2"] = 7
+    with pytest.warns(UserWarning, match="2 of 7 rows have no prediction"):
+        found = trained.predict_proba(bad, on_error="skip")
+    assert np.isnan(found).all(axis=1).tolist() == [row in (2, 6) for row in range(7)]
+    kept = [0, 1, 3, 4, 5]
+    np.testing.assert_array_equal(found[kept], trained.predict_proba(table.loc[kept]))
 
 
 def test_the_windows_of_a_row_weigh_as_one_row(table, trained):

@@ -49,7 +49,8 @@ class SkippedRows:
     @property
     def index(self) -> pd.Index:
         """The table's index, with the rows that are left out."""
-        return self._indexes[0].append(self._indexes[1:])
+        first, *others = self._indexes
+        return first.append(others) if others else first
 
     def add(self, examined: Examined) -> None:
         """Adds the next rows of the table.
@@ -153,7 +154,7 @@ def read_row_parts(
         examine(part, images, texts, None, None, progress=progress)
         for part in table_parts(table, num_rows, image_dir=image_dir, allow_empty=True)
     )
-    return _all(parts) if skipped is None else _usable(parts, num_rows, skipped)
+    yield from _all(parts) if skipped is None else _usable(parts, num_rows, skipped)
 
 
 def _all(parts: Iterator[Examined]) -> Iterator[Rows]:
