@@ -113,7 +113,8 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
 def bad(files):
     """The test table with two rows that cannot be used."""
     table = pd.read_parquet(files / "test.parquet")[:7].astype(object)
-    table.loc[table.index[[1, 4]], ["image_1", "image_2"]] = "nowhere.png"
+    for row in (1, 4):
+        table.at[row, "image_1"] = {"bytes": None, "path": "nowhere.png"}
     table.to_parquet(files / "bad.parquet")
     return files / "bad.parquet"
 
