@@ -249,16 +249,17 @@ def _arrow_cells(column: pa.ChunkedArray) -> pd.Series:
 
 
 def _is_hugging_face(value: Any) -> bool:
-    library = sys.modules.get("datasets")
-    names = ("Dataset", "IterableDataset")
-    kinds = tuple(getattr(library, name) for name in names if hasattr(library, name))
-    return isinstance(value, kinds)
+    library = sys.modules.get("datasets")  # or a module of the user's by that name
+    kinds = (getattr(library, name, None) for name in ("Dataset", "IterableDataset"))
+    known = isinstance(value, tuple(kind for kind in kinds if isinstance(kind, type)))
+    return known and hasattr(value, "features")
 
 
 def _hugging_face(source: Any) -> Any:
     """A dataset as an Arrow table whose images are not decoded; or as rows, if it has no table."""
     if not hasattr(source, "data"):  # it is streamed
-        return iter(source if source.features is None else source.decode(False))
+        encoded = source.features is not None and hasattr(source, "decode")  # since datasets 3.5
+        return iter(source.decode(False) if encoded else source)
     if source.format["type"] == "custom":  # a transform of the user's makes the rows
         return iter(source)
     return source.with_format("arrow")[:]
