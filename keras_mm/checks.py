@@ -12,6 +12,9 @@ from keras_mm.errors import InvalidValueError
 
 Value = TypeVar("Value")
 
+# Most characters of a cell in a message: a cell may be a whole file in base64.
+MOST_QUOTED = 80
+
 
 def is_whole(value: Any, low: int | None = None) -> bool:
     """Whether a value is an integer, also NumPy's. A bool is not.
@@ -100,6 +103,31 @@ def require(value: Value | None, name: str) -> Value:
     return value
 
 
+def quote(value: Any, limit: int = MOST_QUOTED) -> str:
+    """A value of the user's data as messages show it: a long one without its middle.
+
+    Args:
+        value: A cell, a label, a text or a path.
+        limit: Most characters of the value that are shown, >= 3.
+
+    Returns:
+        Its `repr`; of a long value the beginning and the end, of texts and bytes with the length.
+
+    Example:
+        >>> quote("cat"), quote("a" * 500, limit=7)
+        ("'cat'", "'aaa…aaa' (500 characters)")
+    """
+    head, tail = limit // 2, (limit - 1) // 2
+    if isinstance(value, str | bytes):
+        if len(value) <= limit:
+            return repr(value)
+        if isinstance(value, bytes):
+            return f"{repr(value[:limit])[:limit]}… ({len(value):,} bytes)"
+        return f"{f'{value[:head]}…{value[-tail:]}'!r} ({len(value):,} characters)"
+    text = " ".join(repr(value).split())  # an array's has several lines
+    return text if len(text) <= limit else f"{text[:head]}…{text[-tail:]}"
+
+
 def nearest_name(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
     """The known name whose spelling is most similar to a given one.
 
@@ -139,4 +167,4 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
     begins = [key for key in names if key.endswith(f".{said}") or (said and key.startswith(said))]
     nearest = begins[0] if begins else nearest_name(said, names, cutoff=0.5)
     hint = f"Did you mean {nearest!r}?" if nearest else f"Known: {', '.join(map(repr, names))}."
-    return f"Unknown {what} {name!r}. {hint}"
+    return f"Unknown {what} {quote(name)}. {hint}"

@@ -128,6 +128,7 @@ def _flag_help(flag: str) -> str:
     """What a setting means, from its declaration."""
     knobs = {f.name: f for f in fields(RunSettings)}
     several = " Several with commas between." if flag in _LISTS else ""
+    several += " Here photos:4 is a column of up to 4 images." if flag == "--images" else ""
     return (described(knobs[setting_of(flag)]) + several).replace("%", "%%")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_mm.data.images.cells import image_key, load_image
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.tables.columns import column_names, missing_columns
+from keras_mm.data.tables.columns import column_names, missing_columns, nested_columns
 from keras_mm.data.tables.labels import find_classes
 from keras_mm.data.tables.load import load_table
 from keras_mm.data.tables.rows import Rows, read_rows
@@ -22,6 +22,7 @@ from keras_mm.data.tables.targets import with_classes
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head, as_heads
+from keras_mm.settings.image_columns import as_images, image_slots
 from keras_mm.settings.sliding_window import SlidingWindow
 
 _DECODED_LIMIT = 512 * 2**20
@@ -188,7 +189,8 @@ class MultimodalDataset(RowBatches):
     Args:
         table: Anything that `load_table` takes.
         preprocessor: The `Preprocessor` that fits the model.
-        images: Image columns, one per slot.
+        images: Image columns, one per slot; or a dict of column to the most images of its cells,
+            each of which has a slot.
         texts: Text columns.
         labels: Column of classes; or heads by name, whose classes are found in the table if they
             name none; `None` gives inputs only. With several heads the labels are dicts by head.
@@ -225,7 +227,7 @@ class MultimodalDataset(RowBatches):
         table: Any,
         preprocessor: Preprocessor,
         *,
-        images: Sequence[str] = (),
+        images: Sequence[str] | Mapping[str, int] = (),
         texts: Sequence[str] = (),
         labels: str | Mapping[str, Head] | None = None,
         classes: Sequence | None = None,
@@ -237,19 +239,21 @@ class MultimodalDataset(RowBatches):
         workers: int = 4,
         progress: bool = True,
     ):
-        images, texts = column_names(images), column_names(texts)
-        for what, given, wanted in (
-            ("image", images, preprocessor.num_images),
-            ("text", texts, preprocessor.num_texts),
+        images, texts = as_images(images), column_names(texts)
+        for what, given, slots, wanted in (
+            ("image", images, image_slots(images), preprocessor.num_images),
+            ("text", texts, texts, preprocessor.num_texts),
         ):
-            if len(given) != wanted:
+            if len(slots) != wanted:
+                shown = list(given) if isinstance(given, tuple) else given
                 raise InvalidValueError(
-                    f"The preprocessor takes {wanted} {what} columns. Received: {what}s={given}"
+                    f"The preprocessor takes {wanted} {what} columns. Received: {what}s={shown}"
                 )
         table = load_table(table, image_dir=image_dir)
         if isinstance(labels, str) and classes is None:
-            absent = missing_columns(table, [labels])  # `read_rows` reports them
-            classes = [] if absent else find_classes(table[labels])
+            # `read_rows` reports a column that cannot be read.
+            bad = missing_columns(table, [labels]) + nested_columns(table, others=[labels])
+            classes = [] if bad else find_classes(table[labels])
         elif isinstance(labels, Mapping):
             labels = with_classes(as_heads(labels), table)
         rows = read_rows(

@@ -63,8 +63,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     clone, trains from the start, but reuses frozen encoders if nothing else holds the last model.
 
     Args:
-        images: Image columns, in order. Without `images` and `texts`, columns with the usual names
-            (`image_1`, `text_1`, ...) are used.
+        images: Image columns, in order; or a dict of column to the most images of its cells, such
+            as `{"photos": 4}`: a cell then is a list, or a text such as `a.jpg|b.jpg`, and images
+            that a row lacks are missing. Without `images` and `texts`, columns with the usual
+            names (`image_1`, `text_1`, ...) are used.
         texts: Text columns, one or two.
         labels: Label column; a list of columns, each with its own head, or with
             `head="multilabel"` or `"regression"` each a label (0 or 1) or a target of one head; or
@@ -157,7 +159,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        images: Sequence[str] = (),
+        images: Sequence[str] | Mapping[str, int] = (),
         texts: Sequence[str] = (),
         labels: str | Sequence[str] | Mapping[str, Head] = "label",
         *,
@@ -387,10 +389,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> pd.DataFrame:
-        """Predictions as a DataFrame with the table's index.
+        """Predictions as a DataFrame of pandas with the table's index.
 
         If the index is unique, `table.join(classifier.predict_frame(table))` puts the predictions
-        beside the rows. A table without rows gives a frame without rows.
+        beside the rows. Rows of a table of another library, such as polars, are numbered from 0.
+        A table without rows gives a frame without rows.
 
         Args:
             data: As in `predict`.
@@ -655,6 +658,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     ) -> dict:
         """Writes a SavedModel that takes raw images and strings, and checks its predictions.
 
+        Its inputs are `image_1`, ... and `text_1`, ... in the order of the columns; a column of up
+        to N images is N of them, and an empty string is a missing one.
         Its outputs are `probabilities` and `label`. For a multilabel head `label` is a matrix of
         strings, empty where a label is not predicted; for a regression head the output is
         `prediction`, shape `(num_rows, num_targets)`. With several heads each output begins with

@@ -16,6 +16,7 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.trained import Trained
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.heads import Head
+from keras_mm.settings.image_columns import image_slots
 from keras_mm.settings.settings import Settings
 
 _SIDES = ("vision", "text")
@@ -38,7 +39,7 @@ def model_spec(
     vision = settings.images and {
         "backbone": settings.vision_backbone,
         "image_size": list(settings.image_size),
-        "num_images": len(settings.images),
+        "num_images": len(image_slots(settings.images)),
         "pooling": settings.vision_pooling or "mean",
         "trainable": settings.trains("vision"),
         "augmentation": asdict(as_augmentation(settings.augmentation)),

@@ -15,6 +15,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 
 from keras_mm.checks import unknown_name
 from keras_mm.data.images.cells import open_image
@@ -28,6 +29,7 @@ from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.settings.by_head import head_prefixes
 from keras_mm.settings.heads import Head
+from keras_mm.settings.image_columns import image_counts
 from keras_mm.subprocesses import FAULT_HANDLER, run, run_on_tensorflow
 
 FORMATS = ("tf_saved_model",)
@@ -182,5 +184,9 @@ def _drawn_rows(predictor: Predictor) -> Rows:
         **{name: f"text_{i % 2 + 1}" for i, name in enumerate(predictor.texts)},
     }
     drawn = {name: table[source].to_numpy(object) for name, source in sources.items()}
+    for name, count in image_counts(predictor.images):
+        if count is not None and count > 1:
+            pairs = zip(table["image_1"], table["image_2"], strict=True)
+            drawn[name] = pd.Series(map(list, pairs), dtype=object).to_numpy()
     frame = table[[]].assign(**drawn)
     return replace(predictor, progress=False).rows(frame)

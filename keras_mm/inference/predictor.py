@@ -36,7 +36,7 @@ class Predictor:
         model: A model of `create_multimodal_model`.
         preprocessor: Makes the encoders' inputs.
         heads: The model's heads by name, with their classes.
-        images: Image columns of a table.
+        images: Image columns of a table, as in `MultimodalClassifier`.
         texts: Text columns of a table.
         batch_size: Rows of a batch; it has no influence on the logits.
         store: Cache of frozen encoders' features; `None` for no cache.
@@ -47,7 +47,7 @@ class Predictor:
     model: keras.Model
     preprocessor: Preprocessor
     heads: Mapping[str, Head]
-    images: Sequence[str] = ()
+    images: Sequence[str] | Mapping[str, int] = ()
     texts: Sequence[str] = ()
     batch_size: int = 32
     store: FeatureStore | None = None

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.checks import is_number, nearest_name
+from keras_mm.checks import is_number, nearest_name, quote
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.settings.label_keys import by_place
+
+_SHOWN = 20  # classes in a message
 
 ClassWeight = str | Mapping[Any, float] | Sequence[float] | np.ndarray | None
 
@@ -236,15 +238,17 @@ def _by_name(class_weight: Mapping, classes: list) -> tuple[list[str], list]:
     """Error messages for the names, and the weights in the order of the classes."""
     found, unknown, repeated = by_place(class_weight, classes)
     mistakes = [_unknown_name(name, classes) for name in unknown]
-    mistakes += [f"`class_weight` names the class {name!r} twice." for name in repeated]
+    mistakes += [f"`class_weight` names the class {quote(name)} twice." for name in repeated]
     return mistakes, [found.get(place, 1.0) for place in range(len(classes))]
 
 
 def _unknown_name(name: Any, classes: Sequence[Any]) -> str:
     by_text = {str(known): known for known in classes}
     nearest = nearest_name(name, by_text)
-    hint = f" Did you mean {by_text[nearest]!r}?" if nearest is not None else ""
-    return f"`class_weight` names the class {name!r}, which is not one of {classes!r}.{hint}"
+    hint = f" Did you mean {quote(by_text[nearest])}?" if nearest is not None else ""
+    shown = ", ".join(map(quote, classes[:_SHOWN]))
+    shown += f", ... ({len(classes)} in all)" if len(classes) > _SHOWN else ""
+    return f"`class_weight` names the class {quote(name)}, which is not one of [{shown}].{hint}"
 
 
 def class_weight_mistakes(class_weight: Any, num_classes: int | None = None) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 from keras_mm.data.images.cells import open_image
 from keras_mm.data.tables.columns import missing_columns
 from keras_mm.data.tables.image_cells import resolve_image
+from keras_mm.data.tables.image_lists import in_slots
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import load_table
 from keras_mm.errors import InvalidValueError
+from keras_mm.settings.image_columns import image_counts, image_slots
 
 _IMAGE_INCHES = 1.9
 _TEXT_INCHES = 4.2
@@ -29,7 +31,7 @@ _MAX_LINES = 12  # of a text; the rest is replaced by an ellipsis
 def plot_rows(
     table: Any,
     *,
-    images: Sequence[str] = ("image_1", "image_2"),
+    images: Sequence[str] | Mapping[str, int] = ("image_1", "image_2"),
     texts: Sequence[str] = ("text_1", "text_2"),
     labels: str | None = "label",
     num_rows: int = 4,
@@ -43,7 +45,7 @@ def plot_rows(
 
     Args:
         table: A DataFrame, or anything else that `load_table` takes.
-        images: Image columns, in the order drawn; may be empty.
+        images: Image columns, in the order drawn, as in `keras_mm.check_table`; may be empty.
         texts: Text columns, in the order drawn; may be empty.
         labels: The column drawn as title; `None` draws no title.
         num_rows: Number of rows to draw, at least 1; at most all rows of the table.
@@ -69,21 +71,26 @@ def plot_rows(
     rows = _chosen(table, num_rows, seed)
     wrapped = [[_wrapped(column, row[column]) for column in texts] for row in rows]
     heights = [_height(lines, bool(images)) for lines in wrapped]
-    widths = [_IMAGE_INCHES] * len(images) + [_TEXT_INCHES]
+    widths = [_IMAGE_INCHES] * len(image_slots(images)) + [_TEXT_INCHES]
     figure = Figure(figsize=(sum(widths), sum(heights)), layout="constrained")
     axes = figure.subplots(
         len(rows), len(widths), squeeze=False, width_ratios=widths, height_ratios=heights
     )
     for row, lines, panels in zip(rows, wrapped, axes, strict=True):
-        for column, panel in zip(images, panels, strict=False):
-            _draw_image(panel, row[column], table.attrs["keras_mm"], column)
+        cells = [
+            (column, cell)
+            for column, count in image_counts(images)
+            for cell in in_slots(row[column], column, count)
+        ]
+        for (column, cell), panel in zip(cells, panels, strict=False):
+            _draw_image(panel, cell, table.attrs["keras_mm"], column)
         _draw_texts(panels[-1], lines, None if labels is None else row[labels])
     return figure
 
 
 def _check(
     table: pd.DataFrame,
-    images: Sequence[str],
+    images: Sequence[str] | Mapping[str, int],
     texts: Sequence[str],
     labels: str | None,
     num_rows: int,

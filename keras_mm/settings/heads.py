@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from keras_mm.checks import is_number, nearest_name, unknown_name
+from keras_mm.checks import is_number, nearest_name, quote, unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.label_keys import by_place
 
@@ -342,11 +342,11 @@ def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
         if unknown:
             names = [str(name) for name in classes]
             raise InvalidValueError(
-                f"`threshold` names {unknown[0]!r}, which is not one of {names}."
+                f"`threshold` names {quote(unknown[0])}, which is not one of {quote(names)}."
             )
         if repeated:
             raise InvalidValueError(
-                f"`threshold` names the label {repeated[0]!r} twice. {received}"
+                f"`threshold` names the label {quote(repeated[0])} twice. {received}"
             )
         threshold = [given.get(place, 0.5) for place in range(len(classes))]
     try:

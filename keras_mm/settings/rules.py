@@ -195,7 +195,6 @@ BIT = Rule("0 or 1", lambda v: isinstance(v, bool | int) and v in (0, 1))
 SIZE = Rule("a positive integer or a pair (height, width) of them", _is_size)
 PATH = instance("a path", str, PathLike)
 COLUMN = instance("a column name", str)
-COLUMNS = Rule("column names", is_names)
 TWO_COLUMNS = Rule("at most two column names", lambda v: is_names(v) and len(as_names(v)) <= 2)
 WEIGHTS = instance("'pretrained', 'random' or a path", str, PathLike)
 BACKBONE = Rule(

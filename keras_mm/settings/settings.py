@@ -15,13 +15,13 @@ from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.documentation import documented
 from keras_mm.settings.engines import ENGINES
 from keras_mm.settings.heads import HEAD_KINDS, as_labels
+from keras_mm.settings.image_columns import IMAGES, as_images
 from keras_mm.settings.knobs import knob, like
 from keras_mm.settings.problems import all_problems, is_trained, unknown_keys
 from keras_mm.settings.rules import (
     BACKBONE,
     BIT,
     COLUMN,
-    COLUMNS,
     DIFFERENT_NAMES,
     PART,
     PATH,
@@ -88,7 +88,12 @@ Kind = TypeVar("Kind", bound="Settings")
 class Settings:
     """The keywords of `MultimodalClassifier`; `None` means as the preset says."""
 
-    images: Sequence[str] = knob((), COLUMNS, "Image columns; by default by their usual names.")
+    images: Sequence[str] | Mapping[str, int] = knob(
+        (),
+        IMAGES,
+        "Image columns; by default by their usual names. A dict gives each the most images of a "
+        "cell, a list or a text such as a.jpg|b.jpg.",
+    )
     texts: Sequence[str] = knob((), TWO_COLUMNS, "Text columns; by default by their usual names.")
     labels: Any = knob("label", _LABELS, "Label column, or several, or heads by name.")
     preset: str = knob("mobilenet_v2_minilm", _PRESET, "Preset; see `keras-mm presets`.")
@@ -263,7 +268,7 @@ def _canonical(settings: Kind) -> Kind:
             values[name] = value.item()
         elif isinstance(value, PathLike):
             values[name] = os.fspath(value)
-    values["images"], values["texts"] = as_names(settings.images), as_names(settings.texts)
+    values["images"], values["texts"] = as_images(settings.images), as_names(settings.texts)
     values["labels"] = as_labels(settings.labels)
     values["classes"] = None if settings.classes is None else tuple(settings.classes)
     values["special_tokens"] = tuple(settings.special_tokens or ()) or None

@@ -11,8 +11,10 @@ from typing import Any
 
 import pandas as pd
 
+from keras_mm.checks import quote
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import has_images, load_table, read_folder
+from keras_mm.data.tables.sources import cells_of, is_table, type_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.warn import warn
@@ -26,8 +28,9 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Labelled texts as a table.
 
     Args:
-        data: A DataFrame, a path, or a list of rows, with the columns `text` and `labels`, or
-            `text_a`, `text_b` and `labels`. Without these names the first two columns are used.
+        data: A DataFrame (or another table that `keras_mm.load_table` takes), a path, or a list of
+            rows, with the columns `text` and `labels`, or `text_a`, `text_b` and `labels`. Without
+            these names the first two columns are used.
 
     Returns:
         The table, and the names of its text columns.
@@ -74,10 +77,16 @@ def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
         ValueError: for a single text, an empty list, or texts instead of pairs.
     """
     each = "texts" if len(texts) == 1 else "pairs of texts"
-    others = str | bytes | Mapping | set | frozenset | pd.DataFrame
+    others = str | bytes | Mapping | set | frozenset
+    if is_table(to_predict):
+        raise InvalidValueError(
+            f"`to_predict` must be a list of {each}. Received: {type_name(to_predict)}"
+        )
     if isinstance(to_predict, others) or not hasattr(to_predict, "__len__"):
-        raise InvalidValueError(f"`to_predict` must be a list of {each}. Received: {to_predict!r}")
-    rows = list(to_predict)
+        raise InvalidValueError(
+            f"`to_predict` must be a list of {each}. Received: {quote(to_predict)}"
+        )
+    rows = cells_of(to_predict)
     if not rows:
         raise InvalidValueError(f"`to_predict` must hold at least one of the {each}. Received: []")
     columns: list[list] = [[] for _ in texts]
@@ -85,7 +94,7 @@ def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
         cells = [row] if isinstance(row, str) or not hasattr(row, "__len__") else list(row)
         if len(cells) != len(texts):
             raise InvalidValueError(
-                f"The model was trained on {each}. Received: to_predict[{place}]={row!r}"
+                f"The model was trained on {each}. Received: to_predict[{place}]={quote(row)}"
             )
         for column, cell in zip(columns, cells, strict=True):
             column.append(cell)
@@ -105,7 +114,8 @@ def image_table(
     """Labelled texts and images as a table.
 
     Args:
-        data: A DataFrame; or a folder with images and a JSON file for each row.
+        data: A DataFrame, or another table that `keras_mm.load_table` takes; or a folder with
+            images and a JSON file for each row.
         args: Settings: names of columns and extensions of files.
         files_list: The files of the folder to read, with or without extension: a list, or the
             path of a JSON file with such a list. `None` for all files.
@@ -173,7 +183,9 @@ def images_to_predict(
     columns = [to_predict[key] for key in keys]
     for key, column in zip(keys, columns, strict=True):
         if isinstance(column, str) or not hasattr(column, "__len__"):
-            raise InvalidValueError(f"`to_predict[{key!r}]` must be a list. Received: {column!r}")
+            raise InvalidValueError(
+                f"`to_predict[{key!r}]` must be a list. Received: {quote(column)}"
+            )
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise InvalidValueError(
@@ -197,7 +209,7 @@ def _keys_to_predict(to_predict: Any, args: MultiModalClassificationArgs) -> tup
     forms = dict.fromkeys(f"{{{text!r}: [...], {image!r}: [...]}}" for text, image in
                           (named, documented))  # fmt: skip
     raise InvalidValueError(
-        f"`to_predict` must be a dict of lists, {' or '.join(forms)}. Received: {to_predict!r}"
+        f"`to_predict` must be a dict of lists, {' or '.join(forms)}. Received: {quote(to_predict)}"
     )
 
 
@@ -256,7 +268,9 @@ def _file_names(folder: Path, files_list: Any, extension: str) -> list[str] | No
                 f" {getattr(error, 'strerror', None) or error}"
             ) from None
     if isinstance(files_list, Mapping) or not hasattr(files_list, "__len__"):
-        raise InvalidValueError(f"`files_list` must be a list of names. Received: {files_list!r}")
+        raise InvalidValueError(
+            f"`files_list` must be a list of names. Received: {quote(files_list)}"
+        )
     names = [str(name) for name in files_list]
     whole = [(folder / n).is_file() or n.lower().endswith(suffix.lower()) for n in names]
     return [n if is_whole else f"{n}{suffix}" for n, is_whole in zip(names, whole, strict=True)]

@@ -5,6 +5,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from keras_mm.data.tables.load import load_table
@@ -36,6 +37,17 @@ def test_the_first_two_columns_with_a_warning(rows):
             table, texts = text_table(data)
         assert texts == ("text",)
         assert table["text"].tolist() == ["a", "b"] and table["labels"].tolist() == [1, 0]
+
+
+def test_tables_of_other_libraries(tmp_path):
+    frame = pl.DataFrame({"text": ["a", "b"], "images": ["a.png", None], "labels": [1, 0]})
+    table, texts = text_table(frame)
+    assert texts == ("text",) and table["text"].tolist() == ["a", "b"]
+    table, folder = image_table(frame, MultiModalClassificationArgs(), image_path=tmp_path)
+    assert table["labels"].tolist() == [1, 0] and folder == str(tmp_path)
+    assert texts_to_predict(frame["text"], ("text",))["text"].tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="a list of texts.*polars"):
+        texts_to_predict(frame, ("text",))
 
 
 def test_numbers_are_read_as_text():

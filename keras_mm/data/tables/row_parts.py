@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
@@ -121,7 +121,7 @@ def read_row_parts(
     table: Any,
     num_rows: int,
     *,
-    images: Sequence[str] = (),
+    images: Sequence[str] | Mapping[str, int] = (),
     texts: Sequence[str] = (),
     image_dir: str | PathLike | None = None,
     skipped: SkippedRows | None = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -11,14 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_mm.data.tables.columns import column_names, missing_columns
-from keras_mm.data.tables.image_cells import image_problems, resolve_image
+from keras_mm.checks import quote
+from keras_mm.data.tables.columns import column_names, missing_columns, nested_columns
+from keras_mm.data.tables.image_cells import read_images
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import load_table, table_name
-from keras_mm.data.tables.targets import Target, as_targets, encode_target
+from keras_mm.data.tables.targets import Target, as_targets, encode_target, missing_label
 from keras_mm.data.text.control_characters import control_characters
-from keras_mm.errors import ImageError, InvalidValueError, Problem, TableError
+from keras_mm.errors import InvalidValueError, Problem, TableError
 from keras_mm.settings.heads import Head
+from keras_mm.settings.image_columns import image_counts
 from keras_mm.warn import warn
 
 
@@ -27,7 +28,7 @@ class Rows:
     """Checked rows: a list per image slot and per text, `None` where one is missing.
 
     Attributes:
-        images: One list of cells per image column.
+        images: One list of cells per image slot: a column of several images has several slots.
         texts: One list of strings per text column.
         labels: Encoded labels by head, as `keras_mm.data.tables.targets.Encoded` has them, int32
             `(num_rows,)` for classes, -1 where missing; those of a single column are called
@@ -67,7 +68,7 @@ class Rows:
 def read_rows(
     table: Any,
     *,
-    images: Sequence[str] = (),
+    images: Sequence[str] | Mapping[str, int] = (),
     texts: Sequence[str] = (),
     labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
@@ -79,7 +80,8 @@ def read_rows(
 
     Args:
         table: Anything that `load_table` takes.
-        images: Image columns, in the order of the model's slots.
+        images: Image columns, in the order of the model's slots; or a dict of column to the most
+            images of its cells, which then are lists or texts such as `a.jpg|b.jpg`.
         texts: Text columns, in order.
         labels: Column of classes, or heads by name; `None` reads no labels.
         classes: Label names in order; required with a column. Heads have their own.
@@ -124,7 +126,7 @@ def check_on_error(on_error: str) -> None:
 def check_table(
     table: Any,
     *,
-    images: Sequence[str] = (),
+    images: Sequence[str] | Mapping[str, int] = (),
     texts: Sequence[str] = (),
     labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
@@ -211,7 +213,7 @@ def warn_left_out(
 
 def examine(
     table: pd.DataFrame,
-    images: Sequence[str],
+    images: Sequence[str] | Mapping[str, int],
     texts: Sequence[str],
     labels: str | Mapping[str, Head] | None,
     classes: Sequence | None,
@@ -222,7 +224,7 @@ def examine(
 
     Args:
         table: A table of `load_table`.
-        images: Image columns, in order.
+        images: As `read_rows`.
         texts: Text columns, in order.
         labels: As `read_rows`.
         classes: As `read_rows`; without them labels are checked, but not encoded.
@@ -232,14 +234,19 @@ def examine(
         The rows and their problems.
     """
     report = _Report(table)
-    images, texts = column_names(images), column_names(texts)
+    names, texts = column_names(images), column_names(texts)
     targets = as_targets(labels, classes)
     columns = [column for target in targets.values() for column in target.columns]
-    for sentence in missing_columns(table, [*images, *texts, *columns]):
+    absent = missing_columns(table, [*names, *texts, *columns])
+    for sentence in absent + nested_columns(table, names, [*texts, *columns]):
         report.add(None, None, sentence)
     if report.problems():
         return Examined(None, [], report.problems())
-    image_lists = tuple(_image_column(table, column, report, progress) for column in images)
+    image_lists = tuple(
+        slot
+        for column, count in image_counts(images)
+        for slot in _image_column(table, column, count, report, progress)
+    )
     text_lists = tuple(_text_column(table, column, report) for column in texts)
     encoded = _labels(table, targets, report)
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
@@ -285,7 +292,7 @@ def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str 
             report.add(
                 position,
                 column,
-                f"a text must be a string. Received: {reprlib.repr(cell)} ({type(cell).__name__}). "
+                f"a text must be a string. Received: {quote(cell, 40)} ({type(cell).__name__}). "
                 "Convert the column with astype(str).",
             )
             cell = None
@@ -328,7 +335,7 @@ def _labels(
     columns = [column for target in targets.values() for column in target.columns]
     for position in sorted(set.intersection(*without)) if without else ():
         if len(targets) == 1:
-            report.add(position, columns[0], "the label is missing. Fill it in or drop the row.")
+            report.add(position, columns[0], missing_label(*targets.values()))
         else:
             names = ", ".join(map(repr, columns))
             words = f"all labels are missing ({names}). Fill one in or drop the row."
@@ -336,18 +343,11 @@ def _labels(
     return {name: one.labels for name, one in found.items() if one.labels is not None}
 
 
-def _image_column(table: pd.DataFrame, column: str, report: _Report, progress: bool) -> list:
+def _image_column(
+    table: pd.DataFrame, column: str, count: int | None, report: _Report, progress: bool
+) -> list[list]:
     origin = table.attrs.get("keras_mm", {})
-    folder, confined = origin.get("image_dir"), origin.get("confined", False)
-    cells = []
-    for position, cell in enumerate(table[column]):
-        try:
-            cells.append(None if is_missing(cell) else resolve_image(cell, folder, confined))
-        except ImageError as error:
-            report.add(position, column, str(error))
-            cells.append(None)
-    found = image_problems(cells, description=f"checking {column}", progress=progress)
-    for position, message in enumerate(found):
-        if message is not None:
-            report.add(position, column, message)
-    return cells
+    slots, problems = read_images(list(table[column]), column, count, origin, progress=progress)
+    for position, message in problems:
+        report.add(position, column, message)
+    return slots

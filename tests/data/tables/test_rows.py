@@ -11,6 +11,7 @@ from PIL import Image
 
 from keras_mm.data.tables.load import load_table
 from keras_mm.data.tables.rows import Problem, TableError, check_table, read_rows
+from keras_mm.settings.heads import Head
 
 pytestmark = pytest.mark.backend_free
 
@@ -244,6 +245,70 @@ def test_labels(labels, classes, positions):
     table = pd.DataFrame({"text": ["a", "b"], "label": labels})
     rows = read_rows(table, texts=["text"], labels="label", classes=classes)
     assert rows.labels["label"].tolist() == positions
+
+
+LONG = "".join(f"{number:x}" for number in range(30_000))  # no part of it occurs twice
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels", "options"),
+    [
+        (LONG, "image", {}),
+        ([LONG], "image", {}),
+        ({"path": LONG}, "image", {}),
+        (f"http://{LONG}", "image", {}),
+        (f"/{LONG}", "image", {"image_dir": "."}),
+        (f"../{LONG}", "image", {"image_dir": "."}),
+        (f"a/{LONG[:90]}/b.png", "image", {}),
+        (f"data:image/png,{LONG}", "image", {}),
+        (LONG.encode(), "image", {}),
+        ([LONG], "text", {}),
+        (LONG.encode(), "text", {}),
+        (LONG, "label", {"classes": ["a", "b"]}),
+        ("a", "label", {"classes": [f"{place}{LONG}" for place in range(3)]}),
+        ([LONG], "label", {}),
+        (LONG, Head("regression"), {}),
+        (f"[{LONG}]", Head("multilabel", ["a", "b"]), {}),
+        ([LONG], Head("multilabel", ["a", "b"]), {}),
+        (LONG, Head("multilabel", column=["label", "text"]), {}),
+    ],
+    ids=range(18),
+)
+def test_no_message_quotes_more_than_80_characters_of_a_cell(cell, labels, options):
+    row = {"image": "", "text": "1", "label": 0}
+    columns = {"texts": ["text"]}
+    if labels == "image":
+        row, columns = {**row, "image": cell}, {"images": ["image"], "texts": ["text"]}
+    elif labels == "text":
+        row = {**row, "text": cell}
+    else:
+        row = {**row, "label": cell}
+        columns["labels"] = {"label": labels} if isinstance(labels, Head) else labels
+    problems = check_table([row], **columns, **options)
+    assert problems
+    for problem in problems:
+        parts = (problem.message[at : at + 81] for at in range(len(problem.message)))
+        assert not any(len(part) == 81 and part in LONG for part in parts)
+        assert len(problem.message) < 700
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (Head("multilabel", ["a", "b"]), "write []"),
+        (Head("multilabel", column=["label"]), "Write 0 for each"),
+        (Head("multiclass", ["a", "b"]), "Fill it in"),
+    ],
+)
+def test_an_empty_label_says_what_to_write(head, words, tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\nx,\n")
+    (problem,) = check_table(tmp_path / "t.csv", texts=["text"], labels={"label": head})
+    assert problem.row == 0 and words in problem.message
+    if "[]" in words:  # and this is read, from a file and from a frame
+        (tmp_path / "t.csv").write_text("text,label\nx,[]\n")
+        for table in (tmp_path / "t.csv", pd.DataFrame({"text": ["x"], "label": [[]]})):
+            rows = read_rows(table, texts=["text"], labels={"label": head})
+            assert rows.labels["label"].tolist() == [[0, 0]]
 
 
 def test_float_labels_beside_nan():
