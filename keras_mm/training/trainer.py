@@ -314,7 +314,7 @@ class Trainer:
                 factor=optimization.plateau_factor,
                 patience=optimization.plateau_patience,
                 mode="min" if lower_is_better(monitor) else "max",
-                min_lr=1e-8,
+                min_lr=optimization.plateau_min_lr,
             )
         ]
 
