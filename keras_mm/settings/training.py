@@ -101,7 +101,7 @@ class OptimizationKnobs:
     clipnorm: float | None = knob(
         1.0,
         POSITIVE,
-        "Largest global norm of the gradient; `Trainer` does not clip where it is `None`.",
+        "Largest global norm of the gradient; `Trainer(clipnorm=None)` does not clip.",
         optional=True,
     )
     accumulation_steps: int = knob(

@@ -45,11 +45,8 @@ Settings = TypeVar("Settings", LossSettings, Optimization, Stopping)
 # What the kept steps of models were compiled for.
 _steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
-# A model of the user's own is neither warmed up nor clipped where nobody asks for it.
-_DEFAULTS: dict[str, Any] = {"warmup": 0.0, "clipnorm": None}
 
-
-@with_arguments(LossSettings, Optimization, Stopping, **_DEFAULTS)
+@with_arguments(LossSettings, Optimization, Stopping)
 class Trainer:
     """Trains a model on a dataset of `(inputs, labels)` batches.
 
@@ -113,14 +110,13 @@ class Trainer:
         self.model = model
         self.heads = None if heads is None else as_heads(heads)
         self.loss_settings = _given("loss_settings", loss_settings, LossSettings(), knobs)
-        default = Optimization(**_DEFAULTS)
-        self.optimization = _given("optimization", optimization, default, knobs)
+        self.optimization = _given("optimization", optimization, Optimization(), knobs)
         self.stopping = _given("stopping", stopping, Stopping(), knobs)
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
         self.keep_step = keep_step
         self.history: dict[str, list] = {}
 
-    __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping, **_DEFAULTS)
+    __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping)
 
     @default_settings("floatx", "epsilon")  # of metrics and optimizers
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
