@@ -261,7 +261,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             groups: Column name, or array of shape `(num_rows,)`: rows of a group are not split.
             image_dir: Folder that image paths are relative to. Validation rows from a file are
                 read from the file's folder instead if it holds their images.
-            callbacks: Your own Keras callbacks.
+            callbacks: Your own Keras callbacks; see `keras_mm.Trainer` for those that monitor a
+                metric or set the learning rate. They see the part of the model that is trained.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
 
         Returns:

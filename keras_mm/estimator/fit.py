@@ -31,6 +31,7 @@ from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
 from keras_mm.training.objectives import create_objectives
 from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
+from keras_mm.training.user_callbacks import check_callbacks
 
 Callbacks = Sequence[keras.callbacks.Callback]
 
@@ -79,6 +80,7 @@ def fit(
     labels = prepared.rows.labels
     priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
     check_objectives(settings, heads, labels)
+    check_callbacks(callbacks, heads, optimization(settings))
     _check_tie(settings, heads)
     check_labelled(heads, labels)
     twin = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class EpochEvaluation(keras.callbacks.Callback):
     Args:
         dataset: A dataset of `(inputs, labels)` batches; of several heads, labels by head.
         objectives: What measures each head, by name.
-        monitor: A metric that is logged beside those that always are.
+        monitors: Metrics that are logged beside those that always are.
 
     Raises:
         FloatingPointError: at an epoch's end, if logits are not finite.
@@ -79,9 +79,11 @@ class EpochEvaluation(keras.callbacks.Callback):
 
     last: ValidationResult
 
-    def __init__(self, dataset: Any, objectives: Mapping[str, Objective], monitor: str = ""):
+    def __init__(
+        self, dataset: Any, objectives: Mapping[str, Objective], monitors: Collection[str] = ()
+    ):
         super().__init__()
-        self.dataset, self.objectives, self.monitor = dataset, objectives, monitor
+        self.dataset, self.objectives, self.monitors = dataset, objectives, monitors
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluates, before any callback that comes after."""
@@ -121,7 +123,7 @@ class EpochEvaluation(keras.callbacks.Callback):
                 total = (total or 0.0) + found["loss"] * objective.weight
             prefix = f"val_{prefixes[name]}"
             for metric, value in found.items():
-                if metric in objective.logged or prefix + metric == self.monitor:
+                if metric in objective.logged or prefix + metric in self.monitors:
                     result.logs[prefix + metric] = value
         if total is not None:
             result.logs["val_loss"] = total

@@ -37,6 +37,7 @@ from keras_mm.training.callbacks import (
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import Objective, check_labels, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
+from keras_mm.training.user_callbacks import check_callbacks, monitored, note_other_stopping
 
 _log = logging.getLogger("keras_mm")
 
@@ -67,7 +68,10 @@ class Trainer:
         optimization: How; the keywords `optimizer`, `learning_rate`, ... are its fields.
         stopping: When the training ends; the keywords `epochs`, `patience`, ... are its fields.
         callbacks: Keras callbacks of your own; they see the `val_` metrics, and come before early
-            stopping.
+            stopping. `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` with `mode="auto"`
+            know which direction of these metrics is better, and what they monitor is logged.
+            `ReduceLROnPlateau` and `LearningRateScheduler` need `decay="constant"` and `warmup=0`,
+            which leave the learning rate to them.
         seed: Seed of everything random in training, >= 0.
         verbose: 0 is silent, 1 shows a bar and a line per epoch (on stderr).
         keep_step: Whether the compiled step serves the next training of this model by such a
@@ -152,10 +156,13 @@ class Trainer:
         if validation_data is not None:
             validation_data = as_dataset(validation_data, batch_size)
             self._check_alike(dataset, validation_data, objectives)
+        check_callbacks(self.callbacks, objectives, self.optimization)
+        note_other_stopping(self.callbacks, self.stopping)
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.optimization.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
-            evaluation = EpochEvaluation(validation_data, objectives, monitor)
+            monitors = {monitor, *monitored(self.callbacks)}
+            evaluation = EpochEvaluation(validation_data, objectives, monitors)
             callbacks.append(evaluation)
             for observer in self.callbacks:
                 if isinstance(observer, TrainingObserver):
