@@ -12,7 +12,7 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ClassificationArgs, ModelArgs
 from keras_mm.simple_transformers.label_checks import check_each, check_labels
-from keras_mm.simple_transformers.labels import classes_of, in_order
+from keras_mm.simple_transformers.labels import classes_of
 from keras_mm.simple_transformers.plain import plain
 from keras_mm.simple_transformers.text_model import NUM_LABELS, TextModel
 
@@ -128,7 +128,7 @@ class ClassificationModel(TextModel):
 
     def _check(self) -> None:
         super()._check()
-        labels = in_order(self.args.labels_list, self.args.labels_map)
+        labels = self._labels()
         if self.args.regression:
             if self.num_labels not in (None, 1):
                 raise InvalidValueError(
@@ -143,7 +143,7 @@ class ClassificationModel(TextModel):
     def _head(self, table: pd.DataFrame) -> Head:
         if self.args.regression:
             return Head("regression")
-        labels = in_order(self.args.labels_list, self.args.labels_map)
+        labels = self._labels()
         return Head("multiclass", classes_of(table, labels, self.num_labels or NUM_LABELS))
 
     def _weights(self) -> Any:

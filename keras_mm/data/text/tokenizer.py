@@ -370,6 +370,14 @@ class Tokenizer:
         kind = tf.__internal__.tracking.Trackable  # a layer is one only under TensorFlow
         return [value for value in vars(self.layer).values() if isinstance(value, kind)]
 
+    def token_ids(self) -> dict[str, int]:
+        """The vocabulary with the user's special tokens.
+
+        Returns:
+            Ids by token.
+        """
+        return {**self._token_ids(), **self._own}
+
     def _token_ids(self) -> Mapping[str, int]:
         if isinstance(self.vocabulary, Mapping):
             return self.vocabulary
