@@ -166,7 +166,10 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
     old = former.heads
     changed = changed_parts(former, settings, heads)
     if list(old) != list(heads):
-        changed.append(f"heads {list(heads)} instead of {list(old)}; see `labels`")
+        changed.append(
+            f"heads {list(heads)} instead of {list(old)}; see `labels`, and for heads of "
+            "`add_head` fit_head(..., freeze=False)"
+        )
     elif any(_layers(old[n]) != _layers(heads[n]) for n in old):
         changed.append("heads")
     if changed:
