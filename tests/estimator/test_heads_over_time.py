@@ -169,8 +169,14 @@ def test_what_is_refused(trained, tables, act, words):
 @pytest.mark.backend_free
 def test_fit_begins_anew_with_its_own_heads(trained, tables):
     trained.add_head("way", Head("binary")).set_params(epochs=1)
-    trained.fit_head("way", tables[0]).fit(tables[0][:100])
-    assert list(trained.heads_) == ["label"]
+    trained.fit_head("way", tables[0])
+    with pytest.warns(UserWarning, match="'way' of `add_head` must be trained again") as said:
+        trained.fit(tables[0][:100])
+    assert list(trained.heads_) == ["label"] and said[0].filename == __file__
+    trained.fit_head("way", tables[0][:100])  # still declared
+    assert list(trained.heads_) == ["label", "way"]
+    with pytest.raises(ValueError, match=r"of `add_head` fit_head\(..., freeze=False\)"):
+        trained.set_params(warm_start=True).fit(tables[0][:100])
 
 
 @pytest.mark.backend_free

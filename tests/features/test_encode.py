@@ -1,6 +1,7 @@
 from copy import copy
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -378,3 +379,34 @@ def test_weights_of_bfloat16_are_kept_apart(preprocessor, table, tmp_path):
     before = weights_check(encoder)
     encoder.weights[0].assign(encoder.weights[0].value * 2)
     assert weights_check(encoder) != before
+
+
+def test_another_limit_of_texts_encodes_only_those_that_were_cut(tmp_path, caplog):
+    """The tokens and their padding decide, not the limit; the features are the same bits."""
+    texts = ["red " * count for count in (1, 11, 30, 47, 53, 61, 62, 63, 80, 100)]
+    rows = read_rows(pd.DataFrame({"text": texts}), texts=["text"])
+    found = {}
+    for limit in (64, 128):
+        keras.utils.set_random_seed(0)
+        encoder = create_text_encoder("tiny_bert", weights="random", sequence_length=limit)
+        reader = Preprocessor(tokenizer="tiny_bert", sequence_length=limit, num_texts=1)
+        for store in (FeatureStore(tmp_path), None):
+            caplog.clear()
+            with caplog.at_level("INFO", logger="keras_mm"):
+                found[limit, store is None] = encode_rows(
+                    {"text": encoder}, rows, reader, store=store,
+                    names=["text_pooled_output", "text_sequence_output"],
+                )  # fmt: skip
+            if store is not None:
+                kept = next(r.message for r in caplog.records if "in the cache" in r.message)
+    # Of 64 tokens 62 are the text's: 7 texts fit into both limits. Those that were cut to 62 tokens
+    # have the tokens of the 7th, so that 7 texts were kept.
+    assert kept.startswith("7 of 10 distinct texts are in the cache; 3 to encode")
+    for name in ("text_pooled_output", "text_sequence_output"):
+        for limit in (64, 128):
+            one, other = found[limit, False][name], found[limit, True][name]
+            np.testing.assert_array_equal(one, other)
+        short = np.asarray(found[64, False][name])[:7]
+        np.testing.assert_array_equal(
+            short, np.asarray(found[128, False][name])[:7, : short.shape[1]]
+        )
