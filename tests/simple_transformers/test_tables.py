@@ -199,6 +199,10 @@ def test_images_to_predict():
     table = images_to_predict(given, args(), image_type_extension=".png")
     assert table["images"].tolist() == ["1.png", "2.png"]
     assert given == {"text": ["a", "b"], "images": ["1", "2.png"]}
+    frame = pd.DataFrame({**given, "author": ["x", "y"]}, index=[7, 9])
+    pd.testing.assert_frame_equal(
+        images_to_predict(frame, args(), image_type_extension=".png"), table.set_index(frame.index)
+    )
     named = args(text_label="caption", images_label="file")
     for keys in (("caption", "file"), ("text", "images"), ("caption", "images")):
         table = images_to_predict(dict(zip(keys, (["a"], ["1"]), strict=True)), named)
