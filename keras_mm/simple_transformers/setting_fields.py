@@ -90,7 +90,9 @@ def without_unknown(kind: type[Any], values: Mapping[str, Any], where: str) -> d
     known = [f.name for f in fields(kind)]
     unknown = [unknown_name("setting", name, known) for name in values if name not in known]
     if unknown:
-        warn(f"Unknown names in {where} are ignored, as in Simple Transformers: {' '.join(unknown)}")
+        warn(
+            f"Unknown names in {where} are ignored, as in Simple Transformers: {' '.join(unknown)}"
+        )
     return {name: value for name, value in values.items() if name in known}
 
 
