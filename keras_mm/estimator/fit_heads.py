@@ -93,12 +93,12 @@ def _fit_frozen(
         if rows is None:
             batches.append(None)
             continue
-        cut, owners = trained.preprocessor.windows(rows)
+        cut, window_rows = trained.preprocessor.windows(rows)
         batches.append(
             RowBatches(
                 {"fused": predictor.run(body, cut)},
                 labels=one_or_all(cut.labels),
-                owners=owners,
+                window_rows=window_rows,
                 window=trained.preprocessor.sliding_window,
                 batch_size=require(settings.batch_size, "batch_size"),
                 **options,

@@ -104,8 +104,8 @@ class EpochEvaluation(keras.callbacks.Callback):
             FloatingPointError: if logits are not finite.
         """
         labels, logits = (by_head(self.objectives, x) for x in collect(self.model, self.dataset))
-        owners = getattr(self.dataset, "owners", None)
-        if owners is not None:
+        window_rows = getattr(self.dataset, "window_rows", None)
+        if window_rows is not None:
             labels = by_head(self.objectives, self.dataset.row_labels)
         result = ValidationResult({}, {}, {})
         total = None
@@ -113,10 +113,10 @@ class EpochEvaluation(keras.callbacks.Callback):
         for name, objective in self.objectives.items():
             y, z = labels[name], logits[name]
             check_finite(z, epoch)
-            if owners is not None:
+            if window_rows is not None:
                 window = self.dataset.window
                 tie = window.tie_index(objective.names)
-                z = join_windows(z, owners, objective.kind, vote=window.vote, tie=tie)
+                z = join_windows(z, window_rows, objective.kind, vote=window.vote, tie=tie)
             result.labels[name], result.logits[name] = y, z
             found = objective.measure(y, z)
             if "loss" in found:

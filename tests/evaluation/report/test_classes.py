@@ -127,8 +127,10 @@ def test_classes_take_no_memory_by_their_square():
     # The matrix would take 200 MB.
     assert peak_of(lambda: head_metrics(head, labels, logits)) < 30
     assert peak_of(lambda: prior_metrics(head, head_prior(head, labels), labels)) < 30
-    owners = np.repeat(np.arange(10), [4, *[3] * 9])
-    assert peak_of(lambda: join_windows(logits, owners, head.kind, vote="majority", tie=3)) < 30
+    window_rows = np.repeat(np.arange(10), [4, *[3] * 9])
+    assert (
+        peak_of(lambda: join_windows(logits, window_rows, head.kind, vote="majority", tie=3)) < 30
+    )
     evaluation = evaluate(head, labels, logits)
     assert len(render_report(evaluation)) < 1e5 and len(render_model_card(evaluation, {})) < 1e4
 
