@@ -172,7 +172,7 @@ def test_fit_begins_anew_with_its_own_heads(trained, tables):
     trained.fit_head("way", tables[0])
     with pytest.warns(UserWarning, match="'way' of `add_head` must be trained again") as said:
         trained.fit(tables[0][:100])
-    assert list(trained.heads_) == ["label"] and said[0].filename == __file__
+    assert list(trained.heads_) == ["label"] and said[-1].filename == __file__
     trained.fit_head("way", tables[0][:100])  # still declared
     assert list(trained.heads_) == ["label", "way"]
     with pytest.raises(ValueError, match=r"of `add_head` fit_head\(..., freeze=False\)"):

@@ -456,7 +456,6 @@ ONE, MANY = ClassificationModel, MultiLabelClassificationModel
         (ONE, {"num_labels": 2, "args": {"regression": True}}, ValueError, "must be 1"),
         (ONE, {"num_labels": 1}, ValueError, "for numbers"),
         (ONE, {"args": {"loss_type": "dice"}}, ValueError, "Unknown loss_type 'dice'"),
-        (ONE, {"args": {"num_train_epoch": 1}}, TypeError, "'num_train_epochs'"),
         (ONE, {"num_label": 1}, TypeError, "Did you mean 'num_labels'"),
         (ONE, {"wieght": [1, 2]}, TypeError, "Did you mean 'weight'"),
         (ONE, {"num_labels": "2"}, ValueError, "`num_labels` must be an integer"),

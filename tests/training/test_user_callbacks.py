@@ -95,7 +95,7 @@ def test_what_cannot_work_is_refused(knobs, callback, words):
     model = toy_model()
     with pytest.raises(ValueError, match=words):
         Trainer(model, callbacks=[callback], verbose=0, **knobs).fit(toy(), toy())
-    assert model.optimizer is None  # nothing was begun
+    assert not hasattr(model, "optimizer")  # nothing was begun
 
 
 @pytest.mark.backend_free
@@ -103,7 +103,7 @@ def test_the_estimator_refuses_it_before_any_work(sample):
     classifier = keras_mm.MultimodalClassifier(preset="tiny", verbose=0)
     callbacks = [keras.callbacks.LearningRateScheduler(float)]
     with pytest.raises(ValueError, match="training={'decay': 'constant', 'warmup': 0}"):
-        classifier.fit(sample[0][:32], callbacks=callbacks)
+        classifier.fit(sample[0][:32], validation_split=0, callbacks=callbacks)
     assert not hasattr(classifier, "history_")
 
 
