@@ -382,31 +382,26 @@ def test_weights_of_bfloat16_are_kept_apart(preprocessor, table, tmp_path):
 
 
 def test_another_limit_of_texts_encodes_only_those_that_were_cut(tmp_path, caplog):
-    """The tokens and their padding decide, not the limit; the features are the same bits."""
+    """The tokens and their padding decide, not the limit."""
     texts = ["red " * count for count in (1, 11, 30, 47, 53, 61, 62, 63, 80, 100)]
     rows = read_rows(pd.DataFrame({"text": texts}), texts=["text"])
-    found = {}
+    names, found = ["text_pooled_output", "text_sequence_output"], {}
     for limit in (64, 128):
         keras.utils.set_random_seed(0)
         encoder = create_text_encoder("tiny_bert", weights="random", sequence_length=limit)
         reader = Preprocessor(tokenizer="tiny_bert", sequence_length=limit, num_texts=1)
-        for store in (FeatureStore(tmp_path), None):
-            caplog.clear()
-            with caplog.at_level("INFO", logger="keras_mm"):
-                found[limit, store is None] = encode_rows(
-                    {"text": encoder}, rows, reader, store=store,
-                    names=["text_pooled_output", "text_sequence_output"],
-                )  # fmt: skip
-            if store is not None:
-                kept = next(r.message for r in caplog.records if "in the cache" in r.message)
-    # Of 64 tokens 62 are the text's: 7 texts fit into both limits. Those that were cut to 62 tokens
-    # have the tokens of the 7th, so that 7 texts were kept.
+        caplog.clear()
+        with caplog.at_level("INFO", logger="keras_mm"):
+            found[limit] = encode_rows(
+                {"text": encoder}, rows, reader, store=FeatureStore(tmp_path), names=names
+            )
+        kept = next(r.message for r in caplog.records if "in the cache" in r.message)
+    # Of 64 tokens 62 are the text's: 7 texts fit, and those that were cut are equal to the last.
     assert kept.startswith("7 of 10 distinct texts are in the cache; 3 to encode")
-    for name in ("text_pooled_output", "text_sequence_output"):
-        for limit in (64, 128):
-            one, other = found[limit, False][name], found[limit, True][name]
-            np.testing.assert_array_equal(one, other)
-        short = np.asarray(found[64, False][name])[:7]
-        np.testing.assert_array_equal(
-            short, np.asarray(found[128, False][name])[:7, : short.shape[1]]
-        )
+    plain = encode_rows({"text": encoder}, rows, reader, names=names)
+    for name in names:
+        short, long = np.asarray(found[64][name]), np.asarray(found[128][name])
+        np.testing.assert_array_equal(long[:7, : short.shape[1]], short[:7])
+        # Not to the bit: another encoder's weights may lie otherwise in memory.
+        np.testing.assert_allclose(long, plain[name], atol=1e-5)
+    assert not np.allclose(found[64][names[0]][7:], found[128][names[0]][7:], atol=1e-3)

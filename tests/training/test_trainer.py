@@ -208,7 +208,7 @@ def test_accumulated_steps_decay_over_the_whole_run():
 
     Trainer(
         toy_model(), epochs=2, learning_rate=0.1, accumulation_steps=4, callbacks=[Rate()],
-        verbose=0,
+        warmup=0.0, verbose=0,
     ).fit((x, y), batch_size=8)  # fmt: skip
     assert len(rates) == 16 and rates[7] == pytest.approx(0.05) and 0 < rates[-2] < 0.01
 
