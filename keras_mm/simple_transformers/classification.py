@@ -37,6 +37,11 @@ class ClassificationModel(TextModel):
 
     Attributes:
         weight: The argument; a change has effect from the next call on.
+        config: The labels (`id2label`, `label2id`, `num_labels`) and `model_type`. Other attributes
+            can be set: they are written to `config.json` and change no prediction.
+        model: The Keras model; `None` before the first training.
+        tokenizer: The vocabulary, with `tokenize`, `encode` and `save_pretrained`.
+        device: `"cpu"`, or `"cuda:0"` where the backend computes on a GPU.
 
     Raises:
         ValueError: if the model is of another type, or numbers of labels differ.
