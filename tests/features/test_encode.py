@@ -381,6 +381,7 @@ def test_weights_of_bfloat16_are_kept_apart(preprocessor, table, tmp_path):
     assert weights_check(encoder) != before
 
 
+@pytest.mark.eager
 def test_another_limit_of_texts_encodes_only_those_that_were_cut(tmp_path, caplog):
     """The tokens and their padding decide, not the limit."""
     texts = ["red " * count for count in (1, 11, 30, 47, 53, 61, 62, 63, 80, 100)]
