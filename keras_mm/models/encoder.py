@@ -42,6 +42,7 @@ class Encoder(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the encoder; a frozen one always in inference mode."""
+        check_images(self, inputs)  # JAX's steps come here directly
         training = bool(training) and self.trainable
         with default_settings():  # some layers read them in each call
             return super().call(inputs, training=training, mask=mask)

@@ -48,6 +48,7 @@ class MultimodalModel(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the model."""
+        check_images(self, inputs)  # JAX's steps come here directly
         with default_settings():  # some layers read them in each call
             return super().call(inputs, training=training, mask=mask)
 
