@@ -46,13 +46,15 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from keras_mm.evaluation.report.terminal import render_text
+
     heads = None if options.heads is None else split_names(options.heads)
     report = _load(options).evaluate(
         options.data, heads=heads, image_dir=options.image_dir, on_error=options.on_error
     )
     if options.output:
         report.save(options.output)
-    return print_result(options, {**report.to_dict(), "summary": str(report)})
+    return print_result(options, {**report.to_dict(), "summary": render_text(report)})
 
 
 def _predict(options: argparse.Namespace) -> int:

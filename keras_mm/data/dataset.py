@@ -40,7 +40,7 @@ class RowBatches(keras.utils.PyDataset):
         arrays: Model inputs by name, first axis the rows: arrays, or tables such as `FeatureTable`.
         images: Image cells by input name, decoded to `image_size` when a batch is made.
         labels: Encoded labels, first axis the rows; a dict of them by head; or `None`.
-        owners: If rows are windows of longer ones: the row that each is part of, in order, int
+        window_rows: If rows are windows of longer ones: the row that each is part of, in order, int
             `(num_rows,)`.
         window: How the windows were cut; its `weigh_by` decides their weights.
         image_size: `(height, width)` of the decoded images.
@@ -57,7 +57,7 @@ class RowBatches(keras.utils.PyDataset):
         *,
         images: dict[str, Sequence] | None = None,
         labels: np.ndarray | dict[str, np.ndarray] | None = None,
-        owners: np.ndarray | None = None,
+        window_rows: np.ndarray | None = None,
         window: SlidingWindow | None = None,
         image_size: tuple[int, int] | None = None,
         batch_size: int = 32,
@@ -69,10 +69,10 @@ class RowBatches(keras.utils.PyDataset):
         # in the next, so that rows come twice or not at all.
         super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
-        self.owners, self.window = owners, window or SlidingWindow()
+        self.window_rows, self.window = window_rows, window or SlidingWindow()
         self._weights: np.ndarray | None = None
-        if owners is not None and self.window.weigh_by == "row":
-            self._weights = (1 / np.bincount(owners))[owners]
+        if window_rows is not None and self.window.weigh_by == "row":
+            self._weights = (1 / np.bincount(window_rows))[window_rows]
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         if batch_size < 1:
@@ -151,9 +151,9 @@ class RowBatches(keras.utils.PyDataset):
     @property
     def row_labels(self) -> Any:
         """The labels of the rows; one label for all windows of a row."""
-        if self.owners is None:
+        if self.window_rows is None:
             return self.labels
-        return _at(self.labels, np.unique(self.owners, return_index=True)[1])
+        return _at(self.labels, np.unique(self.window_rows, return_index=True)[1])
 
     def on_epoch_end(self) -> None:
         """Moves to the next epoch's permutation."""

@@ -22,7 +22,13 @@ from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import fit
 from keras_mm.estimator.fit_heads import fit_heads
-from keras_mm.estimator.head_names import check_new_head, choose_heads, choose_multilabel
+from keras_mm.estimator.head_names import (
+    check_new_head,
+    choose_heads,
+    choose_multilabel,
+    warn_of_untrained,
+)
+from keras_mm.estimator.nested_parameters import split_nested
 from keras_mm.estimator.pickling import pack_state, unpack_state
 from keras_mm.estimator.prepare import Given, Prepared, prepare_fit, prepare_heads, with_labels
 from keras_mm.estimator.reuse import Workbench
@@ -256,6 +262,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         that was not fitted gets the weights of the best epoch so far, if one ended. In both cases
         the error is raised, and a line of the log says what is kept.
 
+        The heads of `labels` are trained. Heads of `add_head` stay declared; where they were
+        trained, a warning says that `fit_head` must train them again.
+
         Args:
             data: A DataFrame, a path, or anything else that `load_table` takes.
             y: Labels of the rows, instead of the label column: cells as in that column, or an
@@ -266,7 +275,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             groups: Column name, or array of shape `(num_rows,)`: rows of a group are not split.
             image_dir: Folder that image paths are relative to. Validation rows from a file are
                 read from the file's folder instead if it holds their images.
-            callbacks: Your own Keras callbacks.
+            callbacks: Your own Keras callbacks; see `keras_mm.Trainer` for those that monitor a
+                metric or set the learning rate. They see the part of the model that is trained.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
 
         Returns:
@@ -306,6 +316,24 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         parts = {"train": rows} if validation is None else {"train": rows, "val": validation}
         settings = self._settings().resolved()
         return self._fit(Prepared(settings, dict(heads), parts, {}), callbacks)
+
+    def set_params(self, **params: Any) -> MultimodalClassifier:
+        """Sets parameters, as scikit-learn's estimators do.
+
+        Args:
+            **params: Values by name. `training__<field>`, `augmentation__<field>` and
+                `sliding_window__<field>` set a field of these objects, also where the parameter is
+                `None`.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: for an unknown parameter.
+            TypeError: for an unknown field; the nearest is offered.
+        """
+        super().set_params(**split_nested(params, vars(self)))
+        return self
 
     def predict(
         self,
@@ -540,6 +568,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def add_head(self, name: str, head: Head) -> MultimodalClassifier:
         """Adds a head to the trained model; it predicts once `fit_head` has trained it.
 
+        It stays declared when `fit` trains a new model, for which `fit_head` must train it again.
+
         Args:
             name: The head's name; letters, digits, `_` and `-`.
             head: The head; without classes, those of its training rows are used.
@@ -717,7 +747,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit(self, prepared: Prepared, callbacks: Sequence) -> MultimodalClassifier:
         """Trains; if the training fails, restores the model as `fit` describes."""
-        bench = self._bench()
+        bench, before = self._bench(), {} if self._trained is None else self._trained.heads
         warm = prepared.settings.warm_start and self._trained is not None
         former = Former(self._trained, bench, in_place=warm)
         going_on, self._trained = self._trained if warm else None, None
@@ -732,6 +762,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._trained = former.better(outcome)
         if outcome.error is not None:
             raise outcome.error
+        warn_of_untrained(self._declared, before, self.heads_)
         return self
 
     def _with(self, trained: Trained) -> MultimodalClassifier:

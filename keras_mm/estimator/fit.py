@@ -32,6 +32,7 @@ from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
 from keras_mm.training.objectives import create_objectives
 from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
+from keras_mm.training.user_callbacks import check_callbacks
 
 Callbacks = Sequence[keras.callbacks.Callback]
 
@@ -80,6 +81,7 @@ def fit(
     labels = prepared.rows.labels
     priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
     check_objectives(settings, heads, labels)
+    check_callbacks(callbacks, heads, optimization(settings))
     _check_tie(settings, heads)
     check_labelled(heads, labels)
     twin = None
@@ -165,7 +167,10 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
     old = former.heads
     changed = changed_parts(former, settings, heads)
     if list(old) != list(heads):
-        changed.append(f"heads {list(heads)} instead of {list(old)}; see `labels`")
+        changed.append(
+            f"heads {list(heads)} instead of {list(old)}; see `labels`, and for heads of "
+            "`add_head` fit_head(..., freeze=False)"
+        )
     elif any(_layers(old[n]) != _layers(heads[n]) for n in old):
         changed.append("heads")
     if changed:

@@ -38,6 +38,7 @@ BASELINE_SCORES = {
     "regression": "baseline_mean_absolute_error",
 }
 _TABLES = {"multilabel": "per_label", "regression": "per_target"}
+_COUNTS = ("tp", "fp", "fn", "tn")
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,15 @@ class HeadEvaluation:
         Returns:
             A row for each, in order: `precision recall f1 support`; for labels of a multilabel head
             also `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; for targets
-            errors and correlations.
+            errors and correlations. Then, for classes and labels, the rows `macro avg` and
+            `weighted avg` of scikit-learn's `classification_report`; for labels also `micro avg`
+            and `samples avg`.
         """
         scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
-        return pd.DataFrame.from_dict(scores, orient="index")
+        averages = self.metrics.get("averages", {})  # numbers have none
+        table = pd.DataFrame([*scores.values(), *averages.values()], [*scores, *averages])
+        # Averages have no counts, which without this would become floats.
+        return table.astype({name: "Int64" for name in _COUNTS if name in table})
 
     def confusion_matrix(self) -> pd.DataFrame:
         """The confusion matrix as a table.

@@ -51,8 +51,8 @@ def _raw_signature(
     specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
 
     def answer(raw: dict[str, Any]) -> dict:
-        inputs, owners = raw_inputs(raw, preprocessor)
-        return _answer(model, inputs, heads, owners, preprocessor.sliding_window)
+        inputs, window_rows = raw_inputs(raw, preprocessor)
+        return _answer(model, inputs, heads, window_rows, preprocessor.sliding_window)
 
     return _signature(answer, specs)
 
@@ -68,7 +68,7 @@ def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict
         The inputs by name, and `None`. With a sliding window: the inputs of all windows, and the
         row of each window, int64 `(num_windows,)`.
     """
-    inputs, owners = {}, None
+    inputs, window_rows = {}, None
     size, text_format = preprocessor.image_size, preprocessor.text_format
     if preprocessor.num_images and size is not None:
         found = [decode_images(raw[name], size) for name in preprocessor.image_names]
@@ -81,11 +81,11 @@ def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict
         inputs["text_mask"] = tf.stack([text != "" for text in texts], axis=1)
         window = preprocessor.sliding_window
         if window is not None:
-            parts, owners = window_parts(texts, window, preprocessor.sliding_slot, text_format)
-            inputs = at_rows(inputs, owners)
+            parts, window_rows = window_parts(texts, window, preprocessor.sliding_slot, text_format)
+            inputs = at_rows(inputs, window_rows)
         tokenizer, length = text_format.tokenizer, text_format.sequence_length
         inputs |= tokenizer.graph(texts, length, text_format.text_pairing, parts)
-    return inputs, owners
+    return inputs, window_rows
 
 
 def _encoded_signature(model: keras.Model, heads: Mapping[str, Head]) -> Any:
@@ -109,7 +109,7 @@ def _answer(
     model: keras.Model,
     inputs: dict,
     heads: Mapping[str, Head],
-    owners: Any = None,
+    window_rows: Any = None,
     window: SlidingWindow | None = None,
 ) -> dict:
     """The outputs by name; with several heads each name begins with the head's."""
@@ -117,8 +117,8 @@ def _answer(
     answers = {}
     for name, head in heads.items():
         logits = tf.cast(outputs[name], tf.float32)
-        if owners is not None and window is not None:
-            logits = joined_logits(logits, owners, head, window)
+        if window_rows is not None and window is not None:
+            logits = joined_logits(logits, window_rows, head, window)
         for what, value in _answers_of(head, logits).items():
             answers[prefixes[name] + what] = value
     return answers

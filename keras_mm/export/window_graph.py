@@ -49,34 +49,34 @@ def window_parts(
     one = tf.ones_like(count)
     num_windows = tf.where(count <= capacity, one, (count + step - 1) // step)
     rows = tf.range(tf.size(count, out_type=tf.int64))
-    owners = tf.repeat(rows, num_windows)
+    window_rows = tf.repeat(rows, num_windows)
     first = tf.cumsum(num_windows, exclusive=True)
-    number = tf.range(tf.size(owners, out_type=tf.int64)) - tf.gather(first, owners)
-    starts = number * tf.gather(step, owners)
+    number = tf.range(tf.size(window_rows, out_type=tf.int64)) - tf.gather(first, window_rows)
+    starts = number * tf.gather(step, window_rows)
     parts: list = [None] * len(texts)
-    parts[slot] = owners, starts, tf.gather(capacity, owners)
+    parts[slot] = window_rows, starts, tf.gather(capacity, window_rows)
     if len(texts) > 1:
         sizes = lengths[1 - slot] if others is None else others
-        parts[1 - slot] = owners, tf.zeros_like(owners), tf.gather(sizes, owners)
-    return parts, owners
+        parts[1 - slot] = window_rows, tf.zeros_like(window_rows), tf.gather(sizes, window_rows)
+    return parts, window_rows
 
 
-def joined_logits(logits: Any, owners: Any, head: Head, window: SlidingWindow) -> tf.Tensor:
+def joined_logits(logits: Any, window_rows: Any, head: Head, window: SlidingWindow) -> tf.Tensor:
     """Logits of rows from those of their windows, as `keras_mm.metrics.window_votes.join_windows`.
 
     Args:
         logits: Of the windows, float32 `(num_windows, num_logits)`.
-        owners: The row of each window, int64 `(num_windows,)`.
+        window_rows: The row of each window, int64 `(num_windows,)`.
         head: The head.
         window: How windows are joined.
 
     Returns:
         float32 `(num_rows, num_logits)`.
     """
-    num_rows = tf.reduce_max(owners) + 1
+    num_rows = tf.reduce_max(window_rows) + 1
 
     def mean(values: tf.Tensor) -> tf.Tensor:
-        return tf.math.unsorted_segment_mean(values, owners, num_rows)
+        return tf.math.unsorted_segment_mean(values, window_rows, num_rows)
 
     if head.kind == "regression":
         return mean(logits)
@@ -88,7 +88,9 @@ def joined_logits(logits: Any, owners: Any, head: Head, window: SlidingWindow) -
     shares = mean(found)
     if window.vote == "majority":
         votes = mean(tf.one_hot(tf.argmax(found, axis=-1), len(head.names)))
-        sizes = tf.math.unsorted_segment_sum(tf.ones_like(owners), owners, num_rows)[:, None]
+        sizes = tf.math.unsorted_segment_sum(tf.ones_like(window_rows), window_rows, num_rows)[
+            :, None
+        ]
         voted = _votes(votes, shares, sizes, window.tie_index(head.names))
         shares = tf.where(sizes > 1, voted, shares)
     logarithms = tf.math.log(tf.maximum(shares, 1e-12))
@@ -113,14 +115,14 @@ def _log_odds(shares: Any) -> tf.Tensor:
     return tf.math.log(shares) - tf.math.log1p(-shares)
 
 
-def at_rows(inputs: Mapping[str, Any], owners: Any) -> dict[str, Any]:
+def at_rows(inputs: Mapping[str, Any], window_rows: Any) -> dict[str, Any]:
     """Repeats the inputs of each row for its windows.
 
     Args:
         inputs: Inputs by name, first axis the rows.
-        owners: The row of each window, int64 `(num_windows,)`.
+        window_rows: The row of each window, int64 `(num_windows,)`.
 
     Returns:
         Inputs by name, first axis the windows.
     """
-    return {name: tf.gather(value, owners) for name, value in inputs.items()}
+    return {name: tf.gather(value, window_rows) for name, value in inputs.items()}

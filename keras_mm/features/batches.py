@@ -43,7 +43,7 @@ class FeatureBatches:
     ):
         self.model, self.preprocessor = model, preprocessor
         cut = [(None, None) if rows is None else preprocessor.windows(rows) for rows in tables]
-        self.tables, self._owners = zip(*cut, strict=True)
+        self.tables, self._window_rows = zip(*cut, strict=True)
         self.store, self.engine, self.progress = store, engine, progress
         self._features: list[dict[str, FeatureTable]] = [{} for _ in tables]
 
@@ -92,7 +92,7 @@ class FeatureBatches:
             self.preprocessor,
             names=names,
             features={name: known[name] for name in names if name in known},
-            owners=self._owners[place],
+            window_rows=self._window_rows[place],
             batch_size=batch_size,
             **options,
         )

@@ -52,7 +52,7 @@ def encode_rows(
     names: Sequence[str] | None = None,
     store: FeatureStore | None = None,
     engine: str = "auto",
-    few: bool = True,
+    always_cache: bool = True,
     progress: bool = True,
 ) -> dict[str, FeatureTable]:
     """Features of rows, by the trunk's input names.
@@ -71,8 +71,8 @@ def encode_rows(
         store: Where the features of frozen encoders are looked up and kept; `None` for nowhere.
         engine: `"auto"`, `"keras"` or `"openvino"`; see
             `keras_mm.features.engines.choice.choose_engine`.
-        few: Whether the store is used for one batch or less, too: a lookup takes as long as to
-            encode it.
+        always_cache: Whether the store is used for one batch or less, too: a lookup takes as long
+            as to encode it.
         progress: Whether to show a bar for work of more than two seconds.
 
     Returns:
@@ -92,7 +92,7 @@ def encode_rows(
         chosen = choose_engine(encoder, engine, store)
         try:
             work = _Work(encoder, side, outputs, chosen, store)
-            tables = work.on(rows, preprocessor, few, progress)
+            tables = work.on(rows, preprocessor, always_cache, progress)
         except EngineError as error:
             if engine != "auto":
                 advice = "use engine='auto' or engine='keras'"
@@ -100,7 +100,7 @@ def encode_rows(
             note_unfit(encoder)
             _log.info("the %s encoder is run by Keras: %s", side, error)
             work = _Work(encoder, side, outputs, "keras", store)
-            tables = work.on(rows, preprocessor, few, progress)
+            tables = work.on(rows, preprocessor, always_cache, progress)
         features |= {f"{side}_{name}": table for name, table in tables.items()}
     return features
 
@@ -143,14 +143,14 @@ class _Work:
         self._network: Network | None = None
 
     def on(
-        self, rows: Rows, preprocessor: Preprocessor, few: bool, progress: bool
+        self, rows: Rows, preprocessor: Preprocessor, always_cache: bool, progress: bool
     ) -> dict[str, FeatureTable]:
         """The features of rows.
 
         Args:
             rows: Checked rows.
             preprocessor: As in `encode_rows`.
-            few: As in `encode_rows`.
+            always_cache: As in `encode_rows`.
             progress: As in `encode_rows`.
 
         Returns:
@@ -181,12 +181,12 @@ class _Work:
                     alone = exact and len(rows) == 1
                     items = texts_of(part, preprocessor, self._encoder, alone)
                 if number == 0:
-                    self._begin(items, few, exact)
+                    self._begin(items, always_cache, exact)
                 for name, table in self._part(number, items, bar, stop).items():
                     found[name].append(table)
         return {name: FeatureTable.join(tables) for name, tables in found.items()}
 
-    def _begin(self, items: Items, few: bool, exact: bool) -> None:
+    def _begin(self, items: Items, always_cache: bool, exact: bool) -> None:
         many = self._num_parts > 1
         count = len(items.lengths) if exact and not many else None
         self._together = _together(items.slots, count)
@@ -196,7 +196,7 @@ class _Work:
             self._outputs,
             self._together,
             self._engine,
-            self._store if few or many or len(items.lengths) > self._together else None,
+            self._store if always_cache or many or len(items.lengths) > self._together else None,
         )
         self._is_kept = any(shelf.is_kept for shelf in self._shelves.values())
 

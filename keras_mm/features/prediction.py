@@ -32,7 +32,7 @@ def predict_logits(
     batch_size: int = 32,
     store: FeatureStore | None = None,
     engine: str = "auto",
-    few: bool = False,
+    always_cache: bool = False,
     progress: bool = True,
 ) -> Any:
     """Logits of rows: the encoders, then the trunk.
@@ -50,7 +50,7 @@ def predict_logits(
         batch_size: Rows of a batch.
         store: As in `encode_rows`.
         engine: As in `encode_rows`.
-        few: As in `encode_rows`.
+        always_cache: As in `encode_rows`.
         progress: As in `encode_rows`.
 
     Returns:
@@ -74,7 +74,7 @@ def predict_logits(
                 names=names,
                 store=store,
                 engine=engine,
-                few=few or size < len(rows),
+                always_cache=always_cache or size < len(rows),
                 progress=progress,
             )
         inputs = {**known, **preprocessor.without_images(part, names)}

@@ -114,7 +114,7 @@ class Predictor:
         rows: Rows,
         features: Mapping[str, FeatureTable] | None = None,
         *,
-        few: bool = False,
+        always_cache: bool = False,
         progress: bool = True,
     ) -> dict[str, np.ndarray]:
         """Logits of rows; those of a row's windows are joined.
@@ -122,23 +122,26 @@ class Predictor:
         Args:
             rows: Checked rows.
             features: What `features` returned for these rows, if it was called before.
-            few: As in `encode_rows`.
+            always_cache: As in `encode_rows`.
             progress: Whether to show a progress bar, if the predictor does.
 
         Returns:
             float32, shape `(num_rows, num_logits)`, by head.
         """
-        cut, owners = self.preprocessor.windows(rows)
+        cut, window_rows = self.preprocessor.windows(rows)
         found = by_head(
-            self.heads, self.run(self.model, cut, features=features, few=few, progress=progress)
+            self.heads,
+            self.run(
+                self.model, cut, features=features, always_cache=always_cache, progress=progress
+            ),
         )
         window = self.preprocessor.sliding_window
-        if owners is None or window is None:
+        if window_rows is None or window is None:
             return found
         return {
             name: join_windows(
                 found[name],
-                owners,
+                window_rows,
                 head.kind,
                 vote=window.vote,
                 tie=window.tie_index(head.names),
@@ -152,7 +155,7 @@ class Predictor:
         rows: Rows,
         *,
         features: Mapping[str, FeatureTable] | None = None,
-        few: bool = False,
+        always_cache: bool = False,
         progress: bool = True,
     ) -> Any:
         """Outputs of a model for rows, or for windows of rows.
@@ -161,7 +164,7 @@ class Predictor:
             model: The predictor's model, or another one with the same encoders.
             rows: What `Preprocessor.windows` returned.
             features: As in `logits`.
-            few: As in `encode_rows`.
+            always_cache: As in `encode_rows`.
             progress: As in `logits`.
 
         Returns:
@@ -175,7 +178,7 @@ class Predictor:
             batch_size=self.batch_size,
             store=self.store,
             engine=self.engine,
-            few=few,
+            always_cache=always_cache,
             progress=progress and self.progress,
         )
 
@@ -214,9 +217,9 @@ class Predictor:
         with progress_bar(description="predicting", unit="row", show=self.progress) as bar:
             for number, rows in enumerate(table_parts):
                 # Cells that a part shares with an earlier one are looked up, even if they are few.
-                few = len(rows) == _PART
+                always_cache = len(rows) == _PART
                 if len(rows):
-                    yield rows, self.logits(rows, few=few, progress=number == 0)
+                    yield rows, self.logits(rows, always_cache=always_cache, progress=number == 0)
                 else:
                     yield rows, no_logits(self.heads)
                 bar.update(len(rows))

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
+from keras_mm.models.image_format import check_images
 from keras_mm.models.keras_settings import build_settings, default_settings
 
 POOLINGS = ("mean", "max", "cls", "pooler")
@@ -34,8 +35,14 @@ class Encoder(keras.Model):
         with build_settings():
             return super().from_config(config, custom_objects=custom_objects)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Runs the encoder; inputs of too few images are refused."""
+        check_images(self, inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the encoder; a frozen one always in inference mode."""
+        check_images(self, inputs)  # JAX's steps come here directly
         training = bool(training) and self.trainable
         with default_settings():  # some layers read them in each call
             return super().call(inputs, training=training, mask=mask)

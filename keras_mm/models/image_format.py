@@ -1,8 +1,9 @@
-"""Images are channels last, whatever Keras' global setting is."""
+"""Images are channels last, whatever Keras' global setting is; and as many as the model takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -10,6 +11,8 @@ import numpy as np
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.keras_internals import all_layers
+
+_IMAGE = re.compile(r"image_\d+")
 
 
 def check_channels_last(network: keras.Model) -> None:
@@ -34,6 +37,31 @@ def check_channels_last(network: keras.Model) -> None:
                 f"Received: {network.name!r}, whose layer {layer.name!r} has "
                 "data_format='channels_first'. Build it with data_format='channels_last'."
             )
+
+
+def check_images(model: keras.Model, inputs: Any) -> None:
+    """Refuses inputs of fewer images than a model takes; Keras' error would not say what to do.
+
+    Args:
+        model: A vision encoder, or a model with one.
+        inputs: What it is called with: arrays by name, or for an encoder arrays in order.
+
+    Raises:
+        ValueError: naming `num_images`, if an image is missing.
+    """
+    wanted = [tensor.name for tensor in model.inputs if _IMAGE.fullmatch(tensor.name)]
+    if isinstance(inputs, Mapping):
+        given = [name for name in inputs if _IMAGE.fullmatch(str(name))]
+    elif len(wanted) == len(model.inputs):
+        given = wanted[: len(keras.tree.flatten(inputs))]
+    else:
+        return
+    if not set(wanted) <= set(given):
+        raise InvalidValueError(
+            f"{model.name!r} takes {len(wanted)} images a row, {', '.join(wanted)}. "
+            f"Received: {', '.join(given) or 'none'}. For rows of another number build the vision "
+            f"encoder with it: create_vision_encoder(..., num_images={max(len(given), 1)})."
+        )
 
 
 def _operations(network: Any) -> Iterator[Any]:

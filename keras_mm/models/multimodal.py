@@ -44,8 +44,8 @@ def create_multimodal_model(
     concatenated, three classes.
 
     Args:
-        vision_encoder: A backbone's name (two images), a model of `create_vision_encoder` or one
-            with the same inputs and outputs; `None` for text only.
+        vision_encoder: A backbone's name (two images a row), a model of `create_vision_encoder`,
+            which takes `num_images`, or one with the same inputs and outputs; `None` for text only.
         text_encoder: A backbone's name (packed texts), a model of `create_text_encoder` or one
             with the same inputs and outputs; `None` for images only.
         heads: Number of classes, a `Head`, or a dict of them by name.

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from keras_mm.keras_internals import all_layers
+from keras_mm.models.image_format import check_images
 from keras_mm.models.keras_settings import build_settings, default_settings
 from keras_mm.progress import progress_line
 from keras_mm.subprocesses import run_on_tensorflow
@@ -40,8 +41,14 @@ class MultimodalModel(keras.Model):
         with build_settings():
             return super().from_config(config, custom_objects=custom_objects)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Runs the model; inputs of too few images are refused."""
+        check_images(self, inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the model."""
+        check_images(self, inputs)  # JAX's steps come here directly
         with default_settings():  # some layers read them in each call
             return super().call(inputs, training=training, mask=mask)
 

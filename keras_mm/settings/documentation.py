@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import Field, fields
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from keras_mm.settings.knobs import default_of
 
@@ -29,12 +29,11 @@ def documented(kind: Kind) -> Kind:
     return with_arguments(kind)(kind)
 
 
-def with_arguments(*kinds: type, **defaults: Any) -> Callable[[Kind], Kind]:
+def with_arguments(*kinds: type) -> Callable[[Kind], Kind]:
     """A decorator that adds the fields of dataclasses to the section `Args` of a docstring.
 
     Args:
         *kinds: The dataclasses.
-        **defaults: Defaults by field, where they are others than the dataclasses'.
 
     Returns:
         The decorator.
@@ -42,11 +41,7 @@ def with_arguments(*kinds: type, **defaults: Any) -> Callable[[Kind], Kind]:
 
     def decorate(target: Kind) -> Kind:
         text = inspect.cleandoc(target.__doc__ or "")
-        entries = [
-            listed(f, default=defaults.get(f.name, default_of(f)))
-            for kind in kinds
-            for f in _own_first(kind)
-        ]
+        entries = [listed(f) for kind in kinds for f in _own_first(kind)]
         sections = [(match.group(1), match.start()) for match in _SECTION.finditer(text)]
         if "Args" not in dict(sections):
             entries.insert(0, "Args:")
@@ -65,46 +60,43 @@ def _own_first(kind: type) -> list[Field]:
     return sorted(fields(kind), key=lambda f: f.name not in own)
 
 
-def listed(knob: Field, prefix: str = "", **changes: Any) -> str:
+def listed(knob: Field, prefix: str = "") -> str:
     """A field's lines in a list of settings.
 
     Args:
         knob: The field.
         prefix: What stands before its name, as `"training."`.
-        **changes: `default`, where it is another than the field's.
 
     Returns:
         Lines, indented by 4.
     """
-    text = f"{prefix}{knob.name}: {described(knob, **changes)}"
+    text = f"{prefix}{knob.name}: {described(knob)}"
     return textwrap.fill(
         text, _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False
     )
 
 
-def described(knob: Field, **changes: Any) -> str:
+def described(knob: Field) -> str:
     """A field in sentences: what it means, what it may be, its default.
 
     Args:
         knob: The field.
-        **changes: `default`, where it is another than the field's.
 
     Returns:
         The text.
     """
     words = knob.metadata["rule"].words
-    default = changes.get("default", default_of(knob))
+    default = default_of(knob)
     ending = "" if default is None else f"; default {default!r}"
     return f"{knob.metadata['description']} {words[0].upper()}{words[1:]}{ending}."
 
 
-def signature_with(function: Callable, *kinds: type, **defaults: Any) -> inspect.Signature:
+def signature_with(function: Callable, *kinds: type) -> inspect.Signature:
     """The signature of a method that takes fields of dataclasses as `**knobs`.
 
     Args:
         function: The method.
         *kinds: The dataclasses.
-        **defaults: Defaults by field, where they are others than the dataclasses'.
 
     Returns:
         The signature without `self`, with the fields as keywords.
@@ -115,7 +107,7 @@ def signature_with(function: Callable, *kinds: type, **defaults: Any) -> inspect
         inspect.Parameter(
             f.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=defaults.get(f.name, default_of(f)),
+            default=default_of(f),
             annotation=f.type,
         )
         for kind in kinds

@@ -79,13 +79,16 @@ class OptimizationKnobs:
         "cosine",
         one_of("cosine", "linear", "polynomial", "constant", "plateau"),
         'How the learning rate falls to 0 at the last step, or `"constant"`. With `"plateau"` '
-        "there is no warm-up, and the rate is lowered, down to 1e-8, when `monitor` has not "
-        "improved for some epochs; this needs validation data.",
+        "there is no warm-up, and the rate is lowered when `monitor` has not improved for some "
+        "epochs; this needs validation data.",
     )
     decay_power: float = knob(1.0, POSITIVE, 'The power of `decay="polynomial"`.')
     plateau_factor: float = knob(0.2, FACTOR, 'What `decay="plateau"` multiplies the rate by.')
     plateau_patience: int = knob(
         3, whole(1), 'Epochs without improvement before `decay="plateau"` lowers the rate.'
+    )
+    plateau_min_lr: float = knob(
+        1e-8, NOT_NEGATIVE, 'The lowest rate that `decay="plateau"` goes down to.'
     )
     momentum: float = knob(0.9, PART, 'Momentum of `optimizer="sgd"`.')
     adam_betas: Sequence[float] = knob(
@@ -98,7 +101,7 @@ class OptimizationKnobs:
     clipnorm: float | None = knob(
         1.0,
         POSITIVE,
-        "Largest global norm of the gradient; `Trainer` does not clip where it is `None`.",
+        "Largest global norm of the gradient; `Trainer(clipnorm=None)` does not clip.",
         optional=True,
     )
     accumulation_steps: int = knob(

@@ -29,19 +29,19 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
     Args:
         data: A DataFrame (or another table that `keras_mm.load_table` takes), a path, or a list of
-            rows, with the columns `text` and `labels`, or `text_a`, `text_b` and `labels`. Without
-            these names the first two columns are used.
+            rows, with the columns `text` and `labels`, or `text_a`, `text_b` and `labels`; `label`
+            is taken for `labels`. Without these names the first two columns are used.
 
     Returns:
         The table, and the names of its text columns.
 
     Warns:
-        UserWarning: if the first two columns are used.
+        UserWarning: if the column `label` or the first two columns are used.
 
     Raises:
         ValueError: if there are fewer columns, or only some of these names.
     """
-    table = load_table(_as_frame(data))
+    table = _with_labels(load_table(_as_frame(data)))
     names = list(table.columns)
     for texts in (SINGLE, PAIR):
         if {*texts, LABELS} <= set(names):
@@ -145,6 +145,7 @@ def image_table(
             )
         table = load_table(_as_frame(data))
     wanted = {args.text_label: "text", args.images_label: IMAGES, args.labels_label: LABELS}
+    table = _with_labels(table) if args.labels_label == LABELS else table
     found = _with_extension(_renamed(table, wanted), args.image_type_extension)
     images = _own_folder(found, beside) if image_path is None else image_path
     if images is None:
@@ -166,10 +167,10 @@ def _own_folder(table: pd.DataFrame, beside: str | PathLike | None) -> Any:
 def images_to_predict(
     to_predict: Any, args: MultiModalClassificationArgs, *, image_type_extension: str | None = None
 ) -> pd.DataFrame:
-    """A dict of lists of texts and images as a table; the dict is not changed.
+    """A dict of lists of texts and images, or a DataFrame, as a table; neither is changed.
 
     Args:
-        to_predict: The dict.
+        to_predict: The dict or DataFrame.
         args: Settings: names of columns and the extension of images.
         image_type_extension: The extension, if it is not that of the settings.
 
@@ -179,6 +180,10 @@ def images_to_predict(
     Raises:
         ValueError: if it is not a dict of two lists of the same length, or they are empty.
     """
+    index = None
+    if isinstance(to_predict, pd.DataFrame):
+        index = to_predict.index
+        to_predict = {name: list(to_predict[name]) for name in to_predict.columns}
     keys = _keys_to_predict(to_predict, args)
     columns = [to_predict[key] for key in keys]
     for key, column in zip(keys, columns, strict=True):
@@ -195,7 +200,8 @@ def images_to_predict(
     cells = dict(zip(keys, map(list, columns), strict=True))
     extension = args.image_type_extension if image_type_extension is None else image_type_extension
     renamed = _renamed_to(
-        pd.DataFrame(cells, dtype=object), dict(zip(keys, ("text", IMAGES), strict=True))
+        pd.DataFrame(cells, dtype=object, index=index),
+        dict(zip(keys, ("text", IMAGES), strict=True)),
     )
     return _with_extension(renamed, extension)
 
@@ -209,7 +215,8 @@ def _keys_to_predict(to_predict: Any, args: MultiModalClassificationArgs) -> tup
     forms = dict.fromkeys(f"{{{text!r}: [...], {image!r}: [...]}}" for text, image in
                           (named, documented))  # fmt: skip
     raise InvalidValueError(
-        f"`to_predict` must be a dict of lists, {' or '.join(forms)}. Received: {quote(to_predict)}"
+        f"`to_predict` must be a dict of lists, {' or '.join(forms)}, or a DataFrame with these "
+        f"columns. Received: {quote(to_predict)}"
     )
 
 
@@ -219,6 +226,16 @@ def _as_frame(data: Any) -> Any:
     if isinstance(data, Sequence) and all(isinstance(row, list | tuple) for row in data):
         return pd.DataFrame([list(row) for row in data])
     return data
+
+
+def _with_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its column `label`, if it has no column `labels`, under that name."""
+    if LABELS in table.columns or "label" not in table.columns:
+        return table
+    warn("The table has no column 'labels': taking 'label' as the label.")
+    renamed = table.rename(columns={"label": LABELS})
+    renamed.attrs = {**table.attrs, COLUMNS: {LABELS: "label"}}
+    return renamed
 
 
 def _with_texts(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
@@ -250,7 +267,9 @@ def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
 def _renamed_to(table: pd.DataFrame, wanted: Mapping[Any, str]) -> pd.DataFrame:
     """The columns in `wanted` by their new names; `attrs` keeps the user's names."""
     renamed = table[list(wanted)].set_axis(list(wanted.values()), axis=1)
-    renamed.attrs = {**table.attrs, COLUMNS: {ours: str(name) for name, ours in wanted.items()}}
+    before = table.attrs.get(COLUMNS, {})
+    users = {ours: before.get(name, str(name)) for name, ours in wanted.items()}
+    renamed.attrs = {**table.attrs, COLUMNS: users}
     return _with_texts(renamed, SINGLE)
 
 

@@ -92,6 +92,9 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert status == 0
     assert json.loads(out)["test"]["accuracy"] == metrics["test"]["accuracy"]
+    assert metrics["test"]["averages"]["macro avg"]["f1"] == metrics["test"]["macro_f1"]
+    _, out, _ = run(capsys, "evaluate", "--model", trained, "--data", files / "test.parquet")
+    assert out.splitlines()[-1].split()[:2] == ["weighted", "avg"]
     assert (tmp_path / "report.html").stat().st_size > 1000
     status, out, _ = run(
         capsys, "predict", "--model", trained / "model", "--data", files / "test.parquet", "--json",

@@ -148,7 +148,11 @@ def test_an_evaluation_is_by_head(several, tables, tmp_path):
     assert list(stored["test"]) == list(HEADS) == list(stored["baselines"])
     assert list(stored["baselines"]["words"]) == ["frequency"]
     report = found.heads["words"].classification_report()
-    assert list(report.index) == sorted(WORDS) and report["threshold"].tolist() == [0.4] * 4
+    averages = [f"{name} avg" for name in ("micro", "macro", "weighted", "samples")]
+    assert list(report.index) == [*sorted(WORDS), *averages]
+    assert report["threshold"].tolist()[:4] == [0.4] * 4
+    assert report.loc["macro avg", "f1"] == stored["test"]["words"]["macro_f1"]
+    assert stored["test"]["kind"]["averages"]["weighted avg"]["support"] == 60
     matrix = found.heads["kind"].confusion_matrix()
     assert matrix.to_numpy().sum() == 60 and list(matrix) == found.classes["kind"]
     with pytest.raises(ValueError, match="regression head has no confusion matrix"):

@@ -103,6 +103,7 @@ VALUES = {
     "training.decay_power": ([None, 1, 0.5], [v for v in [*NUMBER, 0] if v is not None]),
     "training.plateau_factor": ([None, 0.5], [v for v in [*PART, 0] if v is not None]),
     "training.plateau_patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.plateau_min_lr": ([None, 0, 1e-5], [v for v in [*NUMBER, -0.1] if v is not None]),
     "training.momentum": ([None, 0, 0.9], [v for v in PART if v is not None]),
     "training.adam_betas": ([None, (0.9, 0.99), [0, 0.5]],
                             [True, 0.9, (0.9,), (0.9, 1), (0.9, "a"), (0.9, 0.9, 0.9)]),

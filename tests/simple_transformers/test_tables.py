@@ -11,6 +11,7 @@ import pytest
 from keras_mm.data.tables.load import load_table
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.tables import (
+    COLUMNS,
     image_table,
     images_to_predict,
     text_table,
@@ -62,10 +63,20 @@ def test_a_path(tmp_path):
 
 
 def test_half_of_the_columns_is_an_error():
-    with pytest.raises(ValueError, match=r"Received: \['text', 'label'\]"):
-        text_table(pd.DataFrame({"text": ["a"], "label": [1]}))
+    with pytest.raises(ValueError, match=r"Received: \['text', 'answer'\]"):
+        text_table(pd.DataFrame({"text": ["a"], "answer": [1]}))
     with pytest.raises(ValueError, match="a column of texts and one of labels"):
         text_table(pd.DataFrame({"a": ["a"]}))
+
+
+@pytest.mark.parametrize("texts", [("text",), ("text_a", "text_b")])
+def test_a_column_label_is_taken_for_labels(texts):
+    given = pd.DataFrame({"label": [1, 0], **{name: ["a", "b"] for name in texts}})
+    with pytest.warns(UserWarning, match="no column 'labels': taking 'label'"):
+        table, found = text_table(given)
+    assert found == texts and table["labels"].tolist() == [1, 0]
+    assert table.attrs[COLUMNS] == {"labels": "label"}
+    assert list(given) == ["label", *texts]
 
 
 def test_what_is_predicted():
@@ -200,6 +211,10 @@ def test_images_to_predict():
     table = images_to_predict(given, args(), image_type_extension=".png")
     assert table["images"].tolist() == ["1.png", "2.png"]
     assert given == {"text": ["a", "b"], "images": ["1", "2.png"]}
+    frame = pd.DataFrame({**given, "author": ["x", "y"]}, index=[7, 9])
+    pd.testing.assert_frame_equal(
+        images_to_predict(frame, args(), image_type_extension=".png"), table.set_index(frame.index)
+    )
     named = args(text_label="caption", images_label="file")
     for keys in (("caption", "file"), ("text", "images"), ("caption", "images")):
         table = images_to_predict(dict(zip(keys, (["a"], ["1"]), strict=True)), named)

@@ -92,6 +92,39 @@ def pack_ids(
     }
 
 
+def pack_rows(
+    tokens: Sequence[Any],
+    sequence_length: int,
+    text_pairing: str,
+    parts: Sequence | None,
+    family: TokenFamily,
+    special: Mapping[str, int],
+) -> dict[str, Any]:
+    """Packs the texts of rows into one sequence, or into one for each.
+
+    Args:
+        tokens: Ragged ids `(batch, None)` of each text column.
+        sequence_length: As in `pack_ids`.
+        text_pairing: `"packed"` or `"separate"`.
+        parts: As in `keras_mm.data.text.tokenizer.Tokenizer.graph`.
+        family: As in `pack_ids`.
+        special: As in `pack_ids`.
+
+    Returns:
+        As `pack_ids`; for two separate texts each `(batch, 2, sequence_length)`.
+    """
+    tf = load_tensorflow()
+
+    tokens = list(tokens)
+    for i, part in enumerate(parts or ()):
+        if part is not None:
+            tokens[i] = part_of(tf.gather(tokens[i], part[0]), *part[1:])
+    if text_pairing == "packed" or len(tokens) == 1:
+        return pack_ids(tokens, sequence_length, family, special)
+    packed = [pack_ids([token], sequence_length, family, special) for token in tokens]
+    return {name: tf.stack([part[name] for part in packed], axis=1) for name in packed[0]}
+
+
 def part_of(tokens: Any, starts: Any, counts: Any) -> Any:
     """A stretch of each row of a ragged tensor, cut off at the row's end.
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_mm.checks import unknown_name
 from keras_mm.data.text.families import TOKEN_FAMILIES
-from keras_mm.data.text.packing import check_packing, pack_ids, part_of
+from keras_mm.data.text.packing import check_packing, pack_rows
 from keras_mm.data.text.token_ids import TextsToIds, VocabularyTokens, create_layer
 from keras_mm.data.text.traced import TracedLayer
 from keras_mm.data.text.vocabularies import (
@@ -76,7 +76,8 @@ class Tokenizer:
         follows = self.lowercase and self.family.strips_accents
         self.strip_accents = follows if strip_accents is None else strip_accents
         self._traced = TracedLayer(self._create_layer, self._ids_of)
-        ids = self._token_ids()
+        self._own: dict[str, int] = {}
+        ids = self.token_ids()
         absent = [token for token in self.family.special_tokens if token not in ids]
         if absent:
             raise InvalidValueError(
@@ -86,7 +87,6 @@ class Tokenizer:
         self._special = {token: ids[token] for token in self.family.special_tokens}
         self.special_tokens = tuple(special_tokens)
         self.vocabulary_size = max(ids.values()) + 1
-        self._own: dict[str, int] = {}
         for token in self.special_tokens:
             self._own.setdefault(token, ids.get(token, self.vocabulary_size))
             self.vocabulary_size += token not in ids
@@ -224,19 +224,9 @@ class Tokenizer:
         Raises:
             ValueError: as `check_packing`.
         """
-        tf = load_tensorflow()
-
         check_packing(self.family, len(texts), sequence_length, text_pairing)
         tokens = [self._traced.ids(text) for text in texts]
-        for i, part in enumerate(parts or ()):
-            if part is not None:
-                tokens[i] = part_of(tf.gather(tokens[i], part[0]), *part[1:])
-        if text_pairing == "packed" or len(tokens) == 1:
-            return pack_ids(tokens, sequence_length, self.family, self._special)
-        packed = [
-            pack_ids([token], sequence_length, self.family, self._special) for token in tokens
-        ]
-        return {name: tf.stack([part[name] for part in packed], axis=1) for name in packed[0]}
+        return pack_rows(tokens, sequence_length, text_pairing, parts, self.family, self._special)
 
     def pack(
         self,
@@ -319,21 +309,28 @@ class Tokenizer:
         return self._traced.ids(texts).row_lengths()
 
     def _packed(self, key: tuple, tensors: list, bounds: list) -> dict:
-        return self._traced.function(key, lambda: self._trace(*key))(tensors, bounds)
+        # Apart from packing: TensorFlow would optimise the byte pairs' graph for each length anew.
+        tokens = [self._traced.ids(text) for text in tensors]
+        return self._traced.function(key, lambda: self._trace(*key))(tokens, bounds)
 
     def _trace(
         self, num_texts: int, sequence_length: int, text_pairing: str, parts: tuple[int, ...]
     ) -> Any:
-        """`graph` for a number of texts, traced; `parts` are the columns used in parts."""
+        """`pack_rows` for a number of texts, traced; `parts` are the columns used in parts."""
         tf = load_tensorflow()
 
-        def pack(columns: list, bounds: list) -> dict:
+        check_packing(self.family, num_texts, sequence_length, text_pairing)
+
+        def pack(tokens: list, bounds: list) -> dict:
             found = dict(zip(parts, bounds, strict=True))
             each = [found.get(i) for i in range(num_texts)]
-            return self.graph(columns, sequence_length, text_pairing, each)
+            return pack_rows(
+                tokens, sequence_length, text_pairing, each, self.family, self._special
+            )
 
-        text, number = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64))
-        signature = [text] * num_texts, [[number] * 3] * len(parts)
+        kind = self._traced.ids.structured_outputs.dtype
+        token = tf.RaggedTensorSpec([None, None], kind, ragged_rank=1)
+        signature = [token] * num_texts, [[tf.TensorSpec([None], tf.int64)] * 3] * len(parts)
         return tf.function(pack, autograph=False).get_concrete_function(*signature)
 
     def _create_layer(self) -> Any:
@@ -370,13 +367,18 @@ class Tokenizer:
         kind = tf.__internal__.tracking.Trackable  # a layer is one only under TensorFlow
         return [value for value in vars(self.layer).values() if isinstance(value, kind)]
 
-    def _token_ids(self) -> Mapping[str, int]:
-        if isinstance(self.vocabulary, Mapping):
-            return self.vocabulary
+    def token_ids(self) -> dict[str, int]:
+        """The vocabulary with the user's special tokens.
+
+        Returns:
+            Ids by token.
+        """
         tokens = self.vocabulary
         if isinstance(tokens, bytes):
             tokens = self.layer.get_vocabulary()
-        return {token: i for i, token in enumerate(tokens)}
+        if not isinstance(tokens, Mapping):
+            tokens = {token: i for i, token in enumerate(tokens)}
+        return {**tokens, **self._own}
 
 
 def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:

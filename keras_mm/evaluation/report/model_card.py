@@ -228,7 +228,8 @@ def _results_of(one: HeadEvaluation) -> list[str]:
 
 
 def _table(table: Table) -> str:
-    text = ["| " + " | ".join(map(_text, line)) + " |" for line in (table.header, *table.rows)]
+    lines = (table.header, *table.rows, *table.averages)
+    text = ["| " + " | ".join(map(_text, line)) + " |" for line in lines]
     return "\n".join([text[0], "|---|" + "---:|" * (len(table.header) - 1), *text[1:]])
 
 
