@@ -144,9 +144,7 @@ class Tokenizer:
 
     @classmethod
     def shared(cls, vocabulary: Any, *, merges: Sequence[str] = (), **options: Any) -> Tokenizer:
-        """Returns the same tokenizer for the same arguments, with the graphs it has traced.
-
-        Tracing takes seconds, and models that are loaded again need the same graphs.
+        """Returns the same tokenizer for the same arguments; its graphs take seconds to trace.
 
         Args:
             vocabulary: As in the constructor.
@@ -222,8 +220,7 @@ class Tokenizer:
 
         Returns:
             `token_ids`, `segment_ids` (int32; 0 in families without segments) and `padding_mask`
-            (bool), each `(batch, L)`, or `(batch, num_texts, L)` for two separate texts, where L
-            is `sequence_length`.
+            (bool), each `(batch, L)`, or `(batch, num_texts, L)` for two separate texts.
 
         Raises:
             ValueError: as `check_packing`.
@@ -255,9 +252,8 @@ class Tokenizer:
             texts: A list of texts for each column.
             sequence_length: As in `graph`.
             text_pairing: As in `graph`.
-            parts: Which tokens to use, for sliding windows. By column index from 0: `starts`, the
-                first token to use of each text, and `counts`, the number of tokens, int64
-                `(batch,)`. A text that occurs several times is tokenized once.
+            parts: For sliding windows, by column index: `starts`, the first token to use of each
+                text, and `counts`, the number of tokens, int64 `(batch,)`.
 
         Returns:
             NumPy arrays with the names and shapes of `graph`.
@@ -275,7 +271,7 @@ class Tokenizer:
                 columns = [list(column[start : start + _CHUNK]) for column in texts]
                 bounds = []
                 for i, part in (parts or {}).items():
-                    columns[i], where = _distinct(columns[i])
+                    columns[i], where = _distinct(columns[i])  # tokenizes a text only once
                     ranges = [part[name][start : start + _CHUNK] for name in ("starts", "counts")]
                     bounds.append([tf.constant(x, tf.int64) for x in (where, *ranges)])
                 tensors = [tf.constant(column, tf.string) for column in columns]
@@ -393,7 +389,6 @@ def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
 
 
 def _rebuilt(vocabulary: Any, merges: Sequence[str], config: Mapping[str, Any]) -> Tokenizer:
-    """The tokenizer of a pickle."""
     special_tokens = tuple(config.get("special_tokens", ()))
     return Tokenizer.shared(
         vocabulary, merges=merges, **{**config, "special_tokens": special_tokens}
