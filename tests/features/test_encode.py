@@ -340,7 +340,7 @@ def test_a_file_that_changes_while_it_is_read_is_told(encoders, preprocessor, tm
 @pytest.mark.parametrize(("slots", "items"), [(1, 32), (2, 32), (3, 48), (5, 80), (9, 144)])
 def test_batches_are_whole_rows_and_whole_registers(slots, items, monkeypatch):
     monkeypatch.setattr(engine, "BATCH_ITEMS", 32)
-    assert engine._together(slots, 1000) == items
+    assert engine._batch_size(slots, 1000) == items
 
 
 def test_in_bfloat16_a_row_is_the_same_bits_in_any_company(preprocessor, table, tmp_path):

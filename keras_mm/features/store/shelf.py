@@ -215,8 +215,8 @@ def reserve(shelves: Iterable[Shelf], num_bytes: int) -> None:
 def _keep_in_memory(store: FeatureStore, shelves: Sequence[Shelf], reason: str) -> None:
     """Switches the shelves to memory, and logs why."""
     _log.warning(
-        "the feature cache %s %s; features stay in memory, and are computed again next time. Set "
-        "`cache` to another folder, or to False.",
+        "the feature cache %s %s; features stay in memory, and are computed again next time. Pass "
+        "another folder as `cache`, or cache=False.",
         store.folder,
         reason,
     )

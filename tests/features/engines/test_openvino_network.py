@@ -268,7 +268,7 @@ def test_a_failed_conversion_is_not_tried_again(rows, preprocessor, tmp_path, mo
     for _ in range(2):
         assert encoded(encoder, rows, preprocessor, "auto", store)[NAMES[0]].any()
     assert len(tried) == 1
-    with pytest.raises(EngineError, match="For the text encoder use engine='auto' or"):
+    with pytest.raises(EngineError, match="For the text encoder, use engine='auto' or"):
         encoded(encoder, rows, preprocessor, "openvino", store)
 
 

@@ -249,7 +249,7 @@ class Stacked(keras.layers.Layer):
 
 
 def test_a_fusion_that_gives_no_vector():
-    with pytest.raises(ValueError, match=r"the fusion 'mine' must give .* \(None, 2, 11\)"):
+    with pytest.raises(ValueError, match=r"the fusion 'mine' must return .* \(None, 2, 11\)"):
         make_model(Stacked(name="mine"))
 
 
