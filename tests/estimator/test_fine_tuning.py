@@ -295,7 +295,7 @@ def test_other_errors_are_not_taken_for_memory(sample):
         ("all", "must be a list of stages"),
         ([3], r"`training.stages\[0\]` must be a keras_mm.Stage or a dict. Received: 3"),
         ([{"block": 1}], r"stages\[0\].block'. Did you mean 'training.stages\[0\].blocks'"),
-        ([{"blocks": -1}], r"`training.stages\[0\].blocks` must be a number of blocks >= 0, 'all'"),
+        ([{"blocks": -1}], r"stages\[0\].blocks` must be an integer number of blocks >= 0, 'all'"),
         ([{"blocks": {"audio": 1}}], r"`training.stages\[0\].blocks` must be"),
         ([{"blocks": "top"}], "Received: 'top'"),
         ([{}, {"epochs": 0}], r"`training.stages\[1\].epochs` must be an integer >= 1"),

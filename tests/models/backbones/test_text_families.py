@@ -112,7 +112,7 @@ def test_rebuilt_from_its_architecture(family, tmp_path):
     for key in wanted:
         np.testing.assert_allclose(found[key], wanted[key], atol=1e-6)
     if name in UNCLASSED:
-        with pytest.raises(ValueError, match="pooling='cls' needs a backbone that gives a class"):
+        with pytest.raises(ValueError, match="pooling='cls' needs a backbone with a class"):
             create_text_encoder(_rebuild(config, None), sequence_length=POSITIONS, pooling="cls")
 
 

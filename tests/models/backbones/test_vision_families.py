@@ -157,7 +157,7 @@ def test_a_vit_without_a_class_token(tmp_path):
     )  # fmt: skip
     network.save_to_preset(str(tmp_path))
     image_converter("vit").save_to_preset(str(tmp_path))
-    with pytest.raises(ValueError, match="pooling='cls' needs a backbone that gives a class"):
+    with pytest.raises(ValueError, match="pooling='cls' needs a backbone with a class"):
         create_vision_encoder(str(tmp_path), image_size=SIZE, pooling="cls")
 
 
