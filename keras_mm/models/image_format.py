@@ -1,4 +1,4 @@
-"""Images are channels last, whatever Keras' global setting is; and as many as the model takes."""
+"""Images: always channels last, whatever Keras' global setting, and as many as the model takes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ _IMAGE = re.compile(r"image_\d+")
 def check_channels_last(network: keras.Model) -> None:
     """Makes an image network independent of the global image data format.
 
+    A `Rescaling` layer with factors by channel reads the global setting in each call, so its
+    factors get an explicit channel axis.
+
     Args:
-        network: A network from `(batch, height, width, 3)`. A `Rescaling` by channel reads the
-            global setting in each call: its factors are given their axis.
+        network: A network from `(batch, height, width, 3)`, which is changed in place.
 
     Raises:
         ValueError: if a layer reads channels first, and no layer transposes the images.
@@ -72,5 +74,5 @@ def _operations(network: Any) -> Iterator[Any]:
 
 
 def _on_last_axis(value: Any) -> Any:
-    """A factor for each channel as `(1, 1, channels)`, under any setting; others unchanged."""
+    """Reshapes factors by channel to `(1, 1, channels)`; other values are unchanged."""
     return np.asarray(value).reshape(1, 1, -1).tolist() if np.ndim(value) == 1 else value

@@ -1,4 +1,4 @@
-"""Plots of augmented images, to look at before training."""
+"""Plots augmented images, to check an augmentation before training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_mm.models.layers.augmentation import ImageAugmentation
 from keras_mm.settings.augmentation import Augmentation
 from keras_mm.settings.image_columns import image_slots
 
-_INCHES = 1.3
+_INCHES = 1.3  # width of an image
 
 
 def plot_augmentation(
@@ -72,13 +72,15 @@ def plot_augmentation(
     slots = image_slots(images)
     preprocessor = Preprocessor(image_size=image_size, num_images=len(slots))
     pixels = np.stack([preprocessor.load_images(cells) for cells in rows.images], axis=1)
+    # The layer that is used in training, so that the figure shows the same changes.
     layer = ImageAugmentation(augmentation, seed=seed)
     changed = [keras.ops.convert_to_numpy(layer(pixels, training=True)) for _ in range(num_draws)]
     columns = [pixels, *(draw.round().astype("uint8") for draw in changed)]
 
     height, width = len(rows) * len(slots), len(columns)
-    tall = _INCHES * image_size[0] / image_size[1]
-    figure = Figure(figsize=(_INCHES * width, tall * height), layout="constrained")
+    image_height = _INCHES * image_size[0] / image_size[1]
+    # Not `pyplot.figure`, whose global state would keep the figure.
+    figure = Figure(figsize=(_INCHES * width, image_height * height), layout="constrained")
     axes = figure.subplots(height, width, squeeze=False)
     for place, panels in enumerate(axes):
         row, slot = divmod(place, len(slots))

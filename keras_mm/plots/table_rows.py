@@ -1,4 +1,4 @@
-"""Plots of a table's rows."""
+"""Plots rows of a table."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from keras_mm.data.tables.load import load_table
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.image_columns import image_counts, image_slots
 
-_IMAGE_INCHES = 1.9
+_IMAGE_INCHES = 1.9  # width of an image, and smallest height of a row with images
 _TEXT_INCHES = 4.2
 _LINE_INCHES = 0.17
-_LINE_LETTERS = 52
+_LINE_LETTERS = 52  # as many as fit into `_TEXT_INCHES`
 _MAX_LINES = 12  # of a text; the rest is replaced by an ellipsis
 
 
@@ -97,12 +97,16 @@ def _check(
 ) -> None:
     for name, columns in (("images", images), ("texts", texts)):
         if isinstance(columns, str):
-            raise InvalidValueError(f"{name} must be a list of columns. Received: {columns!r}")
+            raise InvalidValueError(
+                f"`{name}` must be a list of columns. Received: {name}={columns!r}"
+            )
     if not images and not texts:
-        raise InvalidValueError("nothing to draw: name at least one column in images or texts.")
+        raise InvalidValueError(
+            "`images` or `texts` must name at least one column. Received: neither"
+        )
     if not isinstance(num_rows, int | np.integer) or num_rows < 1:
         raise InvalidValueError(
-            f"num_rows must be a whole number, at least 1. Received: {num_rows!r}"
+            f"`num_rows` must be an integer >= 1. Received: num_rows={num_rows!r}"
         )
     problems = missing_columns(table, [*images, *texts, *([] if labels is None else [labels])])
     if problems:
@@ -110,6 +114,7 @@ def _check(
 
 
 def _chosen(table: pd.DataFrame, num_rows: int, seed: int | None) -> list[pd.Series]:
+    """The first rows, or with a seed, random ones."""
     positions = np.arange(len(table))
     if seed is not None:
         positions = np.random.default_rng(seed).permutation(positions)
@@ -117,7 +122,7 @@ def _chosen(table: pd.DataFrame, num_rows: int, seed: int | None) -> list[pd.Ser
 
 
 def _wrapped(column: str, cell: Any) -> str:
-    """The text as lines, after the column's name."""
+    """The name of the column and its text, wrapped to lines."""
     text = "(missing)" if is_missing(cell) else str(cell)
     return textwrap.fill(f"{column}: {text}", _LINE_LETTERS, max_lines=_MAX_LINES, placeholder=" …")
 

@@ -1,4 +1,4 @@
-"""The documentation of settings, from their declarations. Loads no backend."""
+"""Documents settings from their declarations. Loads no backend."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _WIDTH = 96
 
 
 def documented(kind: Kind) -> Kind:
-    """Adds the section `Args` to the docstring of a dataclass; a decorator.
+    """A decorator that adds an `Args` section to the docstring of a dataclass.
 
     Args:
-        kind: The dataclass; its docstring has no such section.
+        kind: A dataclass whose docstring has no `Args` section.
 
     Returns:
         The dataclass.
@@ -30,7 +30,7 @@ def documented(kind: Kind) -> Kind:
 
 
 def with_arguments(*kinds: type) -> Callable[[Kind], Kind]:
-    """A decorator that adds the fields of dataclasses to the section `Args` of a docstring.
+    """A decorator that adds the fields of dataclasses to the `Args` section of a docstring.
 
     Args:
         *kinds: The dataclasses.
@@ -45,8 +45,9 @@ def with_arguments(*kinds: type) -> Callable[[Kind], Kind]:
         sections = [(match.group(1), match.start()) for match in _SECTION.finditer(text)]
         if "Args" not in dict(sections):
             entries.insert(0, "Args:")
-        place = next((start for name, start in sections if name != "Args"), len(text))
-        before, after = text[:place].rstrip(), text[place:]
+        # The entries end the `Args` section, which comes before all other sections.
+        end = next((start for name, start in sections if name != "Args"), len(text))
+        before, after = text[:end].rstrip(), text[end:]
         gap = "\n\n" if "Args" not in dict(sections) else "\n"
         target.__doc__ = f"{before}{gap}" + "\n".join(entries) + (f"\n\n{after}" if after else "\n")
         return target
@@ -55,20 +56,20 @@ def with_arguments(*kinds: type) -> Callable[[Kind], Kind]:
 
 
 def _own_first(kind: type) -> list[Field]:
-    """The fields of a dataclass, those that it inherits at the end."""
+    """The fields of a dataclass, with the inherited ones at the end."""
     own = inspect.get_annotations(kind)
     return sorted(fields(kind), key=lambda f: f.name not in own)
 
 
 def listed(knob: Field, prefix: str = "") -> str:
-    """A field's lines in a list of settings.
+    """The entry of a field in a list of settings, such as an `Args` section.
 
     Args:
-        knob: The field.
-        prefix: What stands before its name, as `"training."`.
+        knob: A field that `knob` declared.
+        prefix: Text before the name, such as `"training."`.
 
     Returns:
-        Lines, indented by 4.
+        Lines of at most 96 characters, indented by 4 spaces.
     """
     text = f"{prefix}{knob.name}: {described(knob)}"
     return textwrap.fill(
@@ -77,13 +78,13 @@ def listed(knob: Field, prefix: str = "") -> str:
 
 
 def described(knob: Field) -> str:
-    """A field in sentences: what it means, what it may be, its default.
+    """Describes a field in sentences: its meaning, its allowed values and its default.
 
     Args:
-        knob: The field.
+        knob: A field that `knob` declared.
 
     Returns:
-        The text.
+        The text, on one line.
     """
     words = knob.metadata["rule"].words
     default = default_of(knob)
@@ -94,6 +95,8 @@ def described(knob: Field) -> str:
 def signature_with(function: Callable, *kinds: type) -> inspect.Signature:
     """The signature of a method that takes fields of dataclasses as `**knobs`.
 
+    `help()` and editors then show each field as a keyword.
+
     Args:
         function: The method.
         *kinds: The dataclasses.
@@ -102,7 +105,7 @@ def signature_with(function: Callable, *kinds: type) -> inspect.Signature:
         The signature without `self`, with the fields as keywords.
     """
     signature = inspect.signature(function)
-    own = list(signature.parameters.values())[1:-1]
+    parameters = list(signature.parameters.values())[1:-1]  # without `self` and `**knobs`
     knobs = [
         inspect.Parameter(
             f.name,
@@ -113,4 +116,4 @@ def signature_with(function: Callable, *kinds: type) -> inspect.Signature:
         for kind in kinds
         for f in _own_first(kind)
     ]
-    return signature.replace(parameters=[*own, *knobs])
+    return signature.replace(parameters=[*parameters, *knobs])

@@ -197,7 +197,7 @@ def test_help_lists_every_setting(capsys):
     for table, kind in TABLES.items():
         for one in fields(kind):
             assert f"{table}.{one.name}: {one.metadata['description']}" in text
-    assert "--epochs EPOCHS Most epochs. An integer >= 1." in text
+    assert "--epochs EPOCHS Largest number of epochs. An integer >= 1." in text
 
 
 def test_a_knob_reaches_the_trainer(capsys, tmp_path):
@@ -252,7 +252,7 @@ def test_splits_by_column(files, capsys, tmp_path, sample):
     assert status == 0 and json.loads(out)["rows"] == {"train": 20, "val": 8, "test": 12}
     test_data = ("--test-data", tmp_path / "rows.parquet")
     status, _, err = run(capsys, *arguments, "--split-column", "split", *test_data)
-    assert status == 2 and "`split_column` says which rows" in err
+    assert status == 2 and "`split_column` already assigns rows" in err
     status, _, err = run(capsys, *arguments, "--split-column", "spilt")
     assert status == 2 and "Did you mean 'split'" in err
 

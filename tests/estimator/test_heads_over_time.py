@@ -248,7 +248,7 @@ def test_no_projection_for_fusions_that_need_one(tables, fusion):
         **{**TEXTS, "images": ["image_1"], "texts": ["text_1"]}, fusion=fusion, epochs=1,
         training={"projection_dims": 0},
     )  # fmt: skip
-    with pytest.raises(ValueError, match="projection_dims=0 is for one side"):
+    with pytest.raises(ValueError, match="projection_dims=0 needs a model with one side"):
         model.fit(tables[0][:40], validation_split=0.0)
 
 

@@ -459,5 +459,5 @@ def test_a_head_is_scored_and_tuned_by_its_own_column(several, tables):
 def test_names_of_validation_metrics_are_no_heads(name):
     from keras_mm.settings.heads import as_heads
 
-    with pytest.raises(ValueError, match="validation rows begin so"):
+    with pytest.raises(ValueError, match="names of validation metrics begin with 'val_'"):
         as_heads({name: Head()})

@@ -25,7 +25,7 @@ COLUMNS = {"images": ["image_1", "image_2"], "texts": ["text_1", "text_2"]}
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(engine, "TOGETHER", 16)
+    monkeypatch.setattr(engine, "BATCH_ITEMS", 16)
 
 
 @pytest.fixture(scope="module")
@@ -303,7 +303,7 @@ def test_the_size_of_batches_and_every_token_input_count(tmp_path, monkeypatch):
     rows = read_rows(pd.DataFrame({"a": words, "b": words[::-1]}), images=[], texts=["a", "b"])
     store = FeatureStore(tmp_path)
     for size, count in ((16, 1), (32, 2)):
-        monkeypatch.setattr(engine, "TOGETHER", size)
+        monkeypatch.setattr(engine, "BATCH_ITEMS", size)
         encode_rows({"text": encoder}, rows, packed, store=store)
         assert len(store.info()["encoders"]) == count
     # The same tokens, told apart by their segments alone.
@@ -340,8 +340,8 @@ def test_a_file_that_changes_while_it_is_read_is_told(encoders, preprocessor, tm
 
 @pytest.mark.parametrize(("slots", "items"), [(1, 32), (2, 32), (3, 48), (5, 80), (9, 144)])
 def test_batches_are_whole_rows_and_whole_registers(slots, items, monkeypatch):
-    monkeypatch.setattr(engine, "TOGETHER", 32)
-    assert engine._together(slots, 1000) == items
+    monkeypatch.setattr(engine, "BATCH_ITEMS", 32)
+    assert engine._batch_size(slots, 1000) == items
 
 
 def test_in_bfloat16_a_row_is_the_same_bits_in_any_company(preprocessor, table, tmp_path):

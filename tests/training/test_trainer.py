@@ -358,7 +358,7 @@ def test_the_signature_lists_every_knob():
     assert list(parameters)[:2] == ["model", "heads"] and "knobs" not in parameters
     assert parameters["warmup"].default == 0.1 and parameters["decay_power"].default == 1.0
     text = " ".join(Trainer.__doc__.split())
-    assert 'decay_power: The power of `decay="polynomial"`. A number > 0' in text
+    assert 'decay_power: Exponent of `decay="polynomial"`. A number > 0' in text
     assert "rises from 0 to its peak. A number in [0, 1); default 0.1." in text
 
 
