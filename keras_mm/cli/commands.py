@@ -14,6 +14,7 @@ from keras_mm.cli.output import note, print_result
 from keras_mm.cli.run_settings import run_settings, split_names
 from keras_mm.files import new_file
 from keras_mm.presets.presets import list_presets
+from keras_mm.settings.toml import read_toml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +47,34 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from keras_mm.data.tables.load import load_table
+
     heads = None if options.heads is None else split_names(options.heads)
-    report = _load(options).evaluate(options.data, heads=heads, image_dir=options.image_dir)
+    table = load_table(options.data, image_dir=options.image_dir)
+    column = _weight_column(options, table)
+    report = _load(options).evaluate(
+        table, heads=heads, sample_weight=column, image_dir=options.image_dir
+    )
     if options.output:
         report.save(options.output)
     return print_result(options, {**report.to_dict(), "summary": str(report)})
+
+
+def _weight_column(options: argparse.Namespace, table: pd.DataFrame) -> str | None:
+    """The column of the rows' weights: what is asked for, else that of the run in `--model`."""
+    if options.weight_column is not None:
+        return options.weight_column or None
+    config = os.path.join(options.model, "config.toml")
+    if not os.path.isfile(config):
+        return None
+    column = read_toml(config).get("weight_column")
+    if column is None:
+        return None
+    if column in table.columns:
+        note(options, f"rows are weighted by {column!r}, as in the run")
+        return column
+    note(options, f"the run had the weight column {column!r}; without it each row counts 1")
+    return None
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -13,11 +13,13 @@ import keras
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.metadata_routing import UNUSED
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import label_columns
+from keras_mm.data.tables.weights import with_weights
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import fit
 from keras_mm.estimator.fit_heads import fit_heads
@@ -152,6 +154,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     _own_networks: tuple[str, ...] = ()
     _workbench: Workbench | None = None
 
+    # scikit-learn's routing takes the rows for metadata where they are not called X.
+    __metadata_request__fit = {"data": UNUSED}
+    __metadata_request__predict = {"data": UNUSED}
+    __metadata_request__predict_proba = {"data": UNUSED}
+    __metadata_request__score = {"data": UNUSED}
+
     def __init__(
         self,
         images: Sequence[str] = (),
@@ -237,6 +245,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self,
         data: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation_data: Any = None,
         validation_split: float = 0.1,
@@ -255,6 +264,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data: A DataFrame, a path, or anything else that `load_table` takes.
             y: Labels of the rows, instead of the label column: cells as in that column, or an
                 array with a column for each label column.
+            sample_weight: What each row counts in the loss, in early stopping and in all validation
+                metrics: a column of numbers >= 0, or one number per row in the order of the rows,
+                shape `(num_rows,)`; by default 1. A row of weight 3 counts as three rows do, and
+                one of weight 0 is left out. It is multiplied by the weight of the row's class;
+                class weights by name are computed from weighted counts. Rows of `validation_data`
+                have the weights of the same column, or 1 each if there is no such column.
             validation_data: Rows for early stopping; by default `validation_split` of `data`.
             validation_split: Share of the rows for validation, stratified by label, in [0, 1). 0
                 trains without validation.
@@ -272,7 +287,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             TableError: listing every row that cannot be used.
             ValueError: for labels of one class only, or too few rows to split.
         """
-        given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
+        given = Given(
+            data, y, validation_data, validation_split, groups, image_dir, on_error, sample_weight
+        )
         going_on = self._trained if self.warm_start else None
         old = {} if going_on is None else going_on.heads
         del going_on  # a reference to the model would keep its encoders from being reused
@@ -367,12 +384,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         ]
         return join_frames(parts, data.index if isinstance(data, pd.DataFrame) else None)
 
-    def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
+    def score(
+        self, data: Any, y: Any = None, sample_weight: Any = None, *, image_dir: Any = None
+    ) -> float:
         """Score on labelled rows.
 
         Args:
             data: As in `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
+            sample_weight: What each row counts: a column, or one weight per row; see `fit`.
             image_dir: Folder that image paths are relative to.
 
         Returns:
@@ -383,7 +403,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         predictor = self.predictor_
         columns = label_columns(predictor.heads)
         table = with_labels(load_table(data, image_dir=image_dir), y, columns)
-        return mean_score(predictor, predictor.rows(table, image_dir, heads=predictor.heads))
+        table, weights = with_weights(table, sample_weight)
+        rows = predictor.rows(table, image_dir, heads=predictor.heads, sample_weight=weights)
+        return mean_score(predictor, rows)
 
     def tune_thresholds(
         self,
@@ -391,6 +413,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         *,
         head: str | None = None,
         metric: Any = "f1",
+        sample_weight: Any = None,
         image_dir: str | os.PathLike | None = None,
     ) -> dict:
         """Chooses the threshold of each label of a multilabel head; later predictions use it.
@@ -401,6 +424,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data: Rows with the head's label column.
             head: The head's name; not needed if there is only one multilabel head.
             metric: What is maximised, as in `keras_mm.metrics.tune_thresholds`.
+            sample_weight: What each row counts: a column, or one weight per row; see `fit`.
             image_dir: Folder that image paths are relative to.
 
         Returns:
@@ -411,7 +435,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         trained, predictor = self._check_fitted(), self.predictor_
         name = choose_multilabel(trained.heads, head)
-        rows = predictor.rows(data, image_dir, heads={name: trained.heads[name]})
+        table, weights = with_weights(load_table(data, image_dir=image_dir), sample_weight)
+        heads = {name: trained.heads[name]}
+        rows = predictor.rows(table, image_dir, heads=heads, sample_weight=weights)
         thresholds = best_thresholds(predictor, rows, name, metric=metric)
         tuned = replace(trained.heads[name], threshold=thresholds)
         self._trained = replace(trained, heads={**trained.heads, name: tuned})
@@ -422,6 +448,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         data: Any,
         *,
         heads: str | Sequence[str] | None = None,
+        sample_weight: Any = None,
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Evaluation:
@@ -433,6 +460,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Args:
             data: Rows with the label columns of the heads.
             heads: Names of the heads that are evaluated; by default all.
+            sample_weight: What each row counts in all metrics, also in the baseline's: a column, or
+                one weight per row; see `fit`. The weights that the model was trained with are not
+                used here unless they are given.
             image_dir: Folder that image paths are relative to.
             on_error: As in `fit`.
 
@@ -441,9 +471,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             `save("report.html")`.
         """
         known = self.heads_
-        table = load_table(data, image_dir=image_dir)
+        table, weights = with_weights(load_table(data, image_dir=image_dir), sample_weight)
         chosen = known if heads is None else choose_heads(heads, known, self._added)
-        rows = self.predictor_.rows(table, image_dir, heads=chosen, on_error=on_error)
+        rows = self.predictor_.rows(
+            table, image_dir, heads=chosen, sample_weight=weights, on_error=on_error
+        )
         return self.evaluate_rows(rows, table_name(table), heads=chosen)
 
     def evaluate_rows(
@@ -486,6 +518,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         data: Any,
         y: Any = None,
         *,
+        sample_weight: Any = None,
         freeze: bool = True,
         validation_data: Any = None,
         validation_split: float = 0.1,
@@ -505,6 +538,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             names: A head of the model or of `add_head`, or several that are trained jointly.
             data: Rows with the label columns of these heads; see `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
+            sample_weight: As in `fit`; one weight per row, for all these heads.
             freeze: Whether only these heads are trained. Without it everything that `fit` trains
                 is trained further, and the predictions of the other heads change.
             validation_data: As in `fit`.
@@ -526,7 +560,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         trained = self._check_fitted()
         chosen = choose_heads(names, {**trained.heads, **self._added}, self._added)
-        given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
+        given = Given(
+            data, y, validation_data, validation_split, groups, image_dir, on_error, sample_weight
+        )
         self._trained = fit_heads(
             trained,
             prepare_heads(self._settings(), trained.settings, chosen, given),

@@ -191,6 +191,12 @@ class RunSettings(Settings):
     group_column: str | None = knob(
         None, COLUMN, "Rows with the same value stay on the same side of a split."
     )
+    weight_column: str | None = knob(
+        None,
+        COLUMN,
+        "Column of numbers >= 0: what each row counts in the loss, in early stopping and in all "
+        "metrics. Rows of `validation_data` or `test_data` without it count 1.",
+    )
     image_dir: str | None = knob(
         None, PATH, "Folder that image paths are relative to; by default the table's."
     )

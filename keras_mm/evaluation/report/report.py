@@ -20,6 +20,7 @@ from keras_mm.evaluation.report.curves import best_epoch, draw_curves, draw_numb
 from keras_mm.evaluation.report.findings import (
     MODALITIES_NOTE,
     Table,
+    amount,
     baseline_name,
     compare_metrics,
     compare_modalities,
@@ -100,12 +101,18 @@ def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, A
         "mistakes": mistakes,
         "num_mistakes": num_mistakes,
         "num_rows": one.metrics["num_rows"],
+        "weighted": one.is_weighted,
     }
 
 
 def _of_head(evaluation: Results, name: str) -> pd.DataFrame:
-    """The predictions of one head, their columns named as if it were the only one."""
+    """The predictions of one head, their columns named as if it were the only one.
+
+    Rows of weight 0 are left out: no figure counts them.
+    """
     frame = evaluation.predictions
+    if "sample_weight" in frame:
+        frame = frame[frame["sample_weight"] > 0]
     if not evaluation.several:
         return frame
     prefix = f"{name}_"
@@ -120,10 +127,10 @@ def _matrix(one: HeadEvaluation) -> list[dict]:
     if "confusion_matrix" not in one.metrics or len(names) > MOST_CLASSES:
         return rows
     for i, counts in enumerate(one.metrics["confusion_matrix"]):
-        total = max(sum(counts), 1)
+        total = sum(counts) or 1
         cells = [
             {
-                "count": count,
+                "count": amount(count),
                 "percent": percent(count / total),
                 "opacity": f"{0.12 + 0.84 * count / total:.2f}",
                 "strong": count / total > 0.7,

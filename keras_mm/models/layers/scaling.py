@@ -55,7 +55,9 @@ def scaling_name(head: str) -> str:
     return head + _SUFFIX
 
 
-def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
+def standardize_targets(
+    model: keras.Model, head: str, targets: Any, sample_weight: Any = None
+) -> None:
     """Scales a regression head so that it learns targets of mean 0 and standard deviation 1.
 
     Args:
@@ -63,6 +65,8 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
         head: Name of the regression head.
         targets: Training targets in their own unit, shape `(num_rows, num_targets)`; NaN where
             there is none. Targets that are all equal are only shifted.
+        sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
+            count 1.
 
     Raises:
         ValueError: if the model has no such regression head, or the targets' differences are too
@@ -81,9 +85,11 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
         raise InvalidValueError(f"The model has no regression head {head!r}.")
     targets = np.asarray(targets, "float64")
     there = ~np.isnan(targets)
-    count = np.maximum(there.sum(axis=0), 1)
-    mean = np.where(there, targets, 0).sum(axis=0) / count
-    deviation = np.sqrt((np.where(there, targets - mean, 0) ** 2).sum(axis=0) / count)
+    each = there if sample_weight is None else there * np.asarray(sample_weight)[:, None]
+    count = np.where(each.any(axis=0), each.sum(axis=0), 1)
+    mean = (each * np.where(there, targets, 0)).sum(axis=0) / count
+    squares = np.where(there, targets - mean, 0) ** 2
+    deviation = np.sqrt((each * squares).sum(axis=0) / count)
     coarse = np.spacing(np.abs(mean).astype("float32")) > 0.01 * deviation
     if (coarse & (deviation > 0)).any():
         place = int((coarse & (deviation > 0)).argmax())
