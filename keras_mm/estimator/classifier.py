@@ -266,10 +266,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 array with a column for each label column.
             sample_weight: What each row counts in the loss, in early stopping and in all validation
                 metrics: a column of numbers >= 0, or one number per row in the order of the rows,
-                shape `(num_rows,)`; by default 1. A row of weight 3 counts as three rows do, and
-                one of weight 0 is left out. It is multiplied by the weight of the row's class;
-                class weights by name are computed from weighted counts. Rows of `validation_data`
-                have the weights of the same column, or 1 each if there is no such column.
+                shape `(num_rows,)`; by default 1. A row of weight 3 counts as three rows do. One
+                of weight 0 is left out, though its label still names a class. The weight is
+                multiplied by that of the row's class; class weights by name are computed from
+                weighted counts. Rows of `validation_data` have the weights of the same column, or
+                1 each if there is no such column.
             validation_data: Rows for early stopping; by default `validation_split` of `data`.
             validation_split: Share of the rows for validation, stratified by label, in [0, 1). 0
                 trains without validation.
@@ -306,7 +307,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Trains on rows that are checked and split already.
 
         Args:
-            rows: Training rows, as `keras_mm.data.tables.partition.read_parts` returns them.
+            rows: Training rows, as `keras_mm.data.tables.partition.read_parts` returns them, with
+                weights if they have any.
             validation: Rows for early stopping.
             heads: Heads by name, with the classes that the rows' labels are encoded by, as
                 `keras_mm.data.tables.run_columns.find_heads` returns them.

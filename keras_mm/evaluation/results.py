@@ -88,7 +88,8 @@ class HeadEvaluation:
         Returns:
             A row for each, in order: `precision recall f1 support`; for labels of a multilabel head
             also `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; for targets
-            errors and correlations.
+            errors and correlations. With weights supports are sums of weights, and `num_rows` and
+            `effective_rows` are added.
         """
         scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
         return pd.DataFrame.from_dict(scores, orient="index")

@@ -61,8 +61,8 @@ def effective_rows(weights: Any) -> float:
     """The number of rows of equal weight whose mean is known as well as that of weighted rows.
 
     `(sum of weights)^2 / sum of squared weights`: the number of rows if all weights are equal, and
-    less the more they differ. It says nothing about rows that are copies of each other: weights
-    that count copies of a row give no more certainty than the row alone.
+    less the more they differ. A row of weight 3 is one observation, not three: large weights do
+    not narrow an interval.
 
     Args:
         weights: Floats >= 0, shape `(num_rows,)`.

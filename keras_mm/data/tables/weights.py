@@ -103,6 +103,7 @@ def _number(cell: Any) -> float:
 
 
 def _problem(cell: Any) -> str:
+    cell = cell.item() if isinstance(cell, np.generic) else cell
     if is_missing(cell):
         return "the weight is missing. Write 1 to count the row once, 0 to ignore it."
     return (
