@@ -109,7 +109,15 @@ def _counted(rows: Rows) -> Rows:
     positions = _counting(rows, list(range(len(rows))))
     if len(positions) == len(rows):
         return rows
-    return replace(rows.take(positions), skipped=rows.skipped)
+    kept = rows.take(positions)
+    return replace(
+        rows,
+        images=kept.images,
+        texts=kept.texts,
+        labels=kept.labels,
+        numbers=kept.numbers,
+        sample_weight=kept.sample_weight,
+    )
 
 
 def _split_problem(frame: pd.DataFrame, targets: Mapping[str, Target], error: Exception) -> Problem:

@@ -106,18 +106,24 @@ def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, A
 
 
 def _of_head(evaluation: Results, name: str) -> pd.DataFrame:
-    """The predictions of one head, their columns named as if it were the only one.
-
-    Rows of weight 0 are left out: no figure counts them.
-    """
-    frame = evaluation.predictions
-    if "sample_weight" in frame:
-        frame = frame[frame["sample_weight"] > 0]
-    if not evaluation.several:
+    """The predictions of one head, their columns named as if it were the only one."""
+    whole = frame = evaluation.predictions
+    if evaluation.several:
+        prefix = f"{name}_"
+        own = {column: column.removeprefix(prefix) for column in frame if column.startswith(prefix)}
+        frame = frame[["row", *own]].rename(columns=own)
+    if "sample_weight" not in whole:
         return frame
-    prefix = f"{name}_"
-    own = {column: column.removeprefix(prefix) for column in frame if column.startswith(prefix)}
-    return frame[["row", *own]].rename(columns=own)
+    counted = whole["sample_weight"] > 0
+    labels = [column for column in frame if column == "label" or column.startswith("label_")]
+    return frame.assign(**{column: _without(frame[column], counted) for column in labels})
+
+
+def _without(labels: pd.Series, counted: pd.Series) -> pd.Series:
+    """The labels of the rows that count; no figure counts the others."""
+    if labels.dtype.kind == "f":
+        return labels.where(counted)
+    return labels.astype(object).where(counted, None)
 
 
 def _matrix(one: HeadEvaluation) -> list[dict]:
