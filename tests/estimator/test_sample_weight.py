@@ -86,7 +86,7 @@ def test_the_report_says_that_rows_are_weighted(weighted, tables, tmp_path):
     json.dumps(evaluation.to_dict())
     counted, frame = tables[1]["weight"] > 0, evaluation.predictions
     mistakes = ((frame["label"] != frame["prediction"]) & counted.to_numpy()).sum()
-    assert 0 < mistakes and f" of {mistakes} mistake" in text
+    assert mistakes > 0 and f" of {mistakes} mistake" in text
     matrix = evaluation.heads["label"].confusion_matrix()
     assert matrix.to_numpy().sum() == pytest.approx(tables[1]["weight"].sum())
     weighted.evaluate(tables[1]).save(tmp_path / "report.html")
