@@ -269,7 +269,7 @@ class _Counts:
         parts = self.tp, self.fp, self.fn
         by_label = tuple(_sums(part, self.weights) for part in parts)
         by_row = tuple(part.sum(axis=1) for part in parts)
-        occurring = sum(by_label) > 0
+        occurring = np.sum(by_label, axis=0) > 0
         return {
             "micro_f1": float(_f1(*(part.sum() for part in by_label))),
             "macro_f1": float(_f1(*by_label)[occurring].mean()) if occurring.any() else 0.0,

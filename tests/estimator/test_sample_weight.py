@@ -155,16 +155,14 @@ def test_several_heads_and_single_heads(tables):
     classifier.tune_thresholds(test[test["weight"] > 0], sample_weight="weight")
     assert dict(zip("ab", classifier.heads_["tags"].threshold, strict=True)) == tuned
 
-    def answers(rows):
-        classifier.add_head("other", Head(column="label"))
-        classifier.fit_head("other", rows, sample_weight="weight", validation_split=0.25)
-        return classifier.predict_proba(test)["other"]
-
-    found = answers(train)
-    classifier.heads_ = {n: h for n, h in classifier.heads_.items() if n != "other"}
+    classifier.add_head("other", Head(column="label"))
+    answers = []
+    for rows in (train, train[train["weight"] > 0]):
+        classifier.fit_head("other", rows, sample_weight="weight", validation_split=0)
+        answers.append(classifier.predict_proba(test)["other"])
+    np.testing.assert_array_equal(*answers)
     share = train["weight"][train["label"] == "Implies"].sum() / train["weight"].sum()
     assert classifier.priors_["other"][1] == pytest.approx(share)
-    assert np.isfinite(found).all()
 
 
 def test_weights_that_are_refused(tables):
