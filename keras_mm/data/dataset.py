@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.checks import check_weights
 from keras_mm.data.images.cells import image_key, load_image
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.columns import column_names, missing_columns
@@ -22,6 +21,7 @@ from keras_mm.data.tables.rows import Rows, read_rows
 from keras_mm.data.tables.targets import with_classes
 from keras_mm.data.tables.weights import with_weights
 from keras_mm.errors import InvalidValueError
+from keras_mm.row_weights import check_weights
 from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head, as_heads
 from keras_mm.settings.sliding_window import SlidingWindow

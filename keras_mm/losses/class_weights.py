@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.checks import check_weights, is_number, nearest_name
+from keras_mm.checks import is_number, nearest_name
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
+from keras_mm.row_weights import check_weights
 from keras_mm.settings.label_keys import by_place
 
 ClassWeight = str | Mapping[Any, float] | Sequence[float] | np.ndarray | None

@@ -9,9 +9,9 @@ import numpy as np
 from scipy.sparse import coo_array
 from sklearn.metrics import precision_recall_fscore_support
 
-from keras_mm.checks import check_weights
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
+from keras_mm.row_weights import check_weights
 
 # With more classes only the cells that are not 0 are returned: the matrix grows by the square.
 LARGEST_MATRIX = 1000

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import label_ranking_average_precision_score, log_loss
 
-from keras_mm.checks import check_weights
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.classification import areas_under_curves, counted_rows
 from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
+from keras_mm.row_weights import check_weights
 from keras_mm.settings.heads import resolve_threshold
 
 _CANDIDATES = 1000  # thresholds that are tried when the metric is a function

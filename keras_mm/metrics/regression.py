@@ -10,10 +10,10 @@ import numpy as np
 from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import r2_score
 
-from keras_mm.checks import check_weights
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.classification import counted_rows
 from keras_mm.metrics.intervals import effective_rows, weight_facts
+from keras_mm.row_weights import check_weights
 
 _SCORES = ("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "spearman")
 
