@@ -20,6 +20,7 @@ FLAGS = (
     "--test-data",
     "--split-column",
     "--group-column",
+    "--weight-column",
     "--image-dir",
     "--images",
     "--texts",
@@ -108,10 +109,11 @@ def _add_check(commands, common) -> None:
         "check",
         parents=[common],
         help="list every problem of a table",
-        description="Checks every row of a table: files, texts, labels. Exits with 1 if any has an "
-        "error; warnings alone, as of control characters in a text, exit with 0.",
+        description="Checks every row of a table: files, texts, labels, weights. Exits with 1 if "
+        "any has an error; warnings alone, as of control characters in a text, exit with 0.",
     )
-    names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head")
+    names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head",
+             "--weight-column")  # fmt: skip
     _add_settings(check, names)
 
 
@@ -172,6 +174,11 @@ def _add_uses(commands, common) -> None:
         )
         if name == "evaluate":
             command.add_argument("--heads", help="heads to evaluate, with commas (default: all)")
+            command.add_argument(
+                "--weight-column",
+                help="column of numbers >= 0: what each row counts in all metrics (default: that "
+                "of the run, if the table has it; '' for none)",
+            )
         if name == "export":
             command.add_argument("--format", default="tf_saved_model", help="tf_saved_model")
             command.add_argument("--output", required=True, help="folder to write")

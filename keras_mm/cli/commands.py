@@ -14,6 +14,7 @@ from keras_mm.cli.output import note, print_result
 from keras_mm.cli.run_settings import run_settings, split_names
 from keras_mm.files import new_file
 from keras_mm.presets.presets import list_presets
+from keras_mm.settings.toml import read_toml
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,15 +47,38 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from keras_mm.data.tables.load import load_table
     from keras_mm.evaluation.report.terminal import render_text
 
     heads = None if options.heads is None else split_names(options.heads)
+    table = load_table(options.data, image_dir=options.image_dir)
     report = _load(options).evaluate(
-        options.data, heads=heads, image_dir=options.image_dir, on_error=options.on_error
+        table,
+        heads=heads,
+        sample_weight=_weight_column(options, table),
+        image_dir=options.image_dir,
+        on_error=options.on_error,
     )
     if options.output:
         report.save(options.output)
     return print_result(options, {**report.to_dict(), "summary": render_text(report)})
+
+
+def _weight_column(options: argparse.Namespace, table: pd.DataFrame) -> str | None:
+    """The column of the rows' weights: what is asked for, else that of the run in `--model`."""
+    if options.weight_column is not None:
+        return options.weight_column or None
+    config = os.path.join(options.model, "config.toml")
+    if not os.path.isfile(config):
+        return None
+    column = read_toml(config).get("weight_column")
+    if column is None:
+        return None
+    if column in table.columns:
+        note(options, f"rows are weighted by {column!r}, as in the run")
+        return column
+    note(options, f"the run had the weight column {column!r}; without it each row counts 1")
+    return None
 
 
 def _predict(options: argparse.Namespace) -> int:

@@ -61,7 +61,7 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     )
     try:
         with new_folder(output) as folder, run_log(folder / "train.log", quiet, output):
-            evaluation = _train(classifier, run)
+            evaluation = _train(classifier, run, settings.weight_column)
             _write(folder, replace(settings, output=str(output)), classifier, evaluation)
     except BaseException:
         _keep_model(classifier, output)
@@ -93,7 +93,9 @@ def _use_threads(settings: Settings) -> None:
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 
-def _train(classifier: MultimodalClassifier, run: Prepared) -> Evaluation:
+def _train(
+    classifier: MultimodalClassifier, run: Prepared, weight_column: str | None
+) -> Evaluation:
     """Trains the classifier and evaluates it on the test rows."""
     import keras
 
@@ -101,7 +103,8 @@ def _train(classifier: MultimodalClassifier, run: Prepared) -> Evaluation:
         "keras %s on %s, seed %d", keras.__version__, keras.backend.backend(), classifier.seed
     )
     for name, rows in run.parts.items():
-        _log.info("%s: %d rows of %s", name, len(rows), run.sources[name])
+        by = "" if rows.sample_weight is None else f", weighted by {weight_column!r}"
+        _log.info("%s: %d rows of %s%s", name, len(rows), run.sources[name], by)
     classifier.fit_rows(run.rows, run.validation, heads=run.heads, callbacks=[create_epoch_log()])
     evaluation = classifier.evaluate_rows(run.parts["test"], run.sources["test"])
     _log.info("test: %s", evaluation)

@@ -225,6 +225,12 @@ class RunSettings(Settings):
     group_column: str | None = knob(
         None, COLUMN, "Column of groups. Rows of one group stay in the same split."
     )
+    weight_column: str | None = knob(
+        None,
+        COLUMN,
+        "Column of numbers >= 0: what each row counts in the loss, in early stopping and in all "
+        "metrics. Rows of `validation_data` or `test_data` without it count 1.",
+    )
     image_dir: str | None = knob(
         None, PATH, "Folder that image paths are relative to; by default the table's folder."
     )

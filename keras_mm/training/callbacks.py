@@ -64,12 +64,14 @@ class EpochEvaluation(keras.callbacks.Callback):
     """Adds `val_loss` and the validation metrics of each head to each epoch's logs.
 
     The weighted loss is a mean by the weights' sum, which depends on batching; so it is computed
-    once over the logits of all rows, as the metrics are, by the functions that evaluation uses.
+    once over the logits of all rows, as the metrics are, by the functions that evaluation uses, and
+    with the weights that the dataset gives its rows.
     With several heads the names are `val_<head>_loss`, `val_<head>_accuracy`, ..., and `val_loss`
     is the sum of the heads' losses by their weights. A head of which no row has labels has none.
 
     Args:
-        dataset: A dataset of `(inputs, labels)` batches; of several heads, labels by head.
+        dataset: A dataset of `(inputs, labels)` batches, or of `(inputs, labels, weights)`; of
+            several heads, labels by head.
         objectives: What measures each head, by name.
         monitors: Metrics that are logged beside those that always are.
 
@@ -103,7 +105,11 @@ class EpochEvaluation(keras.callbacks.Callback):
         Raises:
             FloatingPointError: if logits are not finite.
         """
-        labels, logits = (by_head(self.objectives, x) for x in collect(self.model, self.dataset))
+        found_rows = collect(self.model, self.dataset)
+        labels, logits = (by_head(self.objectives, x) for x in found_rows[:2])
+        weights = getattr(self.dataset, "row_weights", found_rows[2])
+        if not isinstance(weights, Mapping):
+            weights = dict.fromkeys(self.objectives, weights)
         window_rows = getattr(self.dataset, "window_rows", None)
         if window_rows is not None:
             labels = by_head(self.objectives, self.dataset.row_labels)
@@ -118,7 +124,7 @@ class EpochEvaluation(keras.callbacks.Callback):
                 tie = window.tie_index(objective.names)
                 z = join_windows(z, window_rows, objective.kind, vote=window.vote, tie=tie)
             result.labels[name], result.logits[name] = y, z
-            found = objective.measure(y, z)
+            found = objective.measure(y, z, weights[name])
             if "loss" in found:
                 total = (total or 0.0) + found["loss"] * objective.weight
             prefix = f"val_{prefixes[name]}"
@@ -285,11 +291,19 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
         super().on_epoch_end(epoch, logs)
 
 
-def collect(model: keras.Model, dataset: Any) -> tuple[Any, Any]:
-    """Labels and logits of all rows of a dataset; of several heads, each by head."""
-    labels, logits, size = [], [], 0
+def collect(model: keras.Model, dataset: Any) -> tuple[Any, Any, Any]:
+    """Labels, logits and weights of all rows of a dataset; of several heads, each by head.
+
+    Args:
+        model: The model, which gives the logits.
+        dataset: A dataset of `(inputs, labels)` or `(inputs, labels, weights)` batches.
+
+    Returns:
+        Labels, logits, and the weights as the dataset has them; `None` without weights.
+    """
+    labels, logits, weights, size = [], [], [], 0
     for index in range(len(dataset)):
-        inputs, batch_labels = dataset[index][:2]
+        inputs, batch_labels, *batch_weights = dataset[index]
         count = len(keras.tree.flatten(inputs)[0])
         size = max(size, count)
         if count < size:  # filled up: a batch of another size would be compiled for itself
@@ -298,11 +312,18 @@ def collect(model: keras.Model, dataset: Any) -> tuple[Any, Any]:
         found = keras.tree.map_structure(np.asarray, model.predict_on_batch(inputs))
         logits.append(keras.tree.map_structure(lambda x, n=count: x[:n], found))
         labels.append(keras.tree.map_structure(np.asarray, batch_labels))
+        weights += [keras.tree.map_structure(_flat, x) for x in batch_weights if x is not None]
 
     def join(*parts: np.ndarray) -> np.ndarray:
         return np.concatenate(parts)
 
-    return keras.tree.map_structure(join, *labels), keras.tree.map_structure(join, *logits)
+    found = (keras.tree.map_structure(join, *parts) for parts in (labels, logits))
+    return *found, keras.tree.map_structure(join, *weights) if weights else None
+
+
+def _flat(weights: Any) -> np.ndarray:
+    """Weights of shape `(batch,)` or `(batch, 1)` as `(batch,)`."""
+    return np.asarray(weights).reshape(-1)
 
 
 class ProgressBar(keras.callbacks.Callback):

@@ -132,7 +132,8 @@ class Trainer:
 
         Args:
             dataset: A `MultimodalDataset`, another `PyDataset` of `(inputs, labels)`, or a tuple
-                `(inputs, labels)` of arrays; the labels of several heads as a dict by head.
+                `(inputs, labels)` of arrays; the labels of several heads as a dict by head. Each
+                may have a weight per row as a third element; validation uses them, too.
             validation_data: The same, for validation.
             batch_size: Rows of a batch, for arrays.
 
@@ -251,6 +252,7 @@ class Trainer:
     def _objectives(self, dataset: Any) -> dict[str, Objective]:
         labels = getattr(dataset, "labels", None)
         labels = getattr(dataset, "row_labels", labels)
+        weights = getattr(dataset, "row_weights", None)
         heads = getattr(dataset, "heads", None) if self.heads is None else self.heads
         widths = _num_logits(self.model, heads or ("label",))
         _check_label_names(self.model, widths, labels)
@@ -261,6 +263,7 @@ class Trainer:
             by_head(widths, getattr(dataset, "classes", None)),
             self.loss_settings,
             scales=target_scales(self.model),
+            sample_weight=weights,
         )
 
     def _check_alike(

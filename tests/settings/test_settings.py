@@ -93,6 +93,7 @@ VALUES = {
     "test_data": ([None, "a.csv"], [1]),
     "split_column": ([None, "split"], [1, ["split"]]),
     "group_column": ([None, "group"], [1, ["group"]]),
+    "weight_column": ([None, "weight"], [1, ["weight"]]),
     "image_dir": ([None, "images", Path("images")], [1]),
     "validation_size": ([0, 0.0, 0.5], PART),
     "test_size": ([0, 0.0, 0.5], PART),

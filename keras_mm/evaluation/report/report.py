@@ -21,6 +21,7 @@ from keras_mm.evaluation.report.curves import best_epoch, draw_curves, draw_numb
 from keras_mm.evaluation.report.findings import (
     MODALITIES_NOTE,
     Table,
+    amount,
     baseline_name,
     compare_metrics,
     compare_modalities,
@@ -109,17 +110,29 @@ def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, A
         "mistakes": mistakes,
         "num_mistakes": num_mistakes,
         "num_rows": one.metrics["num_rows"],
+        "weighted": one.is_weighted,
     }
 
 
 def _of_head(evaluation: Results, name: str) -> pd.DataFrame:
     """The predictions of one head, their columns named as if it were the only one."""
-    frame = evaluation.predictions
-    if not evaluation.several:
+    whole = frame = evaluation.predictions
+    if evaluation.several:
+        prefix = f"{name}_"
+        own = {column: column.removeprefix(prefix) for column in frame if column.startswith(prefix)}
+        frame = frame[["row", *own]].rename(columns=own)
+    if "sample_weight" not in whole:
         return frame
-    prefix = f"{name}_"
-    own = {column: column.removeprefix(prefix) for column in frame if column.startswith(prefix)}
-    return frame[["row", *own]].rename(columns=own)
+    counted = whole["sample_weight"] > 0
+    labels = [column for column in frame if column == "label" or column.startswith("label_")]
+    return frame.assign(**{column: _without(frame[column], counted) for column in labels})
+
+
+def _without(labels: pd.Series, counted: pd.Series) -> pd.Series:
+    """The labels of the rows that count; no figure counts the others."""
+    if labels.dtype.kind == "f":
+        return labels.where(counted)
+    return labels.astype(object).where(counted, None)
 
 
 def _matrix(one: HeadEvaluation) -> list[dict]:
@@ -129,10 +142,10 @@ def _matrix(one: HeadEvaluation) -> list[dict]:
     if "confusion_matrix" not in one.metrics or len(names) > MOST_CLASSES:
         return rows
     for i, counts in enumerate(one.metrics["confusion_matrix"]):
-        total = max(sum(counts), 1)
+        total = sum(counts) or 1
         cells = [
             {
-                "count": count,
+                "count": amount(count),
                 "percent": percent(count / total),
                 "opacity": f"{0.12 + 0.84 * count / total:.2f}",
                 "strong": count / total > 0.7,
