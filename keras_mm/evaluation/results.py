@@ -99,6 +99,8 @@ class HeadEvaluation:
         scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
         averages = self.metrics.get("averages", {})  # numbers have none
         table = pd.DataFrame([*scores.values(), *averages.values()], [*scores, *averages])
+        if self.is_weighted:  # counts are sums of weights
+            return table
         # Averages have no counts, which without this would become floats.
         return table.astype({name: "Int64" for name in _COUNTS if name in table})
 

@@ -78,7 +78,7 @@ def average_lines(one: HeadEvaluation, width: int = 5) -> list[list[str]]:
     """
     return [
         [name, *(f"{row[score]:.3f}" for score in ("precision", "recall", "f1"))]
-        + [str(row["support"]), *[""] * (width - 5)]
+        + [str(amount(row["support"])), *[""] * (width - 5)]
         for name, row in one.metrics.get("averages", {}).items()
     ]
 
