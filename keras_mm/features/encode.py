@@ -29,7 +29,7 @@ from keras_mm.features.store.blocks import KEY_BYTES
 from keras_mm.features.store.shelf import Shelf, reserve
 from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
-from keras_mm.progress import progress_bar
+from keras_mm.progress import progress_bar, progress_line, seconds
 
 # Images or texts of a batch: the same for every training, so that features are equal to the bit and
 # can be shared. In batches whose size is not a multiple of the widest registers, TensorFlow rounds
@@ -42,6 +42,7 @@ _PART = 4096
 _WRITE_BYTES, _WRITE_SECONDS, _WRITE_SHARE = 2**27, 20.0, 0.1
 
 _log = logging.getLogger("keras_mm")
+_file_log = logging.getLogger("keras_mm.file")  # does not reach stderr
 
 
 def encode_rows(
@@ -159,8 +160,8 @@ class _Work:
         Raises:
             EngineError: if the engine cannot run the encoder.
         """
-        starts = range(0, max(len(rows), 1), _PART)
-        self._num_parts = len(starts)
+        starts, begun = range(0, max(len(rows), 1), _PART), time.monotonic()
+        self._num_parts, self._num_cached = len(starts), 0
         # Batches of another size are rounded differently: by 1e-7 in float32, which is accepted for
         # a single row, but by up to 1e-3 in bfloat16.
         exact = precision_of(self._encoder) == "float32"
@@ -184,6 +185,10 @@ class _Work:
                     self._begin(items, few, exact)
                 for name, table in self._part(number, items, bar, stop).items():
                     found[name].append(table)
+        if self._is_kept:
+            took = seconds(time.monotonic() - begun)
+            words = f"{items.kind}s: {len(rows):,} rows in {took}, {self._num_cached:,} of them"
+            progress_line(f"{words} from the cache", show=progress)
         return {name: FeatureTable.join(tables) for name, tables in found.items()}
 
     def _begin(self, items: Items, few: bool, exact: bool) -> None:
@@ -212,6 +217,9 @@ class _Work:
         todo = np.asarray(sorted(first[key] for key in absent), int)
         if self._is_kept:
             self._announce(part, items, todo, len(first))
+            is_known = np.asarray([key not in absent for key in keys] + [True])  # last: empty slots
+            known = is_known[items.where].all(axis=1) & (items.where >= 0).any(axis=1)
+            self._num_cached += int(known.sum())
         if len(todo):
             self._run(items, todo, keys, bar, stop)
         bar.update(stop - bar.n)
@@ -230,7 +238,7 @@ class _Work:
             network = create_network(self._encoder, self._outputs, self._engine, self._store)
             self._network = network
             if self._is_kept or len(todo) > together:
-                _log.info("%ss are encoded by %s", items.kind, network.engine)
+                _file_log.info("%ss are encoded by %s", items.kind, network.engine)
                 compared = network.precision == "bfloat16" and _log.isEnabledFor(logging.INFO)
         work = [
             (take, count)
@@ -271,7 +279,7 @@ class _Work:
         if len(todo):
             words += f"; {len(todo):,} to encode, {num_bytes / 1e6:,.1f} MB"
             reserve(self._shelves.values(), num_bytes)
-        _log.info(words)
+        _file_log.info(words)
 
     def _item_shape(self, name: str, items: Items, length: int) -> tuple[int, ...]:
         """Shape of one slot's part of an output, first axis its tokens (1 for a vector)."""
