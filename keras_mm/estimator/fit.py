@@ -29,7 +29,7 @@ from keras_mm.settings.heads import Head
 from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
-from keras_mm.training.objectives import create_objectives
+from keras_mm.training.objectives import check_monitor, create_objectives
 from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
 
 Callbacks = Sequence[keras.callbacks.Callback]
@@ -78,7 +78,7 @@ def fit(
     settings, heads = prepared.settings, prepared.heads
     labels = prepared.rows.labels
     priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
-    check_objectives(settings, heads, labels)
+    check_objectives(prepared, callbacks)
     _check_tie(settings, heads)
     check_labelled(heads, labels)
     twin = None
@@ -179,19 +179,21 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
     return join(encoders, widened(trunk, wider, list(old)))
 
 
-def check_objectives(settings: Settings, heads: Mapping[str, Head], labels: Mapping) -> None:
-    """Checks that loss and class weights fit the heads, before any work.
+def check_objectives(prepared: Prepared, callbacks: Callbacks = ()) -> None:
+    """Checks that loss, class weights and monitored metric fit the heads, before any work.
 
     Args:
-        settings: Resolved settings.
-        heads: Heads by name, with their classes.
-        labels: Encoded labels of the training rows by head.
+        prepared: Resolved settings, heads and rows.
+        callbacks: The user's Keras callbacks; they may log the monitored metric.
 
     Raises:
         ValueError: if they do not fit.
     """
+    settings, heads, validation = prepared.settings, prepared.heads, prepared.validation
     widths = {name: head.num_logits for name, head in heads.items()}
-    create_objectives(heads, widths, labels, {}, loss_settings(settings))
+    objectives = create_objectives(heads, widths, prepared.rows.labels, {}, loss_settings(settings))
+    if validation is not None and settings.early_stopping and not callbacks:
+        check_monitor(stopping(settings).monitor, objectives, validation.labels)
 
 
 def check_labelled(heads: Mapping[str, Head], labels: Mapping) -> None:

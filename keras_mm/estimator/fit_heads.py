@@ -62,8 +62,8 @@ def fit_heads(
     labels = prepared.rows.labels
     check_labelled(heads, labels)
     settings, trained_as = settings_for_heads(prepared.settings, heads)
-    check_objectives(settings, trained_as, labels)
     prepared = replace(prepared, settings=settings, heads=trained_as)
+    check_objectives(prepared, callbacks)
     try:
         with seeded(settings.seed):
             if freeze:
