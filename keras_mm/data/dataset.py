@@ -251,7 +251,7 @@ class MultimodalDataset(RowBatches):
             absent = missing_columns(table, [labels])  # `read_rows` reports them
             classes = [] if absent else find_classes(table[labels])
         elif isinstance(labels, Mapping):
-            labels = with_classes(as_heads(labels), table)
+            labels = with_classes(as_heads(labels, argument="labels"), table)
         rows = read_rows(
             table, images=images, texts=texts, labels=labels, classes=classes,
             image_dir=image_dir, on_error=on_error, progress=progress,

@@ -110,7 +110,14 @@ class Settings:
     vision_trainable: bool | None = knob(None, TRUTH, "Whether the vision backbone is trained.")
     text_trainable: bool | None = knob(None, TRUTH, "Whether the text backbone is trained.")
     head: str = knob("multiclass", one_of(*HEAD_KINDS), "What the label column holds.")
-    loss: str = like(LossSettings, "loss", rule=one_of(*LOSSES), description="The loss.")
+    loss: str = like(
+        LossSettings,
+        "loss",
+        rule=one_of(*LOSSES),
+        description="What training minimises. For classes and labels: cross_entropy, focal, and "
+        "for classes logit_adjusted. For numbers: the other three; cross_entropy is "
+        "mean_squared_error there.",
+    )
     class_weight: Any = like(LossSettings, "class_weight")
     classes: Sequence | None = knob(
         None, DIFFERENT_NAMES, "Label names in a fixed order; by default as they are sorted."
@@ -190,6 +197,9 @@ class RunSettings(Settings):
     split_column: str | None = knob(None, COLUMN, "Column of `data` that says train, val or test.")
     group_column: str | None = knob(
         None, COLUMN, "Rows with the same value stay on the same side of a split."
+    )
+    id_column: str | None = knob(
+        None, COLUMN, "Column of ids, for predictions and report; by default one called `id`."
     )
     image_dir: str | None = knob(
         None, PATH, "Folder that image paths are relative to; by default the table's."

@@ -98,7 +98,8 @@ class OptimizationKnobs:
     clipnorm: float | None = knob(
         1.0,
         POSITIVE,
-        "Largest global norm of the gradient; `Trainer` does not clip where it is `None`.",
+        "Largest norm of the gradients of all weights; larger gradients are scaled down to it. "
+        "`keras_mm.Trainer` scales them down only where it is given.",
         optional=True,
     )
     accumulation_steps: int = knob(
@@ -139,15 +140,19 @@ class ModelKnobs:
     projection_dims: int = knob(
         256,
         whole(0),
-        'Width of the projections; 0 for none, of one side or with `"concat"` or `"mmbt"`.',
+        "Width of the vectors that images and texts are projected to before the fusion. 0 leaves "
+        "the encoders' vectors as they are: for a model of images or texts alone, or with the "
+        'fusions `"concat"` and `"mmbt"`.',
     )
     dropout_rate: float = knob(0.1, PART, "Dropout in the projections.")
     stages: Sequence[Stage | Mapping] | None = knob(
         None,
         Rule("a list of stages", lambda v: True),  # `stages_problems` says more
-        "Stages of fine-tuning, one after the other: `keras_mm.Stage` or dicts of its fields. They "
-        "take the place of `vision_trainable` and `text_trainable`. Each has its own schedule of "
-        "the learning rate; `patience` counts within a stage. By default there is one stage.",
+        "Stages of fine-tuning, in their order. Each is a `keras_mm.Stage` or a dict of its fields "
+        "`blocks` (how many of the encoders' top blocks learn), `epochs`, `learning_rate` and "
+        '`encoder_learning_rate`: `[{blocks=0}, {blocks="all"}]` trains with frozen encoders '
+        "first. Stages replace `vision_trainable` and `text_trainable`. Each has its own schedule "
+        "of the learning rate; `patience` counts within a stage. By default there is one stage.",
     )
     lora_rank: int | None = knob(
         None,
@@ -182,9 +187,10 @@ class LossSettings(LossKnobs):
     loss: str | keras.losses.Loss = knob(
         "cross_entropy",
         _LOSS,
-        'With `"logit_adjusted"` the logits are adjusted by the classes\' shares of the training '
-        "labels. See `keras_mm.create_loss` for all names. A head may name its own. `val_loss` is "
-        "the same loss over the validation rows, with the training rows' shares.",
+        'What training minimises. `"logit_adjusted"` is cross-entropy with the logits adjusted by '
+        "the classes' shares of the training labels. See `keras_mm.create_loss` for all names. A "
+        "head may name its own. `val_loss` is the same loss over the validation rows, with the "
+        "training rows' shares.",
     )
     class_weight: str | Mapping | Sequence[float] | None = knob(
         None,
