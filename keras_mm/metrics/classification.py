@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from sklearn.metrics import precision_recall_fscore_support
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import wilson_interval
@@ -160,6 +158,8 @@ class _Scores(NamedTuple):
 
 def _scores(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> _Scores:
     """Scores of each class; 0 where no row is predicted or labelled as the class."""
+    from sklearn.metrics import precision_recall_fscore_support  # slow to import
+
     return _Scores(
         *precision_recall_fscore_support(
             labels, answers, labels=np.arange(num_classes), zero_division=0
@@ -169,6 +169,8 @@ def _scores(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> _Score
 
 def _confusions(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> dict[str, list]:
     """The confusion matrix, or its cells that are not 0."""
+    from scipy.sparse import coo_array  # slow to import
+
     # As scikit-learn's `confusion_matrix`, which gives no cells and warns of a single class.
     ones, shape = np.ones(len(labels), "int64"), (num_classes, num_classes)
     counts = coo_array((ones, (labels, answers)), shape=shape).tocsr()

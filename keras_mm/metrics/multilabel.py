@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import label_ranking_average_precision_score, log_loss
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.classification import areas_under_curves
@@ -49,6 +48,8 @@ def multilabel_metrics(
         >>> round(multilabel_metrics(labels, found, ["a", "b", "c"])["lrap"], 6)
         0.416667
     """
+    from sklearn.metrics import log_loss  # slow to import
+
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
     _check(labels, probabilities, len(classes))
     some = (labels >= 0).any(axis=1)
@@ -176,6 +177,8 @@ def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric: Any) -> floa
 
 
 def _lrap(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    from sklearn.metrics import label_ranking_average_precision_score  # slow to import
+
     return float(label_ranking_average_precision_score(labels, probabilities))
 
 

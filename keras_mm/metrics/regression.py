@@ -7,8 +7,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import r2_score
 
 from keras_mm.errors import InvalidValueError
 
@@ -87,6 +85,8 @@ def mean_baseline(train_targets: Any, targets: Any, names: Sequence[Any]) -> dic
 
 
 def _scores(targets: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
+    from sklearn.metrics import r2_score  # slow to import
+
     errors = np.abs(predictions - targets)
     mean, rows = errors.mean(), len(errors)
     error = errors.std(ddof=1) / np.sqrt(rows) if rows > 1 else 0.0
@@ -104,6 +104,8 @@ def _scores(targets: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
 def _correlations(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return {"pearson": 0.0, "spearman": 0.0}  # where SciPy gives NaN and warns
+    from scipy.stats import pearsonr, spearmanr  # slow to import
+
     return {
         "pearson": float(pearsonr(x, y).statistic),
         "spearman": float(spearmanr(x, y).statistic),
