@@ -77,4 +77,5 @@ def evaluate_rows(
         about={"source": source, **(about or {}), "test_rows": len(rows)},
         monitor=monitor,
         several=len(predictor.heads) > 1,
+        rows=rows,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import InvalidValueError
 from keras_mm.inference.answers import names_array
 from keras_mm.metrics.classification import confusion_cells
@@ -135,6 +136,8 @@ class Results:
         monitor: The metric of `history` by which the epoch was chosen.
         several: Whether the model has several heads; then `metrics`, `baselines`, `modalities` and
             `classes` are dicts by head.
+        rows: The rows that were predicted, for the report; `None` if they are not at hand.
+        id_column: The column of `predictions` with the rows' ids; `None` without one.
     """
 
     heads: dict[str, HeadEvaluation]
@@ -143,6 +146,8 @@ class Results:
     about: dict[str, Any] = field(default_factory=dict)
     monitor: str = "val_loss"
     several: bool = False
+    rows: Rows | None = field(default=None, repr=False, compare=False)
+    id_column: str | None = None
 
     @property
     def metrics(self) -> dict:
