@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from keras_mm.cli.output import note, print_result
 from keras_mm.cli.run_settings import check_columns, run_settings, split_names
-from keras_mm.cli.saved_model import check_rows, load, without_compiling
+from keras_mm.cli.trained_model import check_rows, load, without_compiling
 from keras_mm.data.tables.ids import with_ids
 from keras_mm.files import new_file
 from keras_mm.presets.presets import list_presets
