@@ -71,7 +71,7 @@ def hidden_backend_logs() -> Iterator[None]:
         Nothing.
     """
     os.environ.update(quiet_environment())
-    if is_debugging() or os.environ[_LEVEL] != _ONLY_FATAL:
+    if is_debugging() or os.environ[_LEVEL] != _ONLY_FATAL or not _is_open(2):
         yield
         return
     reading, writing = os.pipe()
@@ -104,5 +104,13 @@ def _start_filter(source: int) -> subprocess.Popen | None:
     command = [sys.executable, "-I", "-S", "-c", _FILTER]
     try:
         return subprocess.Popen(command, stdin=source, stdout=2, stderr=2)
-    except (OSError, ValueError):  # stderr is closed, or Python is part of another program
+    except (OSError, ValueError):  # as where Python is part of another program
         return None
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

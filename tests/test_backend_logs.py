@@ -54,6 +54,17 @@ def test_a_process_that_dies_has_written_why():
     assert [line[:11] for line in done.stderr.splitlines()] == ["F0000 00:00", "no log line"]
 
 
+def test_stderr_may_be_closed():
+    code = (
+        "import os; os.close(2)\n"
+        "from keras_mm.backend_logs import hidden_backend_logs\n"
+        "with hidden_backend_logs(): print('loaded')"
+    )
+    environment = {**os.environ, LEVEL: "3"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, b"loaded\n")
+
+
 def loading(last, given, **options):
     kept = {name: value for name, value in os.environ.items() if name not in (LEVEL, *given)}
     kept.pop("KERAS_MM_DEBUG", None)
