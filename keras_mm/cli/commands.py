@@ -56,13 +56,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     ids, few = check_rows(options, labels=True, heads=heads)
     classifier = load(options)
     with without_compiling(few):
-        report = classifier.evaluate(options.data, heads=heads, image_dir=options.image_dir)
+        report = classifier.evaluate(
+            options.data, heads=heads, image_dir=options.image_dir, on_error=options.on_error
+        )
     if ids is not None:
         predictions, name = with_ids(report.predictions, ids)
         report = replace(report, predictions=predictions, id_column=name)
     if options.output:
         report.save(options.output)
-    return print_result(options, {**report.to_dict(), "summary": str(report)})
+    from keras_mm.evaluation.report.terminal import render_text
+
+    return print_result(options, {**report.to_dict(), "summary": render_text(report)})
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -71,7 +75,9 @@ def _predict(options: argparse.Namespace) -> int:
     from keras_mm.inference.answers import written_frame
 
     with without_compiling(few):
-        frame = classifier.predict_frame(options.data, image_dir=options.image_dir)
+        frame = classifier.predict_frame(
+            options.data, image_dir=options.image_dir, on_error=options.on_error
+        )
     frame = written_frame(frame, classifier.heads_)
     if ids is not None:
         frame, _ = with_ids(frame, ids, place=0)
@@ -107,7 +113,11 @@ def _write_csv(frame: pd.DataFrame, path: str) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     found = load(options).export(
-        options.output, format=options.format, data=options.data, image_dir=options.image_dir
+        options.output,
+        format=options.format,
+        data=options.data,
+        image_dir=options.image_dir,
+        on_error=options.on_error,
     )
     found["summary"] = (
         f"{options.output}: {found['rows']} rows answered the same in a process without keras_mm "

@@ -13,7 +13,7 @@ from contextlib import suppress
 from keras_mm.backend_logs import hide_python_logs, is_debugging
 from keras_mm.cli.arguments import BACKENDS, create_parser
 from keras_mm.cli.commands import COMMANDS
-from keras_mm.cli.output import TRACE_NOTE
+from keras_mm.cli.output import TRACE_NOTE, plain_warnings
 from keras_mm.errors import ConfigError, KerasMMError
 
 
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         hide_python_logs()
         choose_backend(options.backend)
-        status = COMMANDS[options.command](options)
+        with plain_warnings(options.command):
+            status = COMMANDS[options.command](options)
         sys.stdout.flush()  # here, where a full disk or a closed pipe is an error of the command
         return status
     except KeyboardInterrupt:

@@ -44,6 +44,7 @@ from keras_mm.training.objectives import (
 )
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
 from keras_mm.training.reports import end_report, failure_report
+from keras_mm.training.user_callbacks import check_callbacks, monitored, note_other_stopping
 
 _log = logging.getLogger("keras_mm")
 
@@ -52,11 +53,8 @@ Settings = TypeVar("Settings", LossSettings, Optimization, Stopping)
 # What the kept steps of models were compiled for.
 _steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
-# A model of the user's own is neither warmed up nor clipped where nobody asks for it.
-_DEFAULTS: dict[str, Any] = {"warmup": 0.0, "clipnorm": None}
 
-
-@with_arguments(LossSettings, Optimization, Stopping, **_DEFAULTS)
+@with_arguments(LossSettings, Optimization, Stopping)
 class Trainer:
     """Trains a model on a dataset of `(inputs, labels)` batches.
 
@@ -77,7 +75,10 @@ class Trainer:
         optimization: How; the keywords `optimizer`, `learning_rate`, ... are its fields.
         stopping: When the training ends; the keywords `epochs`, `patience`, ... are its fields.
         callbacks: Keras callbacks of your own; they see the `val_` metrics, and come before early
-            stopping.
+            stopping. `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` with `mode="auto"`
+            know which direction of these metrics is better, and what they monitor is logged.
+            `ReduceLROnPlateau` and `LearningRateScheduler` need `decay="constant"` and `warmup=0`,
+            which leave the learning rate to them.
         seed: Seed of everything random in training, >= 0.
         verbose: 0 is silent, 1 shows a bar and a line per epoch (on stderr).
         keep_step: Whether the compiled step serves the next training of this model by such a
@@ -120,14 +121,13 @@ class Trainer:
         self.model = model
         self.heads = None if heads is None else as_heads(heads)
         self.loss_settings = _given("loss_settings", loss_settings, LossSettings(), knobs)
-        default = Optimization(**_DEFAULTS)
-        self.optimization = _given("optimization", optimization, default, knobs)
+        self.optimization = _given("optimization", optimization, Optimization(), knobs)
         self.stopping = _given("stopping", stopping, Stopping(), knobs)
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
         self.keep_step = keep_step
         self.history: dict[str, list] = {}
 
-    __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping, **_DEFAULTS)
+    __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping)
 
     @default_settings("floatx", "epsilon")  # of metrics and optimizers
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
@@ -163,11 +163,14 @@ class Trainer:
         if validation_data is not None:
             validation_data = as_dataset(validation_data, batch_size)
             self._check_alike(dataset, validation_data, objectives)
+        check_callbacks(self.callbacks, objectives, self.optimization)
+        note_other_stopping(self.callbacks, self.stopping)
         self._check_monitor(validation_data, objectives)
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.optimization.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
-            evaluation = EpochEvaluation(validation_data, objectives, monitor)
+            monitors = {monitor, *monitored(self.callbacks)}
+            evaluation = EpochEvaluation(validation_data, objectives, monitors)
             callbacks.append(evaluation)
             for observer in self.callbacks:
                 if isinstance(observer, TrainingObserver):
@@ -197,12 +200,12 @@ class Trainer:
             progress.close()
             self.history = best.history
             number = best.restore(after_failure=True)
-            _log.warning(failure_report(error, number, _num_epochs(self.history)))
+            _log.warning(failure_report(error, number, self.history))
             raise
         self.history = found.history
         if stopping:
             number, stopped = best.restore(), stopping[0].stopped_epoch > 0
-            words = end_report(self.stopping, number, _num_epochs(self.history), stopped=stopped)
+            words = end_report(self.stopping, number, self.history, stopped=stopped)
             if words:
                 progress_line(words, show=bool(self.verbose))
         if self.keep_step:  # and nothing of a failure: JAX could not go on with it
@@ -325,7 +328,7 @@ class Trainer:
                 factor=optimization.plateau_factor,
                 patience=optimization.plateau_patience,
                 mode="min" if lower_is_better(monitor) else "max",
-                min_lr=1e-8,
+                min_lr=optimization.plateau_min_lr,
             )
         ]
 
@@ -348,10 +351,6 @@ def _given(name: str, value: Any, default: Settings, knobs: Mapping[str, Any]) -
             f"Received: {value!r}"
         )
     return refined(default if value is None else value, knobs)
-
-
-def _num_epochs(history: Mapping[str, list]) -> int:
-    return len(next(iter(history.values()), ()))
 
 
 def _is_bare(model: keras.Model) -> bool:
