@@ -23,19 +23,6 @@ SCRIPT = Path(__file__).with_name("per_backend.py")
 NUM_ROWS = 40  # more than a batch of the largest size that an export is checked with
 
 
-def train_minilm(table, shared, minilm, **columns):
-    classifier = keras_mm.MultimodalClassifier(
-        **columns,
-        vision_weights=str(shared / "weights/mobilenet_v2_0.35_224_notop.weights.h5"),
-        text_weights=minilm,
-        epochs=1,
-        sequence_length=48,
-        engine="keras",
-        verbose=0,
-    )
-    return classifier.fit(table)
-
-
 @pytest.fixture(scope="module")
 def runs(backends, minilm, tmp_path_factory):
     """A folder with what each backend wrote about the same saved models."""
@@ -77,18 +64,24 @@ def _sample_jobs(folder: Path):
 
 
 def _real_jobs(folder: Path, minilm: str):
-    """MobileNetV2 and MiniLM on real rows, to be exported, too: of each backend one of them."""
+    """Real rows, exported by each backend: pairs to pretrained encoders, and single cells."""
     root = Path(__file__).resolve().parents[3] / "shared"
     if not (root / "data").is_dir():
         return
-    for name, columns, export in (
-        ("emoji/emoji_pairs.csv", {}, ["tensorflow", "torch"]),
-        ("vqa_rad/vqa_rad.csv", {"images": ["image"], "texts": ["question"]}, ["jax"]),
+    pretrained = {
+        "vision_weights": str(root / "weights/mobilenet_v2_0.35_224_notop.weights.h5"),
+        "text_weights": minilm, "sequence_length": 16,
+    }  # fmt: skip
+    single = {"images": ["image"], "texts": ["question"], "preset": "tiny", "compare": False}
+    for name, options, export in (
+        ("emoji/emoji_pairs.csv", pretrained, ["tensorflow", "torch"]),
+        ("vqa_rad/vqa_rad.csv", single, ["jax"]),
     ):
         table = keras_mm.load_table(root / "data" / name)
         table = table[table["label"].notna()]
         stem = Path(name).stem
-        train_minilm(table[:48], root, minilm, **columns).save(folder / stem)
+        model = keras_mm.MultimodalClassifier(**options, engine="keras", epochs=1, verbose=0)
+        model.fit(table[:48]).save(folder / stem)
         rows = _absolute(table[-NUM_ROWS:], root / "data" / Path(name).parent)
         rows.to_csv(folder / f"{stem}.csv", index=False)
         table = str(folder / f"{stem}.csv")
