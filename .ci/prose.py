@@ -16,6 +16,17 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
+FILES = (
+    "*.md",
+    "data/*.md",
+    "docs/**/*.md",
+    "docs/*.py",
+    "keras_mm/**/*.py",
+    "benchmarks/*.py",
+    "notebooks/*.ipynb",
+    ".ci/*.py",
+)
+
 # Rules of Harper that do not fit here, each with what it objects to.
 IGNORED = {
     "SpellCheck": "names; spelling is codespell's task",
@@ -64,10 +75,8 @@ Line = tuple[int, str]  # its number in the file, and its text; an empty text en
 
 
 def main() -> int:
-    """Runs both tools over the files that Git knows or would add, without tests."""
-    listed = ["git", "ls-files", "-co", "--exclude-standard", "*.md", "*.py", "*.ipynb"]
-    files = [Path(line) for line in run(listed).splitlines()]
-    files = [file for file in files if file.exists() and file.parts[0] != "tests"]
+    """Runs both tools over all that `FILES` names."""
+    files = sorted({file for pattern in FILES for file in Path().glob(pattern)})
     found = run(["codespell", *map(str, files)]).splitlines() + grammar(files)
     print("\n".join(found) or "prose is fine")
     return int(bool(found))
