@@ -82,8 +82,8 @@ class Docstrings(griffe.Extension):
         kind = griffe.dynamic_import(cls.path)
         if cls.docstring:
             cls.docstring.value = inspect.cleandoc(kind.__doc__)
-        if isinstance(init := cls.members.get("__init__"), griffe.Function):
-            init.parameters = griffe.Parameters(*map(_parameter, _parameters_of(kind)))
+        parameters = griffe.Parameters(*map(_parameter, _parameters_of(kind)))
+        cls.set_member("__init__", griffe.Function("__init__", parameters=parameters))
 
     def on_object(self, *, obj: griffe.Object, **_) -> None:
         """Names the section `Example` as the parser of docstrings knows it."""
@@ -93,7 +93,10 @@ class Docstrings(griffe.Extension):
 
 def _parameters_of(kind: type) -> list[inspect.Parameter]:
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [own, *inspect.signature(kind).parameters.values()]
+    found = [own, *inspect.signature(kind).parameters.values()]
+    if "**knobs:" in (kind.__doc__ or ""):  # described beside what they are
+        found.append(inspect.Parameter("knobs", inspect.Parameter.VAR_KEYWORD))
+    return found
 
 
 def _parameter(parameter: inspect.Parameter) -> griffe.Parameter:
