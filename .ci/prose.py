@@ -61,6 +61,11 @@ IGNORED = {
     "TheirToTheyre": "code within messages",
     "WrongNegative": "`no`, a class of labels",
     "MissingPreposition": "lists",
+    "CapitalizePersonalPronouns": "`i`, an index",
+    "PronounVerbAgreement": "`i`, an index",
+    "SingleBe": "`the winner's is`",
+    "OneOfTheSingular": "`the last one of the part`",
+    "NounVerbConfusion": "`to weight`, `a weight`",
     "MissingTo": "`scikit-learn`",
     "ItsContraction": "`its` before a code word",
     "CommaFixes": "columns in commands",
@@ -141,7 +146,7 @@ def docstrings(text: str) -> Iterator[Line]:
 
 
 def comments(text: str) -> Iterator[Line]:
-    """The comments; those of lines in a row are a paragraph."""
+    """The comments; those of lines in a row are a paragraph, each behind code is one of its own."""
     before = 0
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
@@ -149,7 +154,7 @@ def comments(text: str) -> Iterator[Line]:
             if number != before + 1:
                 yield number, ""
             yield number, token.string.lstrip("# ")
-            before = number
+            before = number if token.line.lstrip().startswith("#") else -1
     yield before, ""
 
 
