@@ -1,7 +1,8 @@
 """Pooled out-of-fold results of the estimator on a table, beside the majority class.
 
     python benchmarks/cross_validation.py TABLE.csv --labels label [--groups image] \
-        [--images a,b] [--texts a,b] [--config FILE.toml] [--set preset=mobilenet_v2_minilm] ...
+        [--images a,b] [--image-dir FOLDER] [--texts a,b] \
+        [--config FILE.toml] [--set preset=mobilenet_v2_minilm] ...
 
 Prints accuracy and macro-F1 over all rows, each predicted by the fold that did not see it. With
 `--hide-images 0.5` also what is left of it where half of the rows (drawn by the seed) come without
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--labels", default="label")
     parser.add_argument("--groups")
     parser.add_argument("--images", default="")
+    parser.add_argument("--image-dir", help="folder of the images; by default the table's")
     parser.add_argument("--texts", default="")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
@@ -46,7 +48,7 @@ def main() -> None:
         seed=options.seed,
         verbose=0,
     )
-    table = keras_mm.load_table(options.table)
+    table = keras_mm.load_table(options.table, image_dir=options.image_dir)
     table = table[table[options.labels].notna()]
     classes = sorted(table[options.labels].unique())
     labels = np.searchsorted(classes, table[options.labels])

@@ -13,6 +13,7 @@ from keras_mm.errors import TableError
 from keras_mm.registration import register_classes
 from keras_mm.version import __version__ as __version__
 
+# The module that each public name is imported from.
 _PUBLIC = {
     "Augmentation": "settings.augmentation",
     "Head": "settings.heads",
@@ -85,11 +86,11 @@ register_classes()
 
 
 def __getattr__(name: str):
-    """Imports a public name from its module on first use."""
+    """Imports a public name from its module on first use (PEP 562)."""
     if name not in _PUBLIC:
         raise AttributeError(f"module 'keras_mm' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"keras_mm.{_PUBLIC[name]}"), name)
-    globals()[name] = value
+    globals()[name] = value  # the next access does not come here
     return value
 
 

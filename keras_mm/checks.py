@@ -1,4 +1,4 @@
-"""Checks of values, and the nearest one of known names."""
+"""Checks of values and names, and the messages for unknown names."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from keras_mm.errors import InvalidValueError
 
 Value = TypeVar("Value")
 
+# Most characters of a cell in a message: a cell may be a whole file in base64.
+MOST_QUOTED = 80
+
 
 def is_whole(value: Any, low: int | None = None) -> bool:
     """Whether a value is an integer, also NumPy's. A bool is not.
 
     Args:
         value: The value.
-        low: The least value that is allowed; `None` for any.
+        low: The smallest allowed value; `None` allows any.
 
     Returns:
-        Whether it is.
+        True for an integer of at least `low`.
 
     Example:
         >>> is_whole(3, 1), is_whole(0, 1), is_whole(True), is_whole(2.0)
@@ -38,7 +41,7 @@ def is_number(value: Any) -> bool:
         value: The value.
 
     Returns:
-        Whether it is.
+        True for a finite number.
 
     Example:
         >>> is_number(0.5), is_number(3), is_number(float("nan")), is_number("1"), is_number(True)
@@ -46,6 +49,7 @@ def is_number(value: Any) -> bool:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
+    # Not `math.isfinite` of an integer: it raises for one that is too large for a float.
     return isinstance(value, Integral) or math.isfinite(value)
 
 
@@ -53,11 +57,11 @@ def check_whole(low: int = 1, **arguments: Any) -> None:
     """Checks that arguments are integers.
 
     Args:
-        low: The least value that is allowed.
-        **arguments: Values by the names of the arguments.
+        low: The smallest allowed value.
+        **arguments: Values by argument name.
 
     Raises:
-        ValueError: if one is not an integer of at least `low`.
+        ValueError: if a value is not an integer of at least `low`.
     """
     for name, value in arguments.items():
         if not is_whole(value, low):
@@ -70,10 +74,10 @@ def check_rate(**arguments: Any) -> None:
     """Checks that arguments are numbers in [0, 1).
 
     Args:
-        **arguments: Values by the names of the arguments.
+        **arguments: Values by argument name.
 
     Raises:
-        ValueError: if one is not.
+        ValueError: if a value is not a number, or outside [0, 1).
     """
     for name, value in arguments.items():
         if not (is_number(value) and 0 <= value < 1):
@@ -83,7 +87,9 @@ def check_rate(**arguments: Any) -> None:
 
 
 def require(value: Value | None, name: str) -> Value:
-    """A value that must be there, such as a setting that its preset has filled in.
+    """Returns a value that must not be `None`, such as a setting that a preset has filled in.
+
+    Type checkers then know that the value is not `None`.
 
     Args:
         value: The value.
@@ -100,13 +106,38 @@ def require(value: Value | None, name: str) -> Value:
     return value
 
 
-def nearest_name(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name whose spelling is most similar to a given one.
+def quote(value: Any, limit: int = MOST_QUOTED) -> str:
+    """A value of the user's data as messages show it: a long one without its middle.
 
     Args:
-        name: The given name.
+        value: A cell, a label, a text or a path.
+        limit: Most characters of the value that are shown, >= 3.
+
+    Returns:
+        Its `repr`; of a long value the beginning and the end, of texts and bytes with the length.
+
+    Example:
+        >>> quote("cat"), quote("a" * 500, limit=7)
+        ("'cat'", "'aaa…aaa' (500 characters)")
+    """
+    head, tail = limit // 2, (limit - 1) // 2
+    if isinstance(value, str | bytes):
+        if len(value) <= limit:
+            return repr(value)
+        if isinstance(value, bytes):
+            return f"{repr(value[:limit])[:limit]}… ({len(value):,} bytes)"
+        return f"{f'{value[:head]}…{value[-tail:]}'!r} ({len(value):,} characters)"
+    text = " ".join(repr(value).split())  # an array's has several lines
+    return text if len(text) <= limit else f"{text[:head]}…{text[-tail:]}"
+
+
+def nearest_name(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known name with the most similar spelling.
+
+    Args:
+        name: The name that was passed.
         known: The known names.
-        cutoff: The least similarity, from 0 to 1 (the same).
+        cutoff: Smallest similarity that counts, from 0 to 1 (equal names).
 
     Returns:
         The name; `None` if no name is similar.
@@ -115,8 +146,8 @@ def nearest_name(name: object, known: Iterable[str], *, cutoff: float = 0.6) -> 
         >>> nearest_name("focall", ("cross_entropy", "focal"))
         'focal'
     """
-    found = get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
-    return found[0] if found else None
+    matches = get_close_matches(str(name), list(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else None
 
 
 def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
@@ -128,15 +159,16 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> str:
         known: The known names.
 
     Returns:
-        A sentence with the nearest known name, or with all of them if none is similar.
+        Two sentences: the error, and the nearest known name, or all known names if none is similar.
 
     Example:
         >>> unknown_name("loss", "focall", ["focal"])
         "Unknown loss 'focall'. Did you mean 'focal'?"
     """
-    # A setting without its table, or the start of a name; otherwise the most similar spelling.
-    names, said = list(known), str(name)
-    begins = [key for key in names if key.endswith(f".{said}") or (said and key.startswith(said))]
-    nearest = begins[0] if begins else nearest_name(said, names, cutoff=0.5)
+    # Preferred to similar spellings: a setting without its table ("warmup" for "training.warmup"),
+    # and the beginning of a name.
+    names, text = list(known), str(name)
+    begins = [key for key in names if key.endswith(f".{text}") or (text and key.startswith(text))]
+    nearest = begins[0] if begins else nearest_name(text, names, cutoff=0.5)
     hint = f"Did you mean {nearest!r}?" if nearest else f"Known: {', '.join(map(repr, names))}."
-    return f"Unknown {what} {name!r}. {hint}"
+    return f"Unknown {what} {quote(name)}. {hint}"

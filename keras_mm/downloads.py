@@ -1,4 +1,4 @@
-"""Loading of pretrained networks from KerasHub, and the error for a failed download."""
+"""Loads pretrained networks from KerasHub, and creates the error for a failed download."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from keras_mm.errors import InvalidValueError, PretrainedError
 
 
 def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: Any) -> Any:
-    """Calls `keras_hub.models.<kind>.from_preset(handle)`; an error says what to do.
+    """Calls `keras_hub.models.<kind>.from_preset(handle)` with clear error messages.
 
     Args:
         kind: A KerasHub class, such as `"Backbone"` or `"Tokenizer"`.
         handle: KerasHub preset, `hf://...`, `kaggle://...`, or a local folder.
-        what: What is loaded, for the message.
+        what: What is loaded, such as `"tokenizer"`, for the message.
         keyword: The argument that takes a local copy, for the message.
         **options: Arguments of `from_preset`.
 
     Returns:
-        What `from_preset` returns.
+        The object that `from_preset` returns.
 
     Raises:
         ValueError: for a Hugging Face model of a family that KerasHub does not convert.
         PretrainedError: if the files could not be loaded.
     """
-    import keras_hub
+    import keras_hub  # here, because the import takes seconds and is rarely needed
 
-    holder = keras_hub.layers if kind == "ImageConverter" else keras_hub.models
+    module = keras_hub.layers if kind == "ImageConverter" else keras_hub.models
     try:
-        return getattr(holder, kind).from_preset(handle, **options)
-    except Exception as error:  # each hub client raises errors of its own
+        return getattr(module, kind).from_preset(handle, **options)
+    except Exception as error:  # KerasHub, Kaggle and Hugging Face have no common class of errors
         family = re.search(r"no converter for .* model type `'([^']*)'`", str(error))
         if family:
             raise InvalidValueError(
@@ -46,13 +46,13 @@ def failed_download(what: str, source: str, keyword: str, error: Exception) -> P
     """Creates the error for a failed download.
 
     Args:
-        what: What was loaded.
-        source: From where.
+        what: What was loaded, such as `"tokenizer"`.
+        source: Handle or address that it was loaded from.
         keyword: The argument that takes a local copy.
         error: The error of the download.
 
     Returns:
-        The error to raise: it says what failed, why, and how to give the files by hand.
+        The error to raise. Its message says what failed, why, and how to provide the files by hand.
     """
     first_line = next(iter(str(error).strip().splitlines()), "")
     return PretrainedError(

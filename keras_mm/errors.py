@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-_SHOWN = 20  # at most, in a message
+_SHOWN = 20  # largest number of problems in a message
 
 
 class KerasMMError(Exception):
     """Base of the package's errors. The message names the problem and how to solve it.
 
-    Each of them is also a built-in error: `except ValueError` catches a wrong value.
+    Each error is also a built-in error, so `except ValueError` catches an invalid value.
 
     Example:
         >>> import keras_mm
@@ -26,7 +26,7 @@ class KerasMMError(Exception):
 
 
 class InvalidValueError(KerasMMError, ValueError):
-    """An argument, a setting or a file has a value that cannot be used."""
+    """An argument, a setting or a file has an invalid value."""
 
 
 class InvalidArgumentError(KerasMMError, TypeError):
@@ -46,11 +46,11 @@ class NotAFolderError(KerasMMError, NotADirectoryError):
 
 
 class ConfigError(KerasMMError, ValueError):
-    """Settings cannot be used.
+    """Settings are invalid.
 
     Args:
         problems: A sentence for each problem.
-        where: What has these settings, for the message.
+        where: Source of the settings, for the message.
 
     Attributes:
         problems: The argument as a list.
@@ -62,6 +62,7 @@ class ConfigError(KerasMMError, ValueError):
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         super().__init__(f"{count} in the {where}:\n{lines}")
 
+    # Pickle would pass the message to the constructor. Worker processes pickle their errors.
     def __reduce__(self):
         return type(self), (self.problems, self._where)
 
@@ -71,11 +72,11 @@ class Problem:
     """One problem of a table.
 
     Attributes:
-        row: The row's index in the table (from 0 for files); `None` for the table as a whole.
-        column: The column; `None` for the row as a whole.
-        file: The table file, or `"<table>"`.
+        row: Index of the row in the table (from 0 for files); `None` for a problem of the table.
+        column: Name of the column; `None` for a problem of the whole row.
+        file: The table file; `"<table>"` for a table in memory.
         message: The problem and how to solve it.
-        severity: `"error"`; or `"warning"` if the row can be used.
+        severity: `"error"`, or `"warning"` if the row can be used nevertheless.
     """
 
     row: Any
@@ -95,29 +96,44 @@ class Problem:
 
 
 class TableError(KerasMMError, ValueError):
-    """A table cannot be used.
+    """A table has rows or columns that cannot be used.
 
     Args:
         problems: All problems that were found.
-        skippable: Whether the caller can leave out the rows that have problems.
+        skippable: Whether the caller has an option to skip rows with problems; the message then
+            mentions it.
+        none_left: Whether the caller skips these rows, and no row is left.
 
     Attributes:
         problems: The argument as a list.
+
+    Example:
+        >>> error = TableError([Problem(3, "label", "rows.csv", "the cell is empty.")])
+        >>> [(problem.row, str(problem)) for problem in error.problems]
+        [(3, "rows.csv, row 3, column 'label': the cell is empty.")]
     """
 
-    def __init__(self, problems: Sequence[Problem], *, skippable: bool = True):
-        self.problems, self._skippable = list(problems), skippable
+    def __init__(
+        self, problems: Sequence[Problem], *, skippable: bool = True, none_left: bool = False
+    ):
+        self.problems = list(problems)
+        self._options = {"skippable": skippable, "none_left": none_left}
         lines = [f"  - {problem}" for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             lines.append(f"  ... and {len(self.problems) - _SHOWN} more (see `.problems`)")
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        solution = 'Fix them, or pass on_error="skip" to leave the rows out.'
-        if not skippable or any(problem.row is None for problem in self.problems):
+        solution = (
+            'Fix them, or pass on_error="skip" (in the command line --on-error skip) to leave the '
+            "rows out."
+        )
+        if none_left:
+            solution = "Every row has a problem, so no row is left. Fix some rows and try again."
+        elif not skippable or any(problem.row is None for problem in self.problems):
             solution = "Fix them and try again."
         super().__init__("\n".join([f"{count} in the table:", *lines, solution]))
 
     def __reduce__(self):
-        return partial(type(self), skippable=self._skippable), (self.problems,)
+        return partial(type(self), **self._options), (self.problems,)
 
 
 class ImageError(KerasMMError, ValueError):
@@ -125,11 +141,11 @@ class ImageError(KerasMMError, ValueError):
 
 
 class DownloadError(KerasMMError, ConnectionError):
-    """Data could not be downloaded. The message says how to give it by hand."""
+    """Data could not be downloaded. The message says how to provide it by hand."""
 
 
 class PretrainedError(KerasMMError, RuntimeError):
-    """Pretrained files could not be loaded. The message says how to give them by hand."""
+    """Pretrained files could not be loaded. The message says how to provide them by hand."""
 
 
 class EngineError(KerasMMError, RuntimeError):
@@ -141,8 +157,8 @@ class ExportError(KerasMMError, RuntimeError):
 
 
 class ForkError(KerasMMError, RuntimeError):
-    """A backend is used in a process that was forked after the backend had been used."""
+    """A backend is used in a process that was forked after the backend had been started."""
 
 
 class ChildError(KerasMMError, RuntimeError):
-    """A child process failed. The message has its exit status and the end of its stderr."""
+    """A child process failed. The message holds its exit status and the end of its stderr."""

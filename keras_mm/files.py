@@ -1,4 +1,4 @@
-"""Writing of files and folders: each appears complete or not at all."""
+"""Writes files and folders so that each appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -88,14 +88,14 @@ def new_folder(folder: str | PathLike, *, overwrite: bool = False) -> Iterator[P
             return
         if folder.exists():
             shutil.rmtree(folder)
-        temporary.chmod(0o755)
+        temporary.chmod(0o755)  # `mkdtemp` makes folders that only their owner can read
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _stays(folder: Path) -> bool:
-    """Whether a folder cannot be replaced: a mount point, or where this process works."""
+    """Whether a folder cannot be replaced: a mount point, or the working directory or above it."""
     return folder.is_mount() or folder in (Path.cwd(), *Path.cwd().parents)
 
 
@@ -103,8 +103,9 @@ def _stays(folder: Path) -> bool:
 def new_files(folder: str | PathLike, *, last: str) -> Iterator[Path]:
     """Writes files into a folder and keeps the other files that the folder holds.
 
-    They are written through a temporary folder, which is removed if the writing fails. The file
-    `last` marks the set of files as complete: an old one is removed first, the new one comes last.
+    They are written to a temporary folder, which is removed if the writing fails. The file `last`
+    marks the set of files as complete: the old one is removed before any other file is replaced,
+    and the new one is moved last.
 
     Args:
         folder: The folder, created if needed. Files of the same names are replaced.
@@ -122,7 +123,7 @@ def new_files(folder: str | PathLike, *, last: str) -> Iterator[Path]:
             yield made
         return
     with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as temporary:
-        # One level deeper: the writer may replace the folder that it is given.
+        # One level deeper, because the writer may replace the folder that is passed to it.
         made = Path(temporary) / "files"
         made.mkdir()
         yield made
@@ -143,20 +144,18 @@ def check_vacant(folder: str | PathLike, *, overwrite: bool = False) -> None:
     """
     folder = Path(folder)
     if folder.is_file():
-        raise ExistingFileError(f"{str(folder)!r} is a file; give a folder.")
+        raise ExistingFileError(f"{str(folder)!r} is a file. Choose a folder.")
     if folder.exists() and any(folder.iterdir()) and not overwrite:
         raise ExistingFileError(
-            f"The folder {str(folder)!r} is not empty. Give another one, or remove it first."
+            f"The folder {str(folder)!r} is not empty. Choose another one, or remove it first."
         )
 
 
 def check_writable(folder: str | PathLike) -> None:
-    """Checks that files can be written into a folder, which is created if needed.
-
-    Afterwards no folder is there that was not there before.
+    """Checks that files can be written into a folder, without leaving anything behind.
 
     Args:
-        folder: The folder.
+        folder: The folder. If it does not exist, it is created and removed again.
 
     Raises:
         OSError: if the folder cannot be created, or nothing can be written into it.

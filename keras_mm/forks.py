@@ -1,4 +1,4 @@
-"""Backends do not survive `os.fork`: the child would hang, so it gets an error instead."""
+"""Raises an error where a forked process would hang: backends do not survive `os.fork`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _backend_process: int | None = None
 
 
 def check_not_forked() -> None:
-    """Notes that this process is about to use a backend.
+    """Records that this process uses a backend; to be called before each use.
 
     Raises:
-        ForkError: in a child of `os.fork` whose parent had used a backend before. The threads that
-            compute exist in the parent only, and the child would wait for them for ever.
+        ForkError: in a child of `os.fork` whose parent had used a backend before. The backend's
+            threads exist only in the parent, and the child would wait for them for ever.
     """
     global _backend_process
     process = os.getpid()

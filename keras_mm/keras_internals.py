@@ -1,7 +1,8 @@
 """All private parts of Keras and TensorFlow that this package uses.
 
-A new version may change them without notice. `tests/test_keras_internals.py` says what breaks then.
-It also checks the methods of Keras' optimizers that `keras_mm.training.optimizers` overrides.
+New versions may change them without notice; `tests/test_keras_internals.py` then fails and says
+what is affected. It also checks the methods of Keras' optimizers that
+`keras_mm.training.optimizers` overrides.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from keras.src.utils.rng_utils import GLOBAL_RANDOM_SEED
 
 
 def all_layers(layer: Any, *, itself: bool = True, nested: bool = True) -> list[Any]:
-    """A layer and the layers inside it.
+    """A layer and the layers inside it, also those in attributes, which `Model.layers` leaves out.
 
     Args:
         layer: A layer or a model.
         itself: Whether the list begins with `layer`.
-        nested: Whether layers inside layers count; else only those directly inside `layer`.
+        nested: Whether to include all levels of nested layers; else only those directly inside
+            `layer`.
 
     Returns:
         The layers.
@@ -38,16 +40,16 @@ def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
         optimizer: The optimizer.
 
     Returns:
-        A variable for each trainable weight, in their order.
+        A variable for each trainable weight, in the order of the weights.
     """
     return list(optimizer._model_variables_moving_average)
 
 
 def kernel_without_lora(layer: Any) -> Any:
-    """A layer's kernel without the product of its LoRA matrices.
+    """A layer's kernel without the LoRA update, which the public `kernel` includes.
 
     Args:
-        layer: A layer with LoRA.
+        layer: A layer with LoRA enabled.
 
     Returns:
         The kernel, a variable.
@@ -56,10 +58,10 @@ def kernel_without_lora(layer: Any) -> Any:
 
 
 def set_keras_seed(seed: int) -> None:
-    """Sets the seed of Keras' random functions and restarts their draws.
+    """Sets the seed of Keras' random functions and restarts their sequence.
 
     Args:
-        seed: The seed.
+        seed: The seed, in [0, 2**32).
     """
     global_state.set_global_attribute(GLOBAL_RANDOM_SEED, seed)
     global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, None)
@@ -74,21 +76,21 @@ def keep_keras_seed() -> Callable[[], None]:
     names = (GLOBAL_RANDOM_SEED, GLOBAL_SEED_GENERATOR)
     states = {name: global_state.get_global_attribute(name) for name in names}
 
-    def put_back() -> None:
+    def restore() -> None:
         for name, value in states.items():
             global_state.set_global_attribute(name, value)
 
-    return put_back
+    return restore
 
 
 def set_tensorflow_seed(seed: int) -> None:
     """Sets TensorFlow's global seed, if TensorFlow is loaded.
 
-    `tensorflow.random.set_seed` would also drop all kernels that TensorFlow holds, and with them
-    the models of SentencePiece.
+    `tensorflow.random.set_seed` is not used, because it also drops TensorFlow's cached kernels,
+    and the SentencePiece models that they hold.
 
     Args:
-        seed: The seed.
+        seed: The seed, in [0, 2**32).
     """
     context = _tensorflow_context()
     if context is not None:
@@ -106,17 +108,17 @@ def keep_tensorflow_seed() -> Callable[[], None]:
         return lambda: None
     # `_rng` exists only after a seed was set.
     state = {name: vars(context)[name] for name in ("_seed", "_rng") if name in vars(context)}
-    drawn = state["_rng"].getstate() if "_rng" in state else None
+    rng_state = state["_rng"].getstate() if "_rng" in state else None
 
-    def put_back() -> None:
+    def restore() -> None:
         vars(context).update(state)
-        if drawn is not None:
-            state["_rng"].setstate(drawn)
+        if rng_state is not None:
+            state["_rng"].setstate(rng_state)
 
-    return put_back
+    return restore
 
 
 def _tensorflow_context() -> Any:
-    """The object that has TensorFlow's global seed; `None` while TensorFlow is not loaded."""
+    """The object that holds TensorFlow's global seed; `None` if TensorFlow is not loaded."""
     module = sys.modules.get("tensorflow.python.eager.context")
     return None if module is None else module.context()

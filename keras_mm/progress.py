@@ -1,4 +1,4 @@
-"""Progress on stderr: this module creates all bars and lines of the package."""
+"""Progress bars and lines on stderr, for the whole package."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def progress_bar(
     leave: bool = True,
     show: bool = True,
 ) -> Any:
-    """A bar on stderr for work that takes longer than `DELAY` seconds.
+    """A progress bar on stderr for work that takes longer than `DELAY` seconds.
 
     Args:
-        steps: The iterable to follow; `None` for a bar that is moved by its `update`.
+        steps: The iterable to follow; `None` for a bar that the caller moves with `update`.
         description: The work, such as `"encoding images"`.
-        unit: What is counted, such as `"row"`.
-        total: The number of steps, if it is known.
-        leave: Whether the full bar stays on the screen.
-        show: Whether there is a bar; the steps are the same without one.
+        unit: Unit of the steps, such as `"row"`.
+        total: Number of steps, if it is known.
+        leave: Whether the completed bar stays on the screen.
+        show: Whether to show a bar; the steps are the same without one.
 
     Returns:
         A `tqdm.tqdm`: an iterator over the steps, and a context manager.
@@ -57,9 +57,9 @@ def progress_line(text: str) -> None:
 
 @contextmanager
 def keras_output(*, show: bool) -> Iterator[None]:
-    """Shows or hides the output of Keras itself, such as the bars of downloads.
+    """Shows or hides the output of Keras itself, such as progress bars of downloads.
 
-    Keras has this setting for each thread; it is restored afterwards.
+    Keras holds this setting per thread. It is restored afterwards.
 
     Args:
         show: Whether the output is shown.
@@ -67,7 +67,7 @@ def keras_output(*, show: bool) -> Iterator[None]:
     Yields:
         Nothing.
     """
-    import keras  # not at the top: tables are checked without Keras
+    import keras  # here, because tables are checked without loading Keras
 
     was_shown = keras.config.is_interactive_logging_enabled()
     if not show:

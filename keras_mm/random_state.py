@@ -23,13 +23,13 @@ from keras_mm.keras_internals import (
     set_tensorflow_seed,
 )
 
-# The states belong to the process, so trainings in several threads take turns.
+# The random states are global for the process, so trainings in several threads take turns.
 _turn = threading.RLock()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Makes all random draws inside follow from a seed, and restores the global states afterwards.
+    """Seeds all random draws inside, and restores the global random states afterwards.
 
     Args:
         seed: The seed, in [0, 2**32).
@@ -47,7 +47,7 @@ def seeded(seed: int) -> Iterator[None]:
         >>> random.getstate() == before
         True
     """
-    with _turn, _states_put_back():
+    with _turn, _states_restored():
         set_states(seed)
         yield
 
@@ -56,8 +56,8 @@ def seeded(seed: int) -> Iterator[None]:
 def unseeded() -> Iterator[None]:
     """Restores the global random states after draws whose values do not matter.
 
-    While another thread trains, nothing is restored here: that would undo the training's own
-    draws, and the training restores the states when it ends.
+    While another thread trains, nothing is restored here: that would undo the draws of the
+    training, which restores the states itself when it ends.
 
     Yields:
         Nothing.
@@ -66,7 +66,7 @@ def unseeded() -> Iterator[None]:
         yield
         return
     try:
-        with _states_put_back():
+        with _states_restored():
             yield
     finally:
         _turn.release()
@@ -75,7 +75,7 @@ def unseeded() -> Iterator[None]:
 def seed_layers(model: keras.Model, seed: int) -> None:
     """Sets the seed generators of a model's layers, such as dropout and augmentation.
 
-    A training with this seed then draws the same whatever the layers drew before.
+    A training with this seed then makes the same draws, whatever the layers drew before.
 
     Args:
         model: A built model.
@@ -88,9 +88,9 @@ def seed_layers(model: keras.Model, seed: int) -> None:
 
 
 def set_states(seed: int) -> None:
-    """Restarts the draws that follow from a seed; to be called inside `seeded` only.
+    """Sets the global random states from a seed; to be called inside `seeded` only.
 
-    It does what `keras.utils.set_random_seed` does, but keeps TensorFlow's kernels; see
+    Unlike `keras.utils.set_random_seed`, it keeps TensorFlow's kernels; see
     `keras_mm.keras_internals.set_tensorflow_seed`.
 
     Args:
@@ -105,13 +105,13 @@ def set_states(seed: int) -> None:
 
 
 @contextmanager
-def _states_put_back() -> Iterator[None]:
-    restore = [_python(), _numpy(), keep_keras_seed(), keep_tensorflow_seed(), _torch()]
+def _states_restored() -> Iterator[None]:
+    restorers = [_python(), _numpy(), keep_keras_seed(), keep_tensorflow_seed(), _torch()]
     try:
         yield
     finally:
-        for put_back in restore:
-            put_back()
+        for restore in restorers:
+            restore()
 
 
 def _python() -> Callable[[], Any]:
@@ -129,12 +129,13 @@ def _torch() -> Callable[[], Any]:
         return lambda: None
     torch: Any = sys.modules["torch"]
     state = torch.get_rng_state()
+    # Reading the states of devices would initialise CUDA where nothing has used it yet.
     on_cuda = torch.cuda.is_available() and torch.cuda.is_initialized()
     on_devices = torch.cuda.get_rng_state_all() if on_cuda else None
 
-    def put_back() -> None:
+    def restore() -> None:
         torch.set_rng_state(state)
         if on_devices is not None:
             torch.cuda.set_rng_state_all(on_devices)
 
-    return put_back
+    return restore

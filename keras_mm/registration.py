@@ -1,8 +1,8 @@
 """Registers this package's classes with Keras, whichever of the two is imported first.
 
-A `.keras` file names its classes, and Keras looks them up in its public registry. Each class has a
-stand-in there that imports the real class when a file needs it. So `import keras_mm` does not load
-Keras, and `import keras` does not load this package's layers.
+A `.keras` file names its classes, and Keras looks them up in its public registry. This module adds
+a placeholder for each class, which imports the real class when a file needs it. So `import
+keras_mm` does not load Keras, and `import keras` does not load this package's layers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from typing import Any
 
-# By module, the classes that are registered as `keras_mm>Class`.
+# The classes that are registered as `keras_mm>Class`, by module.
 CLASSES = {
     "losses.cross_entropy": ("CrossEntropy",),
     "losses.focal": ("FocalLoss",),
@@ -48,7 +48,7 @@ CLASSES = {
 
 
 def register_classes() -> None:
-    """Registers the stand-ins, now or as soon as Keras has been imported."""
+    """Registers the placeholders: now, or as soon as Keras has been imported."""
     if "keras" in sys.modules:
         _register()
     else:
@@ -59,15 +59,15 @@ def _register() -> None:
     registry = import_module("keras.saving").get_custom_objects()
     for module, names in CLASSES.items():
         for name in names:
-            # A class that is imported already has registered itself.
-            registry.setdefault(f"keras_mm>{name}", _stand_in(f"keras_mm.{module}", name))
+            # A class whose module is imported already has registered itself.
+            registry.setdefault(f"keras_mm>{name}", _placeholder(f"keras_mm.{module}", name))
 
 
-def _stand_in(module: str, name: str) -> type:
-    """A class that creates the real one from its config."""
+def _placeholder(module: str, name: str) -> type:
+    """A class whose `from_config` imports the real class and calls its `from_config`."""
 
     def from_config(config: dict, **options: Any) -> Any:
-        import_module(module)  # registers the real class, which replaces this one
+        import_module(module)  # registers the real class, which replaces the placeholder
         registry = import_module("keras.saving").get_custom_objects()
         return registry[f"keras_mm>{name}"].from_config(config, **options)
 
@@ -75,10 +75,10 @@ def _stand_in(module: str, name: str) -> type:
 
 
 class _AfterKeras(MetaPathFinder):
-    """Registers the stand-ins at the end of the first `import keras`; finds no modules itself."""
+    """Registers the placeholders after the first `import keras`; finds no modules itself."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        """Keras' own spec, whose loader registers the stand-ins when it has loaded Keras.
+        """The usual spec of Keras, with a loader that registers the placeholders after loading it.
 
         Args:
             name: The module that is imported.
@@ -91,8 +91,8 @@ class _AfterKeras(MetaPathFinder):
         if name != "keras":
             return None
         others = (finder for finder in sys.meta_path if finder is not self)
-        found = (finder.find_spec(name, path, target) for finder in others)
-        spec = next((spec for spec in found if spec is not None), None)
+        specs = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
             self._follow(spec.loader)
         return spec

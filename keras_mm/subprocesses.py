@@ -1,4 +1,4 @@
-"""Runs work that needs TensorFlow alone in a process of its own."""
+"""Runs work that needs TensorFlow, without another backend, in a separate process."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from keras_mm.errors import ChildError
 
 # Python writes the traceback of a crash to stderr, for the error message.
 FAULT_HANDLER = ("-X", "faulthandler")
-_NUM_LINES = 12  # at most, of the end of a child's stderr
-_NUM_BEFORE_CRASH = 3
-_CRASH = "Fatal Python error"  # first words of the fault handler
+_NUM_LINES = 12  # largest number of lines of a child's stderr in the error message
+_NUM_BEFORE_CRASH = 3  # lines of output before the traceback of a crash
+_CRASH = "Fatal Python error"  # the fault handler's traceback begins with these words
 
 
 def run_on_tensorflow(module: str, *arguments: str | os.PathLike, doing: str) -> None:
-    """Runs a module of this package in a process of its own, on TensorFlow.
+    """Runs a module of this package in a separate process, on TensorFlow.
 
     Args:
         module: Name of the module, as for `python -m`.
         *arguments: Its command-line arguments.
-        doing: What it does, for the error message.
+        doing: What the process does, as the subject of the error message.
 
     Raises:
         ChildError: if it fails.
@@ -41,44 +41,44 @@ def run(command: Sequence[str], doing: str, environment: Mapping[str, str] | Non
     """Runs a command without output, with TensorFlow as Keras' backend.
 
     Args:
-        command: The command.
-        doing: What it does, for the error message.
-        environment: Environment variables that differ from this process's.
+        command: The program and its arguments.
+        doing: What the process does, as the subject of the error message.
+        environment: Environment variables that are added to those of this process.
 
     Raises:
         ChildError: if it fails.
     """
     # Not the parent's backend: a process crashes if it loads PyTorch's CUDA build after TensorFlow.
-    given = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    defaults = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         command,
-        env={**os.environ, **given, **(environment or {})},
+        env={**os.environ, **defaults, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
-        errors="replace",  # does not depend on the locale
+        errors="replace",  # a library may write bytes that are not UTF-8
         check=False,
     )
     if done.returncode:
-        words = _last_words(done.stderr) or "It wrote nothing to stderr."
-        raise ChildError(f"{doing} failed: the process {_ending(done.returncode)}.\n{words}")
+        details = _end_of(done.stderr) or "It wrote nothing to stderr."
+        raise ChildError(f"{doing} failed: the process {_ending(done.returncode)}.\n{details}")
 
 
 def _ending(returncode: int) -> str:
-    """How a process ended that failed."""
+    """How a failed process ended, as a phrase."""
     if returncode > 0:
         return f"ended with exit status {returncode}"
     try:
         name = signal.Signals(-returncode).name
     except ValueError:  # a real-time signal has no name
         return f"died by signal {-returncode}"
-    hint = ", which is how a machine that is out of memory ends one" if name == "SIGKILL" else ""
+    hint = ": the machine may have run out of memory" if name == "SIGKILL" else ""
     return f"died by signal {-returncode} ({name}){hint}"
 
 
-def _last_words(stderr: str) -> str:
-    """The end of a process' stderr; of a crash the innermost calls, which come first."""
+def _end_of(stderr: str) -> str:
+    """The last lines of stderr; after a crash, the innermost calls, which the trace has first."""
     before, crash, calls = stderr.partition(_CRASH)
-    said, trace = before.strip().splitlines(), (crash + calls).strip().splitlines()
-    lines = said[-_NUM_BEFORE_CRASH:] + trace[:_NUM_LINES] if crash else said[-_NUM_LINES:]
+    output, trace = before.strip().splitlines(), (crash + calls).strip().splitlines()
+    lines = output[-_NUM_BEFORE_CRASH:] + trace[:_NUM_LINES] if crash else output[-_NUM_LINES:]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from keras_mm.checks import (
     is_number,
     is_whole,
     nearest_name,
+    quote,
     unknown_name,
 )
 from keras_mm.errors import InvalidValueError
@@ -57,3 +58,23 @@ def test_nearest_names():
     assert unknown_name("setting", "zz", iter(known)).endswith(
         "Known: 'training.gamma', 'learning_rate', 'epochs'."
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("a" * 80, repr("a" * 80)),
+        ("é" * 40 + "b" * 1000 + "ü" * 39, f"'{'é' * 40}…{'ü' * 39}' (1,079 characters)"),
+        (b"a" * 81, f"b'{'a' * 78}… (81 bytes)"),
+        (None, "None"),
+        (np.zeros((2, 2)), "array([[0., 0.], [0., 0.]])"),
+    ],
+)
+def test_quotes(value, shown):
+    assert quote(value) == shown
+
+
+@pytest.mark.parametrize("value", [list(range(10_000)), {"a": "b" * 500}, [["a" * 90]]])
+def test_long_values_are_quoted_in_80_characters(value):
+    assert len(quote(value)) == 80 and "…" in quote(value)
+    assert quote(value)[:30] == repr(value)[:30]

@@ -52,6 +52,7 @@ def test_problems_survive_a_process_boundary():
     for error in (
         ConfigError(["`epochs` must be >= 1."], "config file"),
         TableError([Problem(3, "text", "a.csv", "no text")], skippable=False),
+        TableError([Problem(3, "text", "a.csv", "no text")], none_left=True),
     ):
         copy = pickle.loads(pickle.dumps(error))
         assert type(copy) is type(error) and str(copy) == str(error)

@@ -128,6 +128,7 @@ def _flag_help(flag: str) -> str:
     """What a setting means, from its declaration."""
     knobs = {f.name: f for f in fields(RunSettings)}
     several = " Several with commas between." if flag in _LISTS else ""
+    several += " Here photos:4 is a column of up to 4 images." if flag == "--images" else ""
     return (described(knobs[setting_of(flag)]) + several).replace("%", "%%")
 
 
@@ -150,12 +151,25 @@ def _add_uses(commands, common) -> None:
         "predict": "predict labels for rows",
         "export": "write a SavedModel that answers raw images and strings",
     }
+    skipped = {
+        "evaluate": "With skip the results count and list these rows, and the exit status is 0 as "
+        "long as a row is left.",
+        "predict": "With skip these rows have no prediction and their problem in the column "
+        "`error`; a warning on stderr counts them, and the exit status is 0.",
+        "export": "With skip these rows of --data are not compared.",
+    }
     for name, text in words.items():
         command = commands.add_parser(name, parents=[common], help=text)
         command.add_argument("--model", required=True, help="folder of a saved model, or of a run")
         needed = name != "export"
         command.add_argument("--data", required=needed, help="table of rows")
         command.add_argument("--image-dir", help=_flag_help("--image-dir"))
+        command.add_argument(
+            "--on-error",
+            choices=("raise", "skip"),
+            default="raise",
+            help=f"{_flag_help('--on-error')} {skipped[name]}",
+        )
         if name == "evaluate":
             command.add_argument("--heads", help="heads to evaluate, with commas (default: all)")
         if name == "export":

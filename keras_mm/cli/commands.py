@@ -46,18 +46,24 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
+    from keras_mm.evaluation.report.terminal import render_text
+
     heads = None if options.heads is None else split_names(options.heads)
-    report = _load(options).evaluate(options.data, heads=heads, image_dir=options.image_dir)
+    report = _load(options).evaluate(
+        options.data, heads=heads, image_dir=options.image_dir, on_error=options.on_error
+    )
     if options.output:
         report.save(options.output)
-    return print_result(options, {**report.to_dict(), "summary": str(report)})
+    return print_result(options, {**report.to_dict(), "summary": render_text(report)})
 
 
 def _predict(options: argparse.Namespace) -> int:
     from keras_mm.inference.answers import written_frame
 
     classifier = _load(options)
-    frame = classifier.predict_frame(options.data, image_dir=options.image_dir)
+    frame = classifier.predict_frame(
+        options.data, image_dir=options.image_dir, on_error=options.on_error
+    )
     frame = _with_rows(written_frame(frame, classifier.heads_))
     if options.output:
         _write_csv(frame, options.output)
@@ -90,7 +96,11 @@ def _write_csv(frame: pd.DataFrame, path: str) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     found = _load(options).export(
-        options.output, format=options.format, data=options.data, image_dir=options.image_dir
+        options.output,
+        format=options.format,
+        data=options.data,
+        image_dir=options.image_dir,
+        on_error=options.on_error,
     )
     found["summary"] = (
         f"{options.output}: {found['rows']} rows answered the same in a process without keras_mm "

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from keras_mm.cli.arguments import BACKENDS, create_parser
 from keras_mm.cli.commands import COMMANDS
+from keras_mm.cli.output import plain_warnings
 from keras_mm.errors import ConfigError, KerasMMError
 
 
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         choose_backend(options.backend)
-        return COMMANDS[options.command](options)
+        with plain_warnings(options.command):
+            return COMMANDS[options.command](options)
     except KeyboardInterrupt:
         print("keras-mm: interrupted", file=sys.stderr)
         return 1

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from keras_mm.progress import progress_line
@@ -36,3 +39,26 @@ def print_result(options: argparse.Namespace, found: dict[str, Any]) -> int:
     elif summary:
         print(summary)
     return 0
+
+
+@contextmanager
+def plain_warnings(command: str) -> Iterator[None]:
+    """Shows each `UserWarning` as one line on stderr, without the line of code that issued it.
+
+    Args:
+        command: The command that runs, for the line's beginning.
+
+    Yields:
+        Nothing.
+    """
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_plain(message, category, *place, **more) -> None:
+            if category is UserWarning:
+                progress_line(f"keras-mm {command}: warning: {message}")
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = show_plain
+        yield

@@ -16,6 +16,7 @@ from keras_mm.settings.settings import RunSettings
 
 _PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "dev": "val",
           "validation": "val", "test": "test"}  # fmt: skip
+_MOST_NAMED = 5  # unknown splits in a message
 
 
 def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSettings, Prepared]:
@@ -99,7 +100,10 @@ def _by_column(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
     cells = [None if is_missing(cell) else str(cell).lower() for cell in table[column]]
     unknown = sorted({str(cell) for cell in cells} - _PARTS.keys())
     if unknown:
-        sentences = [unknown_name("split", value, ("train", "val", "test")) for value in unknown]
+        shown = unknown[:_MOST_NAMED]
+        sentences = [unknown_name("split", value, ("train", "val", "test")) for value in shown]
+        more = len(unknown) - len(shown)
+        sentences += [f"and {more} more values that name no split"] if more else []
         raise ConfigError([f"`split_column` {column!r}: {text}" for text in sentences])
     names = pd.Series([_PARTS[str(cell)] for cell in cells], index=table.index)
     splits = {name: table[(names == name).to_numpy()] for name in ("train", "val", "test")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import tomllib
 from typing import Any
 
@@ -10,6 +11,8 @@ from keras_mm.cli.arguments import FLAGS, setting_of
 from keras_mm.errors import ConfigError
 from keras_mm.settings.settings import RunSettings, settings_from
 from keras_mm.settings.toml import read_toml
+
+_NUMBERED = re.compile(r"(.+):([0-9]+)")
 
 
 def run_settings(options: argparse.Namespace) -> RunSettings:
@@ -62,7 +65,9 @@ def _flag_value(name: str, text: str) -> Any:
     if name == "labels":
         found = split_names(text)
         return found if len(found) > 1 else text.strip()
-    if name in ("images", "texts"):
+    if name == "images":
+        return image_names(text)
+    if name == "texts":
         return split_names(text)
     return _toml_value(text) if name in ("epochs", "seed") else text
 
@@ -77,6 +82,29 @@ def split_names(text: str) -> list[str]:
         The names in order, without empty ones.
     """
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def image_names(text: str) -> list[str] | dict[str, int]:
+    """Image columns from a text, as `cover,photos:4`.
+
+    Args:
+        text: Names with commas between; behind a colon the most images of a cell.
+
+    Returns:
+        The names; with the number of one of them, a dict of name to number.
+
+    Example:
+        >>> image_names("image_1, image_2"), image_names("cover,photos:4")
+        (['image_1', 'image_2'], {'cover': 1, 'photos': 4})
+    """
+    names = split_names(text)
+    counted = [_NUMBERED.fullmatch(name) for name in names]
+    if not any(counted):
+        return names
+    return {
+        found[1] if found else name: int(found[2]) if found else 1
+        for name, found in zip(names, counted, strict=True)
+    }
 
 
 def _toml_value(text: str) -> Any:

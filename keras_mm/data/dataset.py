@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_mm.data.images.cells import image_key, load_image
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.tables.columns import column_names, missing_columns
+from keras_mm.data.tables.columns import column_names, missing_columns, nested_columns
 from keras_mm.data.tables.labels import find_classes
 from keras_mm.data.tables.load import load_table
 from keras_mm.data.tables.rows import Rows, read_rows
@@ -22,6 +22,7 @@ from keras_mm.data.tables.targets import with_classes
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head, as_heads
+from keras_mm.settings.image_columns import as_images, image_slots
 from keras_mm.settings.sliding_window import SlidingWindow
 
 _DECODED_LIMIT = 512 * 2**20
@@ -39,7 +40,7 @@ class RowBatches(keras.utils.PyDataset):
         arrays: Model inputs by name, first axis the rows: arrays, or tables such as `FeatureTable`.
         images: Image cells by input name, decoded to `image_size` when a batch is made.
         labels: Encoded labels, first axis the rows; a dict of them by head; or `None`.
-        owners: If rows are windows of longer ones: the row that each is part of, in order, int
+        window_rows: If rows are windows of longer ones: the row that each is part of, in order, int
             `(num_rows,)`.
         window: How the windows were cut; its `weigh_by` decides their weights.
         image_size: `(height, width)` of the decoded images.
@@ -56,7 +57,7 @@ class RowBatches(keras.utils.PyDataset):
         *,
         images: dict[str, Sequence] | None = None,
         labels: np.ndarray | dict[str, np.ndarray] | None = None,
-        owners: np.ndarray | None = None,
+        window_rows: np.ndarray | None = None,
         window: SlidingWindow | None = None,
         image_size: tuple[int, int] | None = None,
         batch_size: int = 32,
@@ -68,10 +69,10 @@ class RowBatches(keras.utils.PyDataset):
         # in the next, so that rows come twice or not at all.
         super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
-        self.owners, self.window = owners, window or SlidingWindow()
+        self.window_rows, self.window = window_rows, window or SlidingWindow()
         self._weights: np.ndarray | None = None
-        if owners is not None and self.window.weigh_by == "row":
-            self._weights = (1 / np.bincount(owners))[owners]
+        if window_rows is not None and self.window.weigh_by == "row":
+            self._weights = (1 / np.bincount(window_rows))[window_rows]
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         if batch_size < 1:
@@ -150,9 +151,9 @@ class RowBatches(keras.utils.PyDataset):
     @property
     def row_labels(self) -> Any:
         """The labels of the rows; one label for all windows of a row."""
-        if self.owners is None:
+        if self.window_rows is None:
             return self.labels
-        return _at(self.labels, np.unique(self.owners, return_index=True)[1])
+        return _at(self.labels, np.unique(self.window_rows, return_index=True)[1])
 
     def on_epoch_end(self) -> None:
         """Moves to the next epoch's permutation."""
@@ -188,7 +189,8 @@ class MultimodalDataset(RowBatches):
     Args:
         table: Anything that `load_table` takes.
         preprocessor: The `Preprocessor` that fits the model.
-        images: Image columns, one per slot.
+        images: Image columns, one per slot; or a dict of column to the most images of its cells,
+            each of which has a slot.
         texts: Text columns.
         labels: Column of classes; or heads by name, whose classes are found in the table if they
             name none; `None` gives inputs only. With several heads the labels are dicts by head.
@@ -225,7 +227,7 @@ class MultimodalDataset(RowBatches):
         table: Any,
         preprocessor: Preprocessor,
         *,
-        images: Sequence[str] = (),
+        images: Sequence[str] | Mapping[str, int] = (),
         texts: Sequence[str] = (),
         labels: str | Mapping[str, Head] | None = None,
         classes: Sequence | None = None,
@@ -237,19 +239,21 @@ class MultimodalDataset(RowBatches):
         workers: int = 4,
         progress: bool = True,
     ):
-        images, texts = column_names(images), column_names(texts)
-        for what, given, wanted in (
-            ("image", images, preprocessor.num_images),
-            ("text", texts, preprocessor.num_texts),
+        images, texts = as_images(images), column_names(texts)
+        for what, given, slots, wanted in (
+            ("image", images, image_slots(images), preprocessor.num_images),
+            ("text", texts, texts, preprocessor.num_texts),
         ):
-            if len(given) != wanted:
+            if len(slots) != wanted:
+                shown = list(given) if isinstance(given, tuple) else given
                 raise InvalidValueError(
-                    f"The preprocessor takes {wanted} {what} columns. Received: {what}s={given}"
+                    f"The preprocessor takes {wanted} {what} columns. Received: {what}s={shown}"
                 )
         table = load_table(table, image_dir=image_dir)
         if isinstance(labels, str) and classes is None:
-            absent = missing_columns(table, [labels])  # `read_rows` reports them
-            classes = [] if absent else find_classes(table[labels])
+            # `read_rows` reports a column that cannot be read.
+            bad = missing_columns(table, [labels]) + nested_columns(table, others=[labels])
+            classes = [] if bad else find_classes(table[labels])
         elif isinstance(labels, Mapping):
             labels = with_classes(as_heads(labels), table)
         rows = read_rows(

@@ -50,19 +50,19 @@ def cut_windows(
         half = capacity // 2
         others = _cut_off(rows.texts[1 - slot], lengths[1 - slot], half)
         capacity -= np.minimum(lengths[1 - slot], half)
-    owners: list[int] = []
+    window_rows: list[int] = []
     cells: list[Any] = []
     for row, (text, count, fits) in enumerate(
         zip(rows.texts[slot], lengths[slot].tolist(), capacity.tolist(), strict=True)
     ):
         bounds = window.bounds(count, capacity=fits, length=fits + specials)
         cells += [text] if len(bounds) == 1 else [_part(text, *bound) for bound in bounds]
-        owners += [row] * len(bounds)
+        window_rows += [row] * len(bounds)
     if others is not None:
         rows = replace(rows, texts=(others, rows.texts[1]) if slot else (rows.texts[0], others))
-    found = rows.take(owners)
+    found = rows.take(window_rows)
     texts = tuple(cells if i == slot else column for i, column in enumerate(found.texts))
-    return replace(found, texts=texts), np.asarray(owners)
+    return replace(found, texts=texts), np.asarray(window_rows)
 
 
 def _cut_off(texts: list, lengths: np.ndarray, most: np.ndarray) -> list:

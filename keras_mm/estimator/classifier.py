@@ -16,12 +16,19 @@ from sklearn.exceptions import NotFittedError
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.load import load_table, table_name
+from keras_mm.data.tables.row_parts import SkippedRows
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import fit
 from keras_mm.estimator.fit_heads import fit_heads
-from keras_mm.estimator.head_names import check_new_head, choose_heads, choose_multilabel
+from keras_mm.estimator.head_names import (
+    check_new_head,
+    choose_heads,
+    choose_multilabel,
+    warn_of_untrained,
+)
+from keras_mm.estimator.nested_parameters import split_nested
 from keras_mm.estimator.pickling import pack_state, unpack_state
 from keras_mm.estimator.prepare import Given, Prepared, prepare_fit, prepare_heads, with_labels
 from keras_mm.estimator.reuse import Workbench
@@ -36,6 +43,8 @@ from keras_mm.inference.answers import (
     join_frames,
     names_array,
     predictions,
+    whole_frame,
+    with_skipped,
 )
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.probabilities import probabilities
@@ -60,8 +69,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     clone, trains from the start, but reuses frozen encoders if nothing else holds the last model.
 
     Args:
-        images: Image columns, in order. Without `images` and `texts`, columns with the usual names
-            (`image_1`, `text_1`, ...) are used.
+        images: Image columns, in order; or a dict of column to the most images of its cells, such
+            as `{"photos": 4}`: a cell then is a list, or a text such as `a.jpg|b.jpg`, and images
+            that a row lacks are missing. Without `images` and `texts`, columns with the usual
+            names (`image_1`, `text_1`, ...) are used.
         texts: Text columns, one or two.
         labels: Label column; a list of columns, each with its own head, or with
             `head="multilabel"` or `"regression"` each a label (0 or 1) or a target of one head; or
@@ -154,7 +165,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def __init__(
         self,
-        images: Sequence[str] = (),
+        images: Sequence[str] | Mapping[str, int] = (),
         texts: Sequence[str] = (),
         labels: str | Sequence[str] | Mapping[str, Head] = "label",
         *,
@@ -251,6 +262,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         that was not fitted gets the weights of the best epoch so far, if one ended. In both cases
         the error is raised, and a line of the log says what is kept.
 
+        The heads of `labels` are trained. Heads of `add_head` stay declared; where they were
+        trained, a warning says that `fit_head` must train them again.
+
         Args:
             data: A DataFrame, a path, or anything else that `load_table` takes.
             y: Labels of the rows, instead of the label column: cells as in that column, or an
@@ -261,7 +275,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             groups: Column name, or array of shape `(num_rows,)`: rows of a group are not split.
             image_dir: Folder that image paths are relative to. Validation rows from a file are
                 read from the file's folder instead if it holds their images.
-            callbacks: Your own Keras callbacks.
+            callbacks: Your own Keras callbacks; see `keras_mm.Trainer` for those that monitor a
+                metric or set the learning rate. They see the part of the model that is trained.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
 
         Returns:
@@ -302,7 +317,31 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         settings = self._settings().resolved()
         return self._fit(Prepared(settings, dict(heads), parts, {}), callbacks)
 
-    def predict(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
+    def set_params(self, **params: Any) -> MultimodalClassifier:
+        """Sets parameters, as scikit-learn's estimators do.
+
+        Args:
+            **params: Values by name. `training__<field>`, `augmentation__<field>` and
+                `sliding_window__<field>` set a field of these objects, also where the parameter is
+                `None`.
+
+        Returns:
+            The classifier itself.
+
+        Raises:
+            ValueError: for an unknown parameter.
+            TypeError: for an unknown field; the nearest is offered.
+        """
+        super().set_params(**split_nested(params, vars(self)))
+        return self
+
+    def predict(
+        self,
+        data: Any,
+        *,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
+    ) -> Any:
         """Predictions of rows.
 
         A table is processed some thousand rows at a time; a CSV file is never wholly in memory.
@@ -310,70 +349,121 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Args:
             data: As in `fit`; also a list of dicts, or one dict for one row.
             image_dir: Folder that image paths are relative to.
+            on_error: `"raise"`, or `"skip"` to give rows that cannot be used a missing prediction.
+                The predictions of the other rows are the same as without such rows.
 
         Returns:
             Labels as in the training rows, shape `(num_rows,)`; for a multilabel head 0 or 1,
             shape `(num_rows, num_labels)`, columns in the order of `classes_`; for a regression
             head numbers in the targets' unit, shape `(num_rows,)`, with several targets
-            `(num_rows, num_targets)`. A dict by head if there are several heads.
-        """
-        logits = self.predictor_.all_logits(data, image_dir)
-        return one_or_all({n: predictions(head, logits[n]) for n, head in self.heads_.items()})
+            `(num_rows, num_targets)`. A dict by head if there are several heads. If rows were
+            skipped, labels that are not floats are an array of objects with `None` for these rows;
+            all other arrays are of floats with NaN.
 
-    def predict_proba(self, data: Any, *, image_dir: str | os.PathLike | None = None) -> Any:
+        Raises:
+            TableError: listing every row that cannot be used, unless rows are skipped.
+
+        Warns:
+            UserWarning: if rows are skipped: how many, and the first problems.
+        """
+        skipped = SkippedRows.create(on_error)
+        logits = self.predictor_.all_logits(data, image_dir, skipped=skipped)
+        found = {n: predictions(head, logits[n]) for n, head in self.heads_.items()}
+        return one_or_all({n: with_skipped(values, skipped) for n, values in found.items()})
+
+    def predict_proba(
+        self,
+        data: Any,
+        *,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
+    ) -> Any:
         """Probabilities of the classes.
 
         Args:
             data: As in `predict`.
             image_dir: Folder that image paths are relative to.
+            on_error: As in `predict`.
 
         Returns:
             Floats, shape `(num_rows, num_classes)`, columns in the order of `classes_`. Rows sum
             to 1, except for a multilabel head. A dict by head, without regression heads, if there
-            are several heads.
+            are several heads. NaN for rows that were skipped.
 
         Raises:
             ValueError: if there are only regression heads, which have no probabilities.
+            TableError: as in `predict`.
+
+        Warns:
+            UserWarning: as in `predict`.
         """
+        skipped = SkippedRows.create(on_error)
         kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
         if not kinds:
             raise InvalidValueError(
                 "A regression head has no probabilities; `predict` gives its numbers."
             )
-        logits = self.predictor_.all_logits(data, image_dir)
-        found = {name: probabilities(logits[name], kind) for name, kind in kinds.items()}
+        logits = self.predictor_.all_logits(data, image_dir, skipped=skipped)
+        found = {
+            name: with_skipped(probabilities(logits[name], kind), skipped)
+            for name, kind in kinds.items()
+        }
         return one_or_all(found) if len(self.heads_) == 1 else found
 
     def predict_frame(
-        self, data: Any, *, image_dir: str | os.PathLike | None = None
+        self,
+        data: Any,
+        *,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
     ) -> pd.DataFrame:
-        """Predictions as a DataFrame with the table's index.
+        """Predictions as a DataFrame of pandas with the table's index.
 
         If the index is unique, `table.join(classifier.predict_frame(table))` puts the predictions
-        beside the rows. A table without rows gives a frame without rows.
+        beside the rows. Rows of a table of another library, such as polars, are numbered from 0.
+        A table without rows gives a frame without rows.
 
         Args:
             data: As in `predict`.
             image_dir: Folder that image paths are relative to.
+            on_error: As in `predict`.
 
         Returns:
             Columns `prediction` (for a multilabel head a list of labels) and
             `probability_<class>` for each class; with several targets `prediction_<target>`. With
             several heads each column begins with the head's name, such as `<head>_prediction`.
+            With `on_error="skip"` the last column, `error`, has the problem of each row that was
+            skipped, in at most 200 characters, and `None` for all others. Skipped rows have `None`
+            as label and NaN as number.
+
+        Raises:
+            TableError: as in `predict`.
+
+        Warns:
+            UserWarning: as in `predict`.
         """
+        skipped = SkippedRows.create(on_error)
         parts = [
             answer_frame(self.heads_, logits, rows.numbers)
-            for rows, logits in self.predictor_.answers(data, image_dir)
+            for rows, logits in self.predictor_.answers(data, image_dir, skipped=skipped)
         ]
-        return join_frames(parts, data.index if isinstance(data, pd.DataFrame) else None)
+        index = data.index if isinstance(data, pd.DataFrame) else None
+        return (
+            join_frames(parts, index)
+            if skipped is None
+            else whole_frame(join_frames(parts), skipped, index)
+        )
 
-    def score(self, data: Any, y: Any = None, *, image_dir: Any = None) -> float:
+    def score(
+        self, data: Any, y: Any = None, *, image_dir: Any = None, on_error: str = "raise"
+    ) -> float:
         """Score on labelled rows.
 
         Args:
             data: As in `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
             image_dir: Folder that image paths are relative to.
+            on_error: As in `evaluate`.
 
         Returns:
             Accuracy; for a multilabel head the share of rows whose labels are all correct; for a
@@ -383,7 +473,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         predictor = self.predictor_
         columns = label_columns(predictor.heads)
         table = with_labels(load_table(data, image_dir=image_dir), y, columns)
-        return mean_score(predictor, predictor.rows(table, image_dir, heads=predictor.heads))
+        heads = predictor.heads
+        rows = predictor.rows(table, image_dir, heads=heads, on_error=on_error)
+        return mean_score(predictor, rows)
 
     def tune_thresholds(
         self,
@@ -392,6 +484,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         head: str | None = None,
         metric: Any = "f1",
         image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
     ) -> dict:
         """Chooses the threshold of each label of a multilabel head; later predictions use it.
 
@@ -402,6 +495,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             head: The head's name; not needed if there is only one multilabel head.
             metric: What is maximised, as in `keras_mm.metrics.tune_thresholds`.
             image_dir: Folder that image paths are relative to.
+            on_error: As in `evaluate`.
 
         Returns:
             Thresholds by label; they are saved with the model.
@@ -411,7 +505,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         trained, predictor = self._check_fitted(), self.predictor_
         name = choose_multilabel(trained.heads, head)
-        rows = predictor.rows(data, image_dir, heads={name: trained.heads[name]})
+        chosen = {name: trained.heads[name]}
+        rows = predictor.rows(data, image_dir, heads=chosen, on_error=on_error)
         thresholds = best_thresholds(predictor, rows, name, metric=metric)
         tuned = replace(trained.heads[name], threshold=thresholds)
         self._trained = replace(trained, heads={**trained.heads, name: tuned})
@@ -434,11 +529,19 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data: Rows with the label columns of the heads.
             heads: Names of the heads that are evaluated; by default all.
             image_dir: Folder that image paths are relative to.
-            on_error: As in `fit`.
+            on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used; the results
+                count and list them.
 
         Returns:
-            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, and
+            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, `skipped`, and
             `save("report.html")`.
+
+        Raises:
+            TableError: listing every row that cannot be used; with `on_error="skip"` only if no row
+                is left.
+
+        Warns:
+            UserWarning: if rows are left out: how many, and the first problems.
         """
         known = self.heads_
         table = load_table(data, image_dir=image_dir)
@@ -464,6 +567,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def add_head(self, name: str, head: Head) -> MultimodalClassifier:
         """Adds a head to the trained model; it predicts once `fit_head` has trained it.
+
+        It stays declared when `fit` trains a new model, for which `fit_head` must train it again.
 
         Args:
             name: The head's name; letters, digits, `_` and `-`.
@@ -579,9 +684,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         format: str = "tf_saved_model",
         data: Any = None,
         image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
     ) -> dict:
         """Writes a SavedModel that takes raw images and strings, and checks its predictions.
 
+        Its inputs are `image_1`, ... and `text_1`, ... in the order of the columns; a column of up
+        to N images is N of them, and an empty string is a missing one.
         Its outputs are `probabilities` and `label`. For a multilabel head `label` is a matrix of
         strings, empty where a label is not predicted; for a regression head the output is
         `prediction`, shape `(num_rows, num_targets)`. With several heads each output begins with
@@ -593,6 +701,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             format: `"tf_saved_model"`.
             data: Rows to compare; by default random rows.
             image_dir: Folder that image paths are relative to.
+            on_error: `"raise"`, or `"skip"` to leave out rows of `data` that cannot be used.
 
         Returns:
             The result of the comparison: `rows`, `max_difference`, `labels_equal`.
@@ -603,7 +712,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         from keras_mm.export.export import export_model
 
         return export_model(
-            self.predictor_, self.save, folder, format=format, data=data, image_dir=image_dir
+            self.predictor_,
+            self.save,
+            folder,
+            format=format,
+            data=data,
+            image_dir=image_dir,
+            on_error=on_error,
         )
 
     def read_texts(self, *, sequence_length: int, sliding_window: Any = None) -> None:
@@ -632,7 +747,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     def _fit(self, prepared: Prepared, callbacks: Sequence) -> MultimodalClassifier:
         """Trains; if the training fails, restores the model as `fit` describes."""
-        bench = self._bench()
+        bench, before = self._bench(), {} if self._trained is None else self._trained.heads
         warm = prepared.settings.warm_start and self._trained is not None
         former = Former(self._trained, bench, in_place=warm)
         going_on, self._trained = self._trained if warm else None, None
@@ -647,6 +762,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self._trained = former.better(outcome)
         if outcome.error is not None:
             raise outcome.error
+        warn_of_untrained(self._declared, before, self.heads_)
         return self
 
     def _with(self, trained: Trained) -> MultimodalClassifier:

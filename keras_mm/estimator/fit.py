@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_mm.checks import require
+from keras_mm.checks import quote, require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.errors import InvalidValueError
@@ -26,11 +26,13 @@ from keras_mm.models.layers.scaling import standardize_targets
 from keras_mm.models.multimodal import join, parts
 from keras_mm.progress import keras_output
 from keras_mm.settings.heads import Head
+from keras_mm.settings.image_columns import image_slots
 from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
 from keras_mm.training.objectives import create_objectives
 from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
+from keras_mm.training.user_callbacks import check_callbacks
 
 Callbacks = Sequence[keras.callbacks.Callback]
 
@@ -79,6 +81,7 @@ def fit(
     labels = prepared.rows.labels
     priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
     check_objectives(settings, heads, labels)
+    check_callbacks(callbacks, heads, optimization(settings))
     _check_tie(settings, heads)
     check_labelled(heads, labels)
     twin = None
@@ -164,7 +167,10 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
     old = former.heads
     changed = changed_parts(former, settings, heads)
     if list(old) != list(heads):
-        changed.append(f"heads {list(heads)} instead of {list(old)}; see `labels`")
+        changed.append(
+            f"heads {list(heads)} instead of {list(old)}; see `labels`, and for heads of "
+            "`add_head` fit_head(..., freeze=False)"
+        )
     elif any(_layers(old[n]) != _layers(heads[n]) for n in old):
         changed.append("heads")
     if changed:
@@ -219,7 +225,7 @@ def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
     if all(window.tie_index(head.names) is None for head in heads.values()):
         known = sorted({str(name) for head in heads.values() for name in head.names})
         raise InvalidValueError(
-            f"`sliding_window.tie_value` must be one of {known}. "
+            f"`sliding_window.tie_value` must be one of {quote(known)}. "
             f"Received: tie_value={window.tie_value!r}"
         )
 
@@ -254,7 +260,7 @@ def _preprocessor(settings: Settings) -> Preprocessor:
             tokenizer = tokenizer.with_special_tokens(settings.special_tokens)
     return Preprocessor(
         image_size=settings.image_size if settings.images else None,
-        num_images=len(settings.images),
+        num_images=len(image_slots(settings.images)),
         tokenizer=tokenizer,
         sequence_length=settings.sequence_length,
         num_texts=len(settings.texts),

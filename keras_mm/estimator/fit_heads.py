@@ -27,6 +27,7 @@ from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.trainer import Trainer
+from keras_mm.training.user_callbacks import check_callbacks
 
 _log = logging.getLogger("keras_mm")
 
@@ -63,6 +64,7 @@ def fit_heads(
     check_labelled(heads, labels)
     settings, trained_as = settings_for_heads(prepared.settings, heads)
     check_objectives(settings, trained_as, labels)
+    check_callbacks(callbacks, trained_as, optimization(settings))
     prepared = replace(prepared, settings=settings, heads=trained_as)
     try:
         with seeded(settings.seed):
@@ -91,12 +93,12 @@ def _fit_frozen(
         if rows is None:
             batches.append(None)
             continue
-        cut, owners = trained.preprocessor.windows(rows)
+        cut, window_rows = trained.preprocessor.windows(rows)
         batches.append(
             RowBatches(
                 {"fused": predictor.run(body, cut)},
                 labels=one_or_all(cut.labels),
-                owners=owners,
+                window_rows=window_rows,
                 window=trained.preprocessor.sliding_window,
                 batch_size=require(settings.batch_size, "batch_size"),
                 **options,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+import warnings
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
@@ -54,6 +55,33 @@ def check_new_head(
             f"The model has a head {name!r} already; `fit_head` trains it anew."
         )
     as_heads({**heads, **added, name: head})
+
+
+def warn_of_untrained(
+    declared: Iterable[str], before: Container[str], after: Container[str]
+) -> None:
+    """Warns of added heads that were trained, and that the new model of `fit` does not have.
+
+    Args:
+        declared: Names of the heads of `add_head`.
+        before: Names of the heads that were trained before.
+        after: Names of the heads that are trained now.
+
+    Warns:
+        UserWarning: naming them.
+    """
+    lost = [name for name in declared if name in before and name not in after]
+    if lost:
+        warnings.warn(
+            f"`fit` trains the heads of `labels`. {_listed(lost)} of `add_head` must be trained "
+            f"again: fit_head({lost[0]!r}, ...).",
+            stacklevel=4,
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    words = ", ".join(map(repr, names))
+    return f"The head {words}" if len(names) == 1 else f"The heads {words}"
 
 
 def choose_multilabel(heads: Mapping[str, Head], name: str | None) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_mm.data.tables.columns import missing_columns
+from keras_mm.data.tables.columns import missing_columns, nested_columns
 from keras_mm.data.tables.load import load_beside, load_table, table_name
 from keras_mm.data.tables.partition import read_parts
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import find_heads, label_columns, label_heads, with_columns
+from keras_mm.data.tables.sources import as_frame, cells_of
 from keras_mm.data.tables.targets import with_classes
 from keras_mm.errors import ConfigError, InvalidValueError
 from keras_mm.estimator.classes import with_old_classes
@@ -151,6 +152,7 @@ def prepare_heads(
     table = _labelled(given, columns)
     settings = replace(settings, images=used.images, texts=used.texts).resolved()
     absent = missing_columns(table, [*used.images, *used.texts, *columns])
+    absent += nested_columns(table, used.images, [*used.texts, *columns])
     if absent:
         raise ConfigError([f"{table_name(table)}: {sentence}" for sentence in absent])
     return _prepare_given(settings, table, with_classes(heads, table), given)
@@ -184,7 +186,8 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
     Args:
         table: The rows.
         y: Labels of the rows: a sequence of cells, or with several columns an array of shape
-            `(num_rows, num_columns)` or a DataFrame; `None` for the labels of the table.
+            `(num_rows, num_columns)` or a DataFrame, also of polars; `None` for the labels of the
+            table.
         columns: The label columns.
 
     Returns:
@@ -195,6 +198,7 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
     """
     if y is None:
         return table
+    y = as_frame(y)
     if len(y) != len(table):
         raise InvalidValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
     if isinstance(y, pd.DataFrame):
@@ -208,7 +212,7 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
     if len(columns) == 1:
         if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
-        return table.assign(**{columns[0]: pd.Series(list(y), dtype=object).to_numpy()})
+        return table.assign(**{columns[0]: pd.Series(cells_of(y), dtype=object).to_numpy()})
     given = np.asarray(y, dtype=object)
     if given.ndim != 2 or given.shape[1] != len(columns):
         raise InvalidValueError(

@@ -16,6 +16,7 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.trained import Trained
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.heads import Head
+from keras_mm.settings.image_columns import image_slots
 from keras_mm.settings.settings import Settings
 
 _SIDES = ("vision", "text")
@@ -35,14 +36,16 @@ def model_spec(
     Returns:
         Values by name that are JSON-serialisable, except for the user's own backbones and fusion.
     """
-    vision = settings.images and {
-        "backbone": settings.vision_backbone,
-        "image_size": list(settings.image_size),
-        "num_images": len(settings.images),
-        "pooling": settings.vision_pooling or "mean",
-        "trainable": settings.trains("vision"),
-        "augmentation": asdict(as_augmentation(settings.augmentation)),
-    }
+    vision: dict[str, Any] | None = None
+    if settings.images:
+        vision = {
+            "backbone": settings.vision_backbone,
+            "image_size": list(settings.image_size),
+            "num_images": len(image_slots(settings.images)),
+            "pooling": settings.vision_pooling or "mean",
+            "trainable": settings.trains("vision"),
+            "augmentation": asdict(as_augmentation(settings.augmentation)),
+        }
     text = settings.texts and {
         "backbone": settings.text_backbone,
         "sequence_length": settings.sequence_length,
@@ -55,7 +58,7 @@ def model_spec(
     training = settings.training
     return {
         "precision": settings.precision,
-        "vision_encoder": vision or None,
+        "vision_encoder": vision,
         "text_encoder": text or None,
         "trunk": {
             "fusion": settings.fusion,

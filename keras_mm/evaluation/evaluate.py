@@ -70,11 +70,14 @@ def evaluate_rows(
             prior = prior_metrics(head, priors[name], labels)
             baselines = {BASELINES[head.kind]: prior}
         found[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))
+    left_out = {"skipped_rows": rows.num_skipped} if rows.num_skipped else {}
     return Evaluation(
         heads=found,
         predictions=frame,
         history=dict(history or {}),
-        about={"source": source, **(about or {}), "test_rows": len(rows)},
+        about={"source": source, **(about or {}), "test_rows": len(rows), **left_out},
         monitor=monitor,
         several=len(predictor.heads) > 1,
+        skipped=rows.skipped,
+        num_skipped=rows.num_skipped,
     )

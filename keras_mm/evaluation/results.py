@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from keras_mm.errors import InvalidValueError
+from keras_mm.data.tables.labels import label_value
+from keras_mm.errors import InvalidValueError, Problem
 from keras_mm.inference.answers import names_array
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.settings.heads import Head
@@ -36,6 +38,7 @@ BASELINE_SCORES = {
     "regression": "baseline_mean_absolute_error",
 }
 _TABLES = {"multilabel": "per_label", "regression": "per_target"}
+_COUNTS = ("tp", "fp", "fn", "tn")
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,15 @@ class HeadEvaluation:
         Returns:
             A row for each, in order: `precision recall f1 support`; for labels of a multilabel head
             also `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; for targets
-            errors and correlations.
+            errors and correlations. Then, for classes and labels, the rows `macro avg` and
+            `weighted avg` of scikit-learn's `classification_report`; for labels also `micro avg`
+            and `samples avg`.
         """
         scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
-        return pd.DataFrame.from_dict(scores, orient="index")
+        averages = self.metrics.get("averages", {})  # numbers have none
+        table = pd.DataFrame([*scores.values(), *averages.values()], [*scores, *averages])
+        # Averages have no counts, which without this would become floats.
+        return table.astype({name: "Int64" for name in _COUNTS if name in table})
 
     def confusion_matrix(self) -> pd.DataFrame:
         """The confusion matrix as a table.
@@ -135,6 +143,8 @@ class Results:
         monitor: The metric of `history` by which the epoch was chosen.
         several: Whether the model has several heads; then `metrics`, `baselines`, `modalities` and
             `classes` are dicts by head.
+        skipped: Problems of the rows that `on_error="skip"` left out, in the table's order.
+        num_skipped: Number of these rows; a row may have several problems.
     """
 
     heads: dict[str, HeadEvaluation]
@@ -143,6 +153,8 @@ class Results:
     about: dict[str, Any] = field(default_factory=dict)
     monitor: str = "val_loss"
     several: bool = False
+    skipped: Sequence[Problem] = ()
+    num_skipped: int = 0
 
     @property
     def metrics(self) -> dict:
@@ -172,12 +184,36 @@ class Results:
 
         Returns:
             `test` (the metrics), `baselines` and, for a model with images and texts, `modalities`.
+            If rows were left out, also `skipped`: their number (`rows`), the number of all rows
+            (`of`) and `problems`, each with `row`, `column` and `message`.
         """
-        found = {"test": self.metrics, "baselines": self.baselines}
-        hidden = any(head.modalities for head in self.heads.values())
-        return {**found, "modalities": self.modalities} if hidden else found
+        found: dict[str, Any] = {"test": self.metrics, "baselines": self.baselines}
+        if any(head.modalities for head in self.heads.values()):
+            found["modalities"] = self.modalities
+        if self.num_skipped:
+            problems = [
+                {"row": _as_json(p.row), "column": p.column, "message": p.message}
+                for p in self.skipped
+            ]
+            total = len(self.predictions) + self.num_skipped
+            found["skipped"] = {"rows": self.num_skipped, "of": total, "problems": problems}
+        return found
+
+    @property
+    def skipped_summary(self) -> str:
+        """How many rows of how many were left out, as text; empty if none were."""
+        total = len(self.predictions) + self.num_skipped
+        return f"{self.num_skipped} of {total} rows left out" if self.num_skipped else ""
 
     def __str__(self) -> str:
-        if not self.several:
-            return str(next(iter(self.heads.values())))
-        return "\n".join(f"{name}: {head}" for name, head in self.heads.items())
+        if self.several:
+            lines = [f"{name}: {head}" for name, head in self.heads.items()]
+        else:
+            lines = [str(next(iter(self.heads.values())))]
+        return "\n".join([*lines, self.skipped_summary] if self.num_skipped else lines)
+
+
+def _as_json(value: Any) -> Any:
+    """A row's index for JSON: an integer or text as it is, anything else as text."""
+    value = label_value(value)
+    return value if isinstance(value, str | int) else str(value)

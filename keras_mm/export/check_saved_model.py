@@ -1,9 +1,9 @@
-"""Runs a SavedModel on raw rows with TensorFlow and tensorflow_text only; does not import keras_mm.
+"""Runs a SavedModel on raw rows with only TensorFlow and tensorflow_text; does not import keras_mm.
 
-    python -I check_saved_model.py FOLDER REQUEST.json ANSWER.json
+    python -I check_saved_model.py FOLDER REQUEST.json RESPONSE.json
 
-The request holds rows of base64 images and texts by input name, and batch sizes. The answer holds
-the outputs for all rows by name, once for each batch size.
+The request holds the batch sizes, and by input name the images and texts of all rows in base64. The
+response holds the outputs for all rows by name, once for each batch size.
 """
 
 from __future__ import annotations
@@ -16,44 +16,47 @@ from types import ModuleType
 from typing import Any
 
 
-def main(folder: str, request: str, answer: str) -> None:
-    """Loads a SavedModel and runs it on the rows of a request, in each batch size.
+def main(folder: str, request: str, response: str) -> None:
+    """Loads a SavedModel and runs it on the rows of a request, with each batch size.
 
     Args:
         folder: The SavedModel.
         request: Path of the request.
-        answer: Path that the answer is written to.
+        response: Path that the response is written to.
     """
+    # The SavedModel must run where these are not installed, so an import of them must fail.
     for name in ("keras_hub", "keras_mm"):
-        sys.modules[name] = None  # type: ignore[assignment]  # an import of these must fail
-    # TensorFlow imports Keras, although nothing here uses it. It must not import the caller's
-    # backend: PyTorch's CUDA build crashes the process if it is loaded after TensorFlow.
+        sys.modules[name] = None  # type: ignore[assignment]
+    # TensorFlow imports Keras, which must not load the caller's backend: the process would crash if
+    # PyTorch's CUDA build was loaded after TensorFlow.
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import tensorflow as tf
     import tensorflow_text  # noqa: F401  (its ops are in the graph)
 
     with open(request, encoding="utf-8") as file:
-        asked = json.load(file)
+        rows = json.load(file)
     serve = tf.saved_model.load(folder).signatures["serving_default"]
     columns = {
-        name: [base64.b64decode(cell) for cell in cells] for name, cells in asked["columns"].items()
+        name: [base64.b64decode(cell) for cell in cells] for name, cells in rows["columns"].items()
     }
-    answers = [_answer(tf, serve, columns, size) for size in asked["batch_sizes"]]
-    with open(answer, "w", encoding="utf-8") as file:
-        json.dump(answers, file)
+    outputs = [_outputs(tf, serve, columns, size) for size in rows["batch_sizes"]]
+    with open(response, "w", encoding="utf-8") as file:
+        json.dump(outputs, file)
 
 
-def _answer(tf: ModuleType, serve: Any, columns: dict, size: int) -> dict:
+def _outputs(tf: ModuleType, serve: Any, columns: dict, size: int) -> dict:
+    """The outputs for all rows by name, computed in batches of one size."""
     num_rows = len(next(iter(columns.values())))
-    found: dict = {}
+    outputs: dict = {}
     for start in range(0, num_rows, size):
         batch = {n: tf.constant(cells[start : start + size]) for n, cells in columns.items()}
         for name, values in serve(**batch).items():
-            found.setdefault(name, []).extend(_text(values.numpy().tolist()))
-    return found
+            outputs.setdefault(name, []).extend(_text(values.numpy().tolist()))
+    return outputs
 
 
 def _text(value: Any) -> Any:
+    """Decodes the bytes in nested lists."""
     if isinstance(value, list):
         return [_text(one) for one in value]
     return value.decode() if isinstance(value, bytes) else value

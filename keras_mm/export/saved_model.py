@@ -1,4 +1,4 @@
-"""Builds a SavedModel from a bundle; runs in a process of its own, on TensorFlow."""
+"""Builds a SavedModel from a bundle; `export_model` runs this module in a TensorFlow process."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ def write_saved_model(
     Args:
         bundle: A folder that `MultimodalClassifier.save` wrote.
         folder: An existing, empty folder.
-        custom_objects: The user's own classes by name, if the model needs any.
+        custom_objects: Custom classes by name, if the model needs any.
     """
     model, preprocessor, spec = load_bundle(bundle, custom_objects=custom_objects)
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
+    # TensorFlow saves only variables and tables that the module holds.
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
     if preprocessor.tokenizer is not None:
@@ -45,94 +46,96 @@ def write_saved_model(
 def _raw_signature(
     model: keras.Model, preprocessor: Preprocessor, heads: Mapping[str, Head]
 ) -> Any:
-    """From encoded images and strings, by the names of the table; an empty string is missing."""
+    """Reads encoded images and strings, `image_1`, ..., `text_1`, ...; empty ones are missing."""
     names = (*preprocessor.image_names, *preprocessor.text_names)
 
     specs = {name: tf.TensorSpec([None], tf.string, name=name) for name in names}
 
-    def answer(raw: dict[str, Any]) -> dict:
-        inputs, owners = raw_inputs(raw, preprocessor)
-        return _answer(model, inputs, heads, owners, preprocessor.sliding_window)
+    def predict(raw: dict[str, Any]) -> dict:
+        inputs, window_rows = raw_inputs(raw, preprocessor)
+        return _outputs(model, inputs, heads, window_rows, preprocessor.sliding_window)
 
-    return _signature(answer, specs)
+    return _signature(predict, specs)
 
 
 def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict, Any]:
-    """The model's inputs from encoded images and strings, as tensors, in a graph.
+    """Computes the model's inputs from encoded images and strings, in a TensorFlow graph.
 
     Args:
         raw: String tensors `(batch,)` by input name, `image_1`, ..., `text_1`, ...
-        preprocessor: Says how they are read.
+        preprocessor: The preprocessor of the model.
 
     Returns:
         The inputs by name, and `None`. With a sliding window: the inputs of all windows, and the
-        row of each window, int64 `(num_windows,)`.
+        row index of each window, int64 `(num_windows,)`.
     """
-    inputs, owners = {}, None
+    inputs, window_rows = {}, None
     size, text_format = preprocessor.image_size, preprocessor.text_format
     if preprocessor.num_images and size is not None:
-        found = [decode_images(raw[name], size) for name in preprocessor.image_names]
+        decoded = [decode_images(raw[name], size) for name in preprocessor.image_names]
         inputs.update(
-            {n: image for n, (image, _) in zip(preprocessor.image_names, found, strict=True)}
+            {n: image for n, (image, _) in zip(preprocessor.image_names, decoded, strict=True)}
         )
-        inputs["image_mask"] = tf.stack([mask for _, mask in found], axis=1)
+        inputs["image_mask"] = tf.stack([mask for _, mask in decoded], axis=1)
     if text_format is not None:
         texts, parts = [raw[name] for name in preprocessor.text_names], None
         inputs["text_mask"] = tf.stack([text != "" for text in texts], axis=1)
         window = preprocessor.sliding_window
         if window is not None:
-            parts, owners = window_parts(texts, window, preprocessor.sliding_slot, text_format)
-            inputs = at_rows(inputs, owners)
+            parts, window_rows = window_parts(texts, window, preprocessor.sliding_slot, text_format)
+            inputs = at_rows(inputs, window_rows)
         tokenizer, length = text_format.tokenizer, text_format.sequence_length
         inputs |= tokenizer.graph(texts, length, text_format.text_pairing, parts)
-    return inputs, owners
+    return inputs, window_rows
 
 
 def _encoded_signature(model: keras.Model, heads: Mapping[str, Head]) -> Any:
-    """From the model's own inputs, as tensors."""
+    """Reads the inputs of the model, as tensors."""
     specs = {t.name: tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs}
-    return _signature(lambda inputs: _answer(model, inputs, heads), specs)
+    return _signature(lambda inputs: _outputs(model, inputs, heads), specs)
 
 
-def _signature(answer: Callable[[dict[str, Any]], dict], specs: dict) -> Any:
+def _signature(predict: Callable[[dict[str, Any]], dict], specs: dict) -> Any:
     """A concrete function that takes its tensors by name, as signatures do."""
 
     # Without autograph: nothing here needs it, and it cannot follow properties.
     @partial(tf.function, autograph=False)
     def signature(**tensors: Any) -> dict:
-        return answer(tensors)
+        return predict(tensors)
 
     return signature.get_concrete_function(**specs)
 
 
-def _answer(
+def _outputs(
     model: keras.Model,
     inputs: dict,
     heads: Mapping[str, Head],
-    owners: Any = None,
+    window_rows: Any = None,
     window: SlidingWindow | None = None,
 ) -> dict:
-    """The outputs by name; with several heads each name begins with the head's."""
-    outputs, prefixes = by_head(heads, model(inputs, training=False)), head_prefixes(heads)
-    answers = {}
+    """The outputs by name; with several heads, each name begins with the name of its head."""
+    all_logits, prefixes = by_head(heads, model(inputs, training=False)), head_prefixes(heads)
+    outputs = {}
     for name, head in heads.items():
-        logits = tf.cast(outputs[name], tf.float32)
-        if owners is not None and window is not None:
-            logits = joined_logits(logits, owners, head, window)
-        for what, value in _answers_of(head, logits).items():
-            answers[prefixes[name] + what] = value
-    return answers
+        logits = tf.cast(all_logits[name], tf.float32)
+        if window_rows is not None and window is not None:
+            logits = joined_logits(logits, window_rows, head, window)
+        for kind, value in _outputs_of(head, logits).items():
+            outputs[prefixes[name] + kind] = value
+    return outputs
 
 
-def _answers_of(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+def _outputs_of(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Probabilities and labels of a head, or the predictions of a regression head."""
     if head.kind == "regression":
         return {"prediction": logits}
     if head.kind == "multilabel":
-        found = tf.sigmoid(logits)
+        # A tensor has one width, so labels that are not predicted are empty strings.
+        probabilities = tf.sigmoid(logits)
         thresholds = tf.constant(resolve_threshold(head.threshold, head.names), tf.float32)
         names = tf.constant([str(name) for name in head.names])
-        label = tf.where(found >= thresholds, names[tf.newaxis], "")
-        return {"probabilities": found, "label": label}
+        label = tf.where(probabilities >= thresholds, names[tf.newaxis], "")
+        return {"probabilities": probabilities, "label": label}
     if head.kind == "binary":
         logits = tf.concat([tf.zeros_like(logits), logits], axis=-1)
     label = tf.gather(class_names(list(head.names)), tf.argmax(logits, axis=-1))
@@ -140,14 +143,14 @@ def _answers_of(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def class_names(classes: list) -> tf.Tensor:
-    """Labels as one tensor.
+    """Converts label names to a tensor, which holds values of one type.
 
     Args:
         classes: Label names in order.
 
     Returns:
-        A tensor `(num_classes,)`: integers, floats or bools as such; mixed types, and strings, as
-        strings.
+        A tensor `(num_classes,)` of the names' type; floats for integers and floats, and strings
+        for any other mix of types.
     """
     kinds = {type(c) for c in classes}
     if float in kinds and kinds <= {int, float}:

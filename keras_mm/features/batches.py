@@ -1,4 +1,4 @@
-"""Training batches of a model whose frozen encoders are run once over the rows."""
+"""Training batches of a model whose frozen encoders run only once over the rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_mm.models.multimodal import input_names, parts
 
 
 class FeatureBatches:
-    """Batches of rows as the inputs of the trained part of a model.
+    """Batches of rows with the inputs of the trained part of a model.
 
     The features of frozen encoders are kept for all stages of a training, until `forget`.
 
@@ -26,9 +26,10 @@ class FeatureBatches:
         model: The whole model.
         preprocessor: Makes the encoders' inputs.
         tables: Training rows, and validation rows or `None`.
-        store: Where features of frozen encoders are kept for other trainings; `None` for nowhere.
+        store: Store in which features of frozen encoders are cached for other trainings; `None`
+            caches nothing.
         engine: Engine that runs frozen encoders, as in `encode_rows`.
-        progress: Whether to show a bar for work of more than two seconds.
+        progress: Whether to show a bar for work that takes more than two seconds.
     """
 
     def __init__(
@@ -42,21 +43,22 @@ class FeatureBatches:
         progress: bool = True,
     ):
         self.model, self.preprocessor = model, preprocessor
-        cut = [(None, None) if rows is None else preprocessor.windows(rows) for rows in tables]
-        self.tables, self._owners = zip(*cut, strict=True)
+        # Long texts become several windows; `_window_rows` has the table row of each.
+        windows = [(None, None) if rows is None else preprocessor.windows(rows) for rows in tables]
+        self.tables, self._window_rows = zip(*windows, strict=True)
         self.store, self.engine, self.progress = store, engine, progress
         self._features: list[dict[str, FeatureTable]] = [{} for _ in tables]
 
     def batches(self, trained: keras.Model, batch_size: int, seed: int) -> list[RowBatches | None]:
-        """Batches of each table; those of the first one are shuffled, for training.
+        """Creates the batches of each table; those of the training table are shuffled.
 
         Args:
-            trained: The trained part, as `keras_mm.models.multimodal.cut` returns it.
-            batch_size: Rows of a batch.
+            trained: The trained part of the model, as `keras_mm.models.multimodal.cut` returns it.
+            batch_size: Rows per batch, >= 1.
             seed: Seed of the order.
 
         Returns:
-            Batches by table; `None` for a table that is `None`.
+            Batches by table, in the order of `tables`; `None` for a table that is `None`.
         """
         training: dict[str, Any] = {"shuffle": True, "seed": seed, "workers": 2}
         return [
@@ -65,7 +67,7 @@ class FeatureBatches:
         ]
 
     def forget(self, sides: Collection[str]) -> None:
-        """Drops the features of encoders that have changed.
+        """Drops the features of encoders whose weights have changed.
 
         Args:
             sides: Sides of the encoders, `"vision"` or `"text"`.
@@ -92,10 +94,10 @@ class FeatureBatches:
             self.preprocessor,
             names=names,
             features={name: known[name] for name in names if name in known},
-            owners=self._owners[place],
+            window_rows=self._window_rows[place],
             batch_size=batch_size,
             **options,
         )
-        # Padding changes no prediction, and takes as much time as tokens.
+        # Padding does not change predictions, but takes as much time as tokens.
         batches.arrays = shortened(batches.arrays, trained)
         return batches

@@ -1,4 +1,4 @@
-"""A digest of everything but the input that an encoder's features depend on."""
+"""A digest of everything that an encoder's features depend on, except its inputs."""
 
 from __future__ import annotations
 
@@ -21,32 +21,34 @@ import PIL.features
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.keras_internals import all_layers
 
+# Keys of a config whose strings are names of layers.
 _REFERENCES = ("keras_history", "input_layers", "output_layers")
-_OURS = ("keras", "keras_hub", "keras_mm")
+# Packages whose code is identified by their version, or for this one by its source.
+_KNOWN_PACKAGES = ("keras", "keras_hub", "keras_mm")
 _PACKAGES = {"jax": ("jax", "jaxlib"), "tensorflow": ("tensorflow",), "torch": ("torch",)}
 
 _log = logging.getLogger("keras_mm")
 
-# By encoder: an architecture does not change, only the weights.
+# Descriptions by encoder: the weights of an encoder may change, but not its architecture.
 _described: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-# Digests of weights by their checks, for a process that uses the same weights several times.
+# Digests of weights by their quick checks, for a process that uses the same weights several times.
 _digests: dict[tuple, bytes] = {}
 _MOST_DIGESTS = 64
 
 
 def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
-    """A digest that is equal only for encoders that give the same features.
+    """A digest that is equal only for encoders that compute the same features.
 
     It covers the architecture (without layer names), all weights, the precision, the backend and
-    its device, this package's code, and the versions of the packages that compute.
+    its device, this package's code, and the versions of the libraries that compute features.
 
     Args:
         encoder: A functional model.
         **about: Other values that features depend on, such as the batch size; JSON-serialisable.
 
     Returns:
-        40 hexadecimal digits; `None` if the model has a layer or function of the user's own, whose
-        code cannot be identified by its name.
+        40 hexadecimal digits; `None` if the model has a custom layer or function, whose code cannot
+        be identified by its name.
     """
     text = described(encoder)
     if not text:
@@ -61,31 +63,31 @@ def fingerprint(encoder: keras.Model, **about: Any) -> str | None:
 
 
 def described(encoder: keras.Model) -> str:
-    """An encoder's architecture as text.
+    """Describes an encoder's architecture as text.
 
     Args:
         encoder: A functional model.
 
     Returns:
-        JSON; empty if the model has a layer or function of the user's own.
+        JSON; empty if the model has a custom layer or function.
     """
     if encoder not in _described:
         try:
             _described[encoder] = _architecture(encoder)
-        except Exception as error:  # any error of a layer of the user's own
-            _log.info("features are not kept: %s cannot be described (%s)", encoder.name, error)
+        except Exception as error:  # a custom layer may raise anything
+            _log.info("features are not cached: %s cannot be described (%s)", encoder.name, error)
             _described[encoder] = ""
     return _described[encoder]
 
 
 def device_of(encoder: keras.Model) -> str:
-    """The device that an encoder's weights are on.
+    """The device that holds an encoder's weights.
 
     Args:
         encoder: A functional model.
 
     Returns:
-        The backend's name of the device; empty if it has none.
+        The backend's name of the device; empty for an encoder without weights.
     """
     return str(getattr(encoder.weights[0].value, "device", "")) if encoder.weights else ""
 
@@ -97,7 +99,7 @@ def weights_check(encoder: keras.Model) -> tuple[tuple, ...]:
         encoder: A functional model.
 
     Returns:
-        Type, shape and CRC-32 of each weight.
+        Data type, shape and CRC-32 of each weight.
     """
     with ThreadPoolExecutor() as pool:
         return tuple(pool.map(_check, encoder.weights))
@@ -109,7 +111,7 @@ def _check(variable: keras.Variable) -> tuple:
 
 
 def _weights(encoder: keras.Model) -> bytes:
-    """A digest of all weights, computed only if their check is new."""
+    """A digest of all weights, computed only if their quick check is new."""
     check = weights_check(encoder)
     digest = _digests.get(check)
     if digest is None:
@@ -125,11 +127,11 @@ def _architecture(encoder: keras.Model) -> str:
     """The model's config as text.
 
     Raises:
-        ValueError: if a config does not say what is computed.
+        ValueError: for a custom layer or function, which a config does not describe.
     """
     for layer in all_layers(encoder):
-        if type(layer).__module__.split(".")[0] not in _OURS:
-            raise InvalidValueError(f"{type(layer).__name__} is a layer of the user's own")
+        if type(layer).__module__.split(".")[0] not in _KNOWN_PACKAGES:
+            raise InvalidValueError(f"{type(layer).__name__} is a custom layer")
     config = encoder.get_config()
     _refuse_functions(config)
     return json.dumps(_unnamed(config), sort_keys=True, default=_plain)
@@ -138,7 +140,7 @@ def _architecture(encoder: keras.Model) -> str:
 def _refuse_functions(config: Any) -> None:
     if isinstance(config, Mapping):
         if config.get("class_name") in ("function", "__lambda__", "Lambda"):
-            raise InvalidValueError("it has a function of the user's own")
+            raise InvalidValueError("it has a custom function")
         config = list(config.values())
     if isinstance(config, list | tuple):
         for one in config:
@@ -147,7 +149,7 @@ def _refuse_functions(config: Any) -> None:
 
 def _values(variable: keras.Variable) -> np.ndarray:
     if keras.backend.backend() == "tensorflow" and variable.dtype != "bfloat16":
-        import tensorflow as tf  # `numpy()` would copy; this does not
+        import tensorflow as tf  # its `numpy()` would copy the values; a memoryview does not
 
         return np.asarray(memoryview(tf.convert_to_tensor(variable.value)))
     return np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
@@ -162,13 +164,17 @@ def _weight(variable: keras.Variable) -> bytes:
 
 def _versions(backend: str) -> list[str]:
     modules = ("keras", "keras_hub", "keras_mm", "numpy", "PIL", "skimage", *_PACKAGES[backend])
-    found = [f"{name} {importlib.import_module(name).__version__}" for name in modules]
-    return [backend, *found, *(f"{name} {PIL.features.version(name)}" for name in ("jpg", "zlib"))]
+    versions = [f"{name} {importlib.import_module(name).__version__}" for name in modules]
+    return [
+        backend,
+        *versions,
+        *(f"{name} {PIL.features.version(name)}" for name in ("jpg", "zlib")),  # they decode images
+    ]
 
 
 @lru_cache
 def _code() -> str:
-    """A digest of this package's code that turns a row into features."""
+    """A digest of those parts of this package that turn a row into features."""
     digest = blake2b(digest_size=8)
     for room in ("data", "models", "features"):
         for file in sorted((Path(__file__).parents[1] / room).rglob("*.py")):
@@ -177,7 +183,7 @@ def _code() -> str:
 
 
 def _unnamed(config: Mapping) -> dict:
-    """A model's config with layer names, which Keras counts up, replaced by numbers."""
+    """Replaces layer names in a model's config by numbers: Keras counts names up per process."""
     names = {config["name"]: "model"} if "name" in config else {}
 
     def collect(value: Any) -> None:
@@ -193,16 +199,16 @@ def _unnamed(config: Mapping) -> dict:
         """`here`: whether strings are names of layers."""
         if isinstance(value, Mapping):
             is_layer = "inbound_nodes" in value
-            found = {
+            result = {
                 key: replaced(one, here or key in _REFERENCES)
                 for key, one in value.items()
                 if key != "trainable"  # features are computed in inference mode
             }
             if is_layer:
-                found["name"] = names[value["name"]]
-                if isinstance(found["config"], dict):
-                    found["config"].pop("name", None)
-            return found
+                result["name"] = names[value["name"]]
+                if isinstance(result["config"], dict):
+                    result["config"].pop("name", None)
+            return result
         if isinstance(value, list | tuple):
             return [replaced(one, here) for one in value]
         return names.get(value, value) if here and isinstance(value, str) else value
@@ -212,7 +218,7 @@ def _unnamed(config: Mapping) -> dict:
 
 
 def _plain(value: Any) -> Any:
-    """Plain values for objects that JSON cannot hold."""
+    """Plain values for objects that JSON cannot represent."""
     if isinstance(value, np.ndarray):
         return [value.dtype.str, value.tolist()]
     if isinstance(value, np.generic):

@@ -1,4 +1,4 @@
-"""The distinct images or texts of rows, which an encoder encodes once each."""
+"""The distinct images or texts of rows; an encoder encodes each of them once."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from keras_mm.data.tables.rows import Rows
 from keras_mm.data.threads import in_threads
 from keras_mm.features.store.blocks import KEY_BYTES
 
+# Texts are padded to one of these lengths: few shapes to compile, and little padding.
 _BUCKETS = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 LONGEST = _BUCKETS[-1]
 TOKENS = ("token_ids", "segment_ids", "padding_mask")
@@ -28,11 +29,13 @@ class Items:
 
     Args:
         kind: `"image"` or `"text"`.
-        where: Item of each slot of each row, `(num_rows, num_slots)`; -1 for an empty slot.
-        lengths: Tokens that each item is padded to; 0 for images.
-        longest: The largest of them.
-        contents: Returns keys by content for positions of items.
-        load: Returns the encoder's inputs for positions of items, row after row.
+        where: Index of the item in each slot of each row, int `(num_rows, num_slots)`; -1 for an
+            empty slot.
+        lengths: Number of tokens that each item is padded to, int `(num_items,)`; 0 for images.
+        longest: The largest length; without items, the length of an empty text.
+        contents: Returns, for item indices, a key of each item's content, `KEY_BYTES` long.
+        load: Returns, for item indices, the encoder's inputs by name, first axis the rows that the
+            items fill.
     """
 
     kind: str
@@ -44,12 +47,12 @@ class Items:
 
     @property
     def slots(self) -> int:
-        """Slots of a row."""
+        """Number of slots per row."""
         return self.where.shape[1]
 
 
 def images_of(rows: Rows, preprocessor: Preprocessor) -> Items:
-    """One item for each distinct image.
+    """Creates one item for each distinct image.
 
     Args:
         rows: Checked rows.
@@ -67,32 +70,35 @@ def images_of(rows: Rows, preprocessor: Preprocessor) -> Items:
                 where[row, slot] = number
     distinct = [cell for _, cell in cells.values()]
 
-    def contents(take: Iterable[int]) -> list[bytes]:
-        return list(in_threads(content_key, [distinct[i] for i in take]))
+    def contents(items: Iterable[int]) -> list[bytes]:
+        return list(in_threads(content_key, [distinct[i] for i in items]))
 
-    def load(take: np.ndarray) -> dict[str, np.ndarray]:
-        pixels = preprocessor.load_images([distinct[i] for i in take]).astype("float32")
+    def load(items: np.ndarray) -> dict[str, np.ndarray]:
+        pixels = preprocessor.load_images([distinct[i] for i in items]).astype("float32")
         pixels = pixels.reshape(-1, where.shape[1], *pixels.shape[1:])
         return {name: pixels[:, slot] for slot, name in enumerate(preprocessor.image_names)}
 
     return Items("image", where, np.zeros(len(distinct), int), 0, contents, load)
 
 
-def texts_of(rows: Rows, preprocessor: Preprocessor, encoder: keras.Model, alone: bool) -> Items:
-    """One item for each distinct sequence: a text, or the packed pair of a row.
+def texts_of(
+    rows: Rows, preprocessor: Preprocessor, encoder: keras.Model, one_length: bool
+) -> Items:
+    """Creates one item for each distinct sequence: a text, or the packed pair of a row.
 
     Args:
         rows: Checked rows.
         preprocessor: Makes the encoder's inputs.
         encoder: The text encoder.
-        alone: Whether all items are padded to the longest one, so that they fit one batch.
+        one_length: Whether all items are padded to the longest one, so that they fit into one
+            batch.
 
     Returns:
         The items.
     """
     shape = encoder.input["token_ids"].shape[1:-1]  # () or (slots,)
     slots = math.prod(shape)
-    first: dict[bytes, int] = {}  # item numbers by content
+    numbers: dict[bytes, int] = {}  # of items, by content
     lengths: list[int] = []
     where = np.full((len(rows), slots), -1)
     inputs = preprocessor.masks_and_tokens(rows)
@@ -100,26 +106,26 @@ def texts_of(rows: Rows, preprocessor: Preprocessor, encoder: keras.Model, alone
     mask = inputs["text_mask"]
     present = mask.reshape(-1) if shape else mask.any(axis=1)
     padded = bucket_of(tokens[-1], encoder)
-    if alone:
+    if one_length:
         padded[:] = padded.max()
     for place in np.flatnonzero(present):
         key = b"".join(x[place, : padded[place]].tobytes() for x in tokens)
-        number = first.setdefault(key, len(first))
+        number = numbers.setdefault(key, len(numbers))
         if number == len(lengths):
             lengths.append(int(padded[place]))
         where[place // slots, place % slots] = number
-    sequences = list(first)
+    sequences = list(numbers)  # the bytes of all inputs of an item, one after the other
     dtypes = [encoder.input[name].dtype for name in TOKENS]
 
-    def contents(take: Iterable[int]) -> list[bytes]:
-        return [blake2b(sequences[i], digest_size=KEY_BYTES).digest() for i in take]
+    def contents(items: Iterable[int]) -> list[bytes]:
+        return [blake2b(sequences[i], digest_size=KEY_BYTES).digest() for i in items]
 
-    def load(take: np.ndarray) -> dict[str, np.ndarray]:
-        length = lengths[take[0]]  # the same for all items of a batch
+    def load(items: np.ndarray) -> dict[str, np.ndarray]:
+        length = lengths[items[0]]  # the same for all items of a batch
         batch, offset = {}, 0
         for name, dtype in zip(TOKENS, dtypes, strict=True):
             size = length * np.dtype(dtype).itemsize
-            data = b"".join(sequences[i][offset : offset + size] for i in take)
+            data = b"".join(sequences[i][offset : offset + size] for i in items)
             batch[name] = np.frombuffer(data, dtype).reshape(-1, *shape, length)
             offset += size
         return batch
@@ -133,12 +139,12 @@ def bucket_of(padding_mask: np.ndarray, model: keras.Model) -> np.ndarray:
     """The length that each text is padded to.
 
     Args:
-        padding_mask: Bool `(num_texts, num_tokens)`, True for tokens.
-        model: Reads the texts.
+        padding_mask: bool `(num_texts, num_tokens)`, True for tokens.
+        model: The model that reads the texts.
 
     Returns:
-        int `(num_texts,)`: the smallest bucket that holds a text's tokens, or the full length for a
-        model of a fixed length.
+        int `(num_texts,)`: the smallest bucket that holds a text's tokens; the full length for a
+        model with inputs of a fixed length.
     """
     full = padding_mask.shape[-1]
     if model.input["token_ids"].shape[-1] is not None:
@@ -148,14 +154,14 @@ def bucket_of(padding_mask: np.ndarray, model: keras.Model) -> np.ndarray:
 
 
 def shortened(inputs: Mapping[str, np.ndarray], model: keras.Model) -> dict[str, Any]:
-    """Inputs with their texts cut to the bucket of the longest one.
+    """Cuts off padding: all texts get the bucket of the longest one.
 
     Args:
         inputs: The model's inputs by name, first axis the rows.
-        model: Reads the inputs.
+        model: The model that reads the inputs.
 
     Returns:
-        The inputs by name; without texts, all of them as they are.
+        The inputs by name; unchanged if there are no texts.
     """
     if "padding_mask" not in inputs:
         return dict(inputs)

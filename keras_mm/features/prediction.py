@@ -1,4 +1,4 @@
-"""Rows to logits, through the encoders and the trunk."""
+"""Computes logits of rows: the encoders, then the trunk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.rows import Rows
-from keras_mm.features.encode import TOGETHER, encode_rows, wanted
+from keras_mm.features.encode import BATCH_ITEMS, encode_rows, wanted_outputs
 from keras_mm.features.engines.choice import choose_engine
 from keras_mm.features.engines.keras_network import full_batches, precision_of, predict_batch
 from keras_mm.features.items import LONGEST, shortened
@@ -19,7 +19,7 @@ from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
 from keras_mm.models.multimodal import input_names, parts
 
-# Most bytes of features in memory during a prediction.
+# Largest number of bytes of features in memory during a prediction.
 _AT_ONCE = 2**28
 
 
@@ -32,25 +32,25 @@ def predict_logits(
     batch_size: int = 32,
     store: FeatureStore | None = None,
     engine: str = "auto",
-    few: bool = False,
+    always_cache: bool = False,
     progress: bool = True,
 ) -> Any:
-    """Logits of rows: the encoders, then the trunk.
+    """Computes the logits of rows: the encoders, then the trunk.
 
-    A single row goes through the whole model at once if Keras runs it in float32, with no more
-    tokens than its bucket has. Many rows are encoded and predicted in parts, so that their features
-    fit the memory.
+    If Keras runs the encoders in float32, a single row goes through the whole model in one call,
+    padded to its bucket only. Many rows are encoded and predicted in parts, so that their features
+    fit into memory.
 
     Args:
         model: A model of `create_multimodal_model`.
         rows: Checked rows.
         preprocessor: Makes the encoders' inputs.
-        features: What `encode_rows` returned for these rows, if it was called already. Missing
-            cells are masked, so that the same features serve for rows without some of their cells.
-        batch_size: Rows of a batch.
+        features: The result of `encode_rows` for these rows, if it was called already. Missing
+            cells are masked, so the features of a row can also be used after cells were removed.
+        batch_size: Rows per batch, >= 1.
         store: As in `encode_rows`.
         engine: As in `encode_rows`.
-        few: As in `encode_rows`.
+        always_cache: As in `encode_rows`.
         progress: As in `encode_rows`.
 
     Returns:
@@ -62,7 +62,7 @@ def predict_logits(
         return keras.tree.map_structure(np.asarray, outputs)
     names = input_names(trunk)
     size = len(rows) if features is not None else _rows_at_once(encoders, names, len(rows))
-    found = []
+    logits = []
     for start in range(0, len(rows), size):
         part = rows if size >= len(rows) else rows.take(range(start, min(start + size, len(rows))))
         known = features
@@ -74,13 +74,13 @@ def predict_logits(
                 names=names,
                 store=store,
                 engine=engine,
-                few=few or size < len(rows),
+                always_cache=always_cache or size < len(rows),
                 progress=progress,
             )
         inputs = {**known, **preprocessor.without_images(part, names)}
         inputs = {name: inputs[name] for name in names}
-        found.append(_in_batches(trunk, inputs, len(part), batch_size))
-    return _joined(found)
+        logits.append(_in_batches(trunk, inputs, len(part), batch_size))
+    return _joined(logits)
 
 
 def _is_plain(encoders: Mapping, engine: str, store: FeatureStore | None) -> bool:
@@ -92,24 +92,24 @@ def _is_plain(encoders: Mapping, engine: str, store: FeatureStore | None) -> boo
 
 
 def _rows_at_once(encoders: Mapping[str, keras.Model], names: Sequence[str], num_rows: int) -> int:
-    """Rows whose features fit `_AT_ONCE` bytes: all of them, or an even part of them."""
+    """Number of rows whose features fit into `_AT_ONCE` bytes: all, or an equal share of them."""
     row = sum(
         4 * math.prod(size or LONGEST for size in encoder.output[name].shape[1:])
         for side, encoder in encoders.items()
-        for name in wanted(side, encoder, names)
+        for name in wanted_outputs(side, encoder, names)
     )
     shares = math.ceil(num_rows * row / _AT_ONCE)
-    return max(TOGETHER, math.ceil(num_rows / max(shares, 1)))
+    return max(BATCH_ITEMS, math.ceil(num_rows / max(shares, 1)))
 
 
 def _in_batches(model: keras.Model, inputs: dict, num_rows: int, batch_size: int) -> Any:
-    """Outputs for arrays, every batch filled up to the same size."""
+    """Runs a model over arrays; every batch is filled up to the same size."""
     batch_size = 1 if num_rows == 1 else batch_size
-    found = []
-    for take, count in full_batches(np.arange(num_rows), batch_size):
-        outputs = predict_batch(model, {name: x[take] for name, x in inputs.items()})
-        found.append(keras.tree.map_structure(lambda x, n=count: np.asarray(x)[:n], outputs))
-    return _joined(found)
+    results = []
+    for positions, count in full_batches(np.arange(num_rows), batch_size):
+        outputs = predict_batch(model, {name: x[positions] for name, x in inputs.items()})
+        results.append(keras.tree.map_structure(lambda x, n=count: np.asarray(x)[:n], outputs))
+    return _joined(results)
 
 
 def _joined(parts: Sequence) -> Any:

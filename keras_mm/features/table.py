@@ -1,4 +1,4 @@
-"""Features of rows, read from blocks when they are used."""
+"""Features of rows, read from their blocks when they are used."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from keras_mm.features.store.blocks import Block
 
 
 class FeatureTable:
-    """One encoder output for rows, read a few rows at a time.
+    """One encoder output for many rows, which is read a few rows at a time.
 
-    `table[rows]` is an array. Values on disk are not held in memory.
+    `table[rows]` returns an array. Values on disk are not held in memory.
 
     Args:
-        places: Block and position of each item's value.
-        where: Item of each slot of each row, int `(num_rows, num_slots)`; -1 for an empty slot,
-            whose values are zeros.
+        places: For each item, the block that holds its value, and the position in the block.
+        where: Index of the item in each slot of each row, int `(num_rows, num_slots)`; -1 for an
+            empty slot, whose values are zeros.
         item_shape: `(num_tokens, ...)` of the longest item; shorter ones are padded with zeros.
         row_shape: Shape of a row: the items of its slots, joined along the tokens.
-        dtype: NumPy's name of the values' type.
+        dtype: NumPy name of the values' type.
 
     Attributes:
         shape: `(num_rows, *row_shape)`.
-        dtype: The values' type.
+        dtype: NumPy type of the values.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class FeatureTable:
         """
         where = self._where[rows]
         items = where.reshape(-1)
-        found = np.zeros((len(items), *self._item), self.dtype)
-        there = np.flatnonzero(items >= 0)
-        blocks = self._block[items[there]]
+        result = np.zeros((len(items), *self._item), self.dtype)
+        filled = np.flatnonzero(items >= 0)
+        blocks = self._block[items[filled]]
         for number in np.unique(blocks):
-            to = there[blocks == number]
+            to = filled[blocks == number]
             values = self._values[number][self._position[items[to]]]
             if values.shape[1:] == self._item:
-                found[to] = values
-            else:
-                found[to, : values.shape[1]] = values
-        return found.reshape(*where.shape[:-1], *self.shape[1:])
+                result[to] = values
+            else:  # a shorter text: the rest stays 0
+                result[to, : values.shape[1]] = values
+        return result.reshape(*where.shape[:-1], *self.shape[1:])
 
     def take(self, rows: Any) -> FeatureTable:
         """Selects rows without reading them.
@@ -80,10 +80,10 @@ class FeatureTable:
         Returns:
             The table of these rows.
         """
-        found = copy(self)
-        found._where = self._where[rows]
-        found.shape = (len(found._where), *self.shape[1:])
-        return found
+        selected = copy(self)
+        selected._where = self._where[rows]
+        selected.shape = (len(selected._where), *self.shape[1:])
+        return selected
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return self[:] if dtype is None else self[:].astype(dtype)
@@ -100,22 +100,23 @@ class FeatureTable:
         """
         if len(tables) == 1:
             return tables[0]
-        found = copy(tables[0])
+        joined = copy(tables[0])
+        # Tables share blocks; each block is kept once.
         numbers: dict[int, int] = {}
-        found._values, blocks, where, items = [], [], [], 0
+        joined._values, blocks, where, items = [], [], [], 0
         for table in tables:
             for values in table._values:
                 if id(values) not in numbers:
                     numbers[id(values)] = len(numbers)
-                    found._values.append(values)
+                    joined._values.append(values)
             renumbered = np.asarray([numbers[id(values)] for values in table._values], "int32")
             blocks.append(renumbered[table._block])
             where.append(np.where(table._where >= 0, table._where + items, -1).astype("int32"))
             items += len(table._block)
-        found._block = np.concatenate(blocks)
-        found._position = np.concatenate([table._position for table in tables])
-        found._where = np.concatenate(where)
-        found._item = tuple(max(sizes) for sizes in zip(*(t._item for t in tables), strict=True))
+        joined._block = np.concatenate(blocks)
+        joined._position = np.concatenate([table._position for table in tables])
+        joined._where = np.concatenate(where)
+        joined._item = tuple(max(sizes) for sizes in zip(*(t._item for t in tables), strict=True))
         rows = (max(sizes) for sizes in zip(*(t.shape[1:] for t in tables), strict=True))
-        found.shape = (len(found._where), *rows)
-        return found
+        joined.shape = (len(joined._where), *rows)
+        return joined

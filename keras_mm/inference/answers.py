@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.labels import label_value
+from keras_mm.data.tables.row_parts import SkippedRows
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.settings.by_head import head_prefixes
 from keras_mm.settings.heads import Head, resolve_threshold
@@ -154,6 +155,59 @@ def join_frames(parts: Sequence[pd.DataFrame], index: pd.Index | None = None) ->
     """
     found = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=index is not None)
     return found if index is None else found.set_axis(index.copy())
+
+
+def with_skipped(values: np.ndarray, skipped: SkippedRows | None) -> np.ndarray:
+    """Predictions of a whole table, from those of its usable rows.
+
+    Args:
+        values: Shape `(num_used, ...)`: predictions or probabilities of the rows that are used.
+        skipped: The rows that are left out; `None` for none.
+
+    Returns:
+        Shape `(num_rows, ...)`. Where a row was left out, floats and values in several columns are
+        NaN, and the array is of floats; other values are `None`, and the array is of objects. If no
+        row was left out, `values` itself.
+
+    Example:
+        >>> skipped = SkippedRows({1: []}, num_rows=3)
+        >>> with_skipped(np.array(["yes", "no"]), skipped).tolist()
+        ['yes', None, 'no']
+    """
+    if skipped is None or not skipped.problems:
+        return values
+    shape = (skipped.num_rows, *values.shape[1:])
+    if values.dtype.kind == "f":
+        found = np.full(shape, np.nan, values.dtype)
+    elif values.ndim > 1:
+        found = np.full(shape, np.nan)
+    else:
+        found = np.full(shape, None, dtype=object)
+    found[skipped.used()] = values
+    return found
+
+
+def whole_frame(
+    frame: pd.DataFrame, skipped: SkippedRows, index: pd.Index | None = None
+) -> pd.DataFrame:
+    """A table of predictions, with the rows that were left out.
+
+    Args:
+        frame: The predictions of the rows that are used, in order; its index is not read.
+        skipped: The rows that are left out.
+        index: The whole table's index, as in `join_frames`.
+
+    Returns:
+        The columns of `frame`, filled by `with_skipped`, and `error`: the row's problem as text, or
+        `None` for a row that is used.
+    """
+    found = frame.reset_index(drop=True)
+    if skipped.problems:
+        whole = {name: with_skipped(column.to_numpy(), skipped) for name, column in frame.items()}
+        # Without its dtype, a column of text and `None` would become one of strings and NaN.
+        found = pd.DataFrame({n: pd.Series(cells, dtype=cells.dtype) for n, cells in whole.items()})
+    found = found.assign(error=pd.Series(skipped.errors(), dtype=object))
+    return found.set_axis((skipped.index if index is None else index).copy())
 
 
 def written_frame(frame: pd.DataFrame, heads: Mapping[str, Head]) -> pd.DataFrame:

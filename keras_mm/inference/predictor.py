@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.tables.rows import Rows, read_row_parts, read_rows
+from keras_mm.data.tables.row_parts import SkippedRows, read_row_parts
+from keras_mm.data.tables.rows import Rows, read_rows
 from keras_mm.features.encode import encode_rows
 from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store.store import FeatureStore
@@ -35,7 +36,7 @@ class Predictor:
         model: A model of `create_multimodal_model`.
         preprocessor: Makes the encoders' inputs.
         heads: The model's heads by name, with their classes.
-        images: Image columns of a table.
+        images: Image columns of a table, as in `MultimodalClassifier`.
         texts: Text columns of a table.
         batch_size: Rows of a batch; it has no influence on the logits.
         store: Cache of frozen encoders' features; `None` for no cache.
@@ -46,7 +47,7 @@ class Predictor:
     model: keras.Model
     preprocessor: Preprocessor
     heads: Mapping[str, Head]
-    images: Sequence[str] = ()
+    images: Sequence[str] | Mapping[str, int] = ()
     texts: Sequence[str] = ()
     batch_size: int = 32
     store: FeatureStore | None = None
@@ -113,7 +114,7 @@ class Predictor:
         rows: Rows,
         features: Mapping[str, FeatureTable] | None = None,
         *,
-        few: bool = False,
+        always_cache: bool = False,
         progress: bool = True,
     ) -> dict[str, np.ndarray]:
         """Logits of rows; those of a row's windows are joined.
@@ -121,23 +122,26 @@ class Predictor:
         Args:
             rows: Checked rows.
             features: What `features` returned for these rows, if it was called before.
-            few: As in `encode_rows`.
+            always_cache: As in `encode_rows`.
             progress: Whether to show a progress bar, if the predictor does.
 
         Returns:
             float32, shape `(num_rows, num_logits)`, by head.
         """
-        cut, owners = self.preprocessor.windows(rows)
+        cut, window_rows = self.preprocessor.windows(rows)
         found = by_head(
-            self.heads, self.run(self.model, cut, features=features, few=few, progress=progress)
+            self.heads,
+            self.run(
+                self.model, cut, features=features, always_cache=always_cache, progress=progress
+            ),
         )
         window = self.preprocessor.sliding_window
-        if owners is None or window is None:
+        if window_rows is None or window is None:
             return found
         return {
             name: join_windows(
                 found[name],
-                owners,
+                window_rows,
                 head.kind,
                 vote=window.vote,
                 tie=window.tie_index(head.names),
@@ -151,7 +155,7 @@ class Predictor:
         rows: Rows,
         *,
         features: Mapping[str, FeatureTable] | None = None,
-        few: bool = False,
+        always_cache: bool = False,
         progress: bool = True,
     ) -> Any:
         """Outputs of a model for rows, or for windows of rows.
@@ -160,7 +164,7 @@ class Predictor:
             model: The predictor's model, or another one with the same encoders.
             rows: What `Preprocessor.windows` returned.
             features: As in `logits`.
-            few: As in `encode_rows`.
+            always_cache: As in `encode_rows`.
             progress: As in `logits`.
 
         Returns:
@@ -174,24 +178,32 @@ class Predictor:
             batch_size=self.batch_size,
             store=self.store,
             engine=self.engine,
-            few=few,
+            always_cache=always_cache,
             progress=progress and self.progress,
         )
 
     def answers(
-        self, data: Any, image_dir: str | os.PathLike | None = None
+        self,
+        data: Any,
+        image_dir: str | os.PathLike | None = None,
+        *,
+        skipped: SkippedRows | None = None,
     ) -> Iterator[tuple[Rows, dict[str, np.ndarray]]]:
         """Reads and predicts a table, one part after the other.
 
         Args:
             data: What `keras_mm.load_table` takes.
             image_dir: Folder that image paths are relative to.
+            skipped: As in `keras_mm.data.tables.row_parts.read_row_parts`.
 
         Yields:
-            The rows of a part and their logits by head.
+            The rows of a part, without those that are left out, and their logits by head.
 
         Raises:
-            TableError: listing every problem of a part.
+            TableError: listing every problem of the table, without `skipped`.
+
+        Warns:
+            UserWarning: if rows are left out.
         """
         table_parts = read_row_parts(
             data,
@@ -199,32 +211,40 @@ class Predictor:
             images=self.images,
             texts=self.texts,
             image_dir=image_dir,
+            skipped=skipped,
             progress=self.progress,
         )
         with progress_bar(description="predicting", unit="row", show=self.progress) as bar:
             for number, rows in enumerate(table_parts):
                 # Cells that a part shares with an earlier one are looked up, even if they are few.
-                few = len(rows) == _PART
+                always_cache = len(rows) == _PART
                 if len(rows):
-                    yield rows, self.logits(rows, few=few, progress=number == 0)
+                    yield rows, self.logits(rows, always_cache=always_cache, progress=number == 0)
                 else:
                     yield rows, no_logits(self.heads)
                 bar.update(len(rows))
+        if skipped is not None:
+            skipped.warn()
 
     def all_logits(
-        self, data: Any, image_dir: str | os.PathLike | None = None
+        self,
+        data: Any,
+        image_dir: str | os.PathLike | None = None,
+        *,
+        skipped: SkippedRows | None = None,
     ) -> dict[str, np.ndarray]:
         """Logits of all rows of a table.
 
         Args:
             data: What `keras_mm.load_table` takes.
             image_dir: Folder that image paths are relative to.
+            skipped: As in `answers`.
 
         Returns:
-            float32, shape `(num_rows, num_logits)`, by head.
+            float32, shape `(num_rows, num_logits)`, by head; without the rows that are left out.
 
         Raises:
-            TableError: listing every problem of a part of the table.
+            TableError: as `answers`.
         """
-        found = [logits for _, logits in self.answers(data, image_dir)]
+        found = [logits for _, logits in self.answers(data, image_dir, skipped=skipped)]
         return {name: np.concatenate([part[name] for part in found]) for name in self.heads}

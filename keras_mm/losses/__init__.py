@@ -38,6 +38,7 @@ __all__ = [
     "resolve_pos_weight",
 ]
 
+# Of heads with one class per row. A binary head uses the same losses with its single logit.
 _ONE_CLASS: dict[str, type[WeightedMean]] = {
     "cross_entropy": CrossEntropy,
     "focal": FocalLoss,

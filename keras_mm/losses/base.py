@@ -1,4 +1,4 @@
-"""Base classes of the losses: the weighted mean, and targets and weights of integer labels."""
+"""Base classes of the losses: the weighted mean, and losses for integer labels."""
 
 from __future__ import annotations
 
@@ -36,9 +36,21 @@ class WeightedMean(keras.losses.Loss):
         super().__init__(name=name, reduction="mean_with_sample_weight", dtype="float32")
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
-        """Weight of each loss; 0 where there is no label."""
+        """Weights of the losses that `call` returns.
+
+        Args:
+            y_true: Labels or targets, as in a call.
+            y_pred: Logits, as in a call.
+
+        Returns:
+            Floats >= 0 of the shape of the losses; 0 for a missing label or target.
+
+        Raises:
+            NotImplementedError: in this base class.
+        """
         raise NotImplementedError
 
+    # Not Keras' `__call__`: it knows no class weights, and it applies masks of the logits.
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Weighted mean of the losses."""
         y_pred = ops.convert_to_tensor(y_pred)
@@ -100,7 +112,17 @@ class WeightedLoss(WeightedMean):
         return class_weight_mistakes(self.class_weight) + smoothing_mistakes(self.label_smoothing)
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """Loss of each class if it were the label, shape `(batch, num_classes)`."""
+        """The loss of each row for each class as the label.
+
+        Args:
+            log_probabilities: `log p_c`, shape `(batch, num_classes)`.
+
+        Returns:
+            Losses in nats, shape `(batch, num_classes)`.
+
+        Raises:
+            NotImplementedError: in this base class.
+        """
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -112,7 +134,18 @@ class WeightedLoss(WeightedMean):
         return ops.sum(targets * self.class_losses(log_probabilities), axis=-1)
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
-        """Weight of each row, shape `(batch,)`; 0 without a label."""
+        """Weights of the rows.
+
+        Args:
+            y_true: Integer labels, as in a call.
+            y_pred: Logits, as in a call.
+
+        Returns:
+            Floats, shape `(batch,)`: the class weight of the label, or 1; 0 without a label.
+
+        Raises:
+            ValueError: if the class weights do not fit the logits.
+        """
         num_classes = num_classes_of(y_pred)
         one_hot = one_hot_of(y_true, num_classes)
         if self.class_weight is not None:
@@ -149,7 +182,17 @@ def smoothing_mistakes(label_smoothing: Any) -> list[str]:
 
 
 def num_classes_of(y_pred: Any) -> int:
-    """Number of classes that logits stand for: their width, or 2 for a single logit."""
+    """The number of classes of logits.
+
+    Args:
+        y_pred: Logits, shape `(batch, num_classes)`, or `(batch, 1)` for a binary head.
+
+    Returns:
+        The width of the logits, or 2 for a single logit.
+
+    Raises:
+        ValueError: if the logits have another shape.
+    """
     shape = y_pred.shape
     if len(shape) != 2 or not shape[-1]:
         raise InvalidValueError(
@@ -160,7 +203,17 @@ def num_classes_of(y_pred: Any) -> int:
 
 
 def log_probabilities_of(y_pred: Any) -> Any:
-    """Log-probabilities, shape `(batch, num_classes)`, from logits of either kind of head."""
+    """Log-probabilities from the logits of a multiclass or a binary head.
+
+    Args:
+        y_pred: Logits, shape `(batch, num_classes)`, or `(batch, 1)` for a binary head.
+
+    Returns:
+        float32 `(batch, num_classes)`.
+
+    Raises:
+        ValueError: if the logits have another shape.
+    """
     logits = ops.cast(ops.convert_to_tensor(y_pred), "float32")
     if num_classes_of(logits) > logits.shape[-1]:
         # sigmoid(z) is the softmax of (0, z): from here on a binary head is like any other.
@@ -169,7 +222,19 @@ def log_probabilities_of(y_pred: Any) -> Any:
 
 
 def one_hot_of(y_true: Any, num_classes: int) -> Any:
-    """One-hot labels `(batch, num_classes)`; zeros for a negative label, NaN for no class."""
+    """One-hot labels.
+
+    Args:
+        y_true: Integer labels, shape `(batch,)` or `(batch, 1)`; negative means no label.
+        num_classes: Number of classes.
+
+    Returns:
+        float32 `(batch, num_classes)`: zeros for a negative label, NaN for a label that is not an
+        integer below `num_classes`, so that the loss becomes NaN and the error is noticed.
+
+    Raises:
+        ValueError: if the labels have another shape.
+    """
     labels = ops.cast(ops.convert_to_tensor(y_true), "float32")
     if len(labels.shape) == 1:
         labels = ops.expand_dims(labels, axis=-1)
@@ -178,6 +243,7 @@ def one_hot_of(y_true: Any, num_classes: int) -> Any:
             "`y_true` must hold integer labels of shape (batch,) or (batch, 1); turn one-hot rows "
             f"into integers with argmax. Received: shape {tuple(labels.shape)}"
         )
+    # Compared as floats: a cast to integers would turn NaN or 1.5 into a class.
     matches = ops.equal(labels, ops.arange(num_classes, dtype="float32"))
     known = ops.logical_or(ops.any(matches, axis=-1, keepdims=True), labels < 0)
     return ops.where(known, ops.cast(matches, "float32"), float("nan"))

@@ -59,7 +59,17 @@ class MultilabelLoss(WeightedMean):
         return pos_weight_mistakes(self.pos_weight) + smoothing_mistakes(self.label_smoothing)
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """Losses of a negative and of a positive label, shape `(batch, num_labels, 2)`."""
+        """The losses of each label if it is negative, and if it is positive.
+
+        Args:
+            log_probabilities: `log(1 - p)` and `log p`, shape `(batch, num_labels, 2)`.
+
+        Returns:
+            Losses in nats, shape `(batch, num_labels, 2)`.
+
+        Raises:
+            NotImplementedError: in this base class.
+        """
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -69,6 +79,7 @@ class MultilabelLoss(WeightedMean):
         both = ops.stack([ops.log_sigmoid(-logits), ops.log_sigmoid(logits)], axis=-1)
         losses = self.class_losses(both)
         smoothing = self.label_smoothing
+        # A missing label is -1; `weights` gives it weight 0.
         yes = (1 - smoothing) * ops.maximum(labels, 0.0) + smoothing / 2
         no = 1 - yes
         if self.pos_weight is not None:
@@ -79,7 +90,16 @@ class MultilabelLoss(WeightedMean):
         return no * losses[..., 0] + yes * losses[..., 1]
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
-        """1 for each label that is present, shape `(batch, num_labels)`."""
+        """Weights of the labels.
+
+        Args:
+            y_true: Multi-hot labels, as in a call.
+            y_pred: Logits, as in a call.
+
+        Returns:
+            float32 `(batch, num_labels)`: 1 for a label, 0 for a missing one, NaN for any other
+            value.
+        """
         labels = _labels(y_true, ops.convert_to_tensor(y_pred))
         known = ops.logical_or(ops.equal(labels, 0.0), ops.equal(labels, 1.0))
         weights = ops.cast(known, "float32")
@@ -117,7 +137,7 @@ class MultilabelCrossEntropy(MultilabelLoss):
         super().__init__(pos_weight, label_smoothing, name)
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """`-log(1 - p)` and `-log p`."""
+        """`-log(1 - p)` and `-log p`; see `MultilabelLoss.class_losses`."""
         return -log_probabilities
 
 
@@ -160,7 +180,7 @@ class MultilabelFocalLoss(MultilabelLoss):
         return super()._mistakes() + gamma_mistakes(self.gamma)
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """`-p^gamma log(1 - p)` and `-(1 - p)^gamma log p`."""
+        """`-p^gamma log(1 - p)` and `-(1 - p)^gamma log p`; see `MultilabelLoss.class_losses`."""
         return focal_losses(log_probabilities, self.gamma)
 
     def get_config(self) -> dict[str, Any]:

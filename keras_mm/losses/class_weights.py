@@ -1,4 +1,4 @@
-"""Class weights: computed from labels, checked, and resolved from names or dicts."""
+"""Class weights: computes them from labels, checks them, and resolves names and dicts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.checks import is_number, nearest_name
+from keras_mm.checks import is_number, nearest_name, quote
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.settings.label_keys import by_place
+
+_SHOWN = 20  # classes in a message
 
 ClassWeight = str | Mapping[Any, float] | Sequence[float] | np.ndarray | None
 
@@ -36,6 +38,7 @@ def balanced_class_weight(labels: Any, num_classes: int | None = None) -> np.nda
         array([0.66666667, 2.        , 0.        ])
     """
     counts = count_labels(labels, num_classes)
+    # A class without rows would divide by 0; `_averaging_one` gives it the weight 0.
     return _averaging_one(1 / np.maximum(counts, 1), counts)
 
 
@@ -135,8 +138,8 @@ def resolve_class_weight(
 
     Args:
         class_weight: `None`; `"balanced"` or `"effective_number"`, computed from `labels`; a dict
-            of weights by class name, given as is or as text (as in TOML), where omitted classes
-            have the weight 1.0; or one weight per class in the order of `classes`.
+            of weights by class name or its text (as in TOML), where omitted classes have the weight
+            1.0; or one weight per class in the order of `classes`.
         labels: Integer labels of the training rows, -1 where missing; read only for `"balanced"`
             and `"effective_number"`.
         classes: Class names, in the order of the logits.
@@ -182,8 +185,8 @@ def resolve_pos_weight(
     Args:
         pos_weight: `None`; `"balanced"`: `num_negative / num_positive` of each label;
             `"effective_number"`: the same ratio of effective numbers (see
-            `effective_number_class_weight`); a dict of weights by label name, given as is or as
-            text, where omitted labels have the weight 1.0; or one weight per label.
+            `effective_number_class_weight`); a dict of weights by label name or its text, where
+            omitted labels have the weight 1.0; or one weight per label.
         labels: Multi-hot labels of the training rows, shape `(num_rows, num_labels)`, -1 where
             missing; read only for `"balanced"` and `"effective_number"`, which give the weight 1 to
             a label without positive or without negative rows.
@@ -209,13 +212,14 @@ def resolve_pos_weight(
                 f"Received: class_weight={pos_weight!r}"
             )
         labels = np.asarray(labels)
-        by_name = balanced_class_weight, partial(effective_number_class_weight, beta=beta)
-        weigh = by_name[pos_weight == "effective_number"]
-        found = [
+        formulas = balanced_class_weight, partial(effective_number_class_weight, beta=beta)
+        weigh = formulas[pos_weight == "effective_number"]
+        # Each label is a class of two, no and yes; a label without any row has no weights.
+        no_and_yes = [
             weigh(column.astype(int), 2) if (column >= 0).any() else (0.0, 0.0)
             for column in labels.T
         ]
-        return [float(yes / no) if yes and no else 1.0 for no, yes in found]
+        return [float(yes / no) if yes and no else 1.0 for no, yes in no_and_yes]
     mistakes: list[str] = []
     if isinstance(pos_weight, Mapping):
         mistakes, pos_weight = _by_name(pos_weight, list(classes))
@@ -233,18 +237,20 @@ def resolve_pos_weight(
 
 
 def _by_name(class_weight: Mapping, classes: list) -> tuple[list[str], list]:
-    """Error messages for the names, and the weights in the order of the classes."""
-    found, unknown, repeated = by_place(class_weight, classes)
+    """Messages for unknown and repeated names, and the weights in the order of the classes."""
+    weights, unknown, repeated = by_place(class_weight, classes)
     mistakes = [_unknown_name(name, classes) for name in unknown]
-    mistakes += [f"`class_weight` names the class {name!r} twice." for name in repeated]
-    return mistakes, [found.get(place, 1.0) for place in range(len(classes))]
+    mistakes += [f"`class_weight` names the class {quote(name)} twice." for name in repeated]
+    return mistakes, [weights.get(place, 1.0) for place in range(len(classes))]
 
 
 def _unknown_name(name: Any, classes: Sequence[Any]) -> str:
     by_text = {str(known): known for known in classes}
     nearest = nearest_name(name, by_text)
-    hint = f" Did you mean {by_text[nearest]!r}?" if nearest is not None else ""
-    return f"`class_weight` names the class {name!r}, which is not one of {classes!r}.{hint}"
+    hint = f" Did you mean {quote(by_text[nearest])}?" if nearest is not None else ""
+    shown = ", ".join(map(quote, classes[:_SHOWN]))
+    shown += f", ... ({len(classes)} in all)" if len(classes) > _SHOWN else ""
+    return f"`class_weight` names the class {quote(name)}, which is not one of [{shown}].{hint}"
 
 
 def class_weight_mistakes(class_weight: Any, num_classes: int | None = None) -> list[str]:
@@ -277,8 +283,8 @@ def per_class_mistakes(
         name: Name of the argument.
         values: Its value.
         num_classes: Required number of values; `None` accepts `least` or more.
-        source: How to get such numbers; completes the message for other types.
-        zero: What small numbers mean; completes the message for numbers out of range.
+        source: How to get such numbers; it completes the message for other types.
+        zero: What 0 and 1 mean; it completes the message for numbers out of range.
         least: Smallest number of classes, 1 or 2.
 
     Returns:
@@ -286,6 +292,7 @@ def per_class_mistakes(
     """
     received = f"Received: {name}={values!r}"
     try:
+        # NumPy would convert these to an array of one object, or of NaN for `None`.
         if values is None or isinstance(values, str | Mapping):
             raise InvalidArgumentError("names need the labels and the classes to become numbers")
         numbers = np.asarray(values, dtype="float64")

@@ -53,5 +53,5 @@ class CrossEntropy(WeightedLoss):
         super().__init__(class_weight, label_smoothing, name)
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """`-log p_c` of every class."""
+        """`-log p_c` of every class; see `WeightedLoss.class_losses`."""
         return -log_probabilities

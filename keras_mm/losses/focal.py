@@ -62,7 +62,7 @@ class FocalLoss(WeightedLoss):
         return super()._mistakes() + gamma_mistakes(self.gamma)
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """`-(1 - p_c)^gamma log p_c` of every class."""
+        """`-(1 - p_c)^gamma log p_c` of every class; see `WeightedLoss.class_losses`."""
         return focal_losses(log_probabilities, self.gamma)
 
     def get_config(self) -> dict[str, Any]:
@@ -101,12 +101,20 @@ def focal_losses(log_probabilities: Any, gamma: float) -> Any:
 
 
 def log_complements_of(log_probabilities: Any) -> Any:
-    """`log(1 - p_c)` of every class, exact and with finite gradients even where `p_c` is 1."""
+    """`log(1 - p_c)` of every class, exact and with finite gradients even where `p_c` is 1.
+
+    Args:
+        log_probabilities: `log p_c`, shape `(..., num_classes)`.
+
+    Returns:
+        Logarithms of that shape.
+    """
     top = ops.one_hot(ops.argmax(log_probabilities, axis=-1), log_probabilities.shape[-1])
     top = ops.cast(top, "bool")
-    # 1 - p cancels only where p is near 1, so only for the likeliest class: there the other
-    # classes are summed instead. The rest have p <= 1/2.
+    # 1 - p loses precision only where p is near 1, that is, for the most probable class: there the
+    # probabilities of the other classes are summed instead. All other classes have p <= 1/2.
     others = ops.logsumexp(ops.where(top, -1e30, log_probabilities), axis=-1, keepdims=True)
-    # The inner `where` keeps log1p off p = 1, whose infinite gradient would turn 0 into NaN.
+    # Without the inner `where`, log1p would have an infinite gradient at p = 1, and the outer
+    # `where` would multiply it by 0, which is NaN.
     rest = ops.log1p(-ops.exp(ops.where(top, -1.0, log_probabilities)))
     return ops.where(top, others, rest)

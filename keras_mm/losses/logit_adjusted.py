@@ -100,10 +100,11 @@ class LogitAdjusted(WeightedLoss):
         return mistakes
 
     def class_losses(self, log_probabilities: Any) -> Any:
-        """`-log softmax(z + tau log prior)_c` of every class."""
+        """`-log softmax(z + tau log prior)_c` of every class; see `WeightedLoss.class_losses`."""
         mistakes = self._count_mistakes(log_probabilities.shape[-1])
         if mistakes:
             raise InvalidValueError("\n".join(mistakes))
+        # Log-probabilities differ from the logits by a constant per row, which softmax ignores.
         shift = ops.convert_to_tensor(self.shift, dtype="float32")
         return -ops.log_softmax(log_probabilities + shift, axis=-1)
 
@@ -113,5 +114,5 @@ class LogitAdjusted(WeightedLoss):
 
 
 def _log_priors(counts: np.ndarray) -> np.ndarray:
-    """Log frequency of each class; the largest of them for a class without rows."""
+    """Log frequency of each class; the largest one for a class without rows."""
     return np.log(np.where(counts > 0, counts, counts.max()) / counts.sum())

@@ -42,22 +42,40 @@ class RegressionLoss(WeightedMean):
         super().__init__(name)
 
     def error_losses(self, errors: Any) -> Any:
-        """Losses of the errors `prediction - target`, elementwise."""
+        """The loss of each error.
+
+        Args:
+            errors: `(prediction - target) / scale`, shape `(batch, num_targets)`.
+
+        Returns:
+            Losses of that shape.
+
+        Raises:
+            NotImplementedError: in this base class.
+        """
         raise NotImplementedError
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Losses of the targets, not reduced, shape `(batch, num_targets)`."""
         predictions = ops.cast(ops.convert_to_tensor(y_pred), "float32")
         targets = _targets(y_true, predictions)
-        # `where` acts on the input of the loss: a gradient through NaN is NaN, even times 0.
-        there = ops.logical_not(ops.isnan(targets))
-        errors = ops.where(there, predictions - targets, 0.0)
+        # NaN is replaced before the loss: a gradient through NaN is NaN, even times 0.
+        present = ops.logical_not(ops.isnan(targets))
+        errors = ops.where(present, predictions - targets, 0.0)
         if self.scale is not None:
             errors = errors / ops.convert_to_tensor(self.scale, "float32")
         return self.error_losses(errors)
 
     def weights(self, y_true: Any, y_pred: Any) -> Any:
-        """1 for each target that is present, shape `(batch, num_targets)`."""
+        """Weights of the targets.
+
+        Args:
+            y_true: Targets, as in a call.
+            y_pred: Predictions, as in a call.
+
+        Returns:
+            float32 `(batch, num_targets)`: 1 for a target, 0 for a missing one.
+        """
         targets = _targets(y_true, ops.convert_to_tensor(y_pred))
         return ops.cast(ops.logical_not(ops.isnan(targets)), "float32")
 
@@ -83,7 +101,7 @@ class SquaredError(RegressionLoss):
         super().__init__(scale, name)
 
     def error_losses(self, errors: Any) -> Any:
-        """`e^2`."""
+        """`e^2`; see `RegressionLoss.error_losses`."""
         return ops.square(errors)
 
 
@@ -104,7 +122,7 @@ class AbsoluteError(RegressionLoss):
         super().__init__(scale, name)
 
     def error_losses(self, errors: Any) -> Any:
-        """`|e|`."""
+        """`|e|`; see `RegressionLoss.error_losses`."""
         return ops.abs(errors)
 
 
@@ -142,7 +160,8 @@ class HuberLoss(RegressionLoss):
         super().__init__(scale, name)
 
     def error_losses(self, errors: Any) -> Any:
-        """`e^2 / 2`, or `delta (|e| - delta / 2)`."""
+        """`e^2 / 2`, or `delta (|e| - delta / 2)`; see `RegressionLoss.error_losses`."""
+        # One formula for both cases: `inside` is the part of the error up to `delta`.
         size = ops.abs(errors)
         inside = ops.minimum(size, self.delta)
         return 0.5 * ops.square(inside) + self.delta * (size - inside)
@@ -166,9 +185,9 @@ def _targets(y_true: Any, predictions: Any) -> Any:
 
 
 def _checked_scale(scale: Any) -> list[float]:
-    found = np.asarray(scale, "float64")
-    if found.ndim != 1 or not len(found) or not (np.isfinite(found) & (found > 0)).all():
+    scales = np.asarray(scale, "float64")
+    if scales.ndim != 1 or not len(scales) or not (np.isfinite(scales) & (scales > 0)).all():
         raise InvalidValueError(
             f"`scale` must be a finite number > 0 for each target. Received: scale={scale!r}"
         )
-    return found.tolist()
+    return scales.tolist()

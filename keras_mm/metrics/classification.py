@@ -39,9 +39,11 @@ def classification_metrics(
     Returns:
         `num_rows accuracy accuracy_interval macro_f1 weighted_f1 balanced_accuracy log_loss mcc`;
         with two classes that both occur also `auroc auprc`; `per_class` (name to `precision recall
-        f1 support`, for every class); and `confusion_matrix` (a list of lists: a row per label, a
-        column per predicted class). With more than 1,000 classes `confusions` replaces the
-        matrix: a list of integers `[label, prediction, rows]`, one for each pair that occurs.
+        f1 support`, for every class); `averages` (`macro avg` and `weighted avg`, the rows of
+        scikit-learn's `classification_report`, with the same scores); and `confusion_matrix` (a
+        list of lists: a row per label, a column per predicted class). With more than 1,000 classes
+        `confusions` replaces the matrix: a list of integers `[label, prediction, rows]`, one for
+        each pair that occurs.
 
     Raises:
         ValueError: if shapes or ranges are wrong, or no row has a label.
@@ -56,16 +58,20 @@ def classification_metrics(
     probabilities, labels = probabilities[labels >= 0], labels[labels >= 0]
     answers = probabilities.argmax(axis=1)
     scores = _scores(labels, answers, len(classes))
+    averages = average_rows(scores, np.union1d(labels, answers))
     correct, total = int((labels == answers).sum()), len(labels)
     return {
         "num_rows": total,
         "accuracy": correct / total,
         "accuracy_interval": list(wilson_interval(correct, total)),
-        **_averages(scores, np.union1d(labels, answers)),
+        "macro_f1": averages["macro avg"]["f1"],
+        "weighted_f1": averages["weighted avg"]["f1"],
+        "balanced_accuracy": float(scores.recall[scores.support > 0].mean()),
         "log_loss": _log_loss(labels, probabilities),
         "mcc": _matthews(labels, answers, len(classes)),
         **(_areas_of_two(labels, probabilities) if len(classes) == 2 else {}),
         "per_class": _per_class(scores, classes),
+        "averages": averages,
         **_confusions(labels, answers, len(classes)),
     }
 
@@ -149,8 +155,8 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
         )
 
 
-class _Scores(NamedTuple):
-    """Scores of each class and its labelled rows, `(num_classes,)` each."""
+class ClassScores(NamedTuple):
+    """Scores of each class or label and its labelled rows, `(num_classes,)` each."""
 
     precision: np.ndarray
     recall: np.ndarray
@@ -158,9 +164,9 @@ class _Scores(NamedTuple):
     support: np.ndarray
 
 
-def _scores(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> _Scores:
+def _scores(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> ClassScores:
     """Scores of each class; 0 where no row is predicted or labelled as the class."""
-    return _Scores(
+    return ClassScores(
         *precision_recall_fscore_support(
             labels, answers, labels=np.arange(num_classes), zero_division=0
         )
@@ -178,19 +184,47 @@ def _confusions(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> di
     return {"confusions": np.column_stack([cells.row, cells.col, cells.data]).tolist()}
 
 
-def _averages(scores: _Scores, occurring: np.ndarray) -> dict[str, float]:
-    """Means over the classes.
+def average_rows(scores: ClassScores, occurring: Any) -> dict[str, dict[str, float]]:
+    """The rows of averages of scikit-learn's `classification_report`.
 
     Args:
-        scores: Scores of each class.
-        occurring: The classes that any row is labelled or predicted as.
+        scores: Scores of each class or label.
+        occurring: The classes of `macro avg`, as an index: those that any row is labelled or
+            predicted as.
+
+    Returns:
+        `macro avg`, the plain means, and `weighted avg`, the means weighted by the classes' rows:
+        each `precision recall f1 support`. 0 where there is nothing to average.
+
+    Example:
+        >>> scores = ClassScores(*map(np.array, ([0.5, 1.0], [1.0, 0.5], [0.6, 0.7], [3, 1])))
+        >>> average_rows(scores, [0, 1])["weighted avg"]["precision"]
+        0.625
     """
-    _, recall, f1, support = scores
+    *columns, support = scores
+    total = int(support.sum())
     return {
-        "macro_f1": float(f1[occurring].mean()),
-        "weighted_f1": float(np.average(f1, weights=support)),
-        "balanced_accuracy": float(recall[support > 0].mean()),
+        "macro avg": average_row([column[occurring] for column in columns], total),
+        "weighted avg": average_row(columns, total, weights=support),
     }
+
+
+def average_row(
+    columns: Sequence[np.ndarray], support: int, weights: np.ndarray | None = None
+) -> dict[str, float]:
+    """Means of precision, recall and F1.
+
+    Args:
+        columns: Precisions, recalls and F1s, an array `(n,)` each.
+        support: Number of labels that the means are of.
+        weights: Weights of the values, `(n,)`, >= 0; `None` for equal ones.
+
+    Returns:
+        `precision recall f1 support`; means are 0 if there is no value with a weight.
+    """
+    some = len(columns[0]) and (weights is None or weights.any())
+    means = [float(np.average(x, weights=weights)) if some else 0.0 for x in columns]
+    return {**dict(zip(("precision", "recall", "f1"), means, strict=True)), "support": support}
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
@@ -268,7 +302,7 @@ def _sum(values: np.ndarray) -> np.ndarray:
     return np.cumsum(values, axis=1)[:, -1]
 
 
-def _per_class(scores: _Scores, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
+def _per_class(scores: ClassScores, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
     return {
         str(name): {
             "precision": float(precision),

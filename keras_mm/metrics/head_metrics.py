@@ -13,6 +13,14 @@ from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.regression import regression_metrics
 from keras_mm.settings.heads import Head
 
+# Metrics of any kind of head that are one number that can be better or worse. A head's loss, which
+# training measures, is one of them.
+METRICS = (
+    *("loss", "accuracy", "macro_f1", "weighted_f1", "balanced_accuracy", "log_loss", "mcc"),
+    *("auroc", "auprc", "subset_accuracy", "hamming_loss", "micro_f1", "samples_f1", "lrap"),
+    *("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "spearman"),
+)
+
 
 def head_metrics(
     head: Head, labels: Any, logits: Any, names: Sequence[Any] | None = None

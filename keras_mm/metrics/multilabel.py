@@ -9,7 +9,12 @@ import numpy as np
 from sklearn.metrics import label_ranking_average_precision_score, log_loss
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.metrics.classification import areas_under_curves
+from keras_mm.metrics.classification import (
+    ClassScores,
+    areas_under_curves,
+    average_row,
+    average_rows,
+)
 from keras_mm.metrics.intervals import wilson_interval
 from keras_mm.settings.heads import resolve_threshold
 
@@ -34,12 +39,13 @@ def multilabel_metrics(
 
     Returns:
         `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
-        samples_f1 lrap log_loss`; where they are defined `auroc auprc`; and `per_label` (name to
-        `precision recall f1 support threshold tp fp fn tn` and `auroc auprc`). `subset_accuracy` is
-        the share of rows whose known labels are all predicted correctly, with Wilson's 95%
-        interval. `lrap` is the label ranking average precision of the rows whose labels are all
-        known, and absent if there is no such row. `log_loss` is the mean over all known labels, in
-        nats.
+        samples_f1 lrap log_loss`; where they are defined `auroc auprc`; `per_label` (name to
+        `precision recall f1 support threshold tp fp fn tn` and `auroc auprc`); and `averages`
+        (`micro avg`, `macro avg`, `weighted avg` and `samples avg`, the rows of scikit-learn's
+        `classification_report`, each `precision recall f1 support`). `subset_accuracy` is the share
+        of rows whose known labels are all predicted correctly, with Wilson's 95% interval. `lrap`
+        is the label ranking average precision of the rows whose labels are all known, and absent if
+        there is no such row. `log_loss` is the mean over all known labels, in nats.
 
     Raises:
         ValueError: if shapes or ranges are wrong, or no label is known.
@@ -62,6 +68,7 @@ def multilabel_metrics(
     counts = _Counts(labels == 1, answers, known)
     wrong = (answers != (labels == 1)) & known
     right = int((~wrong).all(axis=1).sum())
+    averages = counts.average_rows()
     per_label = _per_label(counts, thresholds, labels, probabilities, classes)
     ranked = [found for found in per_label.values() if "auroc" in found]
     return {
@@ -69,7 +76,7 @@ def multilabel_metrics(
         "subset_accuracy": right / len(labels),
         "subset_accuracy_interval": list(wilson_interval(right, len(labels))),
         "hamming_loss": float(wrong.sum() / known.sum()),
-        **counts.averages(),
+        **{f"{name}_f1": averages[f"{name} avg"]["f1"] for name in ("micro", "macro", "samples")},
         **({"lrap": _lrap(labels[whole], probabilities[whole])} if whole.any() else {}),
         "log_loss": float(log_loss(labels[known], probabilities[known], labels=[0, 1])),
         **{
@@ -78,6 +85,7 @@ def multilabel_metrics(
             if ranked
         },
         "per_label": per_label,
+        "averages": averages,
     }
 
 
@@ -194,24 +202,26 @@ class _Counts:
         parts = self.tp, self.fp, self.fn, self.tn
         tp, fp, fn, tn = (part.sum(axis=0) for part in parts)
         return {
-            "precision": tp / np.maximum(tp + fp, 1),
-            "recall": tp / np.maximum(tp + fn, 1),
-            "f1": _f1(tp, fp, fn),
-            "support": tp + fn,
+            **_scores(tp, fp, fn)._asdict(),
             "tp": tp,
             "fp": fp,
             "fn": fn,
             "tn": tn,
         }
 
-    def averages(self) -> dict[str, float]:
+    def average_rows(self) -> dict[str, dict[str, float]]:
+        """Averages over all labels, by label, and by row, named as in scikit-learn."""
         parts = self.tp, self.fp, self.fn
         by_label, by_row = (tuple(part.sum(axis=axis) for part in parts) for axis in (0, 1))
-        occurring = sum(by_label) > 0
+        support = int(sum(by_label[::2]).sum())
+
+        def mean(*counts: np.ndarray) -> dict[str, float]:
+            return average_row(_scores(*counts)[:3], support)
+
         return {
-            "micro_f1": float(_f1(*(part.sum() for part in parts))),
-            "macro_f1": float(_f1(*by_label)[occurring].mean()) if occurring.any() else 0.0,
-            "samples_f1": float(_f1(*by_row).mean()),
+            "micro avg": mean(*(part.sum().reshape(1) for part in parts)),
+            **average_rows(_scores(*by_label), sum(by_label) > 0),
+            "samples avg": mean(*by_row),
         }
 
 
@@ -230,6 +240,12 @@ def _per_label(
     for place, areas in areas_under_curves(labels, probabilities).items():
         found[place].update(areas)
     return dict(zip(map(str, classes), found, strict=True))
+
+
+def _scores(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> ClassScores:
+    """Scores of counts; 0 where scikit-learn would divide by 0."""
+    precision, recall = tp / np.maximum(tp + fp, 1), tp / np.maximum(tp + fn, 1)
+    return ClassScores(precision, recall, _f1(tp, fp, fn), tp + fn)
 
 
 def _f1(tp: Any, fp: Any, fn: Any) -> Any:

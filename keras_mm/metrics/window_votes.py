@@ -12,13 +12,18 @@ _SMALLEST = 1e-12  # smallest probability, so that its logarithm is finite
 
 
 def join_windows(
-    logits: np.ndarray, owners: np.ndarray, kind: str, *, vote: str = "mean", tie: int | None = None
+    logits: np.ndarray,
+    window_rows: np.ndarray,
+    kind: str,
+    *,
+    vote: str = "mean",
+    tie: int | None = None,
 ) -> np.ndarray:
     """Logits of rows from the logits of their windows.
 
     Args:
         logits: Floats, shape `(num_windows, num_logits)`.
-        owners: Index of each window's row, ascending, shape `(num_windows,)`.
+        window_rows: Index of each window's row, ascending, shape `(num_windows,)`.
         kind: Kind of the head.
         vote: `"mean"` averages probabilities, or numbers. `"majority"`, for classes only, takes
             each class's share of the windows' predictions; the mean probabilities count as one
@@ -34,15 +39,15 @@ def join_windows(
         >>> join_windows(logits, np.array([0, 0, 0]), "multiclass", vote="majority").argmax(axis=1)
         array([1])
     """
-    counts = np.bincount(owners)
-    single = counts[owners] == 1
+    counts = np.bincount(window_rows)
+    single = counts[window_rows] == 1
     found = np.zeros((len(counts), logits.shape[1]), "float32")
-    found[owners[single]] = logits[single]
+    found[window_rows[single]] = logits[single]
     rows = np.flatnonzero(counts > 1)
     if not len(rows):
         return found
     several = ~single
-    places = np.searchsorted(rows, owners[several])
+    places = np.searchsorted(rows, window_rows[several])
     answers = np.asarray(logits[several], "float64")
     if kind != "regression":
         answers = probabilities(answers, kind)

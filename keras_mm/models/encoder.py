@@ -1,4 +1,4 @@
-"""Encoders: a backbone with its pooling, without other trainable layers."""
+"""The class of encoders, which are a backbone and its pooling; and the poolings."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
+from keras_mm.models.image_format import check_images
 from keras_mm.models.keras_settings import build_settings, default_settings
 
 POOLINGS = ("mean", "max", "cls", "pooler")
@@ -18,26 +19,32 @@ POOLINGS = ("mean", "max", "cls", "pooler")
 class Encoder(keras.Model):
     """A functional model that stays in inference mode while it is frozen.
 
-    A frozen encoder must give the same features in training as in inference, so that they can be
-    computed once. Keras freezes the weights of a `trainable=False` model and the statistics of its
-    batch normalisation, but not its dropout; here dropout is off, too.
+    A frozen encoder must compute the same features in training as in inference, so that they can be
+    computed once. With `trainable=False`, Keras freezes the weights of a model and the statistics
+    of its batch normalisation, but dropout stays active; here it is off, too.
 
     Outputs:
-        `pooled_output` `(batch, num_slots, width)`; unless the backbone gives vectors only, also
-        `sequence_output` `(batch, num_slots * tokens, width)` and `sequence_mask`
-        `(batch, num_slots * tokens)`, bool. float32.
+        float32: `pooled_output` `(batch, num_slots, width)`; unless the backbone returns only
+        vectors, also `sequence_output` `(batch, num_slots * tokens, width)` and `sequence_mask`
+        `(batch, num_slots * tokens)`, bool.
     """
 
     @classmethod
     def from_config(cls, config: dict, custom_objects: dict | None = None) -> keras.Model:
-        """The encoder of a config, with new weights, under this package's global settings."""
+        """Creates the encoder of a config, with new weights, under `build_settings`."""
         with build_settings():
             return super().from_config(config, custom_objects=custom_objects)
 
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Runs the encoder; inputs of too few images are refused."""
+        check_images(self, inputs)
+        return super().__call__(inputs, *args, **kwargs)
+
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the encoder; a frozen one always in inference mode."""
+        check_images(self, inputs)  # JAX's steps come here directly
         training = bool(training) and self.trainable
-        with default_settings():  # some layers read them in each call
+        with default_settings():  # some layers read Keras' global settings in each call
             return super().call(inputs, training=training, mask=mask)
 
 
@@ -49,13 +56,13 @@ def pool(
     *,
     has_class_token: bool = True,
 ) -> Any:
-    """One vector per sequence.
+    """Reduces each sequence to one vector.
 
     Args:
         sequence: `(batch, tokens, width)`.
         mask: bool `(batch, tokens)`, True for valid tokens; `None` if all are valid.
         pooling: `"mean"` or `"max"` over the valid tokens, `"cls"` (the first token), or
-            `"pooler"` (the backbone's own pooled output).
+            `"pooler"` (the pooled output of the backbone).
         pooler_output: `(batch, width)`, for `"pooler"`.
         has_class_token: Whether the first token represents the whole sequence.
 
@@ -71,16 +78,16 @@ def pool(
     if pooling == "pooler":
         if pooler_output is None:
             raise InvalidValueError(
-                "pooling='pooler' needs a backbone with a pooled output, which this one lacks. "
+                "pooling='pooler' needs a backbone with a pooled output; this one has none. "
                 f"Use {_listed(has_class_token, pooler_output)}."
             )
         return ops.cast(pooler_output, "float32")
     if pooling == "cls" and not has_class_token:
         raise InvalidValueError(
-            "pooling='cls' needs a backbone that gives a class token, which this one lacks. "
+            "pooling='cls' needs a backbone with a class token; this one has none. "
             f"Use {_listed(has_class_token, pooler_output)}."
         )
-    sequence = ops.cast(sequence, "float32")
+    sequence = ops.cast(sequence, "float32")  # before sums, which lose precision in bfloat16
     if pooling == "cls":
         return sequence[:, 0]
     if mask is None:
@@ -88,12 +95,13 @@ def pool(
     valid = ops.expand_dims(mask, -1)
     if pooling == "max":
         return ops.max(ops.where(valid, sequence, -1e9), axis=1)
+    # `where` and not a product: padding may hold any value, also NaN.
     total = ops.sum(ops.where(valid, sequence, 0.0), axis=1)
     return total / ops.maximum(ops.sum(ops.cast(valid, "float32"), axis=1), 1.0)
 
 
 def _listed(has_class_token: bool, pooler_output: Any) -> str:
-    """The poolings that a backbone has, in words."""
+    """The poolings that a backbone has, as a phrase."""
     has = {"cls": has_class_token, "pooler": pooler_output is not None}
     *first, last = [repr(name) for name in POOLINGS if has.get(name, True)]
     return f"{', '.join(first)} or {last}"

@@ -1,4 +1,4 @@
-"""Exports a saved model; runs in a new process, on TensorFlow."""
+"""Exports a saved model; `MultimodalModel.export` runs this module in a process on TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ def export(file: str, target: str, format: str) -> None:
     """Exports the model of a `.keras` file.
 
     Args:
-        file: The `.keras` file.
-        target: What is written.
-        format: As for `keras.Model.export`.
+        file: Path of the `.keras` file.
+        target: Path of the exported folder or file.
+        format: As in `keras.Model.export`.
     """
     load_model(file, compile=False).export(target, format=format, verbose=False)
 

@@ -1,6 +1,6 @@
-"""Heads on the fused features: created, added to a model, widened, or taken as a model.
+"""Creates heads on the fused features, adds them to a trunk, widens them, or takes them as a model.
 
-A model that is built on another one shares all its other layers, so that nothing else changes.
+A model that is built from another one shares all its other layers, so that nothing else changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from keras_mm.settings.heads import Head
 
 
 def create_logits(name: str, head: Head, fused: Any) -> Any:
-    """A head: dropout if it has any, a linear layer, and for regression the targets' unit.
+    """Builds a head: dropout if it has any, a linear layer, and the scaling of regression targets.
 
     Args:
         name: The head's name.
@@ -29,14 +29,16 @@ def create_logits(name: str, head: Head, fused: Any) -> Any:
     Returns:
         Symbolic logits `(batch, num_logits)`.
     """
-    own = {"dtype": "float32"}
+    options = {"dtype": "float32"}  # logits need full precision, whatever the global dtype policy
     if head.dropout_rate:
-        fused = layers.Dropout(head.dropout_rate, name=f"{name}_dropout", **own)(fused)
+        fused = layers.Dropout(head.dropout_rate, name=f"{name}_dropout", **options)(fused)
     penalty = keras.regularizers.L2(head.l2) if head.l2 else None
-    dense = layers.Dense(head.num_logits, kernel_regularizer=penalty, name=f"{name}_logits", **own)
+    dense = layers.Dense(
+        head.num_logits, kernel_regularizer=penalty, name=f"{name}_logits", **options
+    )
     if head.kind != "regression":
         return dense(fused)
-    return TargetScaling(name=scaling_name(name), **own)(dense(fused))
+    return TargetScaling(name=scaling_name(name), **options)(dense(fused))
 
 
 def head_layers(trunk: keras.Model, name: str) -> list[keras.layers.Layer]:
@@ -55,10 +57,10 @@ def head_layers(trunk: keras.Model, name: str) -> list[keras.layers.Layer]:
 
 
 def logits_layer(model: keras.Model, name: str) -> keras.layers.Dense | None:
-    """The linear layer of a head, at any depth of a model.
+    """Finds the linear layer of a head in a model and the models inside it.
 
     Args:
-        model: A model that may hold the head.
+        model: A model that may contain the head.
         name: The head's name.
 
     Returns:
@@ -68,9 +70,9 @@ def logits_layer(model: keras.Model, name: str) -> keras.layers.Dense | None:
         if isinstance(layer, keras.layers.Dense) and layer.name == f"{name}_logits":
             return layer
         if isinstance(layer, keras.Model):
-            found = logits_layer(layer, name)
-            if found is not None:
-                return found
+            inner = logits_layer(layer, name)
+            if inner is not None:
+                return inner
     return None
 
 
@@ -91,16 +93,16 @@ def fused_features(trunk: keras.Model, name: str) -> Any:
 def with_heads(
     trunk: keras.Model, heads: Mapping[str, Head], present: Sequence[str]
 ) -> keras.Model:
-    """A trunk with more heads, or other ones in the place of those that it has.
+    """Builds a trunk with new heads, in addition to its heads or in their place.
 
     Args:
         trunk: A trunk of `create_trunk`.
-        heads: The heads that are made, by name.
+        heads: The new heads by name.
         present: Names of the trunk's heads, in order.
 
     Returns:
-        A trunk of the same inputs that shares all layers but those of `heads`. Its outputs are a
-        dict by head, of one head the logits.
+        A trunk with the same inputs that shares all layers except those of `heads`. Its output is a
+        dict of logits by head; with one head, the logits.
     """
     outputs = by_head(present, trunk.output)
     fused = fused_features(trunk, present[0])
@@ -109,51 +111,52 @@ def with_heads(
 
 
 def widened(trunk: keras.Model, heads: Mapping[str, Head], names: Sequence[str]) -> keras.Model:
-    """A trunk with more classes for some heads, after those that they have.
+    """Builds a trunk in which some heads have additional classes, after their present ones.
 
     Args:
         trunk: A trunk of `create_trunk`.
-        heads: The wider heads by name, all of which the trunk has.
+        heads: The wider heads by name; the trunk must have heads of these names.
         names: Names of the trunk's heads, in order.
 
     Returns:
-        A trunk whose heads give the same logits for the classes that they had. The weights of new
-        classes are random, as those of a new head.
+        A trunk whose heads compute the same logits for their present classes. The weights of new
+        classes are random, like those of a new head.
     """
-    found = with_heads(trunk, heads, names)
+    wider = with_heads(trunk, heads, names)
     for name in heads:
-        before, after = (model.get_layer(f"{name}_logits") for model in (trunk, found))
+        before, after = (model.get_layer(f"{name}_logits") for model in (trunk, wider))
         for old, new in zip(before.weights, after.weights, strict=True):
             value = np.array(keras.ops.convert_to_numpy(new))
             value[..., : old.shape[-1]] = keras.ops.convert_to_numpy(old)
             new.assign(value)
-    return found
+    return wider
 
 
 @build_settings()
 def body_of(trunk: keras.Model, name: str) -> keras.Model:
-    """A trunk without its heads.
+    """The part of a trunk before its heads.
 
     Args:
         trunk: A trunk of `create_trunk`.
         name: Name of one of its heads.
 
     Returns:
-        A model from the trunk's inputs to the fused features, with shared layers.
+        A model from the trunk's inputs to the fused features, which shares the trunk's layers.
     """
     return keras.Model(trunk.input, fused_features(trunk, name), name="trunk")
 
 
 @build_settings()
 def heads_alone(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
-    """Some heads of a trunk as a model from fused features, which shares their layers.
+    """Builds a model from the fused features to the logits of some heads of a trunk.
 
     Args:
         trunk: A trunk of `create_trunk`.
-        names: The heads' names.
+        names: The heads' names, at least one.
 
     Returns:
-        A model of one input, `fused` `(batch, width)`, to logits; of several heads a dict of them.
+        A model from one input, `fused` `(batch, width)`, to logits, or to a dict of logits by head
+        if there are several. It shares the heads' layers.
     """
     fused = keras.Input(fused_features(trunk, names[0]).shape[1:], name="fused")
     outputs = {}
@@ -167,14 +170,14 @@ def heads_alone(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
 
 @build_settings()
 def only(trunk: keras.Model, names: Sequence[str]) -> keras.Model:
-    """A trunk with some of a trunk's heads.
+    """Builds a trunk with only some of a trunk's heads.
 
     Args:
         trunk: A trunk of `create_trunk`.
         names: Names of heads, at least one.
 
     Returns:
-        A trunk that shares its layers with the given one.
+        A trunk that shares its layers with `trunk`; `trunk` itself if it has one head.
     """
     if not isinstance(trunk.output, Mapping):
         return trunk

@@ -1,4 +1,4 @@
-"""Keras' global settings while layers are built: the same, whatever the user has set."""
+"""Sets Keras' global settings to their defaults while layers are built, then back to the user's."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from keras_mm.forks import check_not_forked
 DEFAULTS = {"image_data_format": "channels_last", "floatx": "float32", "epsilon": 1e-7}
 _ENCODER_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
-# By setting: how many contexts are open, and the user's value. Settings are global for the process,
-# so the last context that closes restores them, in any thread.
+# By setting: the number of open contexts, and the user's value. Settings are global for the
+# process, so the last context that closes restores them, whatever its thread.
 _open: dict[str, tuple[int, object]] = {}
 _lock = threading.Lock()
 
 
 @contextmanager
 def default_settings(*names: str) -> Iterator[None]:
-    """Sets some of Keras' global settings to Keras' defaults, and then back to the user's.
+    """Sets some of Keras' global settings to Keras' defaults, and restores them afterwards.
 
     Args:
-        *names: Names in `DEFAULTS`; none stands for all of them.
+        *names: Names in `DEFAULTS`; without names, all of them.
 
     Yields:
         None.
     """
     names = names or tuple(DEFAULTS)
-    keras.config.dtype_policy()  # Keras derives it once, from the user's `floatx`
+    # Keras derives the dtype policy from `floatx` at its first use: that must be the user's value.
+    keras.config.dtype_policy()
     with _lock:
         for name in names:
-            _open[name] = (_open.get(name, (0,))[0] + 1, _of_the_user(name))
+            _open[name] = (_open.get(name, (0,))[0] + 1, _user_value(name))
             _set(name, DEFAULTS[name])
     try:
         yield
@@ -50,12 +51,12 @@ def default_settings(*names: str) -> Iterator[None]:
 
 @contextmanager
 def build_settings(dtype_policy: str = "float32") -> Iterator[None]:
-    """Layers built inside read images channels last and have one dtype policy.
+    """Gives layers that are built inside one dtype policy, and images with channels last.
 
-    `keras.applications` and KerasHub read the global settings, and have no argument for them.
+    `keras.applications` and KerasHub read the global settings and have no arguments for them.
 
     Args:
-        dtype_policy: Name of the dtype policy of the layers.
+        dtype_policy: Name of the layers' dtype policy.
 
     Yields:
         None.
@@ -74,19 +75,19 @@ def build_settings(dtype_policy: str = "float32") -> Iterator[None]:
 
 
 def encoder_policy(*, trainable: bool) -> str:
-    """The dtype policy of a new encoder: mixed precision if the user has set it.
+    """The dtype policy of a new encoder: mixed precision if the user has set it globally.
 
     Args:
         trainable: Whether the encoder is trained.
 
     Returns:
-        The name of the global policy; `"float32"` if that is only derived from `floatx`.
+        The name of the global policy; `"float32"` if the user has not set a policy.
 
     Raises:
         ValueError: if an encoder cannot have the global policy.
     """
     name = keras.config.dtype_policy().name
-    if name == _of_the_user("floatx"):
+    if name == _user_value("floatx"):  # not set, but derived from `floatx`
         return "float32"
     if name not in _ENCODER_POLICIES:
         raise InvalidValueError(
@@ -94,7 +95,7 @@ def encoder_policy(*, trainable: bool) -> str:
             f"'mixed_float16'. Received: {name!r}. Call keras.config.set_dtype_policy('float32')."
         )
     if name == "mixed_float16" and trainable:
-        # Keras would not scale the loss, since the policy of the whole model is float32.
+        # Keras scales the loss only if the policy of the whole model is mixed; ours is float32.
         raise InvalidValueError(
             "A trainable encoder cannot have the global dtype policy 'mixed_float16': small "
             "gradients would become 0. Call keras.config.set_dtype_policy('mixed_bfloat16')."
@@ -102,7 +103,7 @@ def encoder_policy(*, trainable: bool) -> str:
     return name
 
 
-def _of_the_user(name: str) -> object:
+def _user_value(name: str) -> object:
     return _open[name][1] if name in _open else getattr(keras.config, name)()
 
 

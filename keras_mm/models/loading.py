@@ -22,24 +22,24 @@ def load_model(
     compile: bool = True,
     safe_mode: bool = True,
 ) -> keras.Model:
-    """Loads a model of `create_multimodal_model` from a `.keras` file, as it was saved.
+    """Loads a model of `create_multimodal_model` from a `.keras` file.
 
-    `keras.models.load_model` does the same once `keras_mm` is imported. This one also uses Keras'
-    default settings (`floatx`, `epsilon`, `image_data_format`) meanwhile, and says how to load a
-    folder of `MultimodalClassifier.save`.
+    `keras.models.load_model` also loads it once `keras_mm` is imported. This function additionally
+    uses Keras' default settings (`floatx`, `epsilon`, `image_data_format`) while it loads, and
+    raises a clear error for a folder of `MultimodalClassifier.save`.
 
     Args:
         path: A file that `model.save` or `keras.callbacks.ModelCheckpoint` wrote.
-        custom_objects: Classes of your own by name.
+        custom_objects: Custom classes by name.
         compile: Whether to restore the optimizer and the losses, if the model was compiled.
-        safe_mode: Whether to refuse Python code in the file.
+        safe_mode: Whether to refuse files that contain Python code.
 
     Returns:
         The model, with its weights.
 
     Raises:
-        ValueError: if there is no such file, it is a folder of `MultimodalClassifier.save`, or it
-            names a class that is not known.
+        ValueError: if the file does not exist, is a folder of `MultimodalClassifier.save`, or names
+            an unknown class.
 
     Example:
         >>> import os, tempfile

@@ -1,4 +1,4 @@
-"""The whole model: encoders and trunk, and the parts it can be taken apart into."""
+"""Builds whole models from encoders and a trunk, and takes them apart again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from keras_mm.models.trunk import create_trunk
 from keras_mm.models.vision_encoder import create_vision_encoder, feature_grid
 from keras_mm.settings.heads import Head, as_heads
 
+# The input by which an encoder's side is recognised.
 _FIRST_INPUT = {"vision": "image_1", "text": "token_ids"}
 
 
@@ -39,36 +40,37 @@ def create_multimodal_model(
 ) -> keras.Model:
     """Builds encoders, fusion and heads as one functional model.
 
-    Without arguments it is the model of the Keras multimodal entailment example: ResNet50V2 at
-    128 x 128 and BERT base on one packed sequence of 256, both frozen, projected to 256 and
-    concatenated, three classes.
+    Without arguments, it builds the model of the Keras multimodal entailment example: ResNet50V2 at
+    128 x 128 and BERT base on one packed sequence of 256 tokens, both frozen, projected to 256
+    dimensions and concatenated, for three classes.
 
     Args:
-        vision_encoder: A backbone's name (two images), a model of `create_vision_encoder` or one
-            with the same inputs and outputs; `None` for text only.
-        text_encoder: A backbone's name (packed texts), a model of `create_text_encoder` or one
-            with the same inputs and outputs; `None` for images only.
-        heads: Number of classes, a `Head`, or a dict of them by name.
+        vision_encoder: Name of a backbone (for two images per row), a model of
+            `create_vision_encoder`, which takes `num_images`, or a model with the same inputs and
+            outputs; `None` for text only.
+        text_encoder: Name of a backbone (for packed texts), a model of `create_text_encoder`, or a
+            model with the same inputs and outputs; `None` for images only.
+        heads: Number of classes, a `Head`, or a dict of heads by name.
         fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
             `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer (see
             `keras_mm.models.fusion`).
-        compare: Compare the two images, and two separately encoded texts:
+        compare: Whether to compare the two images, and two separately encoded texts, by
             `[u, v, u - v, |u - v|, u * v]`.
         num_projection_layers: Residual blocks of each projection, >= 0.
-        projection_dims: Width of each projection, >= 1; 0 for none, which is possible with one
-            side, or with `"concat"` or `"mmbt"`.
+        projection_dims: Width of each projection, >= 1; 0 for no projections, which needs a model
+            with one side, or the fusion `"concat"` or `"mmbt"`.
         dropout_rate: Dropout of the projections, in [0, 1).
         vision_weights: `"pretrained"`, `"random"` or a path, if `vision_encoder` is a name.
         text_weights: `"pretrained"`, `"random"` or a path, if `text_encoder` is a name.
         vision_trainable: Whether a named vision backbone is trained.
         text_trainable: Whether a named text backbone is trained.
-        modality_dropout: Probability, in [0, 1), with which training hides all images or all texts
-            of a row; see `keras_mm.models.layers.missing.ModalityDropout`.
+        modality_dropout: Probability, in [0, 1), of hiding all images, or all texts, of a row in
+            training; see `keras_mm.models.layers.missing.ModalityDropout`.
 
     Returns:
         A `keras_mm.models.multimodal_model.MultimodalModel` from the encoders' inputs, `image_mask`
-        `(batch, N)` and `text_mask` `(batch, T)` to logits `(batch, num_logits)`, or a dict of them
-        by head.
+        `(batch, N)` and `text_mask` `(batch, T)` to logits `(batch, num_logits)`, or to a dict of
+        logits by head.
 
     Raises:
         ValueError: if both encoders are `None`, or `compare` has nothing to compare.
@@ -97,7 +99,7 @@ def create_multimodal_model(
     }
     _check_encoders(encoders, compare)
     features = {side: encoder.output for side, encoder in encoders.items()}
-    with build_settings():
+    with build_settings():  # in float32, like the whole trunk
         fusion = create_fusion(fusion)
     if isinstance(fusion, MMBT) and len(encoders) > 1:
         # The text network becomes a part of the trunk.
@@ -118,7 +120,7 @@ def create_multimodal_model(
 
 
 class Parts(NamedTuple):
-    """A multimodal model taken apart.
+    """The parts of a multimodal model.
 
     Attributes:
         encoders: Encoders by side.
@@ -130,13 +132,13 @@ class Parts(NamedTuple):
 
 
 def parts(model: keras.Model) -> Parts:
-    """The encoders and the trunk of a model.
+    """Takes a model apart into its encoders and its trunk.
 
     Args:
         model: A model of `create_multimodal_model`.
 
     Returns:
-        Encoders by side, and the trunk; they share their weights with the model.
+        The encoders by side, and the trunk; they share their weights with the model.
     """
     trunk = model.get_layer("trunk")
     nested = [
@@ -152,7 +154,7 @@ def parts(model: keras.Model) -> Parts:
 
 
 def backbones(model: keras.Model) -> dict[str, keras.Model]:
-    """The backbone networks, wherever they are in the model: MMBT's BERT is a part of the trunk.
+    """Finds the backbone networks of a model; the BERT of MMBT is part of the trunk.
 
     Args:
         model: A model of `create_multimodal_model`.
@@ -160,30 +162,30 @@ def backbones(model: keras.Model) -> dict[str, keras.Model]:
     Returns:
         Networks by side.
     """
-    found = {}
+    networks = {}
     layers = {layer.name: layer for layer in model.layers if isinstance(layer, keras.Model)}
     for side in _FIRST_INPUT:
         for layer in getattr(layers.get(f"{side}_encoder"), "layers", ()):
             if isinstance(layer, keras.Model):
-                found[side] = layer
+                networks[side] = layer
     for layer in getattr(layers.get("trunk"), "layers", ()):
         if isinstance(layer, MMBT):
-            found["text"] = layer.backbone
-    return found
+            networks["text"] = layer.backbone
+    return networks
 
 
 @build_settings()
 def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model:
-    """A model of encoders, which read their raw inputs, and a trunk.
+    """Joins encoders and a trunk to one model.
 
-    The features of sides without an encoder become inputs of the model.
+    The features of a side without an encoder become inputs of the model.
 
     Args:
         encoders: Encoders by side.
         trunk: A trunk of `create_trunk`.
 
     Returns:
-        A model that shares its layers with them.
+        A model that shares the layers of the encoders and the trunk.
     """
     inputs, features = {}, {}
     for side, encoder in encoders.items():
@@ -191,23 +193,24 @@ def join(encoders: Mapping[str, keras.Model], trunk: keras.Model) -> keras.Model
         inputs.update(raw)
         for name, value in encoder(raw).items():
             features[f"{side}_{name}"] = value
-    fed = {}
+    trunk_inputs = {}
     for name, tensor in trunk.input.items():
         if name in features:
-            fed[name] = features[name]
+            trunk_inputs[name] = features[name]
         else:
-            inputs[name] = fed[name] = _same_input(tensor)
-    return MultimodalModel(inputs, trunk(fed), name="multimodal_model")
+            inputs[name] = trunk_inputs[name] = _same_input(tensor)
+    return MultimodalModel(inputs, trunk(trunk_inputs), name="multimodal_model")
 
 
 def cut(model: keras.Model) -> keras.Model:
-    """The part of a model that is trained: frozen encoders are replaced by their features.
+    """Removes the frozen encoders of a model: their features become inputs.
 
     Args:
         model: A model of `create_multimodal_model`.
 
     Returns:
-        A model that shares its layers with `model`; `model` itself if no encoder is frozen.
+        The trained part, which shares its layers with `model`; `model` itself if no encoder is
+        frozen.
     """
     encoders, trunk = parts(model)
     trained = {side: e for side, e in encoders.items() if e.trainable_variables}
@@ -215,11 +218,11 @@ def cut(model: keras.Model) -> keras.Model:
 
 
 def copy_variables(source: keras.Model, target: keras.Model) -> None:
-    """Copies weights and random states.
+    """Copies the weights and the states of random generators, such as those of dropout.
 
     Args:
-        source: A model.
-        target: A model of the same layers, which is changed.
+        source: The model to copy from.
+        target: A model with the same layers, which is changed.
     """
     for old, new in zip(target.variables, source.variables, strict=True):
         old.assign(new)
@@ -227,21 +230,20 @@ def copy_variables(source: keras.Model, target: keras.Model) -> None:
 
 @build_settings()
 def attention_model(model: keras.Model) -> keras.Model:
-    """The model that gives the attention weights of a model with `cross_attention` fusion.
-
-    It shares its weights with `model`.
+    """Builds a model that returns the attention weights of the `cross_attention` fusion.
 
     Args:
-        model: A model of `create_multimodal_model`.
+        model: A model of `create_multimodal_model` with this fusion.
 
     Returns:
-        A model from the same inputs to `text_to_image`, float32
-        `(batch, num_heads, 1 + text tokens, 1 + image regions)`, and `image_to_text`. Position 0 is
-        a side's pooled vector; the rest are the encoder's `sequence_output`, slot after slot. Each
-        row of weights sums to 1.
+        A model from the same inputs to a dict of `text_to_image`, float32
+        `(batch, num_heads, 1 + text tokens, 1 + image regions)`, and `image_to_text`, where the
+        last two axes are swapped. Position 0 of a side is its pooled vector, followed by the
+        encoder's `sequence_output`, slot after slot. Each row of weights sums to 1. The model
+        shares its weights with `model`.
 
     Raises:
-        ValueError: if the model's fusion is another.
+        ValueError: if the model has another fusion.
 
     Example:
         >>> model = create_multimodal_model(
@@ -255,6 +257,7 @@ def attention_model(model: keras.Model) -> keras.Model:
     fusion = next((la for la in trunk.layers if isinstance(la, CrossAttention)), None)
     if fusion is None:
         raise InvalidValueError("Only a model with fusion='cross_attention' has attention weights.")
+    # The fusion's inputs are a flat list; Keras sorts the keys of dicts.
     names = ("pooled_output", "sequence_mask", "sequence_output")
     sides = keras.tree.pack_sequence_as([dict.fromkeys(names, 0)] * 2, fusion.input)
     weights = AttentionWeights(fusion)(sides)
@@ -280,26 +283,26 @@ def _same_input(tensor: Any) -> keras.KerasTensor:
 def _check_encoders(encoders: Mapping[str, keras.Model], compare: bool) -> None:
     if not encoders:
         raise InvalidValueError(
-            "At least one of `vision_encoder` and `text_encoder` must be given."
+            "At least one of `vision_encoder` and `text_encoder` is needed. Received: None for both"
         )
     for side, encoder in encoders.items():
         outputs = getattr(encoder, "output", None)
         if not isinstance(outputs, dict) or "pooled_output" not in outputs:
             raise InvalidValueError(
-                f"`{side}_encoder` must be a backbone's name or a functional model that gives a "
-                "dict with `pooled_output` (batch, slots, width), as create_vision_encoder and "
-                f"create_text_encoder make. Received: {encoder!r}"
+                f"`{side}_encoder` must be the name of a backbone, or a functional model that "
+                "returns a dict with `pooled_output` (batch, slots, width), such as those of "
+                f"create_vision_encoder and create_text_encoder. Received: {encoder!r}"
             )
     pairs = [side for side, e in encoders.items() if e.output["pooled_output"].shape[1] == 2]
     if compare and not pairs:
         raise InvalidValueError(
-            "compare=True needs two images, or two texts with text_pairing='separate'; there is "
-            "no such pair."
+            "compare=True needs two images, or two texts with text_pairing='separate'; this model "
+            "has neither."
         )
 
 
 def _num_texts(encoder: keras.Model | None) -> int | None:
-    """Width of `text_mask`: the slots of separate texts; any width for one packed sequence."""
+    """Width of `text_mask`: the number of separate texts; `None`, any, for one packed sequence."""
     if encoder is None or len(encoder.output["pooled_output"].shape) < 3:
         return None
     slots = encoder.output["pooled_output"].shape[1]

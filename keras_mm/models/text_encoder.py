@@ -1,4 +1,4 @@
-"""Text encoders, for one packed sequence or for each text separately."""
+"""Text encoders: one backbone for a packed sequence, or for each text separately."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def create_text_encoder(
     trainable: bool = False,
     vocabulary_size: int | None = None,
 ) -> Encoder:
-    """Builds the model from token ids to one vector per sequence, plus their tokens.
+    """Builds an encoder of texts: one vector per sequence, and the vectors of its tokens.
 
     Args:
         backbone: A name of `keras_mm.presets.backbones.BACKBONES`, a KerasHub handle (BERT,
@@ -38,15 +38,15 @@ def create_text_encoder(
             `segment_ids` and `padding_mask` (a dict) to `sequence_output` (and `pooled_output`), or
             to one `(batch, tokens, width)` tensor.
         weights: `"pretrained"`, `"random"`, or a path (folder or weights file).
-        sequence_length: Most tokens of a sequence, >= 1; batches of shorter sequences give the same
-            results. SigLIP reads sequences of one length only.
+        sequence_length: Largest number of tokens per sequence, >= 1; shorter sequences are allowed
+            and give the same results. SigLIP reads sequences of one length only.
         text_pairing: `"packed"` (one sequence `[CLS] a [SEP] b [SEP]`) or `"separate"` (two texts
             that are encoded separately, so that they can be compared).
         pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"` (BERT, ALBERT, ELECTRA, CLIP, SigLIP);
-            `None` is the pooling that the weights were made for (`"pooler"` for BERT).
+            `None` is the pooling that the weights were trained with (`"pooler"` for BERT).
         trainable: Whether the backbone is trained.
-        vocabulary_size: Tokens that must have an embedding; those beyond the backbone's own get a
-            random one.
+        vocabulary_size: Number of tokens that must have an embedding. Tokens beyond the backbone's
+            vocabulary get a random embedding.
 
     Returns:
         A model from `token_ids`, `segment_ids`, `padding_mask`, `(batch, L)` or `(batch, 2, L)`,
@@ -78,12 +78,12 @@ def create_text_encoder(
         encoder = _encoder(network, length, text_pairing == "separate", pooling)
     encoder.trainable = trainable
     if pooling != "pooler" and hasattr(network, "pooled_dense"):
-        network.pooled_dense.trainable = False  # it is not used
+        network.pooled_dense.trainable = False  # unused weights have no gradients
     return encoder
 
 
 def _encoder(network: keras.Model, length: int | None, separate: bool, pooling: str) -> Encoder:
-    """The encoder of a backbone."""
+    """Builds the encoder from a backbone."""
     slots = _NUM_SEPARATE if separate else 1
     shape = (slots, length) if separate else (length,)
     inputs = {
@@ -94,7 +94,7 @@ def _encoder(network: keras.Model, length: int | None, separate: bool, pooling: 
     flat = inputs
     if separate:
         flat = {name: SlotsToRows()(x) for name, x in inputs.items()}
-    sequence, pooler_output = _run(network, flat)
+    sequence, pooler_output = _run(network, flat)  # one row per text
     pooled = pool(
         sequence,
         flat["padding_mask"],
@@ -116,11 +116,11 @@ def input_length(network: keras.Model, sequence_length: int) -> int | None:
 
     Args:
         network: A text network.
-        sequence_length: Most tokens of a sequence.
+        sequence_length: Largest number of tokens per sequence.
 
     Returns:
-        The only length that the network reads; `None` if it reads any, so that short texts need no
-        padding.
+        The only length that the network reads; `None` if it reads any length, so that batches of
+        short texts need less padding.
 
     Raises:
         ValueError: if the network cannot read sequences of `sequence_length`.
@@ -133,18 +133,18 @@ def input_length(network: keras.Model, sequence_length: int) -> int | None:
             f"`sequence_length` must be {fixed}, the only length that {network.name!r} reads. "
             f"Received: sequence_length={sequence_length}"
         )
-    found = [getattr(layer, "max_sequence_length", None) for layer in (network, *network.layers)]
-    positions = min((number for number in found if number is not None), default=None)
+    limits = [getattr(layer, "max_sequence_length", None) for layer in (network, *network.layers)]
+    positions = min((limit for limit in limits if limit is not None), default=None)
     if positions is not None and sequence_length > positions:
         raise InvalidValueError(
-            f"`sequence_length` must be <= {positions}, the positions of {network.name!r}. "
+            f"`sequence_length` must be <= {positions}, the longest that {network.name!r} reads. "
             f"Received: sequence_length={sequence_length}"
         )
     return fixed
 
 
 def _natural_pooling(backbone: Any, has_class_token: bool) -> str:
-    """The pooling that the weights were made for, as far as it is known."""
+    """The pooling that a backbone was trained with, if it is known; else a possible one."""
     known = BACKBONES.get(backbone) if isinstance(backbone, str) else None
     if known:
         return known.pooling
@@ -152,7 +152,7 @@ def _natural_pooling(backbone: Any, has_class_token: bool) -> str:
 
 
 def _run(network: keras.Model, inputs: dict) -> tuple:
-    """Runs a network on the inputs that it has: `(sequence_output, pooled_output or None)`."""
+    """Calls a network with those inputs that it has: `(sequence, pooled output or None)`."""
     names = getattr(network, "input", inputs)
     names = names if isinstance(names, dict) else inputs
     outputs = network({name: inputs[name] for name in names})

@@ -18,6 +18,7 @@ from keras_mm.models.layers.projection import TokenProjection, project_embedding
 from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head
 
+# The input, by side, that says which images or texts of a row are present.
 MASKS = {"vision": "image_mask", "text": "text_mask"}
 
 
@@ -39,31 +40,34 @@ def create_trunk(
         features: By side (`"vision"`, `"text"`), the encoder's symbolic outputs. For `mmbt`, the
             text encoder's symbolic inputs.
         heads: Heads by name.
-        fusion: A layer of `keras_mm.models.fusion`, or one of your own; one side needs none.
-        compare: Whether sides with two slots are compared rather than concatenated.
-        num_masks: Width of each side's mask; `None` takes any.
+        fusion: A layer of `keras_mm.models.fusion`, or a custom one; not needed for one side.
+        compare: Whether to compare the slots of sides with two slots instead of concatenating them.
+        num_masks: Width of each side's mask; `None` accepts any.
         num_projection_layers: See `project_embeddings`.
-        projection_dims: See `project_embeddings`; 0 leaves the encoders' vectors as they are.
+        projection_dims: See `project_embeddings`; 0 leaves the encoders' vectors unchanged.
         dropout_rate: See `project_embeddings`.
-        modality_dropout: See `ModalityDropout`; nothing is dropped where there is one side only.
+        modality_dropout: See `ModalityDropout`; it has no effect with one side.
 
     Returns:
-        A model named `"trunk"` to logits `(batch, num_logits)`, or a dict of them by head. Its
-        inputs are `image_mask`, `text_mask` and what the fusion reads: `vision_pooled_output`,
-        `text_pooled_output`, for a fusion of tokens also `..._sequence_output` and
-        `..._sequence_mask`; for `mmbt` the tokens themselves.
+        A model named `"trunk"` to logits `(batch, num_logits)`, or to a dict of logits by head. Its
+        inputs are `image_mask`, `text_mask` and the features that the fusion reads:
+        `vision_pooled_output`, `text_pooled_output`, for a token-level fusion also
+        `..._sequence_output` and `..._sequence_mask`; for `mmbt` the tokens themselves.
 
     Raises:
-        ValueError: if two sides have no fusion; or the fusion needs projections and there are none,
-            reads tokens and an encoder gives vectors only, or does not return one vector per row.
+        ValueError: if two sides have no fusion, or the fusion needs projections and there are none,
+            reads tokens that an encoder does not return, or does not return one vector per row.
     """
     if projection_dims == 0 and len(features) > 1 and not isinstance(fusion, Concat | MMBT):
         raise InvalidValueError(
-            "projection_dims=0 is for one side, or for fusion='concat' or 'mmbt'."
+            "projection_dims=0 needs a model with one side, or fusion='concat' or 'mmbt'."
         )
     if fusion is None and len(features) > 1:
-        raise InvalidValueError("Two sides need a `fusion`; see `keras_mm.models.fusion`.")
-    with build_settings("float32"):
+        raise InvalidValueError(
+            "A model of images and texts needs a `fusion`; see `keras_mm.models.fusion`. "
+            "Received: fusion=None"
+        )
+    with build_settings("float32"):  # only encoders use a global policy of mixed precision
         fusion = fusion if len(features) > 1 else None
         inputs = _inputs(features, fusion, compare, num_masks or {})
         masks = [inputs[MASKS[side]] for side in features]
@@ -73,7 +77,7 @@ def create_trunk(
         projection = (num_projection_layers, projection_dims, dropout_rate)
         for (side, outputs), mask in zip(features.items(), masks, strict=True):
             read = {name: inputs[full] for name, full in _names(side, outputs, fusion, compare)}
-            if "token_ids" in outputs:
+            if "token_ids" in outputs:  # MMBT embeds the tokens itself, and replaces missing texts
                 sides.append({**read, "text_mask": mask})
                 continue
             slots = outputs["pooled_output"].shape[1]
@@ -83,7 +87,7 @@ def create_trunk(
         fused: Any = sides[0] if fusion is None else fusion(sides)
         if len(fused.shape) != 2:
             raise InvalidValueError(
-                f"the fusion {getattr(fusion, 'name', None)!r} must give one vector a row, "
+                f"the fusion {getattr(fusion, 'name', None)!r} must return one vector per row, "
                 f"(batch, width). Received: shape {fused.shape}"
             )
         logits = {name: create_logits(name, head, fused) for name, head in heads.items()}
@@ -91,13 +95,13 @@ def create_trunk(
 
 
 def needs_tokens(fusion: Any) -> bool:
-    """Whether a fusion layer reads token sequences besides vectors.
+    """Whether a fusion layer reads token sequences in addition to vectors.
 
     Args:
         fusion: A fusion layer, or `None`.
 
     Returns:
-        True if it has `needs_tokens = True`.
+        True if the layer has the attribute `needs_tokens = True`.
     """
     return bool(getattr(fusion, "needs_tokens", False))
 
@@ -105,11 +109,12 @@ def needs_tokens(fusion: Any) -> bool:
 def _names(
     side: str, outputs: Mapping, fusion: keras.layers.Layer | None, compare: bool
 ) -> list[tuple[str, str]]:
-    """Features of a side that a fusion reads: their names there, and in the trunk."""
+    """The features of a side that a fusion reads: their names in the encoder and in the trunk."""
     if "token_ids" in outputs:
         return [(name, name) for name in ("token_ids", "segment_ids", "padding_mask")]
     names = ["pooled_output"]
     if needs_tokens(fusion):
+        # MMBT reads image regions; the pooled vector only adds the comparison of two images.
         pooled = [] if isinstance(fusion, MMBT) and not compare else names
         names = [*pooled, "sequence_output", "sequence_mask"]
     return [(name, f"{side}_{name}") for name in names]
@@ -118,14 +123,14 @@ def _names(
 def _inputs(
     features: Mapping, fusion: keras.layers.Layer | None, compare: bool, num_masks: Mapping
 ) -> dict:
-    """The trunk's inputs by name: what the fusion reads of each side, and the side's mask."""
+    """The trunk's inputs by name: the features that the fusion reads, and each side's mask."""
     inputs = {}
     for side, outputs in features.items():
         for name, full in _names(side, outputs, fusion, compare):
             if fusion is not None and name not in outputs:
                 raise InvalidValueError(
-                    f"the fusion {fusion.name!r} reads token sequences, and the {side} encoder "
-                    "gives vectors only. Use a backbone with a feature map or tokens, or "
+                    f"the fusion {fusion.name!r} reads token sequences, but the {side} encoder "
+                    "returns only vectors. Use a backbone with a feature map or tokens, or "
                     "fusion='concat', 'gated' or 'bilinear'."
                 )
             tensor = outputs[name]
@@ -144,21 +149,21 @@ def _projected(
     compare: bool,
     projection: tuple[int, int, float],
 ) -> dict[str, Any]:
-    """A side with its slots joined and projected; `projection` as for `project_embeddings`."""
+    """Joins and projects the slots of a side; `projection` are `project_embeddings`' arguments."""
     num_layers, dims, dropout_rate = projection
     if "pooled_output" in x:
         joined = _join_slots(x["pooled_output"], compare, side)
         x["pooled_output"] = (
             project_embeddings(joined, num_layers, dims, dropout_rate) if dims else joined
         )
-    if "sequence_output" in x and not isinstance(fusion, MMBT):
+    if "sequence_output" in x and not isinstance(fusion, MMBT):  # MMBT projects to BERT's width
         project = TokenProjection(dims, slots, name=f"{side}_tokens")
         x["sequence_output"] = project(x["sequence_output"])
     return x
 
 
 def _join_slots(pooled: Any, compare: bool, side: str) -> Any:
-    """One vector from a side's slots `(batch, S, width)`."""
+    """One vector per row from the vectors of a side's slots, `(batch, S, width)`."""
     if compare and pooled.shape[1] == 2:
         return PairComparison(name=f"compare_{side}")(pooled)
     return layers.Flatten()(pooled)

@@ -31,9 +31,9 @@ def create_vision_encoder(
     trainable: bool = False,
     augmentation: Augmentation | Mapping | None = None,
 ) -> Encoder:
-    """Builds the model from images to one vector per image, plus their tokens.
+    """Builds an encoder of images: one vector per image, and its tokens.
 
-    The images of a row are encoded separately, in one batch.
+    The images of a row are encoded separately, as one batch.
 
     Args:
         backbone: A name of `keras_mm.presets.backbones.BACKBONES`, any class of
@@ -42,9 +42,9 @@ def create_vision_encoder(
             vectors, or to a dict of `sequence_output` and `pooled_output`.
         weights: `"pretrained"`, `"random"`, or the path of a weights file.
         image_size: `(height, width)` in pixels.
-        num_images: Image slots of a row, >= 1.
-        pooling: `"mean"`, `"max"`, `"cls"` (backbones with a class token, as ViT, DINOv2, CLIP)
-            or `"pooler"` (backbones with their own pooled output, as SigLIP and CLIP).
+        num_images: Number of images per row, >= 1.
+        pooling: `"mean"`, `"max"`, `"cls"` (backbones with a class token, such as ViT, DINOv2 and
+            CLIP) or `"pooler"` (backbones with a pooled output, such as SigLIP and CLIP).
         trainable: Whether the backbone is trained. Its batch normalisation is trained only if
             `weights` is `"random"`: pretrained statistics are not changed.
         augmentation: Random changes of the images in training: a `keras_mm.Augmentation`, or a
@@ -55,8 +55,8 @@ def create_vision_encoder(
         `(batch, N, width)`, `sequence_output` `(batch, N * tokens, width)` and `sequence_mask`.
 
     Raises:
-        ValueError: for an unknown backbone or pooling, an image size it cannot take, or an
-            augmentation of a frozen backbone.
+        ValueError: for an unknown backbone or pooling, an image size that the backbone cannot take,
+            or an augmentation of a frozen backbone.
         keras_mm.errors.PretrainedError: if the weights cannot be loaded.
 
     Example:
@@ -91,7 +91,7 @@ def _encoder(
     pooling: str,
     augmentation: Augmentation,
 ) -> Encoder:
-    """The encoder of a backbone and the layers before it."""
+    """Builds the encoder from a backbone and its preprocessing layers."""
     height, width = image_size
 
     inputs = {
@@ -106,7 +106,11 @@ def _encoder(
         x = layer(x)
     if len(network.inputs) != 1:
         names = [tensor.name for tensor in network.inputs]
-        raise InvalidValueError(f"{network.name!r} is not a vision backbone; its inputs: {names}.")
+        raise InvalidValueError(
+            f"A vision backbone must have one input, the images. Received: {network.name!r} with "
+            f"the inputs {names}."
+        )
+    # A user's model may name its input.
     features = network(dict.fromkeys(network.input, x) if isinstance(network.input, dict) else x)
     has_class_token = getattr(network, "has_class_token", True)
     outputs = _slots(features, num_images, pooling, has_class_token)
@@ -120,7 +124,7 @@ def feature_grid(encoder: keras.Model) -> tuple[int, int] | None:
         encoder: A vision encoder.
 
     Returns:
-        Rows and columns; `None` if the backbone gives no feature map.
+        Rows and columns; `None` if the backbone does not return a feature map.
     """
     network = next((layer for layer in encoder.layers if isinstance(layer, keras.Model)), None)
     shape = getattr(getattr(network, "output", None), "shape", ())
@@ -128,7 +132,7 @@ def feature_grid(encoder: keras.Model) -> tuple[int, int] | None:
 
 
 def _slots(features: Any, num_images: int, pooling: str, has_class_token: bool) -> dict:
-    """The outputs from a map `(B * N, h, w, D)`, tokens `(B * N, T, D)` or `(B * N, D)`."""
+    """The outputs from a map `(B * N, h, w, D)`, tokens `(B * N, T, D)` or vectors `(B * N, D)`."""
     pooler_output = None
     if isinstance(features, dict):
         pooler_output = features.get("pooled_output")
@@ -137,12 +141,13 @@ def _slots(features: Any, num_images: int, pooling: str, has_class_token: bool) 
         _check_vectors(pooling)
         return {"pooled_output": _split(features, num_images)}
     is_map = len(features.shape) == 4
-    if 0 in features.shape:
+    if 0 in features.shape:  # strides have reduced the map to nothing
         raise InvalidValueError(
             f"The images are too small: their feature map is {tuple(features.shape[1:])}. Use a "
             "larger `image_size`."
         )
     width = features.shape[-1]
+    # The regions of a feature map are its tokens; none of them is a class token.
     tokens = layers.Reshape((-1, width))(features) if is_map else features
     pooled = pool(
         tokens, None, pooling, pooler_output, has_class_token=has_class_token and not is_map
@@ -160,8 +165,8 @@ def _check_vectors(pooling: str) -> None:
         raise InvalidValueError(unknown_name("pooling", pooling, POOLINGS))
     if pooling in ("max", "cls"):
         raise InvalidValueError(
-            f"pooling={pooling!r} needs a backbone that gives tokens or a map; this one gives one "
-            "vector per image. Leave `pooling` out."
+            f"pooling={pooling!r} needs a backbone that returns tokens or a feature map; this one "
+            "returns one vector per image. Leave `pooling` out."
         )
 
 

@@ -1,4 +1,4 @@
-"""Plots of augmented images, to look at before training."""
+"""Plots augmented images, to check an augmentation before training."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from keras_mm.data.tables.rows import read_rows
 from keras_mm.errors import InvalidValueError
 from keras_mm.models.layers.augmentation import ImageAugmentation
 from keras_mm.settings.augmentation import Augmentation
+from keras_mm.settings.image_columns import image_slots
 
-_INCHES = 1.3
+_INCHES = 1.3  # width of an image
 
 
 def plot_augmentation(
     table: Any,
     augmentation: Augmentation | Mapping,
     *,
-    images: Sequence[str] = ("image_1", "image_2"),
+    images: Sequence[str] | Mapping[str, int] = ("image_1", "image_2"),
     image_size: tuple[int, int] = (128, 128),
     num_rows: int = 3,
     num_draws: int = 6,
@@ -40,7 +41,7 @@ def plot_augmentation(
     Args:
         table: A DataFrame, or anything else that `load_table` takes; its first rows are drawn.
         augmentation: A `keras_mm.Augmentation`, or a dict of its fields.
-        images: Image columns, at least one.
+        images: Image columns, at least one, as in `keras_mm.check_table`.
         image_size: `(height, width)` in pixels, as the model's.
         num_rows: Number of rows to draw, at least 1; at most all rows of the table.
         num_draws: Number of augmented images for each image, at least 1.
@@ -68,19 +69,22 @@ def plot_augmentation(
     rows = read_rows(
         load_table(table, image_dir=image_dir)[:num_rows], images=images, progress=False
     )
-    preprocessor = Preprocessor(image_size=image_size, num_images=len(images))
+    slots = image_slots(images)
+    preprocessor = Preprocessor(image_size=image_size, num_images=len(slots))
     pixels = np.stack([preprocessor.load_images(cells) for cells in rows.images], axis=1)
+    # The layer that is used in training, so that the figure shows the same changes.
     layer = ImageAugmentation(augmentation, seed=seed)
     changed = [keras.ops.convert_to_numpy(layer(pixels, training=True)) for _ in range(num_draws)]
     columns = [pixels, *(draw.round().astype("uint8") for draw in changed)]
 
-    height, width = len(rows) * len(images), len(columns)
-    tall = _INCHES * image_size[0] / image_size[1]
-    figure = Figure(figsize=(_INCHES * width, tall * height), layout="constrained")
+    height, width = len(rows) * len(slots), len(columns)
+    image_height = _INCHES * image_size[0] / image_size[1]
+    # Not `pyplot.figure`, whose global state would keep the figure.
+    figure = Figure(figsize=(_INCHES * width, image_height * height), layout="constrained")
     axes = figure.subplots(height, width, squeeze=False)
     for place, panels in enumerate(axes):
-        row, slot = divmod(place, len(images))
-        panels[0].set_ylabel(images[slot], fontsize=8, color="0.4")
+        row, slot = divmod(place, len(slots))
+        panels[0].set_ylabel(slots[slot], fontsize=8, color="0.4")
         for panel, column in zip(panels, columns, strict=True):
             missing = rows.images[slot][row] is None
             _draw(panel, None if missing else column[row, slot])

@@ -1,9 +1,9 @@
-"""Plots of a table's rows."""
+"""Plots rows of a table."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -15,21 +15,23 @@ from matplotlib.figure import Figure
 from keras_mm.data.images.cells import open_image
 from keras_mm.data.tables.columns import missing_columns
 from keras_mm.data.tables.image_cells import resolve_image
+from keras_mm.data.tables.image_lists import in_slots
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import load_table
 from keras_mm.errors import InvalidValueError
+from keras_mm.settings.image_columns import image_counts, image_slots
 
-_IMAGE_INCHES = 1.9
+_IMAGE_INCHES = 1.9  # width of an image, and smallest height of a row with images
 _TEXT_INCHES = 4.2
 _LINE_INCHES = 0.17
-_LINE_LETTERS = 52
+_LINE_LETTERS = 52  # as many as fit into `_TEXT_INCHES`
 _MAX_LINES = 12  # of a text; the rest is replaced by an ellipsis
 
 
 def plot_rows(
     table: Any,
     *,
-    images: Sequence[str] = ("image_1", "image_2"),
+    images: Sequence[str] | Mapping[str, int] = ("image_1", "image_2"),
     texts: Sequence[str] = ("text_1", "text_2"),
     labels: str | None = "label",
     num_rows: int = 4,
@@ -43,7 +45,7 @@ def plot_rows(
 
     Args:
         table: A DataFrame, or anything else that `load_table` takes.
-        images: Image columns, in the order drawn; may be empty.
+        images: Image columns, in the order drawn, as in `keras_mm.check_table`; may be empty.
         texts: Text columns, in the order drawn; may be empty.
         labels: The column drawn as title; `None` draws no title.
         num_rows: Number of rows to draw, at least 1; at most all rows of the table.
@@ -69,33 +71,42 @@ def plot_rows(
     rows = _chosen(table, num_rows, seed)
     wrapped = [[_wrapped(column, row[column]) for column in texts] for row in rows]
     heights = [_height(lines, bool(images)) for lines in wrapped]
-    widths = [_IMAGE_INCHES] * len(images) + [_TEXT_INCHES]
+    widths = [_IMAGE_INCHES] * len(image_slots(images)) + [_TEXT_INCHES]
     figure = Figure(figsize=(sum(widths), sum(heights)), layout="constrained")
     axes = figure.subplots(
         len(rows), len(widths), squeeze=False, width_ratios=widths, height_ratios=heights
     )
     for row, lines, panels in zip(rows, wrapped, axes, strict=True):
-        for column, panel in zip(images, panels, strict=False):
-            _draw_image(panel, row[column], table.attrs["keras_mm"], column)
+        cells = [
+            (column, cell)
+            for column, count in image_counts(images)
+            for cell in in_slots(row[column], column, count)
+        ]
+        for (column, cell), panel in zip(cells, panels, strict=False):
+            _draw_image(panel, cell, table.attrs["keras_mm"], column)
         _draw_texts(panels[-1], lines, None if labels is None else row[labels])
     return figure
 
 
 def _check(
     table: pd.DataFrame,
-    images: Sequence[str],
+    images: Sequence[str] | Mapping[str, int],
     texts: Sequence[str],
     labels: str | None,
     num_rows: int,
 ) -> None:
     for name, columns in (("images", images), ("texts", texts)):
         if isinstance(columns, str):
-            raise InvalidValueError(f"{name} must be a list of columns. Received: {columns!r}")
+            raise InvalidValueError(
+                f"`{name}` must be a list of columns. Received: {name}={columns!r}"
+            )
     if not images and not texts:
-        raise InvalidValueError("nothing to draw: name at least one column in images or texts.")
+        raise InvalidValueError(
+            "`images` or `texts` must name at least one column. Received: neither"
+        )
     if not isinstance(num_rows, int | np.integer) or num_rows < 1:
         raise InvalidValueError(
-            f"num_rows must be a whole number, at least 1. Received: {num_rows!r}"
+            f"`num_rows` must be an integer >= 1. Received: num_rows={num_rows!r}"
         )
     problems = missing_columns(table, [*images, *texts, *([] if labels is None else [labels])])
     if problems:
@@ -103,6 +114,7 @@ def _check(
 
 
 def _chosen(table: pd.DataFrame, num_rows: int, seed: int | None) -> list[pd.Series]:
+    """The first rows, or with a seed, random ones."""
     positions = np.arange(len(table))
     if seed is not None:
         positions = np.random.default_rng(seed).permutation(positions)
@@ -110,7 +122,7 @@ def _chosen(table: pd.DataFrame, num_rows: int, seed: int | None) -> list[pd.Ser
 
 
 def _wrapped(column: str, cell: Any) -> str:
-    """The text as lines, after the column's name."""
+    """The name of the column and its text, wrapped to lines."""
     text = "(missing)" if is_missing(cell) else str(cell)
     return textwrap.fill(f"{column}: {text}", _LINE_LETTERS, max_lines=_MAX_LINES, placeholder=" …")
 

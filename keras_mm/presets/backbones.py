@@ -1,4 +1,4 @@
-"""The pretrained networks of encoders, by name, as plain data. Imports no backend."""
+"""The pretrained networks of encoders, by name, as plain data. Loads no backend."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Backbone:
-    """One pretrained (or small random) network that an encoder is built on.
+    """One pretrained (or small random) network that encoders are built on.
 
     Attributes:
         name: Its name in builders and presets.
-        modality: `"vision"`, `"text"`, or `"image_text"`: two towers, one for each side.
-        family: `"applications"` (a `keras.applications` class), `"tiny_cnn"` (this package's), or a
-            KerasHub architecture: `"bert"`, `"roberta"`, `"dinov2"`, `"siglip"`, ...
-        config: Constructor arguments; enough to build it with random weights, offline. For two
-            towers: those of each, under `"vision"` and `"text"`.
-        handle: What `weights="pretrained"` downloads; `None` if there is nothing to download.
-        parameters: Number of weights; for two towers the sum.
-        download_mb: Size of the pretrained files in MB (10^6 bytes); 4 bytes a weight where the
-            publisher does not say.
-        license: SPDX name of the weights' licence.
-        pooling: The pooling that the weights were made for.
-        image_size: The only `(height, width)` in pixels that it takes; `None` if any is possible.
-        image_mean: Is subtracted from pixels in [0, 1], by channel, if the network or its Keras
-            module does not normalise them itself.
-        image_std: They are divided by it afterwards, by channel.
+        modality: `"vision"`, `"text"`, or `"image_text"` for two towers, one per side.
+        family: `"applications"` (a `keras.applications` class), `"tiny_cnn"` (of this package), or
+            a KerasHub architecture: `"bert"`, `"roberta"`, `"dinov2"`, `"siglip"`, ...
+        config: Constructor arguments, with which it can be built offline, with random weights. For
+            two towers, the arguments of each, under `"vision"` and `"text"`.
+        handle: The handle that `weights="pretrained"` downloads; `None` if there is none.
+        parameters: Number of weights; for two towers, their sum.
+        download_mb: Size of the pretrained files in MB (10^6 bytes); 4 bytes per weight if the
+            publisher does not state it.
+        license: SPDX name of the licence of the weights.
+        pooling: The pooling that the network was trained with.
+        image_size: The only `(height, width)` in pixels that it accepts; `None` for any.
+        image_mean: Mean by channel, subtracted from pixels in [0, 1]. Not used if the network or
+            its Keras module normalises pixels itself.
+        image_std: Standard deviation by channel, by which the difference is divided.
     """
 
     name: str
@@ -56,7 +56,9 @@ def _text(
     positions: int = 512,
     **facts: Any,
 ) -> Backbone:
+    """A text network of KerasHub; the handle is its name by default."""
     config = {
+        # KerasHub's ELECTRA names this argument differently.
         ("vocab_size" if family == "electra" else "vocabulary_size"): vocabulary_size,
         "num_layers": layers,
         "num_heads": heads,
@@ -95,6 +97,7 @@ _SIGLIP_BASE = {
     "intermediate_dim": 3072,
 }
 
+# Tests build each network from its config and compare its number of weights with `parameters`.
 _BACKBONES = (
     Backbone("tiny_cnn", "vision", "tiny_cnn", {"filters": (16, 32, 64, 64)}, 61_040),
     _application("resnet50v2", "ResNet50V2", 23_564_800, 94.7),

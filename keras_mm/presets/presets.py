@@ -1,4 +1,4 @@
-"""Presets: combinations of backbones with defaults, as plain data. Imports no backend."""
+"""Presets: combinations of backbones and default settings, as plain data. Loads no backend."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.presets.backbones import BACKBONES, Backbone
 
+# Named here, apart from their layers, so that settings are checked without a backend.
 FUSIONS = ("concat", "bilinear", "gated", "cross_attention", "bottleneck", "mmbt")
 
 
@@ -16,8 +17,9 @@ FUSIONS = ("concat", "bilinear", "gated", "cross_attention", "bottleneck", "mmbt
 class Preset:
     """Defaults for the keywords of `MultimodalClassifier`, under one name.
 
-    Every field but `name`, `description` and `training` has the name of the keyword it is the
-    default of. A backbone of `None` means that the preset has no such side.
+    Each field except `name` and `description` is the default of the keyword of its name; `training`
+    holds defaults for some fields of `keras_mm.Training`. If a backbone is `None`, the preset's
+    models have no such side.
     """
 
     name: str
@@ -45,18 +47,18 @@ class Preset:
 
     @property
     def backbones(self) -> tuple[Backbone, ...]:
-        """The preset's backbones, vision first; two towers of one network count once."""
+        """The preset's backbones, vision first; the two towers of one network count once."""
         names = dict.fromkeys((self.vision_backbone, self.text_backbone))
         return tuple(BACKBONES[name] for name in names if name is not None)
 
     @property
     def parameters(self) -> int:
-        """Number of weights of the backbones."""
+        """Total number of weights of the backbones."""
         return sum(backbone.parameters for backbone in self.backbones)
 
     @property
     def download_mb(self) -> float:
-        """Size of the first use's download, in MB (10^6 bytes)."""
+        """Size of the download at the first use, in MB (10^6 bytes)."""
         return sum(backbone.download_mb for backbone in self.backbones)
 
     @property
@@ -181,10 +183,10 @@ _BY_NAME = {preset.name: preset for preset in _PRESETS}
 
 
 def list_presets() -> dict[str, Preset]:
-    """All presets by name.
+    """Lists all presets.
 
     Returns:
-        A new dict.
+        Presets by name, a new dict.
 
     Example:
         >>> "tiny" in list_presets()
@@ -194,7 +196,7 @@ def list_presets() -> dict[str, Preset]:
 
 
 def get_preset(name: str) -> Preset:
-    """One preset.
+    """Finds a preset by name.
 
     Args:
         name: Name of a preset, see `list_presets`.
@@ -203,7 +205,7 @@ def get_preset(name: str) -> Preset:
         The preset.
 
     Raises:
-        ValueError: if there is none of this name; the message offers the nearest.
+        ValueError: for an unknown name; the message suggests the nearest.
 
     Example:
         >>> get_preset("tiny").download_mb

@@ -1,1 +1,1 @@
-"""What a user may set, as plain data. Loads no backend."""
+"""The settings of models and trainings, as plain data. Loads no backend."""

@@ -1,4 +1,4 @@
-"""How training images are changed, as plain data. Loads no backend."""
+"""The settings of image augmentation, as plain data. Loads no backend."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from keras_mm.settings.rules import DEGREES, PART, TRUTH
 class Augmentation:
     """Random changes of the training images; by default none.
 
-    Each row draws its own changes, anew in every step. They make sense where the label does not
-    hang on what they change: no `flip` where left and right, or letters, matter.
+    Each row gets new random changes in every training step. Use only changes that keep the label
+    correct: for example no `flip` if the label depends on left and right, or on letters.
 
     Raises:
         ValueError: for a value outside its range.
@@ -28,52 +28,61 @@ class Augmentation:
         (True, False)
     """
 
-    flip: bool = knob(False, TRUTH, "Whether images are mirrored left to right, half of the time.")
+    flip: bool = knob(
+        False, TRUTH, "Whether to mirror images left to right, with a probability of 0.5."
+    )
     crop: float = knob(
         0.0,
         PART,
-        "Largest part that is cut off each side's length. A window of the same proportions, its "
-        "sides uniform in `[1 - crop, 1]` of the image's, is taken at a random place and enlarged "
-        "to full size: zoom and shift in one.",
+        "Largest share of each side's length that is cut off. A window at a random position, with "
+        "the image's proportions and a side length drawn from `[1 - crop, 1]` of the image's, is "
+        "enlarged to the full size. This zooms and shifts the image.",
     )
     rotation: float = knob(
         0.0,
         DEGREES,
-        "Largest turn to either side in degrees. What comes in from outside is the image mirrored "
-        "at its edge.",
+        "Largest rotation to either side, in degrees. Areas outside the image are filled with the "
+        "image mirrored at its edge.",
     )
     brightness: float = knob(
         0.0,
         PART,
-        "Largest change: pixels are multiplied by a factor in `[1 - brightness, 1 + brightness]`.",
+        "Largest change of brightness. Pixels are multiplied by a random factor in "
+        "`[1 - brightness, 1 + brightness]`.",
     )
     contrast: float = knob(
         0.0,
         PART,
-        "Largest change: distances from the image's mean grey are multiplied by such a factor.",
+        "Largest change of contrast. The difference between each pixel and the image's mean grey "
+        "value is multiplied by a random factor in `[1 - contrast, 1 + contrast]`.",
     )
     saturation: float = knob(
         0.0,
         PART,
-        "Largest change: distances from each pixel's own grey are multiplied by such a factor.",
+        "Largest change of saturation. The difference between each pixel and its own grey value "
+        "is multiplied by a random factor in `[1 - saturation, 1 + saturation]`.",
     )
     same_geometry: bool = knob(
         True,
         TRUTH,
-        "Whether all images of a row get the same flip, crop and rotation. Turn it off where the "
-        "images of a row have nothing to do with each other's geometry.",
+        "Whether all images of a row get the same flip, crop and rotation. Set it to False if "
+        "positions in one image of a row have no relation to positions in the others.",
     )
-    same_colour: bool = knob(True, TRUTH, "The same for brightness, contrast and saturation.")
+    same_colour: bool = knob(
+        True,
+        TRUTH,
+        "Whether all images of a row get the same change of brightness, contrast and saturation.",
+    )
 
     def __post_init__(self):
         check_knobs(self)
         for name, value in vars(self).items():
-            if not isinstance(value, bool):  # NumPy's numbers are no JSON
+            if not isinstance(value, bool):  # JSON cannot store NumPy's numbers
                 object.__setattr__(self, name, float(value))
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is changed at all."""
+        """Whether any change is switched on."""
         return self.changes_geometry or self.changes_colour
 
     @property
@@ -91,16 +100,16 @@ RULES = rules(Augmentation)
 
 
 def as_augmentation(augmentation: Augmentation | Mapping | None) -> Augmentation:
-    """An `Augmentation` from itself, a mapping of its fields, or `None` for no change.
+    """Converts the forms that users may pass to an `Augmentation`.
 
     Args:
-        augmentation: What was given.
+        augmentation: An `Augmentation`, a mapping of its fields, or `None` for no change.
 
     Returns:
         The augmentation.
 
     Raises:
-        ValueError: if it is none of these, has an unknown field, or a value is out of range.
+        ValueError: if the type is another, a field is unknown, or a value is out of range.
     """
     if isinstance(augmentation, Augmentation):
         return augmentation

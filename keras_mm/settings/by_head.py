@@ -1,4 +1,7 @@
-"""Values by head, and what of it Keras and users see: of a model with one head, the bare value."""
+"""Conversions between dicts by head, used inside the package, and the bare value of a single head.
+
+With one head, Keras models, datasets and public methods use the value without a dict.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,14 @@ from typing import Any
 
 
 def by_head(names: Iterable[str], values: Any) -> dict[str, Any]:
-    """What a Keras model or dataset gives, always as a dict by head.
+    """Converts the output of a Keras model or dataset to a dict by head.
 
-    Keras models and datasets of one head hold its logits or labels bare, as Keras' users expect;
-    all other code holds dicts. This function is the way in, `one_or_all` the way out.
+    With one head, Keras models and datasets hold its logits or labels without a dict, as users of
+    Keras expect; all other code uses dicts. `one_or_all` is the inverse.
 
     Args:
         names: Names of the heads, in order.
-        values: A mapping by head; or the only head's value; or `None` for no values.
+        values: A mapping by head; the value of the only head; or `None` for no values.
 
     Returns:
         Values by head; an empty dict for `None`.
@@ -28,26 +31,26 @@ def by_head(names: Iterable[str], values: Any) -> dict[str, Any]:
     return dict(values) if isinstance(values, Mapping) else {next(iter(names)): values}
 
 
-def one_or_all(found: Mapping[str, Any]) -> Any:
-    """The value of the only head; of several heads, a dict by head.
+def one_or_all(values: Mapping[str, Any]) -> Any:
+    """Converts a dict by head to the value of its only head, if it has only one.
 
     Args:
-        found: Values by head, at least one.
+        values: Values by head, at least one.
 
     Returns:
-        A value, or a dict.
+        The value of the only head; with several heads, a dict by head.
     """
-    return dict(found) if len(found) > 1 else next(iter(found.values()))
+    return dict(values) if len(values) > 1 else next(iter(values.values()))
 
 
 def head_prefixes(names: Iterable[str]) -> dict[str, str]:
-    """What public names of columns, outputs and metrics begin with, by head: of one head nothing.
+    """The prefixes of columns, outputs and metrics in public results.
 
     Args:
         names: Names of all heads of a model, in order.
 
     Returns:
-        Prefixes by head.
+        Prefixes by head: `"<head>_"` with several heads, the empty string with one.
 
     Example:
         >>> head_prefixes(["mood", "tags"]), head_prefixes(["mood"])

@@ -1,4 +1,4 @@
-"""The documentation of settings, from their declarations. Loads no backend."""
+"""Documents settings from their declarations. Loads no backend."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import textwrap
 from collections.abc import Callable
 from dataclasses import Field, fields
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from keras_mm.settings.knobs import default_of
 
@@ -18,10 +18,10 @@ _WIDTH = 96
 
 
 def documented(kind: Kind) -> Kind:
-    """Adds the section `Args` to the docstring of a dataclass; a decorator.
+    """A decorator that adds an `Args` section to the docstring of a dataclass.
 
     Args:
-        kind: The dataclass; its docstring has no such section.
+        kind: A dataclass whose docstring has no `Args` section.
 
     Returns:
         The dataclass.
@@ -29,12 +29,11 @@ def documented(kind: Kind) -> Kind:
     return with_arguments(kind)(kind)
 
 
-def with_arguments(*kinds: type, **defaults: Any) -> Callable[[Kind], Kind]:
-    """A decorator that adds the fields of dataclasses to the section `Args` of a docstring.
+def with_arguments(*kinds: type) -> Callable[[Kind], Kind]:
+    """A decorator that adds the fields of dataclasses to the `Args` section of a docstring.
 
     Args:
         *kinds: The dataclasses.
-        **defaults: Defaults by field, where they are others than the dataclasses'.
 
     Returns:
         The decorator.
@@ -42,16 +41,13 @@ def with_arguments(*kinds: type, **defaults: Any) -> Callable[[Kind], Kind]:
 
     def decorate(target: Kind) -> Kind:
         text = inspect.cleandoc(target.__doc__ or "")
-        entries = [
-            listed(f, default=defaults.get(f.name, default_of(f)))
-            for kind in kinds
-            for f in _own_first(kind)
-        ]
+        entries = [listed(f) for kind in kinds for f in _own_first(kind)]
         sections = [(match.group(1), match.start()) for match in _SECTION.finditer(text)]
         if "Args" not in dict(sections):
             entries.insert(0, "Args:")
-        place = next((start for name, start in sections if name != "Args"), len(text))
-        before, after = text[:place].rstrip(), text[place:]
+        # The entries end the `Args` section, which comes before all other sections.
+        end = next((start for name, start in sections if name != "Args"), len(text))
+        before, after = text[:end].rstrip(), text[end:]
         gap = "\n\n" if "Args" not in dict(sections) else "\n"
         target.__doc__ = f"{before}{gap}" + "\n".join(entries) + (f"\n\n{after}" if after else "\n")
         return target
@@ -60,65 +56,64 @@ def with_arguments(*kinds: type, **defaults: Any) -> Callable[[Kind], Kind]:
 
 
 def _own_first(kind: type) -> list[Field]:
-    """The fields of a dataclass, those that it inherits at the end."""
+    """The fields of a dataclass, with the inherited ones at the end."""
     own = inspect.get_annotations(kind)
     return sorted(fields(kind), key=lambda f: f.name not in own)
 
 
-def listed(knob: Field, prefix: str = "", **changes: Any) -> str:
-    """A field's lines in a list of settings.
+def listed(knob: Field, prefix: str = "") -> str:
+    """The entry of a field in a list of settings, such as an `Args` section.
 
     Args:
-        knob: The field.
-        prefix: What stands before its name, as `"training."`.
-        **changes: `default`, where it is another than the field's.
+        knob: A field that `knob` declared.
+        prefix: Text before the name, such as `"training."`.
 
     Returns:
-        Lines, indented by 4.
+        Lines of at most 96 characters, indented by 4 spaces.
     """
-    text = f"{prefix}{knob.name}: {described(knob, **changes)}"
+    text = f"{prefix}{knob.name}: {described(knob)}"
     return textwrap.fill(
         text, _WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False
     )
 
 
-def described(knob: Field, **changes: Any) -> str:
-    """A field in sentences: what it means, what it may be, its default.
+def described(knob: Field) -> str:
+    """Describes a field in sentences: its meaning, its allowed values and its default.
 
     Args:
-        knob: The field.
-        **changes: `default`, where it is another than the field's.
+        knob: A field that `knob` declared.
 
     Returns:
-        The text.
+        The text, on one line.
     """
     words = knob.metadata["rule"].words
-    default = changes.get("default", default_of(knob))
+    default = default_of(knob)
     ending = "" if default is None else f"; default {default!r}"
     return f"{knob.metadata['description']} {words[0].upper()}{words[1:]}{ending}."
 
 
-def signature_with(function: Callable, *kinds: type, **defaults: Any) -> inspect.Signature:
+def signature_with(function: Callable, *kinds: type) -> inspect.Signature:
     """The signature of a method that takes fields of dataclasses as `**knobs`.
+
+    `help()` and editors then show each field as a keyword.
 
     Args:
         function: The method.
         *kinds: The dataclasses.
-        **defaults: Defaults by field, where they are others than the dataclasses'.
 
     Returns:
         The signature without `self`, with the fields as keywords.
     """
     signature = inspect.signature(function)
-    own = list(signature.parameters.values())[1:-1]
+    parameters = list(signature.parameters.values())[1:-1]  # without `self` and `**knobs`
     knobs = [
         inspect.Parameter(
             f.name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=defaults.get(f.name, default_of(f)),
+            default=default_of(f),
             annotation=f.type,
         )
         for kind in kinds
         for f in _own_first(kind)
     ]
-    return signature.replace(parameters=[*own, *knobs])
+    return signature.replace(parameters=[*parameters, *knobs])

@@ -1,4 +1,4 @@
-"""The engines that run encoders, by name. Loads no backend."""
+"""Names of the engines that run encoders. Loads no backend."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ ENGINES = ("auto", "keras", "openvino")
 
 
 def engine_problem(engine: str) -> str:
-    """Why an engine cannot be used here, in words; empty where it can."""
+    """Checks that an engine is installed.
+
+    Args:
+        engine: One of `ENGINES`.
+
+    Returns:
+        The reason why it cannot be used, as a sentence; empty if it can.
+    """
     if engine == "openvino" and not _is_installed("openvino"):
         return (
             "engine='openvino' needs OpenVINO, which is not installed: pip install "
@@ -19,7 +26,7 @@ def engine_problem(engine: str) -> str:
 
 
 def _is_installed(name: str) -> bool:
-    """Whether a package is there, and not only a folder of its name."""
+    """Whether a package is installed; a folder of the same name does not count."""
     try:
         importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

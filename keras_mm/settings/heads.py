@@ -1,4 +1,4 @@
-"""What a model answers: the heads, as plain data."""
+"""The heads of a model, which say what it predicts, as plain data. Loads no backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from keras_mm.checks import is_number, nearest_name, unknown_name
+from keras_mm.checks import is_number, nearest_name, quote, unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.label_keys import by_place
 
@@ -23,41 +23,43 @@ HEAD_LOSSES = {
     "regression": ("mean_squared_error", "mean_absolute_error", "huber"),
 }
 HEAD_KINDS = tuple(HEAD_LOSSES)
-# Heads name layers, outputs and files.
+# Layers, outputs and files are named after heads, so a name must be valid in all of them.
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
 
 @dataclass(frozen=True)
 class Head:
-    """One answer of the model: its kind, its label names, and how it is trained.
+    """One prediction of the model: its kind, its label names, and how it is trained.
 
-    A head turns the fused features into logits. Two classes are `multiclass` with two logits
-    unless `binary` (one logit, a sigmoid) is asked for.
+    A head computes logits from the fused features. Two classes get `multiclass` with two logits by
+    default; `binary` uses one logit and a sigmoid.
 
     Args:
         kind: `"multiclass"` (softmax over the classes), `"binary"` (one logit), `"multilabel"` (a
-            sigmoid for each label, any number of them at once) or `"regression"` (numbers).
+            sigmoid for each label, any number of labels per row) or `"regression"` (numbers).
         classes: Label names in the order of the logits, or their number; for `"regression"` the
-            names of the targets. `None` is two classes, or one target.
-        column: The table's label column; `None` means the head's own name. Several columns are one
-            target, or one label of 0 or 1, each.
-        loss: Name of a loss of `keras_mm.create_loss` for this kind; `None` is the trainer's, and
-            mean squared error for `"regression"`.
+            names of the targets. `None` means two classes, or one target.
+        column: The table's label column; `None` means the head's own name. For `"regression"` and
+            `"multilabel"` several columns are allowed, one for each target or label (0 or 1).
+        loss: Name of a loss of `keras_mm.create_loss` for this kind. `None` uses the trainer's
+            loss; for `"regression"` it is mean squared error.
         class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label name, or a
-            sequence in class order. For `"multilabel"` what the yes of each label counts.
-        loss_weight: What the head's loss counts beside those of other heads, >= 0.
-        threshold: For `"multilabel"`: labels are answered whose probability is no less; a number in
-            [0, 1], one per label, or a dict by label name.
+            sequence in class order. For `"multilabel"`, the weight of the positive rows of each
+            label.
+        loss_weight: Weight, >= 0, of this head's loss in the sum over all heads.
+        threshold: For `"multilabel"`: a label is predicted if its probability is at least this; a
+            number in [0, 1], one per label, or a dict by label name.
         dropout_rate: Dropout of the fused features before this head, in [0, 1).
-        l2: Weight, >= 0, of the squared weights of this head in the loss.
-        multi_hot: For `"multilabel"` in one column: whether its cells hold 0 or 1 for each label
-            (`True`) or names of labels (`False`). `None` decides by the training table, once for
-            the whole column: it is multi-hot if each cell holds zeros and ones only, or most cells
-            one for each label. With labels called 0 or 1 other tables must be of the same form.
+        l2: Weight, >= 0, of the sum of this head's squared weights in the loss.
+        multi_hot: For `"multilabel"` in one column: whether its cells hold a 0 or 1 for each label
+            (`True`) or names of labels (`False`). `None` decides from the training table, once for
+            the whole column: it is multi-hot if all cells hold only zeros and ones, or if most
+            cells hold a 0 or 1 for each label. If labels are named 0 or 1, all tables must use the
+            form of the training table.
 
     Raises:
-        ValueError: listing what does not fit: an unknown kind or loss, too few classes, repeated
-            names, numbers out of range.
+        ValueError: for an unknown kind or loss, too few classes, repeated names, or numbers out of
+            range; it lists all problems.
 
     Example:
         >>> Head("binary", classes=("no", "yes")).num_logits
@@ -80,7 +82,8 @@ class Head:
             raise InvalidValueError(
                 f"`kind` must be one of {HEAD_KINDS}. Received: kind={self.kind!r}"
             )
-        if hasattr(self.classes, "tolist"):  # NumPy's
+        # Only plain, hashable values: heads are compared, hashed and written as JSON.
+        if hasattr(self.classes, "tolist"):  # a NumPy array
             object.__setattr__(self, "classes", self.classes.tolist())
         if isinstance(self.classes, Sequence) and not isinstance(self.classes, str):
             object.__setattr__(self, "classes", tuple(self.classes))
@@ -99,15 +102,15 @@ class Head:
         names = self.classes if isinstance(self.classes, tuple) else ()
         named = all(isinstance(name, Hashable) and name is not None for name in names)
         if not (isinstance(self.classes, int | tuple) and named):
-            # A set has no order, and the logits have.
+            # A set is refused, too: it has no order, but the logits have one.
             return [f"`classes` must be a list of label names, or their number. {received}"]
         mistakes = []
         if isinstance(self.classes, tuple) and len(set(self.classes)) != len(self.classes):
             mistakes.append(f"`classes` repeats a name. {received}")
-        if isinstance(self.classes, bool) or self.num_classes < self._least:
-            what = {1: "one label", 2: "two classes"}[self._least]
-            what = "one target" if self.kind == "regression" else what
-            mistakes.append(f"A {self.kind} head needs at least {what}. {received}")
+        if isinstance(self.classes, bool) or self.num_classes < self._min_classes:
+            least = {1: "one label", 2: "two classes"}[self._min_classes]
+            least = "one target" if self.kind == "regression" else least
+            mistakes.append(f"A {self.kind} head needs at least {least}. {received}")
         if self.kind == "binary" and self.num_classes > 2:
             mistakes.append(
                 f"A binary head has exactly two classes; use kind='multiclass' for more. {received}"
@@ -116,21 +119,30 @@ class Head:
 
     def _column_mistakes(self) -> list[str]:
         columns, received = self.column, f"Received: column={self.column!r}"
-        if columns is None:  # its own name, or there is no table
+        if columns is None:  # the column has the head's name, or there is no table
             return []
         if isinstance(columns, str):
             targets = self.kind == "regression" and not self._class_mistakes()
             if targets and self.num_classes > 1:
-                return [f"{self.num_classes} targets have a `column` each. {received}"]
+                return [
+                    f"`column` must name a column for each target, {self.num_classes} in all. "
+                    f"{received}"
+                ]
             return []
         if not (isinstance(columns, tuple) and columns):
-            return [f"`column` must be the name of a column, or a list of them. {received}"]
+            return [f"`column` must be a column name, or a list of column names. {received}"]
         if self.classes is None or self.kind in ("multiclass", "binary"):
             return []
         if not self._class_mistakes() and self.num_classes != len(columns):
-            return [f"{self.num_classes} classes have a `column` each. {received}"]
+            return [
+                f"`column` must name a column for each class, {self.num_classes} in all. {received}"
+            ]
         if set(self.names) == set(columns) and self.names != columns:
-            return [f"`classes` are the columns in another order: {self.classes!r}. {received}"]
+            # Each column would silently get the name of another one.
+            return [
+                "`classes` must have the order of the columns. "
+                f"Received: classes={self.classes!r}, column={columns!r}"
+            ]
         return []
 
     def _setting_mistakes(self) -> list[str]:
@@ -157,7 +169,7 @@ class Head:
             self.kind != "multilabel" or isinstance(self.column, tuple)
         ):
             mistakes.append(
-                "`multi_hot` is for multilabel heads of one column. Received: "
+                "`multi_hot` is only for multilabel heads with one column. Received: "
                 f"kind={self.kind!r}, column={self.column!r}, multi_hot={self.multi_hot!r}"
             )
         if self.kind == "regression" and self.class_weight is not None:
@@ -183,18 +195,18 @@ class Head:
             isinstance(self.threshold, Real) and self.threshold == 0.5
         ):
             mistakes.append(
-                "`threshold` is for multilabel heads. "
+                "`threshold` is only for multilabel heads. "
                 f"Received: kind={self.kind!r}, threshold={self.threshold!r}"
             )
         return mistakes
 
     @property
-    def _least(self) -> int:
+    def _min_classes(self) -> int:
         return 2 if self.kind in ("multiclass", "binary") else 1
 
     @property
     def num_classes(self) -> int:
-        """How many classes or labels the head tells apart; for `"regression"` its targets.
+        """Number of classes or labels; for `"regression"`, number of targets.
 
         Raises:
             ValueError: for a multilabel head without `classes`.
@@ -204,7 +216,7 @@ class Head:
                 raise InvalidValueError(
                     "A multilabel head needs `classes`: label names or their number."
                 )
-            return self._least
+            return self._min_classes
         return self.classes if isinstance(self.classes, int) else len(self.classes)
 
     @property
@@ -214,12 +226,12 @@ class Head:
 
     @property
     def names(self) -> tuple:
-        """Label names, or the names of targets, in the order of the logits; numbers by default."""
+        """Names of the labels or targets in the order of the logits; by default 0, 1, ..."""
         return self.classes if isinstance(self.classes, tuple) else tuple(range(self.num_classes))
 
 
 def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
-    """Heads by name.
+    """Converts the forms in which users may pass heads to a dict by name.
 
     Args:
         heads: A number of classes, for one multiclass head; a `Head`; or a dict of heads by name.
@@ -228,9 +240,9 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
         Heads by name; a head without a name is called `"label"`.
 
     Raises:
-        ValueError: if it is none of these, the dict is empty, or a name is not allowed: names
-            consist of letters, digits, `_` and `-`, do not begin with `val_`, and differ in more
-            than upper and lower case.
+        ValueError: if the type is another, the dict is empty, or a name is not allowed. Names begin
+            with a letter, consist of letters, digits, `_` and `-`, do not begin with `val_`, and
+            differ in more than upper and lower case.
     """
     if isinstance(heads, bool):
         raise InvalidValueError(
@@ -252,16 +264,16 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
 
 
 def as_labels(value: Any) -> str | tuple[str, ...] | dict[str, Head]:
-    """The setting `labels` in one form.
+    """Converts the setting `labels` to one form.
 
     Args:
-        value: A column, a list of columns, or heads, or dicts of their fields, by name.
+        value: A column; a list of columns; or heads, or dicts of their fields, by name.
 
     Returns:
         A column; several columns as a tuple; or heads by name.
 
     Raises:
-        ValueError: listing what is wrong with the heads; see `keras_mm.Head`.
+        ValueError: if a head is invalid; it lists all problems, see `keras_mm.Head`.
     """
     if isinstance(value, str):
         return value
@@ -289,13 +301,13 @@ def _as_head(name: str, head: Any) -> Head:
 
 def _name_mistakes(names: list) -> list[str]:
     mistakes = [
-        f"{name!r} cannot be the name of a head: begin with a letter, and use letters, digits, "
-        "'_' and '-'. The column may have any name: Head(column=...)."
+        f"{name!r} cannot be the name of a head: a name begins with a letter and consists of "
+        "letters, digits, '_' and '-'. The column may have any name: Head(column=...)."
         for name in names
         if not (isinstance(name, str) and _NAME.fullmatch(name))
     ]
     mistakes += [
-        f"{name!r} cannot be the name of a head: metrics of validation rows begin so."
+        f"{name!r} cannot be the name of a head: names of validation metrics begin with 'val_'."
         for name in names
         if str(name).casefold() == "val" or str(name).casefold().startswith("val_")
     ]
@@ -304,13 +316,14 @@ def _name_mistakes(names: list) -> list[str]:
         other = seen.setdefault(str(name).casefold(), name)
         if other is not name:
             mistakes.append(
-                f"The heads {other!r} and {name!r} collide: outputs and files are named after them."
+                f"The heads {other!r} and {name!r} collide: outputs and files are named after "
+                "heads, and names must differ in more than upper and lower case."
             )
     return mistakes
 
 
 def _plain(value: Any) -> Any:
-    """A list or array as a tuple of Python's numbers, so that equal heads are equal."""
+    """Converts a list or array to a tuple of Python numbers, so that heads can be compared."""
     value = value.tolist() if hasattr(value, "tolist") else value
     return tuple(value) if isinstance(value, list) else value
 
@@ -327,39 +340,40 @@ def resolve_threshold(threshold: Any, classes: Sequence[Any]) -> np.ndarray:
         Floats in [0, 1], shape `(num_labels,)`.
 
     Raises:
-        ValueError: if there are not as many as labels, a name is unknown, or one is not in [0, 1].
+        ValueError: if the number of thresholds differs from the number of labels, a name is unknown
+            or repeated, or a threshold is not in [0, 1].
 
     Example:
         >>> import numpy as np
         >>> (np.array([0.3, 0.8, 0.6]) >= resolve_threshold([0.25, 0.9, 0.6], "abc")).tolist()
         [True, False, True]
     """
-    import numpy as np  # not needed to read settings
+    import numpy as np  # here, because reading settings must be fast and does not need NumPy
 
     received = f"Received: threshold={threshold!r}"
     if isinstance(threshold, Mapping):
-        given, unknown, repeated = by_place(threshold, classes)
+        known, unknown, repeated = by_place(threshold, classes)
         if unknown:
             names = [str(name) for name in classes]
             raise InvalidValueError(
-                f"`threshold` names {unknown[0]!r}, which is not one of {names}."
+                f"`threshold` names {quote(unknown[0])}, which is not one of {quote(names)}."
             )
         if repeated:
             raise InvalidValueError(
-                f"`threshold` names the label {repeated[0]!r} twice. {received}"
+                f"`threshold` names the label {quote(repeated[0])} twice. {received}"
             )
-        threshold = [given.get(place, 0.5) for place in range(len(classes))]
+        threshold = [known.get(place, 0.5) for place in range(len(classes))]
     try:
-        found = np.asarray(threshold, "float64")
+        thresholds = np.asarray(threshold, "float64")
     except (TypeError, ValueError):
         raise InvalidValueError(
             f"`threshold` must be a number, one per label, or a dict of them. {received}"
         ) from None
-    found = np.full(len(classes), float(found)) if found.ndim == 0 else found
-    if found.shape != (len(classes),):
+    thresholds = np.full(len(classes), float(thresholds)) if thresholds.ndim == 0 else thresholds
+    if thresholds.shape != (len(classes),):
         raise InvalidValueError(
             f"`threshold` must be a number or one per label, {len(classes)} in all. {received}"
         )
-    if not ((found >= 0) & (found <= 1)).all():
+    if not ((thresholds >= 0) & (thresholds <= 1)).all():
         raise InvalidValueError(f"`threshold` must be in [0, 1]. {received}")
-    return found
+    return thresholds

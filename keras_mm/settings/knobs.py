@@ -1,4 +1,4 @@
-"""Knobs: dataclass fields that carry their range and description; checks read both from there.
+"""Knobs: dataclass fields that declare their allowed values and their description.
 
 A knob is declared once, as a field with type, default, rule and description. Range checks, the
 documentation of the fields, `--help` and TOML read the declaration. Loads no backend.
@@ -25,13 +25,13 @@ def knob(default: T, rule: Rule, description: str, *, optional: bool = False) ->
     """Declares a dataclass field.
 
     Args:
-        default: The default. Where it is `None`, `None` is allowed beside what the rule allows.
-        rule: What the field may be.
-        description: What the field means, in sentences.
-        optional: Whether `None` is allowed where it is not the default.
+        default: The default. If it is `None`, the field also accepts `None`.
+        rule: The allowed values.
+        description: The meaning of the field, in sentences that end with a full stop.
+        optional: Whether the field accepts `None` although that is not the default.
 
     Returns:
-        The field, typed as its default for type checkers, as `dataclasses.field` is.
+        The field. Type checkers see the type of the default, as with `dataclasses.field`.
     """
     optional = optional or default is None
     metadata = {"rule": rule, "description": description, "optional": optional}
@@ -39,12 +39,12 @@ def knob(default: T, rule: Rule, description: str, *, optional: bool = False) ->
 
 
 def like(kind: type, name: str, **changes: Any) -> Any:
-    """Declares a field as another dataclass declares it.
+    """Declares a field with the declaration of another dataclass.
 
     Args:
         kind: The other dataclass.
-        name: The field's name there.
-        **changes: `default` or `rule`, where they are others than there.
+        name: The name of its field.
+        **changes: `default`, `rule` or `description`, if they differ from the other field's.
 
     Returns:
         The field.
@@ -58,13 +58,15 @@ def like(kind: type, name: str, **changes: Any) -> Any:
 
 @dataclass_transform(frozen_default=True)
 def unset_by_default(kind: type[T]) -> type[T]:
-    """Makes a class a frozen dataclass whose inherited fields are `None` where they are not given.
+    """Makes a class a frozen dataclass whose inherited fields are `None` by default.
+
+    `None` marks a field that the user has not set, so that a preset can fill it in.
 
     Args:
         kind: A class that inherits from dataclasses and declares no field itself.
 
     Returns:
-        The class; `default_of` gives a field's default there.
+        The class; `default_of` returns the default that a field inherits.
     """
     inherited = {f.name: f for base in kind.__bases__ if is_dataclass(base) for f in fields(base)}
     kind.__annotations__ = {name: f"{f.type} | None" for name, f in inherited.items()}
@@ -75,7 +77,7 @@ def unset_by_default(kind: type[T]) -> type[T]:
 
 
 def default_of(knob: Field) -> Any:
-    """What a field is where nobody gives it.
+    """The value of a field that neither the user nor a preset sets.
 
     Args:
         knob: The field.
@@ -93,21 +95,21 @@ def rules(kind: type) -> dict[str, Rule]:
         kind: The dataclass.
 
     Returns:
-        Rules by field, of the fields that have one.
+        Rules by field name, for the fields that have one.
     """
     return {f.name: f.metadata["rule"] for f in fields(kind) if "rule" in f.metadata}
 
 
 def broken_rules(values: Mapping[str, Any], kind: type, prefix: str = "") -> list[str]:
-    """Rules of a dataclass that values break.
+    """Checks values against the rules of a dataclass.
 
     Args:
-        values: Values by field; other keys are left out.
+        values: Values by field name; other keys are ignored.
         kind: The dataclass.
-        prefix: What stands before a name in the sentences, as `"training."`.
+        prefix: Text before the names in the messages, such as `"training."`.
 
     Returns:
-        A sentence for each.
+        A sentence for each value that breaks its rule.
     """
     problems = []
     for name, value, rule in _broken(values, kind):
@@ -119,13 +121,14 @@ def broken_rules(values: Mapping[str, Any], kind: type, prefix: str = "") -> lis
 
 
 def check_knobs(settings: Any) -> None:
-    """Refuses a dataclass whose values break the rules; for its `__post_init__`.
+    """Checks the values of a dataclass against its rules; for its `__post_init__`.
 
     Args:
-        settings: The dataclass.
+        settings: An instance of the dataclass.
 
     Raises:
-        ValueError: listing every broken rule; the nearest name is offered where a rule has names.
+        ValueError: if values break their rules. It lists all of them, and suggests the nearest
+            name if the rule is a choice of names.
     """
     problems = []
     for name, value, rule in _broken(vars(settings), type(settings)):
@@ -147,29 +150,29 @@ def _broken(values: Mapping[str, Any], kind: type) -> Iterable[tuple[str, Any, R
 
 
 def refined(settings: Data, knobs: Mapping[str, Any]) -> Data:
-    """A dataclass with some of its fields changed.
+    """Copies a dataclass with some of its fields changed.
 
     Args:
-        settings: The dataclass.
-        knobs: Values by name; names that are no field of it are left out.
+        settings: An instance of the dataclass.
+        knobs: New values by name; names of other fields are ignored.
 
     Returns:
-        The changed dataclass.
+        The copy.
     """
     names = {f.name for f in fields(settings)}
     return replace(settings, **{name: v for name, v in knobs.items() if name in names})
 
 
 def check_names(knobs: Iterable[str], *kinds: type, also: Iterable[str] = ()) -> None:
-    """Refuses keywords that are no field of some dataclasses.
+    """Checks that keywords are fields of some dataclasses.
 
     Args:
         knobs: The keywords.
         *kinds: The dataclasses.
-        also: Other keywords that exist, to be offered as the nearest.
+        also: Other keywords of the call; only used to suggest the nearest name.
 
     Raises:
-        TypeError: for the first that is none; the nearest is offered.
+        TypeError: for the first unknown keyword. It suggests the nearest known one.
     """
     known = [f.name for kind in kinds for f in fields(kind)]
     for name in knobs:

@@ -1,4 +1,8 @@
-"""Labels that differ only in their type, as 1, 1.0, True, "1" and "1.0" do. Plain Python."""
+"""Matches labels that differ only in their type, such as 1, 1.0, True, "1" and "1.0".
+
+Tables give the same label as different types: a CSV file as text, pandas as a float beside NaN, a
+user as an int. Loads no backend.
+"""
 
 from __future__ import annotations
 
@@ -7,25 +11,34 @@ from math import isfinite
 from typing import Any
 
 _WORDS = {"True": 1, "true": 1, "TRUE": 1, "False": 0, "false": 0, "FALSE": 0}
-_LONGEST_NUMBER = 30
+_LONGEST_NUMBER = 30  # characters; longer texts are no numbers that Python or pandas write
 
 
 def label_value(cell: Any) -> Any:
-    """A label as a plain Python value; a whole float (ints beside NaN in pandas) is an int."""
+    """Converts a label to a plain Python value.
+
+    Args:
+        cell: A label, also a NumPy scalar.
+
+    Returns:
+        The value. A float with an integer value becomes an int, because pandas turns ints into
+        floats in a column that also holds NaN.
+    """
     is_numpy = hasattr(cell, "item") and getattr(cell, "shape", None) == ()
     value = cell.item() if is_numpy else cell
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def label_key(label: Any) -> Any:
-    """What labels have in common that differ only in their type.
+    """A key that is equal for labels that differ only in their type.
 
     Args:
-        label: A string, a number or a bool. A string is a number if Python or pandas write that
-            number so ("1", "1.0", "2.5"; not "01" or "10.10"), and a bool as "True" or "true".
+        label: A string, a number or a bool. A string counts as a number if Python or pandas write
+            the number in this form ("1", "1.0", "2.5"; not "01" or "10.10"), and as a bool if it
+            is "True", "true", "TRUE" or the same for False.
 
     Returns:
-        The number, 0 or 1 for a bool; any other label as it is.
+        The number, or 0 or 1 for a bool; any other label unchanged.
 
     Example:
         >>> label_key(True), label_key("1.0"), label_key("01")
@@ -38,7 +51,7 @@ def label_key(label: Any) -> Any:
 
 
 def _number_of(text: str) -> Any:
-    """The number or bool that a text spells, else the text."""
+    """The number that a text spells, 0 or 1 for a bool, else the text."""
     if text in _WORDS:
         return _WORDS[text]
     if len(text) > _LONGEST_NUMBER:
@@ -57,15 +70,16 @@ def _number_of(text: str) -> Any:
 
 
 def place_finder(names: Iterable[Any]) -> Callable[[Any], int | None]:
-    """A function that finds the place of a label among label names.
+    """Creates a function that returns the position of a label among label names.
 
-    It is the place of the same label; else of the only label that differs in its type alone.
+    An equal label of the same type is preferred; otherwise a label that differs only in its type is
+    taken, if there is exactly one.
 
     Args:
         names: Label names in order.
 
     Returns:
-        A function from a label to its place, or to `None` if the label is unknown or ambiguous.
+        A function from a label to its position, or to `None` if the label is unknown or ambiguous.
 
     Example:
         >>> place_of = place_finder(["0", "1", "maybe"])
@@ -73,16 +87,16 @@ def place_finder(names: Iterable[Any]) -> Callable[[Any], int | None]:
         (1, 1, 1, None)
     """
     exact: dict[Hashable, int] = {}
-    alike: dict[Hashable, int | None] = {}
+    by_key: dict[Hashable, int | None] = {}
     for place, name in enumerate(names):
         exact.setdefault(_exact_key(name), place)
         key = label_key(name)
-        alike[key] = None if key in alike else place
+        by_key[key] = None if key in by_key else place  # `None`: ambiguous
 
     def place_of(label: Any) -> int | None:
         try:
             place = exact.get(_exact_key(label))
-            return alike.get(label_key(label)) if place is None else place
+            return by_key.get(label_key(label)) if place is None else place
         except TypeError:  # not hashable
             return None
 
@@ -91,7 +105,7 @@ def place_finder(names: Iterable[Any]) -> Callable[[Any], int | None]:
 
 def _exact_key(label: Any) -> tuple[bool, Any]:
     value = label_value(label)
-    return isinstance(value, bool), value  # to Python, True is 1
+    return isinstance(value, bool), value  # because True == 1 in Python
 
 
 def differing_types(names: Iterable[Any]) -> tuple[Any, Any] | None:
@@ -101,7 +115,7 @@ def differing_types(names: Iterable[Any]) -> tuple[Any, Any] | None:
         names: Label names.
 
     Returns:
-        Two labels, as `1` and `"1"`; `None` if there are none.
+        Two labels, such as `1` and `"1"`; `None` if there are none.
 
     Example:
         >>> differing_types([1, 2, "1"]), differing_types([1, 1.0, "2"])
@@ -119,26 +133,26 @@ def differing_types(names: Iterable[Any]) -> tuple[Any, Any] | None:
 def by_place(
     named: Mapping[Any, Any], names: Iterable[Any]
 ) -> tuple[dict[int, Any], list[Any], list[Any]]:
-    """Values by the places of their labels among label names.
+    """Replaces the labels of a dict by their positions among label names.
 
     Args:
         named: Values by label.
         names: Label names in order.
 
     Returns:
-        Values by place; the labels that are unknown; the labels whose place is already taken.
+        Values by position; the unknown labels; and the labels that name a class for a second time.
 
     Example:
         >>> by_place({0: 0.5, "0": 1.5, "yes": 2.0}, ["0", "1"])
         ({0: 0.5}, ['yes'], ['0'])
     """
-    place_of, found, unknown, repeated = place_finder(names), dict[int, Any](), [], []
+    place_of, values, unknown, repeated = place_finder(names), dict[int, Any](), [], []
     for name, value in named.items():
         place = place_of(name)
         if place is None:
             unknown.append(name)
-        elif place in found:
+        elif place in values:
             repeated.append(name)
         else:
-            found[place] = value
-    return found, unknown, repeated
+            values[place] = value
+    return values, unknown, repeated

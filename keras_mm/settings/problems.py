@@ -1,7 +1,7 @@
-"""Everything that is wrong with settings: broken ranges, unknown names, and rules across fields.
+"""Checks settings: ranges, unknown names, and rules across fields.
 
-Settings are taken as mappings of values by name. Each rule across fields is a function that returns
-its problems as sentences. Loads no backend.
+Settings are passed as mappings of values by name. Each rule across fields is a function that
+returns its problems as sentences, so that all of them are reported at once. Loads no backend.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keras_mm.settings.sliding_window import SlidingWindow
 from keras_mm.settings.stages import as_stages, stages_problems
 from keras_mm.settings.training import CLASS_WEIGHTS, LOSSES, Training
 
-# Settings that are tables of their own; in TOML a `[table]`.
+# Settings that have fields of their own; each is a `[table]` in TOML.
 TABLES: dict[str, type] = {
     "training": Training,
     "augmentation": Augmentation,
@@ -30,14 +30,14 @@ TABLES: dict[str, type] = {
 
 
 def all_problems(values: Mapping[str, Any], kind: type) -> list[str]:
-    """Every rule that settings break.
+    """Checks settings against all rules.
 
     Args:
         values: Values of all fields by name.
         kind: The dataclass of the settings.
 
     Returns:
-        A sentence for each.
+        A sentence for each problem.
     """
     problems = broken_rules({k: v for k, v in values.items() if k not in TABLES}, kind)
     for name in TABLES:
@@ -45,21 +45,22 @@ def all_problems(values: Mapping[str, Any], kind: type) -> list[str]:
     problems += _two_splits(values)
     problems += _head_problems(values)
     problems += [problem] if (problem := engine_problem(values["engine"])) else []
+    # Which encoders are trained is unknown while the stages are invalid.
     if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(values) + _frozen_lora(values) + _frozen_tokens(values)
     return problems
 
 
 def unknown_keys(values: Mapping[str, Any], kind: type, prefix: str = "") -> list[str]:
-    """Names that are no settings.
+    """Finds names that are not settings.
 
     Args:
         values: Values by name.
         kind: The dataclass of the settings.
-        prefix: What stands before a name in the sentences, as `"training."`.
+        prefix: Text before the names in the messages, such as `"training."`.
 
     Returns:
-        A sentence for each, which offers the nearest name.
+        A sentence for each unknown name, which suggests the nearest known one.
     """
     names = [f.name for f in fields(kind)]
     known = [prefix + name for name in names]
@@ -71,15 +72,15 @@ def unknown_keys(values: Mapping[str, Any], kind: type, prefix: str = "") -> lis
 
 
 def is_trained(side: str, training: Any, trainable: bool | None) -> bool | None:
-    """Whether anything of the encoder of a side is ever trained.
+    """Whether any part of a side's encoder is trained at some time.
 
     Args:
         side: `"vision"` or `"text"`.
-        training: A `Training`, a mapping of its fields, or `None`; its stages have no problem.
-        trainable: What holds where there are no stages.
+        training: A `Training`, a mapping of its fields, or `None`; its stages must be valid.
+        trainable: The result if there are no stages; `None` if it is unknown.
 
     Returns:
-        Whether it is; `None` where `trainable` is.
+        Whether it is trained; `None` if that is unknown.
     """
     stages = as_stages(_field(training, "stages"))
     if stages:
@@ -106,14 +107,14 @@ def _table_problems(name: str, table: Any) -> list[str]:
 
 
 def _head_problems(values: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the heads, and settings that do not fit them."""
+    """Problems of the heads, and of settings that do not fit them."""
     try:
         labels, kind = as_labels(values["labels"]), values["head"]
     except ValueError as error:
         return str(error).splitlines()
-    except TypeError:  # reported already
+    except TypeError:  # the rule of `labels` has reported it
         return []
-    if kind not in HEAD_KINDS:
+    if kind not in HEAD_KINDS:  # the rule of `head` has reported it
         return []
     if isinstance(labels, dict):
         kinds, several = [head.kind for head in labels.values()], len(labels) > 1
@@ -127,13 +128,13 @@ def _head_problems(values: Mapping[str, Any]) -> list[str]:
 
 
 def _problems_beside_heads(values: Mapping[str, Any]) -> list[str]:
-    """Settings of a label column, where `labels` names heads."""
+    """Problems of settings for a label column that are given beside a dict of heads."""
     problems = []
     for name, default in (("head", "multiclass"), ("classes", None)):
         if values[name] != default:
             problems.append(
-                f"`{name}` is for a label column; `labels` names its heads, which "
-                f"have their own: Head({'kind' if name == 'head' else name}=...)"
+                f"`{name}` applies to a label column, but `labels` is a dict of heads; set it for "
+                f"each head: Head({'kind' if name == 'head' else name}=...)"
             )
     return problems
 
@@ -141,13 +142,15 @@ def _problems_beside_heads(values: Mapping[str, Any]) -> list[str]:
 def _column_problems(
     values: Mapping[str, Any], labels: str | tuple[str, ...], several: bool
 ) -> list[str]:
-    """What is wrong with the classes of label columns."""
+    """Problems of the classes of label columns."""
     problems, kind, classes = [], values["head"], values["classes"]
     if classes is not None and several:
         problems.append(
-            "`classes` are those of one head; give each its own: labels={name: Head(classes=...)}"
+            "`classes` applies to one head, but several columns make several heads; set it for "
+            "each head: labels={name: Head(classes=...)}"
         )
     if classes is None or is_different(classes):
+        # Several columns are one head each for classes, and one head in all for other kinds.
         one_by_one = isinstance(labels, tuple) and kind in ("multiclass", "binary")
         try:
             Head(kind, classes=classes, column=None if one_by_one else labels)
@@ -157,10 +160,10 @@ def _column_problems(
 
 
 def _loss_problems(values: Mapping[str, Any], kinds: list[str], several: bool) -> list[str]:
-    """A loss and class weights that do not fit the heads."""
+    """Problems of a loss, or of class weights, that do not fit the heads."""
     problems, loss, class_weight = [], values["loss"], values["class_weight"]
     allowed = {name for one in kinds for name in HEAD_LOSSES[one]}
-    # Each kind of head reads the default as its own.
+    # The default fits each kind of head: each takes its own default loss instead.
     if loss in LOSSES and loss not in allowed | {LOSSES[0]}:
         problems.append(
             f"`loss` of a {kinds[0]} head must be one of {quoted(HEAD_LOSSES[kinds[0]])}. "
@@ -170,64 +173,64 @@ def _loss_problems(values: Mapping[str, Any], kinds: list[str], several: bool) -
         problems.append("`class_weight`: a regression head has no classes to weigh")
     if several and not isinstance(class_weight, str | None):
         problems.append(
-            f"`class_weight` of several heads must be one of {quoted(CLASS_WEIGHTS)}, or be given "
-            "to each: labels={name: Head(class_weight=...)}"
+            f"`class_weight` of several heads must be one of {quoted(CLASS_WEIGHTS)}, or be set "
+            "for each head: labels={name: Head(class_weight=...)}"
         )
     return problems
 
 
 def _two_splits(values: Mapping[str, Any]) -> list[str]:
-    """The problem with a run's column of parts beside tables of their own."""
+    """Refuses `split_column` together with separate tables."""
     tables = values.get("validation_data") or values.get("test_data")
     if not (values.get("split_column") and tables):
         return []
     return [
-        "`split_column` says which rows are for validation and test; give it without "
-        "`validation_data` and `test_data`, or leave it out"
+        "`split_column` already assigns rows to validation and test; remove it, or remove "
+        "`validation_data` and `test_data`"
     ]
 
 
 def _frozen_augmentation(values: Mapping[str, Any]) -> list[str]:
-    """The problem with an augmentation of images that are encoded only once."""
-    asked = values["augmentation"]
-    if _is_preset(values["preset"]) and asked is None:
-        asked = get_preset(values["preset"]).augmentation
+    """Refuses an augmentation if the vision encoder is frozen, since it runs only once."""
+    augmentation = values["augmentation"]
+    if _is_preset(values["preset"]) and augmentation is None:
+        augmentation = get_preset(values["preset"]).augmentation
     try:
-        is_on = as_augmentation(asked).is_on
-    except ValueError:  # reported already
+        is_on = as_augmentation(augmentation).is_on
+    except ValueError:  # the rules of its fields have reported it
         return []
     if not is_on or _trains(values, "vision") is not False:
         return []
     return [
-        "`augmentation` needs a vision encoder that is trained: vision_trainable=True, or stages. "
-        "A frozen one sees each image once only, unchanged."
+        "`augmentation` needs a trained vision encoder: vision_trainable=True, or stages. A frozen "
+        "encoder encodes each image only once, unchanged."
     ]
 
 
 def _frozen_lora(values: Mapping[str, Any]) -> list[str]:
-    """The problem with adapters of encoders of which nothing is trained."""
+    """Refuses LoRA adapters if no encoder is trained."""
     if _field(values["training"], "lora_rank") is None or any(
         _trains(values, side) is not False for side in SIDES
     ):
         return []
     return [
-        "`training.lora_rank` needs an encoder that is trained: text_trainable=True, "
+        "`training.lora_rank` needs a trained encoder: text_trainable=True, "
         "vision_trainable=True, or stages."
     ]
 
 
 def _frozen_tokens(values: Mapping[str, Any]) -> list[str]:
-    """The problem with tokens that begin with nothing and never learn."""
+    """Refuses special tokens if the text encoder is frozen, since their embeddings are random."""
     if not values["special_tokens"] or _trains(values, "text") is not False:
         return []
     return [
-        "`special_tokens` have no embedding yet, and need a text encoder that is trained: "
+        "`special_tokens` get new, random embeddings, which need a trained text encoder: "
         "text_trainable=True, or stages."
     ]
 
 
 def _trains(values: Mapping[str, Any], side: str) -> bool | None:
-    """Whether a side is trained, by the preset where not given; `None` where nobody can say."""
+    """Whether a side is trained, by the settings or else the preset; `None` if that is unknown."""
     name = f"{side}_trainable"
     trainable = values[name]
     if trainable is None:
@@ -242,5 +245,5 @@ def _is_preset(value: Any) -> bool:
 
 
 def _field(training: Any, name: str) -> Any:
-    """A field of a `Training`, of a mapping of its fields, or of nothing."""
+    """A field of a `Training` or of a mapping of its fields; `None` if there is neither."""
     return training.get(name) if isinstance(training, Mapping) else getattr(training, name, None)

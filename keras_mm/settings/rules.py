@@ -1,4 +1,4 @@
-"""Kinds of ranges: what a setting may be, in words and as a test. Loads no backend."""
+"""Rules for the values of settings, each as a phrase and as a test. Loads no backend."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ SIDES = ("vision", "text")
 
 
 class Rule(NamedTuple):
-    """What a setting may be.
+    """The allowed values of a setting.
 
     Attributes:
-        words: The rule in words, as they follow "must be".
-        test: Whether a value keeps the rule.
-        names: The names to choose from, where the rule is a choice.
-        is_open: Whether values other than names are allowed too, so that a name that is not known
-            is reported with the nearest one in the place of the rule.
+        words: The rule as a phrase that completes "must be".
+        test: Returns whether a value is allowed.
+        names: The names to choose from, if the rule is a choice of names.
+        is_open: Whether other values than these names are allowed, too. An unknown name is then
+            reported with the nearest known one instead of the whole rule.
     """
 
     words: str
@@ -29,22 +29,22 @@ class Rule(NamedTuple):
 
 
 def quoted(names: Sequence[str]) -> str:
-    """Names in quotes with commas between.
+    """Joins names for a message.
 
     Args:
         names: The names.
 
     Returns:
-        One text.
+        The names in quotes, separated by commas.
     """
     return ", ".join(map(repr, names))
 
 
 def whole(low: int) -> Rule:
-    """An integer.
+    """The rule for an integer.
 
     Args:
-        low: The smallest that is allowed.
+        low: The smallest allowed value.
 
     Returns:
         The rule.
@@ -53,10 +53,10 @@ def whole(low: int) -> Rule:
 
 
 def one_of(*names: str) -> Rule:
-    """One of some names.
+    """The rule for a choice of names.
 
     Args:
-        *names: The names.
+        *names: The allowed names.
 
     Returns:
         The rule.
@@ -65,11 +65,11 @@ def one_of(*names: str) -> Rule:
 
 
 def instance(words: str, *kinds: type) -> Rule:
-    """A value of some types.
+    """The rule for values of some types.
 
     Args:
-        words: The rule in words.
-        *kinds: The types.
+        words: The rule as a phrase that completes "must be".
+        *kinds: The allowed types.
 
     Returns:
         The rule.
@@ -78,11 +78,11 @@ def instance(words: str, *kinds: type) -> Rule:
 
 
 def or_object(rule: Rule, words: str) -> Rule:
-    """What a rule allows, or an object that is made outside of this package.
+    """The rule for a name or a Keras object, such as an optimizer.
 
     Args:
-        rule: The rule for texts.
-        words: What objects are allowed, in words.
+        rule: The rule for names.
+        words: The allowed objects, as a phrase.
 
     Returns:
         The rule.
@@ -95,13 +95,13 @@ def or_object(rule: Rule, words: str) -> Rule:
 
 
 def is_names(value: Any) -> bool:
-    """Whether a value is a name, or several.
+    """Whether a value is a string, or a sequence of strings.
 
     Args:
-        value: The value.
+        value: The value to test.
 
     Returns:
-        Whether it is.
+        True for a string or a sequence of strings, also an empty one.
     """
     return isinstance(value, str) or (
         hasattr(value, "__len__") and all(isinstance(v, str) for v in value)
@@ -109,7 +109,7 @@ def is_names(value: Any) -> bool:
 
 
 def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
-    """Column names as a tuple; one name is a tuple of one.
+    """Converts one or several column names to a tuple.
 
     Args:
         value: One name, or several.
@@ -121,28 +121,29 @@ def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def is_different(value: Any) -> bool:
-    """Whether a value is a list of things that are all different, and not empty.
+    """Whether a value is a non-empty sequence without repeated elements; a string is not.
 
     Args:
-        value: The value.
+        value: The value to test.
 
     Returns:
-        Whether it is.
+        True for such a sequence.
     """
     if isinstance(value, str) or not hasattr(value, "__len__"):
         return False
+    # By `repr`: elements may be unhashable, and 1, 1.0 and True are equal but different labels.
     return 0 < len(value) == len({repr(v) for v in value})
 
 
 def by_side(value: Any, test: Callable[[Any], bool]) -> bool:
-    """Whether a value passes a test, or is a dict of values by side that do.
+    """Whether a value, or each value of a dict by side, passes a test.
 
     Args:
-        value: The value.
-        test: The test.
+        value: A value; or a dict of values by `"vision"` and `"text"`, at least one of them.
+        test: The test of one value.
 
     Returns:
-        Whether it does.
+        True if all pass.
     """
     if isinstance(value, Mapping):
         return bool(value) and set(value) <= set(SIDES) and all(map(test, value.values()))
@@ -170,6 +171,7 @@ def _is_depth(value: Any) -> bool:
 
 
 def _is_stride(value: Any) -> bool:
+    # 1 is a number of tokens, 1.0 a fraction.
     return is_whole(value, 1) or (not is_whole(value) and is_number(value) and 0 < value <= 1)
 
 
@@ -182,25 +184,24 @@ FACTOR_OR_ONE = Rule("a number in (0, 1]", lambda v: is_number(v) and 0 < v <= 1
 DEGREES = Rule("a number in [0, 180]", lambda v: is_number(v) and 0 <= v <= 180)
 TWO_PARTS = Rule("two numbers in [0, 1)", _is_pair_of_parts)
 RATE_BY_SIDE = Rule(
-    "a number > 0, or a dict of them by side ('vision', 'text')",
+    "a number > 0, or a dict of numbers by side ('vision', 'text')",
     lambda v: by_side(v, POSITIVE.test),
 )
 DEPTH_BY_SIDE = Rule(
-    "a number of blocks >= 0, 'all', or a dict of them by side ('vision', 'text')",
+    "an integer number of blocks >= 0, 'all', or a dict of these by side ('vision', 'text')",
     lambda v: by_side(v, _is_depth),
 )
-STRIDE = Rule("a part in (0, 1], as 0.8, or a whole number of tokens >= 1", _is_stride)
+STRIDE = Rule("a fraction in (0, 1], such as 0.8, or an integer number of tokens >= 1", _is_stride)
 SEED = Rule("an integer in [0, 2**32)", lambda v: is_whole(v) and 0 <= v < 2**32)
 BIT = Rule("0 or 1", lambda v: isinstance(v, bool | int) and v in (0, 1))
-SIZE = Rule("a positive integer or a pair (height, width) of them", _is_size)
+SIZE = Rule("a positive integer, or a pair of them: (height, width)", _is_size)
 PATH = instance("a path", str, PathLike)
 COLUMN = instance("a column name", str)
-COLUMNS = Rule("column names", is_names)
 TWO_COLUMNS = Rule("at most two column names", lambda v: is_names(v) and len(as_names(v)) <= 2)
 WEIGHTS = instance("'pretrained', 'random' or a path", str, PathLike)
 BACKBONE = Rule(
     "a backbone's name, a folder, or a keras.Model",
     lambda v: not isinstance(v, bool | int | float),
 )
-DIFFERENT_NAMES = Rule("a list of label names, all different", is_different)
-TOKENS = Rule("a list of texts, all different, none of them empty or with NUL", _is_tokens)
+DIFFERENT_NAMES = Rule("a list of different label names", is_different)
+TOKENS = Rule("a list of different texts, none of them empty or with a NUL character", _is_tokens)

@@ -1,4 +1,7 @@
-"""Settings: one flat dataclass, from keywords or TOML, checked all at once. Loads no backend."""
+"""The settings of the estimator and of training runs: flat dataclasses from keywords or TOML.
+
+All problems of the settings are reported at once. Loads no backend.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.documentation import documented
 from keras_mm.settings.engines import ENGINES
 from keras_mm.settings.heads import HEAD_KINDS, as_labels
+from keras_mm.settings.image_columns import IMAGES, as_images
 from keras_mm.settings.knobs import knob, like
 from keras_mm.settings.problems import all_problems, is_trained, unknown_keys
 from keras_mm.settings.rules import (
     BACKBONE,
     BIT,
     COLUMN,
-    COLUMNS,
     DIFFERENT_NAMES,
     PART,
     PATH,
@@ -49,7 +52,7 @@ from keras_mm.settings.training import (
     as_training,
     resolved_training,
 )
-from keras_mm.settings.training import Training as Training  # where pickled settings look for it
+from keras_mm.settings.training import Training as Training  # pickled settings name it here
 
 POOLINGS = one_of("mean", "max", "cls", "pooler")
 
@@ -77,7 +80,7 @@ _CACHE = Rule(
     "true, false or a folder",
     lambda v: isinstance(v, bool | PathLike) or (isinstance(v, str) and bool(v)),
 )
-# A setting that is a table of its own; its class has the rules.
+# A setting with fields of its own; the dataclass of these fields has the rules.
 _TABLE = Rule("a dict of its fields", lambda v: True)
 
 Kind = TypeVar("Kind", bound="Settings")
@@ -86,75 +89,102 @@ Kind = TypeVar("Kind", bound="Settings")
 @documented
 @dataclass(frozen=True)
 class Settings:
-    """The keywords of `MultimodalClassifier`; `None` means as the preset says."""
+    """The keywords of `MultimodalClassifier`; `None` takes the value of the preset."""
 
-    images: Sequence[str] = knob((), COLUMNS, "Image columns; by default by their usual names.")
-    texts: Sequence[str] = knob((), TWO_COLUMNS, "Text columns; by default by their usual names.")
-    labels: Any = knob("label", _LABELS, "Label column, or several, or heads by name.")
+    images: Sequence[str] | Mapping[str, int] = knob(
+        (),
+        IMAGES,
+        "Image columns; by default the columns with the usual names (`image_1`, ...). A dict maps "
+        "each column to the largest number of images in its cells; a cell then is a list of images "
+        "or a text such as a.jpg|b.jpg.",
+    )
+    texts: Sequence[str] = knob(
+        (),
+        TWO_COLUMNS,
+        "Text columns; by default the columns with the usual names (`text_1`, ...).",
+    )
+    labels: Any = knob("label", _LABELS, "Label column, several label columns, or heads by name.")
     preset: str = knob("mobilenet_v2_minilm", _PRESET, "Preset; see `keras-mm presets`.")
-    fusion: Any = knob(None, _FUSION, "How the modalities are joined.")
+    fusion: Any = knob(None, _FUSION, "Layer that combines the modalities.")
     compare: bool | None = knob(
-        None, TRUTH, "Compare image pairs, and text pairs that are encoded separately."
+        None, TRUTH, "Whether to compare image pairs, and text pairs that are encoded separately."
     )
     text_pairing: str | None = knob(
-        None, one_of("packed", "separate"), "How two texts are encoded."
+        None,
+        one_of("packed", "separate"),
+        "Whether two texts are encoded as one sequence or separately.",
     )
-    vision_pooling: str | None = knob(None, POOLINGS, "How an image's features become one vector.")
-    text_pooling: str | None = knob(None, POOLINGS, "How a text's features become one vector.")
-    vision_backbone: Any = knob(None, BACKBONE, "Network of the images.")
+    vision_pooling: str | None = knob(
+        None, POOLINGS, "How an image's features are reduced to one vector."
+    )
+    text_pooling: str | None = knob(
+        None, POOLINGS, "How a text's features are reduced to one vector."
+    )
+    vision_backbone: Any = knob(None, BACKBONE, "Network that encodes images.")
     vision_weights: str | None = knob(None, WEIGHTS, "Weights of the vision backbone.")
-    text_backbone: Any = knob(None, BACKBONE, "Network of the texts.")
+    text_backbone: Any = knob(None, BACKBONE, "Network that encodes texts.")
     text_weights: str | None = knob(None, WEIGHTS, "Weights of the text backbone.")
-    image_size: Any = knob(None, SIZE, "Size of the images in pixels.")
-    sequence_length: int | None = knob(None, whole(4), "Tokens of a sequence.")
+    image_size: Any = knob(None, SIZE, "Size that images are resized to, in pixels.")
+    sequence_length: int | None = knob(
+        None, whole(4), "Largest number of tokens per sequence, special tokens included."
+    )
     vision_trainable: bool | None = knob(None, TRUTH, "Whether the vision backbone is trained.")
     text_trainable: bool | None = knob(None, TRUTH, "Whether the text backbone is trained.")
-    head: str = knob("multiclass", one_of(*HEAD_KINDS), "What the label column holds.")
+    head: str = knob("multiclass", one_of(*HEAD_KINDS), "Kind of the labels.")
     loss: str = like(LossSettings, "loss", rule=one_of(*LOSSES), description="The loss.")
     class_weight: Any = like(LossSettings, "class_weight")
     classes: Sequence | None = knob(
-        None, DIFFERENT_NAMES, "Label names in a fixed order; by default as they are sorted."
+        None, DIFFERENT_NAMES, "Label names in a fixed order; by default the sorted labels."
     )
     modality_dropout: float | None = knob(
         None,
         PART,
-        "Probability with which training hides all images of a row, and with which all its texts.",
+        "Probability of hiding all images of a row in training, and of hiding all its texts.",
     )
-    augmentation: Any = knob(None, _TABLE, "How training changes the images at random.")
+    augmentation: Any = knob(None, _TABLE, "Random changes of the images in training.")
     sliding_window: Any = knob(
-        None, _TABLE, "How texts are read that are longer than `sequence_length`."
+        None, _TABLE, "How to read texts that are longer than `sequence_length`."
     )
     special_tokens: Sequence[str] | None = knob(
-        None, TOKENS, "Texts that become one token each, with an embedding that is learned."
+        None, TOKENS, "Texts that become one token each, with a new embedding that is trained."
     )
     epochs: int | None = like(Stopping, "epochs", default=None)
-    batch_size: int | None = knob(None, whole(1), "Rows of a batch.")
+    batch_size: int | None = knob(None, whole(1), "Rows per batch.")
     learning_rate: float | None = like(Optimization, "learning_rate", default=None)
     encoder_learning_rate: Any = like(Optimization, "encoder_learning_rate")
     optimizer: str = like(Optimization, "optimizer", rule=OPTIMIZERS, description="The optimizer.")
     early_stopping: bool = like(Stopping, "early_stopping")
     cache: bool | str | PathLike = knob(
-        True, _CACHE, "Whether features of frozen encoders are kept on disk, or the folder."
+        True,
+        _CACHE,
+        "Whether to cache features of frozen encoders on disk; or the folder of the cache.",
     )
-    engine: str = knob("auto", one_of(*ENGINES), "What runs encoders that are not being trained.")
+    engine: str = knob("auto", one_of(*ENGINES), "Library that runs the frozen encoders.")
     precision: str = knob("float32", one_of("float32", "bfloat16"), "Precision of the encoders.")
-    seed: int = knob(0, SEED, "Seed of everything random.")
-    warm_start: bool = knob(False, TRUTH, "Whether `fit` goes on with the model that there is.")
+    seed: int = knob(0, SEED, "Seed of weights, row order and dropout.")
+    warm_start: bool = knob(False, TRUTH, "Whether `fit` continues with the trained model.")
     verbose: int = knob(1, BIT, "0 is silent, 1 shows progress on stderr.")
-    training: Any = knob(None, _TABLE, "The rarer knobs of a training.")
+    training: Any = knob(None, _TABLE, "Less common settings of the training.")
 
     def trains(self, side: str) -> bool:
-        """Whether anything of the encoder of a side, `"vision"` or `"text"`, is ever trained."""
+        """Whether any part of a side's encoder is trained at some time.
+
+        Args:
+            side: `"vision"` or `"text"`.
+
+        Returns:
+            True if it is trained.
+        """
         return bool(is_trained(side, self.training, getattr(self, f"{side}_trainable")))
 
     def resolved(self) -> Settings:
-        """These settings with every `None` replaced by the preset's value, and checked.
+        """Checks these settings and replaces every `None` by the preset's value.
 
         Returns:
-            The settings.
+            The resolved settings.
 
         Raises:
-            ConfigError: listing every problem.
+            ConfigError: if there are problems; it lists all of them.
         """
         problems = find_problems(self)
         if problems:
@@ -176,55 +206,73 @@ class Settings:
 @documented
 @dataclass(frozen=True)
 class RunSettings(Settings):
-    """What `keras-mm train` takes: the estimator's settings and where the rows are."""
+    """The settings of `keras-mm train`: those of the estimator, and the tables of rows."""
 
     data: str | None = knob(
-        None, PATH, "Table of rows: .csv, .tsv, .parquet or .jsonl; by default the sample data."
+        None,
+        PATH,
+        "Table of training rows: .csv, .tsv, .parquet or .jsonl; by default the sample data.",
     )
     validation_data: str | None = knob(
-        None, PATH, "Rows for early stopping; by default a part of `data`."
+        None, PATH, "Table of rows for early stopping; by default a share of `data`."
     )
     test_data: str | None = knob(
-        None, PATH, "Rows for the evaluation; by default a part of `data`."
+        None, PATH, "Table of rows for the evaluation; by default a share of `data`."
     )
-    split_column: str | None = knob(None, COLUMN, "Column of `data` that says train, val or test.")
+    split_column: str | None = knob(
+        None, COLUMN, "Column of `data` that holds train, val or test for each row."
+    )
     group_column: str | None = knob(
-        None, COLUMN, "Rows with the same value stay on the same side of a split."
+        None, COLUMN, "Column of groups. Rows of one group stay in the same split."
     )
     image_dir: str | None = knob(
-        None, PATH, "Folder that image paths are relative to; by default the table's."
+        None, PATH, "Folder that image paths are relative to; by default the table's folder."
     )
     validation_size: float = knob(0.1, PART, "Share of the rows for early stopping.")
     test_size: float = knob(0.1, PART, "Share of the rows for the evaluation.")
     on_error: str = knob(
-        "raise", one_of("raise", "skip"), "Whether to skip rows that cannot be used."
+        "raise", one_of("raise", "skip"), "What to do with rows that cannot be used."
     )
-    output: str | None = knob(None, PATH, "Run folder to write; by default runs/<time>-<preset>.")
+    output: str | None = knob(
+        None, PATH, "Run folder to write to; by default runs/<time>-<preset>."
+    )
 
     def estimator(self) -> Settings:
-        """The part of these settings that the estimator takes."""
+        """The part of these settings that the estimator takes.
+
+        Returns:
+            The estimator's settings.
+        """
         return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
 
 
 def find_problems(settings: Settings) -> list[str]:
-    """Every rule that `settings` break, a sentence each."""
+    """Checks settings against all rules.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        A sentence for each problem.
+    """
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
     return all_problems(values, type(settings))
 
 
 def settings_from(values: Mapping, kind: type[Kind], where: str = "settings") -> Kind:
-    """Settings of `kind` from a mapping, every problem reported at once.
+    """Creates settings from a mapping.
 
     Args:
-        values: Values by name; tables as mappings, heads also as the tables `heads`.
+        values: Values by name; tables as mappings. Heads may also be given as tables `heads`.
         kind: `Settings` or `RunSettings`.
-        where: What the values are, for the error.
+        where: Source of the values, for the error message.
 
     Returns:
-        The settings.
+        The checked settings.
 
     Raises:
-        ConfigError: for unknown names (the nearest is offered) and broken rules.
+        ConfigError: for unknown names (it suggests the nearest) and broken rules; it lists all
+            problems.
     """
     values, problems = _with_heads(values)
     problems += unknown_keys(values, kind)
@@ -237,33 +285,40 @@ def settings_from(values: Mapping, kind: type[Kind], where: str = "settings") ->
 
 
 def _with_heads(values: Mapping) -> tuple[dict, list[str]]:
-    """The values with the tables `[heads.NAME]` of a TOML file as `labels`."""
+    """Moves the tables `[heads.NAME]` of a TOML file to `labels`; also returns the problems."""
     values = dict(values)
     if "heads" not in values:
         return values, []
     heads = values.pop("heads")
     if "labels" in values:
-        return values, ["give `labels` or tables [heads.NAME], not both"]
+        return values, ["set either `labels` or tables [heads.NAME], not both"]
     if not (isinstance(heads, Mapping) and heads):
         return values, [f"`heads` must be tables [heads.NAME]. Received: {heads!r}"]
     return {**values, "labels": heads}, []
 
 
 def as_size(value: Any) -> tuple[int, int]:
-    """`(height, width)` from one number or a pair."""
+    """Converts the setting `image_size` to a pair.
+
+    Args:
+        value: One number for both sides, or a pair, in pixels.
+
+    Returns:
+        `(height, width)`.
+    """
     height, width = (value, value) if isinstance(value, Integral) else value
     return int(height), int(width)
 
 
 def _canonical(settings: Kind) -> Kind:
-    """Equal settings for equal meanings: tuples for lists, Python's numbers for NumPy's."""
+    """Gives settings of equal meaning one form: tuples for lists, Python numbers for NumPy's."""
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
     for name, value in values.items():
         if isinstance(value, Number) and hasattr(value, "item"):
             values[name] = value.item()
         elif isinstance(value, PathLike):
             values[name] = os.fspath(value)
-    values["images"], values["texts"] = as_names(settings.images), as_names(settings.texts)
+    values["images"], values["texts"] = as_images(settings.images), as_names(settings.texts)
     values["labels"] = as_labels(settings.labels)
     values["classes"] = None if settings.classes is None else tuple(settings.classes)
     values["special_tokens"] = tuple(settings.special_tokens or ()) or None

@@ -1,4 +1,4 @@
-"""How long texts are cut into windows, as plain data. Loads no backend."""
+"""The settings of windows over long texts, as plain data. Loads no backend."""
 
 from __future__ import annotations
 
@@ -20,57 +20,59 @@ _TEXT = Rule("a text column", lambda v: isinstance(v, str) and bool(v))
 @documented
 @dataclass(frozen=True)
 class SlidingWindow:
-    """Windows over texts that are longer than a sequence, each read and answered by itself.
+    """Cuts texts that are longer than a sequence into overlapping windows.
 
-    A text of no more tokens than fit is one window. In training each window has its row's label.
-    Answers are one a row.
+    The model predicts each window separately, and the predictions of a row's windows are joined to
+    one. In training, each window has the label of its row. A text that fits is one window.
 
     Raises:
-        ValueError: for a value that is not allowed.
+        ValueError: for a value outside its range.
 
     Example:
         >>> SlidingWindow(stride=0.8).bounds(40, capacity=18, length=20)
         [(0, 18), (16, 18), (32, 8)]
 
     Reference:
-        Simple Transformers' `sliding_window`, whose windows these are.
+        Simple Transformers' `sliding_window`, which cuts the same windows.
     """
 
     text: str | None = knob(
         None,
         _TEXT,
-        "The text column that slides, where a row has two; the other is in every window, cut to "
-        "half of what fits at most.",
+        "Text column that is cut into windows, if a row has two texts. The other text is part of "
+        "each window, truncated to at most half of the available tokens.",
     )
     stride: float = knob(
         0.8,
         STRIDE,
-        "How far a window begins behind the one before: a part of the sequence, or a number of "
-        "tokens. 1.0 is windows without overlap.",
+        "Distance between the starts of two windows: a fraction of the sequence, or a number of "
+        "tokens. 1.0 gives windows without overlap.",
     )
     vote: str = knob(
         "mean",
         one_of("mean", "majority"),
-        "How a row is answered: by the mean of its windows' probabilities; or, for classes, by the "
-        "majority of their answers, whose shares, with one more vote that is the mean, are then "
-        "the probabilities. Labels, and numbers, of which a row has several, are always averaged.",
+        'How the predictions of windows are joined. `"mean"` averages their probabilities. '
+        '`"majority"`, for multiclass and binary heads, takes the class that most windows predict; '
+        "the probabilities are then the classes' shares of the windows, where the mean "
+        "probabilities count as one more window. Multilabel and regression heads always use the "
+        "mean.",
     )
     tie_value: Any = knob(
         None,
         instance("a label", str, Real),
-        "The label that a row gets where the first two of a majority have as many windows; by "
-        "default that of them which is more probable on average.",
+        "Label of a row in which several classes have the most windows; by default the class of "
+        "these with the highest mean probability.",
     )
     weigh_by: str = knob(
         "row",
         one_of("row", "window"),
-        'What counts alike in training: each `"row"`, so that the windows of a long text count '
-        'in all what a short one counts, or each `"window"`.',
+        'What has equal weight in training: each `"row"`, whose weight its windows share, or each '
+        '`"window"`, so that long texts count more.',
     )
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            if hasattr(value, "item"):  # NumPy's
+            if hasattr(value, "item"):  # a NumPy scalar, which JSON cannot store
                 object.__setattr__(self, name, value.item())
         check_knobs(self)
 
@@ -78,10 +80,10 @@ class SlidingWindow:
         """Start and length of the windows of a text.
 
         Args:
-            num_tokens: Tokens of the text, none of them special.
-            capacity: Tokens that fit, >= 1.
-            length: Tokens that fit and the special tokens around a single text; a fractional
-                `stride` is a fraction of it.
+            num_tokens: Number of tokens of the text, without special tokens.
+            capacity: Number of the text's tokens that fit into one window, >= 1.
+            length: `capacity` plus the special tokens around a single text; a fractional `stride`
+                is a fraction of it.
 
         Returns:
             First token and number of tokens of each window.
@@ -93,26 +95,28 @@ class SlidingWindow:
         return [(start, min(capacity, num_tokens - start)) for start in starts]
 
     def by_slot(self, texts: Sequence[str]) -> SlidingWindow:
-        """The window with its text named by its place, as `text_1`, instead of by its column.
+        """Names the text by its position, such as `text_1`, instead of by its column.
+
+        A saved model knows positions only: other tables may name their columns differently.
 
         Args:
             texts: The text columns, in order.
 
         Returns:
-            The window.
+            The settings with the new name.
         """
         if self.text is None:
             return self
         return replace(self, text=f"text_{list(texts).index(self.text) + 1}")
 
     def tie_index(self, names: Iterable[Any]) -> int | None:
-        """The place of `tie_value` among the label names of a head.
+        """The position of `tie_value` among the label names of a head.
 
         Args:
             names: Label names in order.
 
         Returns:
-            The place; `None` if it is not one of them, or there is no `tie_value`.
+            The position; `None` if it is not one of them, or there is no `tie_value`.
 
         Example:
             >>> SlidingWindow(tie_value=1).tie_index(("0", "1"))
@@ -125,16 +129,17 @@ RULES = rules(SlidingWindow)
 
 
 def as_sliding_window(value: SlidingWindow | Mapping | bool | None) -> SlidingWindow | None:
-    """A `SlidingWindow` in one form.
+    """Converts the forms that users may pass to a `SlidingWindow`.
 
     Args:
-        value: A window; `True` for the default one; a mapping of its fields; `False` or `None`.
+        value: A `SlidingWindow`; `True` for the defaults; a mapping of its fields; `False` or
+            `None` for no windows.
 
     Returns:
-        The window; `None` for no window.
+        The settings; `None` for no windows.
 
     Raises:
-        ValueError: if it is none of these, has an unknown field, or a value is not allowed.
+        ValueError: if the type is another, a field is unknown, or a value is out of range.
     """
     if value is None or value is False:
         return None

@@ -1,4 +1,4 @@
-"""How pretrained encoders are fine-tuned, stage by stage, as plain data. Loads no backend."""
+"""The settings of fine-tuning in stages, as plain data. Loads no backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from keras_mm.settings.rules import DEPTH_BY_SIDE, POSITIVE, RATE_BY_SIDE, SIDES
 
 
 def fill_sides(value: Any, default: Any) -> Any:
-    """`value`, with `default`'s for the sides that it leaves out, where it is a dict by side."""
+    """Completes a dict by side with defaults.
+
+    Args:
+        value: One value for both sides, or a dict by `"vision"` and `"text"`.
+        default: The same; its values are used for sides that a dict leaves out. `None` for none.
+
+    Returns:
+        A dict with the missing sides filled in; any other `value` unchanged.
+    """
     if not isinstance(value, Mapping) or default is None:
         return value
     missing = default if isinstance(default, Mapping) else dict.fromkeys(SIDES, default)
@@ -24,10 +32,10 @@ def fill_sides(value: Any, default: Any) -> Any:
 @documented
 @dataclass(frozen=True)
 class Stage:
-    """One stage of fine-tuning: which of the encoders' blocks learn, for how long, how fast.
+    """One stage of fine-tuning: the encoder blocks that are trained, the epochs and the rates.
 
-    The trunk (projections, fusion, heads) learns in every stage. An encoder of which no block
-    learns runs once over the rows, however many epochs the stage has.
+    The trunk (projections, fusion, heads) is trained in every stage. An encoder without trained
+    blocks runs only once over the rows, whatever the number of epochs.
 
     Raises:
         ValueError: for a value outside its range.
@@ -44,18 +52,21 @@ class Stage:
     blocks: int | str | Mapping[str, int | str] = knob(
         0,
         DEPTH_BY_SIDE,
-        "Blocks of each encoder's network that learn, counted from its top (the layer next to the "
-        'trunk). `"all"` includes the embeddings or the stem. Of a dict, `{"vision": 2, "text": '
-        '"all"}`, a side that is left out is 0.',
+        "Number of blocks of each encoder that are trained, counted from the top (the layers next "
+        'to the trunk). `"all"` includes the embeddings or the stem. A dict by side, such as '
+        '`{"text": 2}`, freezes the side that it leaves out.',
     )
-    epochs: int | None = knob(None, whole(1), "Most epochs; `None` is the run's.")
+    epochs: int | None = knob(
+        None, whole(1), "Largest number of epochs; `None` takes the run's setting."
+    )
     learning_rate: float | None = knob(
-        None, POSITIVE, "Peak rate of the trunk; `None` is the run's."
+        None, POSITIVE, "Peak learning rate of the trunk; `None` takes the run's setting."
     )
     encoder_learning_rate: float | Mapping[str, float] | None = knob(
         None,
         RATE_BY_SIDE,
-        "Peak rate of the encoders; `None`, and a side that is left out, is the run's.",
+        "Peak learning rate of the encoders; `None`, or a side that is missing in a dict, takes "
+        "the run's setting.",
     )
 
     def __post_init__(self):
@@ -64,12 +75,27 @@ class Stage:
             raise InvalidValueError(" ".join(problems))
 
     def depth(self, side: str) -> int | str:
-        """What `blocks` says of a side, `"vision"` or `"text"`."""
+        """The trained blocks of a side.
+
+        Args:
+            side: `"vision"` or `"text"`.
+
+        Returns:
+            Number of blocks, >= 0, or `"all"`.
+        """
         return self.blocks.get(side, 0) if isinstance(self.blocks, Mapping) else self.blocks
 
 
 def stage_problems(stage: Any, prefix: str) -> list[str]:
-    """Every rule that a mapping of a stage's fields breaks, a sentence each."""
+    """Checks a stage.
+
+    Args:
+        stage: A `Stage`, or a mapping of its fields.
+        prefix: Text before the names in the messages, such as `"training.stages[0]."`.
+
+    Returns:
+        A sentence for each problem.
+    """
     if isinstance(stage, Stage):
         return []
     if not isinstance(stage, Mapping):
@@ -85,7 +111,14 @@ def stage_problems(stage: Any, prefix: str) -> list[str]:
 
 
 def stages_problems(stages: Any) -> list[str]:
-    """Everything that is wrong with `stages`, and with each that trains no more than the last."""
+    """Checks the setting `stages`: each stage, and that each trains more than the one before.
+
+    Args:
+        stages: The value of the setting.
+
+    Returns:
+        A sentence for each problem.
+    """
     if isinstance(stages, str | Mapping | Stage) or not isinstance(stages, Sequence):
         return [f"`training.stages` must be a list of stages. Received: {stages!r}"]
     prefixes = [f"training.stages[{place}]." for place in range(len(stages))]
@@ -96,23 +129,31 @@ def stages_problems(stages: Any) -> list[str]:
     ]
     if problems:
         return problems
-    found = as_stages(stages)
-    for place in range(1, len(found)):
-        if all(_is_no_deeper(found[place].depth(s), found[place - 1].depth(s)) for s in SIDES):
+    checked = as_stages(stages)
+    for place in range(1, len(checked)):
+        if all(_is_no_deeper(checked[place].depth(s), checked[place - 1].depth(s)) for s in SIDES):
             problems.append(
                 f"`training.stages[{place}]` unfreezes nothing: its blocks are "
-                f"{found[place].blocks!r}, those of the stage before {found[place - 1].blocks!r}. "
-                "Give it more blocks, or leave it out."
+                f"{checked[place].blocks!r}, those of the previous stage "
+                f"{checked[place - 1].blocks!r}. Give it more blocks, or leave it out."
             )
     return problems
 
 
 def as_stages(stages: Sequence[Stage | Mapping] | None) -> tuple[Stage, ...]:
-    """Stages from themselves, mappings of their fields, or `None`."""
+    """Converts the forms that users may pass as `stages`.
+
+    Args:
+        stages: Stages, or mappings of their fields; `None` for none.
+
+    Returns:
+        The stages.
+    """
     return tuple(s if isinstance(s, Stage) else Stage(**s) for s in stages or ())
 
 
 def _is_no_deeper(depth: int | str, before: int | str) -> bool:
+    # The only string is "all", which is deeper than any number.
     if isinstance(before, str) or isinstance(depth, str):
         return isinstance(before, str)
     return depth <= before

@@ -1,4 +1,4 @@
-"""Settings from TOML files and back. Loads no backend."""
+"""Reads settings from TOML files and writes them. Loads no backend."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from keras_mm.settings.training import as_training
 
 
 def read_toml(path: str | PathLike) -> dict:
-    """The content of a TOML file.
+    """Reads a TOML file.
 
     Args:
         path: The file, in UTF-8.
 
     Returns:
-        A mapping.
+        The content as a dict.
 
     Raises:
-        ConfigError: if the file is not there or is not TOML.
+        ConfigError: if the file cannot be read, or is not TOML.
     """
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
@@ -39,7 +39,14 @@ def read_toml(path: str | PathLike) -> dict:
 
 
 def to_toml(settings: Settings) -> str:
-    """The settings as TOML, without the unset ones; `read_toml` gives the same settings back."""
+    """Writes settings as TOML; `read_toml` and `settings_from` restore equal settings.
+
+    Args:
+        settings: The settings.
+
+    Returns:
+        The text. Settings that are `None` or empty are left out, as TOML has no value for them.
+    """
     import tomli_w
 
     values = {f.name: getattr(settings, f.name) for f in fields(settings)}
@@ -56,7 +63,7 @@ def to_toml(settings: Settings) -> str:
 
 
 def _changed(head: Head) -> dict:
-    """The kind of a head, and its fields that are not the defaults."""
+    """The fields of a head that are not the defaults, and always its kind."""
     values = {f.name: getattr(head, f.name) for f in fields(Head)}
     defaults = {f.name: f.default for f in fields(Head)}
     return {n: v for n, v in values.items() if n == "kind" or v is not defaults[n]}
@@ -67,6 +74,6 @@ def _as_toml(value: Any) -> Any:
         return {str(name): _as_toml(v) for name, v in value.items() if v is not None}
     if isinstance(value, PathLike):
         return os.fspath(value)
-    if hasattr(value, "tolist"):  # NumPy's
+    if hasattr(value, "tolist"):  # a NumPy array or scalar
         return value.tolist()
     return [_as_toml(v) for v in value] if isinstance(value, tuple | list) else value

@@ -1,7 +1,8 @@
-"""The knobs of a training, each declared once, and the objects that carry them. No backend.
+"""The settings of a training, each declared once, and the dataclasses that hold them.
 
-`Training` is what a user of the estimator may set beside its keywords. `LossSettings`,
-`Optimization` and `Stopping` are what the trainer takes. They inherit the same declarations.
+`Training` holds those that users of the estimator set beside its keywords. `LossSettings`,
+`Optimization` and `Stopping` are passed to the trainer. They inherit the same declarations. Loads
+no backend.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from keras_mm.settings.stages import Stage, as_stages
 if TYPE_CHECKING:
     import keras
 
+# Each name once; the first is the default.
 LOSSES = tuple(dict.fromkeys(name for losses in HEAD_LOSSES.values() for name in losses))
 CLASS_WEIGHTS = ("balanced", "effective_number")
 OPTIMIZERS = one_of("adamw", "adam", "sgd", "adafactor")
@@ -42,15 +44,17 @@ _CLASS_WEIGHT = Rule(
     f"{quoted(CLASS_WEIGHTS)}, a dict by label, or a list in class order",
     lambda v: v in CLASS_WEIGHTS if isinstance(v, str) else hasattr(v, "__len__"),
 )
-# Which names a head takes hangs on its kind; `create_loss` knows.
+# `create_loss` checks the name: which losses are allowed depends on the kind of the head.
 _LOSS = Rule("the name of a loss, or a Keras loss", lambda v: isinstance(v, str) or callable(v))
 
 
 @dataclass(frozen=True)
 class LossKnobs:
-    """The rarer knobs of what is minimised."""
+    """Less common settings of the loss."""
 
-    label_smoothing: float = knob(0.0, PART, "Share of the target that is spread over all classes.")
+    label_smoothing: float = knob(
+        0.0, PART, "Share of the target that is spread evenly over all classes."
+    )
     gamma: float = knob(2.0, NOT_NEGATIVE, "Focusing exponent of the focal loss.")
     tau: float = knob(
         1.0, NOT_NEGATIVE, "Strength of the logit adjustment of the logit-adjusted loss."
@@ -58,118 +62,127 @@ class LossKnobs:
     beta: float = knob(
         0.999,
         PART,
-        'Of `class_weight="effective_number"`: 0 weighs all rows alike, near 1 it is `"balanced"`.',
+        'The `beta` of `class_weight="effective_number"`: 0 gives all rows equal weight, and near '
+        '1 the weights approach those of `"balanced"`.',
     )
 
 
 @dataclass(frozen=True)
 class OptimizationKnobs:
-    """The rarer knobs of optimizer and learning rate."""
+    """Less common settings of the optimizer and the learning rate."""
 
     layer_decay: float = knob(
         1.0,
         FACTOR_OR_ONE,
-        "What the encoders' learning rate is multiplied by from one block of a backbone to the "
-        "next below; the top block has the encoder's rate, and 1 is one rate for all.",
+        "Factor of the learning rate from each block of an encoder to the block below it; the top "
+        "block has the encoder's learning rate. 1 gives all blocks the same rate.",
     )
     warmup: float = knob(
-        0.1, PART, "Share of all steps in which the learning rate rises from 0 to its peak."
+        0.1, PART, "Share of all steps during which the learning rate rises from 0 to its peak."
     )
     decay: str = knob(
         "cosine",
         one_of("cosine", "linear", "polynomial", "constant", "plateau"),
-        'How the learning rate falls to 0 at the last step, or `"constant"`. With `"plateau"` '
-        "there is no warm-up, and the rate is lowered, down to 1e-8, when `monitor` has not "
-        "improved for some epochs; this needs validation data.",
+        "Schedule by which the learning rate falls from its peak to 0 at the last step; "
+        '`"constant"` keeps the peak. `"plateau"` has no warm-up and lowers the rate when '
+        "`monitor` has not improved for `plateau_patience` epochs; it needs validation data.",
     )
-    decay_power: float = knob(1.0, POSITIVE, 'The power of `decay="polynomial"`.')
-    plateau_factor: float = knob(0.2, FACTOR, 'What `decay="plateau"` multiplies the rate by.')
+    decay_power: float = knob(1.0, POSITIVE, 'Exponent of `decay="polynomial"`.')
+    plateau_factor: float = knob(
+        0.2, FACTOR, 'Factor by which `decay="plateau"` lowers the learning rate.'
+    )
     plateau_patience: int = knob(
-        3, whole(1), 'Epochs without improvement before `decay="plateau"` lowers the rate.'
+        3, whole(1), 'Epochs without improvement before `decay="plateau"` lowers the learning rate.'
     )
+    plateau_min_lr: float = knob(1e-8, NOT_NEGATIVE, 'Lowest learning rate of `decay="plateau"`.')
     momentum: float = knob(0.9, PART, 'Momentum of `optimizer="sgd"`.')
     adam_betas: Sequence[float] = knob(
-        (0.9, 0.999), TWO_PARTS, 'Decay of the two moments of `"adamw"` and `"adam"`.'
+        (0.9, 0.999), TWO_PARTS, 'Decay rates of the two moments of `"adamw"` and `"adam"`.'
     )
     adam_epsilon: float = knob(
-        1e-7, POSITIVE, 'What keeps the denominator of `"adamw"` and `"adam"` from 0.'
+        1e-7,
+        POSITIVE,
+        'Constant added to the denominator of `"adamw"` and `"adam"`, so that it is not 0.',
     )
-    weight_decay: float = knob(0.004, NOT_NEGATIVE, "AdamW's decoupled weight decay.")
+    weight_decay: float = knob(0.004, NOT_NEGATIVE, "Decoupled weight decay of AdamW.")
     clipnorm: float | None = knob(
         1.0,
         POSITIVE,
-        "Largest global norm of the gradient; `Trainer` does not clip where it is `None`.",
+        "Largest global norm of the gradient; `Trainer(clipnorm=None)` does not clip.",
         optional=True,
     )
     accumulation_steps: int = knob(
-        1, whole(1), "Batches whose gradients are averaged into one step."
+        1, whole(1), "Number of batches whose gradients are averaged for one optimizer step."
     )
     ema_momentum: float | None = knob(
         None,
         PART,
-        "Momentum of a moving average of the weights over the steps, which is evaluated and kept; "
-        "`None` takes the weights as they are.",
+        "Momentum of an exponential moving average of the weights over the steps. The averaged "
+        "weights are evaluated and kept; with `None`, there is no average.",
     )
 
 
 @dataclass(frozen=True)
 class StoppingKnobs:
-    """The rarer knobs of when a training ends."""
+    """Less common settings of early stopping."""
 
     monitor: str = knob(
         "val_loss",
-        instance("a metric's name, as 'val_loss'", str),
-        'What early stopping watches: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`, another '
-        "number that `keras_mm.metrics.head_metrics.head_metrics` gives, with several heads as "
-        '`"val_<head>_accuracy"`, or what a callback adds to the logs.',
+        instance("a metric's name, such as 'val_loss'", str),
+        'Metric that early stopping watches: `"val_loss"`, `"val_accuracy"`, `"val_macro_f1"`, or '
+        "any other number of `keras_mm.metrics.head_metrics.head_metrics` after `val_`; with "
+        'several heads `"val_<head>_accuracy"`. Metrics that a callback adds to the logs are '
+        "possible, too.",
     )
     patience: int = knob(5, whole(1), "Epochs without improvement before training stops.")
     min_epochs: int = knob(
         1,
         whole(1),
-        "Early stopping begins with this epoch: before it, it neither stops nor takes weights.",
+        "First epoch that early stopping considers. Earlier ones neither stop the training nor "
+        "count as the best.",
     )
 
 
 @dataclass(frozen=True)
 class ModelKnobs:
-    """The rarer knobs of what is trained."""
+    """Less common settings of the trained parts of the model."""
 
-    num_projection_layers: int = knob(1, whole(0), "Residual blocks of each projection head.")
+    num_projection_layers: int = knob(1, whole(0), "Residual blocks of each projection.")
     projection_dims: int = knob(
         256,
         whole(0),
-        'Width of the projections; 0 for none, of one side or with `"concat"` or `"mmbt"`.',
+        "Width of the projections. 0 leaves them out, which needs a model with one side, or the "
+        'fusion `"concat"` or `"mmbt"`.',
     )
     dropout_rate: float = knob(0.1, PART, "Dropout in the projections.")
     stages: Sequence[Stage | Mapping] | None = knob(
         None,
-        Rule("a list of stages", lambda v: True),  # `stages_problems` says more
-        "Stages of fine-tuning, one after the other: `keras_mm.Stage` or dicts of its fields. They "
-        "take the place of `vision_trainable` and `text_trainable`. Each has its own schedule of "
-        "the learning rate; `patience` counts within a stage. By default there is one stage.",
+        Rule("a list of stages", lambda v: True),  # `stages_problems` reports more precisely
+        "Stages of fine-tuning, in order: `keras_mm.Stage` or dicts of its fields. They replace "
+        "`vision_trainable` and `text_trainable`. Each stage has its own learning rate schedule, "
+        "and `patience` counts within a stage. By default there is one stage.",
     )
     lora_rank: int | None = knob(
         None,
         whole(1),
-        "Rank of low-rank adapters (LoRA) that learn in place of the weights of those encoders "
-        "that are trained; transformers only. By default there are no adapters.",
+        "Rank of low-rank adapters (LoRA), which are trained instead of the weights of trainable "
+        "encoders; for transformers only. By default there are no adapters.",
     )
     lora_alpha: float | None = knob(
-        None, POSITIVE, "Strength of the adapters; by default `lora_rank`."
+        None, POSITIVE, "Scale of the adapters' contribution; by default `lora_rank`."
     )
     auto_find_batch_size: bool = knob(
         False,
         TRUTH,
-        "Whether to halve `batch_size` and go on, from the weights that the stage began with, when "
-        "memory runs out.",
+        "Whether to halve `batch_size` when memory runs out, and to restart the stage from the "
+        "weights that it began with.",
     )
 
 
 @documented
 @dataclass(frozen=True)
 class LossSettings(LossKnobs):
-    """What is minimised.
+    """Settings of the loss.
 
     Raises:
         ValueError: for a value outside its range.
@@ -182,15 +195,16 @@ class LossSettings(LossKnobs):
     loss: str | keras.losses.Loss = knob(
         "cross_entropy",
         _LOSS,
-        'With `"logit_adjusted"` the logits are adjusted by the classes\' shares of the training '
-        "labels. See `keras_mm.create_loss` for all names. A head may name its own. `val_loss` is "
-        "the same loss over the validation rows, with the training rows' shares.",
+        "Name of a loss of `keras_mm.create_loss`, or a Keras loss. A head may have its own loss. "
+        '`"logit_adjusted"` shifts the logits by the class frequencies of the training rows. '
+        "`val_loss` is the same loss over the validation rows, with the frequencies of the "
+        "training rows.",
     )
     class_weight: str | Mapping | Sequence[float] | None = knob(
         None,
         _CLASS_WEIGHT,
-        "Weights of the classes, those that are named from the training labels. They go into the "
-        "loss, so that they also count in `val_loss`. A head may have its own.",
+        "Class weights; a name computes them from the training labels. They are part of the loss, "
+        "so `val_loss` uses them, too. A head may have its own class weights.",
     )
 
     def __post_init__(self):
@@ -200,7 +214,7 @@ class LossSettings(LossKnobs):
 @documented
 @dataclass(frozen=True)
 class Optimization(OptimizationKnobs):
-    """How it is minimised: the optimizer and its learning rate.
+    """Settings of the optimizer and its learning rate.
 
     Raises:
         ValueError: for a value outside its range.
@@ -213,15 +227,15 @@ class Optimization(OptimizationKnobs):
     optimizer: str | keras.optimizers.Optimizer = knob(
         "adamw",
         or_object(OPTIMIZERS, "a Keras optimizer"),
-        "The optimizer; the rate of a Keras optimizer of your own is left as it is.",
+        "Name of an optimizer, or a Keras optimizer, whose learning rate is not changed.",
     )
     learning_rate: float = knob(1e-3, POSITIVE, "Peak learning rate of the trunk.")
     encoder_learning_rate: float | Mapping[str, float] | None = knob(
         None,
         RATE_BY_SIDE,
-        "Peak learning rate of the encoders where they are trainable: the layers `vision_encoder` "
-        "and `text_encoder`, and the BERT of an `mmbt` fusion. `None`, or a side that is left out, "
-        "is `learning_rate`.",
+        "Peak learning rate of trainable encoders: the layers `vision_encoder` and `text_encoder`, "
+        "and the BERT of an `mmbt` fusion. `None`, or a side that is missing in a dict, takes "
+        "`learning_rate`.",
     )
 
     def __post_init__(self):
@@ -231,7 +245,7 @@ class Optimization(OptimizationKnobs):
 @documented
 @dataclass(frozen=True)
 class Stopping(StoppingKnobs):
-    """When a training ends.
+    """Settings of the end of a training.
 
     Raises:
         ValueError: for a value outside its range.
@@ -241,11 +255,11 @@ class Stopping(StoppingKnobs):
         'val_loss'
     """
 
-    epochs: int = knob(20, whole(1), "Most epochs.")
+    epochs: int = knob(20, whole(1), "Largest number of epochs.")
     early_stopping: bool = knob(
         True,
         TRUTH,
-        "Whether to stop when `monitor` no longer improves, and put the best weights back; needs "
+        "Whether to stop when `monitor` no longer improves, and to restore the best weights; needs "
         "validation data.",
     )
 
@@ -256,7 +270,7 @@ class Stopping(StoppingKnobs):
 @documented
 @unset_by_default
 class Training(ModelKnobs, LossKnobs, StoppingKnobs, OptimizationKnobs):
-    """The rarer knobs of a training run; `None` means as the preset says, else the default.
+    """Less common settings of a training; `None` takes the preset's value, else the default.
 
     Example:
         >>> Training(clipnorm=0.5).clipnorm
@@ -268,30 +282,30 @@ TRAINING_DEFAULTS = Training(**{f.name: default_of(f) for f in fields(Training)}
 
 
 def as_training(training: Training | Mapping | None) -> Training:
-    """A `Training` from itself, a mapping of its fields, or `None`.
+    """Converts the forms that users may pass to a `Training`.
 
     Args:
-        training: What was given.
+        training: A `Training`, a mapping of its fields, or `None` for the defaults.
 
     Returns:
-        The knobs, with `stages` as `keras_mm.Stage`.
+        The settings, with `stages` as `keras_mm.Stage`.
     """
     if training is None:
         return Training()
-    found = training if isinstance(training, Training) else Training(**training)
-    betas = None if found.adam_betas is None else tuple(found.adam_betas)
-    return replace(found, stages=as_stages(found.stages) or None, adam_betas=betas)
+    knobs = training if isinstance(training, Training) else Training(**training)
+    betas = None if knobs.adam_betas is None else tuple(knobs.adam_betas)
+    return replace(knobs, stages=as_stages(knobs.stages) or None, adam_betas=betas)
 
 
 def resolved_training(training: Training | Mapping | None, preset: Mapping[str, Any]) -> Training:
-    """The knobs with every `None` replaced by the preset's value, else by the default.
+    """Replaces every `None` by the preset's value, or else by the default.
 
     Args:
-        training: What was given.
+        training: A `Training`, a mapping of its fields, or `None`.
         preset: The preset's values by field.
 
     Returns:
-        The knobs.
+        The settings; fields whose default is `None` may still be `None`.
     """
     chosen = {k: v for k, v in vars(as_training(training)).items() if v is not None}
     return Training(**{**vars(TRAINING_DEFAULTS), **preset, **chosen})

@@ -20,8 +20,8 @@ from keras_mm.simple_transformers.setting_fields import (
     note_given,
     refused,
     unused,
+    without_unknown,
 )
-from keras_mm.simple_transformers.warn import warn
 
 FILE = "model_args.json"
 _MAP = "labels_map"
@@ -223,20 +223,22 @@ class ModelArgs:
             super().__setattr__(f.name, plain(getattr(self, f.name)))
 
     def update_from_dict(self, new_values: Mapping[str, Any]) -> None:
-        """Sets several settings.
+        """Sets several settings; unknown names are ignored.
 
         Args:
             new_values: Values by name.
 
         Raises:
-            TypeError: if `new_values` is not a dict; or for an unknown name, with the nearest one.
+            TypeError: if `new_values` is not a dict.
+
+        Warns:
+            UserWarning: for unknown names, with the nearest ones.
         """
         if not isinstance(new_values, Mapping):
             raise InvalidArgumentError(
                 f"`args` must be a dict of settings. Received: {new_values!r}"
             )
-        check_names(type(self), new_values, InvalidArgumentError)
-        for name, value in new_values.items():
+        for name, value in without_unknown(type(self), new_values, "`args`").items():
             setattr(self, name, value)
 
     def get_args_for_saving(self) -> dict[str, Any]:
@@ -284,12 +286,7 @@ class ModelArgs:
         values = json.loads(file.read_text(encoding="utf-8"))
         if isinstance(values.get(_MAP), list):
             values[_MAP] = dict(values[_MAP])
-        known = {f.name for f in fields(self)}
-        unknown = [name for name in values if name not in known]
-        if unknown:
-            words = f"{str(file)!r} has settings that {type(self).__name__} has not: "
-            warn(words + ", ".join(map(repr, unknown)) + ".")
-        self.update_from_dict({name: v for name, v in values.items() if name in known})
+        self.update_from_dict(without_unknown(type(self), values, repr(str(file))))
 
 
 @named

@@ -12,7 +12,7 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ClassificationArgs, ModelArgs
 from keras_mm.simple_transformers.label_checks import check_each, check_labels
-from keras_mm.simple_transformers.labels import classes_of, in_order
+from keras_mm.simple_transformers.labels import classes_of
 from keras_mm.simple_transformers.plain import plain
 from keras_mm.simple_transformers.text_model import NUM_LABELS, TextModel
 
@@ -37,6 +37,11 @@ class ClassificationModel(TextModel):
 
     Attributes:
         weight: The argument; a change has effect from the next call on.
+        config: The labels (`id2label`, `label2id`, `num_labels`) and `model_type`. Other attributes
+            can be set: they are written to `config.json` and change no prediction.
+        model: The Keras model; `None` before the first training.
+        tokenizer: The vocabulary, with `tokenize`, `encode` and `save_pretrained`.
+        device: `"cpu"`, or `"cuda:0"` where the backend computes on a GPU.
 
     Raises:
         ValueError: if the model is of another type, or numbers of labels differ.
@@ -128,7 +133,7 @@ class ClassificationModel(TextModel):
 
     def _check(self) -> None:
         super()._check()
-        labels = in_order(self.args.labels_list, self.args.labels_map)
+        labels = self._labels()
         if self.args.regression:
             if self.num_labels not in (None, 1):
                 raise InvalidValueError(
@@ -143,7 +148,7 @@ class ClassificationModel(TextModel):
     def _head(self, table: pd.DataFrame) -> Head:
         if self.args.regression:
             return Head("regression")
-        labels = in_order(self.args.labels_list, self.args.labels_map)
+        labels = self._labels()
         return Head("multiclass", classes_of(table, labels, self.num_labels or NUM_LABELS))
 
     def _weights(self) -> Any:

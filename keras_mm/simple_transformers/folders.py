@@ -14,6 +14,8 @@ from keras_mm.estimator.classifier import MultimodalClassifier
 from keras_mm.files import check_writable, new_files, write_text
 from keras_mm.inference.bundle import SPEC, is_bundle, read_spec
 from keras_mm.simple_transformers.args import FILE, ModelArgs
+from keras_mm.simple_transformers.config import FILE as CONFIG
+from keras_mm.simple_transformers.config import ModelConfig
 
 RESULTS, SCORES = "eval_results.txt", "training_progress_scores.csv"
 _TEXT, _LABELS, _IMAGES = CLASSES = (
@@ -51,6 +53,24 @@ def check_class(folder: Path, kind: type) -> None:
     if (name if known else _task_of(folder)) != task_class(kind):
         raise InvalidValueError(
             f"{str(folder)!r} holds a model of {name}, and this is a {kind.__name__}."
+        )
+
+
+def check_type(folder: Path, model_type: str, trained_as: str | None) -> None:
+    """Checks that a saved model is of the family that the constructor is given.
+
+    Args:
+        folder: The folder of the model.
+        model_type: The argument of the constructor.
+        trained_as: The family that the model was trained as.
+
+    Raises:
+        ValueError: if they differ and neither is `"auto"`.
+    """
+    if "auto" not in (model_type, trained_as) and model_type != trained_as:
+        raise InvalidValueError(
+            f"`model_type` must be that of the model. Received: model_type={model_type!r}, and "
+            f"{str(folder)!r} was trained as {trained_as!r}."
         )
 
 
@@ -143,7 +163,7 @@ def clear_output(folder: Path) -> None:
     for old in [*folder.glob("checkpoint-*"), folder / "best_model"]:
         if is_bundle(old):
             shutil.rmtree(old)
-    for name in (SPEC, FILE, SCORES, RESULTS):
+    for name in (SPEC, FILE, CONFIG, SCORES, RESULTS):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -162,6 +182,7 @@ def write_model(
     folder: Path,
     classifier: MultimodalClassifier,
     args: ModelArgs,
+    config: ModelConfig,
     results: Mapping[str, Any] | None = None,
 ) -> None:
     """Saves a model into a folder, and keeps the other files that the folder holds.
@@ -170,12 +191,15 @@ def write_model(
         folder: The folder.
         classifier: A trained `MultimodalClassifier`.
         args: The settings, for `model_args.json`.
+        config: What the script set on `model.config`, for `config.json`.
         results: Results by name, for `eval_results.txt`.
     """
     # A model without its description is not loaded.
     with new_files(folder, last=SPEC) as made:
         classifier.save(made)
         args.save(made)
+        (head,) = classifier.heads_.values()
+        config.save(made, head, args.model_type)
         if results is not None:
             write_results(made, results)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_mm.checks import quote
 from keras_mm.data.tables.label_lists import read_lists
 from keras_mm.data.tables.labels import find_classes, is_missing, label_value
 from keras_mm.data.tables.load import table_name
@@ -17,7 +18,7 @@ from keras_mm.losses.class_weights import resolve_class_weight
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.plain import is_scalar
 from keras_mm.simple_transformers.tables import LABELS
-from keras_mm.simple_transformers.warn import warn
+from keras_mm.warn import warn
 
 _BITS = {"0", "1"}
 
@@ -37,7 +38,7 @@ def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) ->
     """
     if isinstance(labels_list, set | frozenset | str):
         raise InvalidValueError(
-            f"Labels must be a list: they have an order. Received: {labels_list!r}"
+            f"Labels must be a list: they have an order. Received: {quote(labels_list)}"
         )
     listed = [] if labels_list is None else [label_value(label) for label in labels_list]
     if not labels_map:
@@ -80,11 +81,11 @@ def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) ->
         return tuple(kind(number) for number in range(num_labels))
     if len(found) == 1:
         raise InvalidValueError(
-            f"All rows have the label {found[0]!r}; give rows of at least two labels."
+            f"All rows have the label {quote(found[0])}; give rows of at least two labels."
         )
     if num_labels is not None and len(found) != num_labels:
         raise InvalidValueError(
-            f"The rows have {len(found)} labels ({', '.join(map(repr, found[:20]))}), and "
+            f"The rows have {len(found)} labels ({', '.join(map(quote, found[:20]))}), and "
             f"num_labels is {num_labels}. Give num_labels={len(found)}, or all labels as a list."
         )
     return tuple(found)
@@ -99,9 +100,9 @@ def label_problems(table: pd.DataFrame) -> list[Problem]:
     Returns:
         The problems.
     """
-    words = "a label must be a text, a number or a bool. Received: {!r}"
+    words = "a label must be a text, a number or a bool. Received: {}"
     return [
-        Problem(row, LABELS, table_name(table), words.format(cell))
+        Problem(row, LABELS, table_name(table), words.format(quote(cell)))
         for row, cell in zip(table.index, table[LABELS], strict=True)
         if not is_scalar(label_value(cell)) and not is_missing(cell)
     ]

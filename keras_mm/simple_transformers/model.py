@@ -13,16 +13,17 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.labels import label_value
-from keras_mm.data.tables.rows import Rows
-from keras_mm.errors import InvalidValueError
+from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.estimator.classifier import MultimodalClassifier
 from keras_mm.inference.bundle import is_bundle
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import FILE, ClassificationArgs, ModelArgs, settings_class
 from keras_mm.simple_transformers.assessments import Assess, Assessment, create_assess
+from keras_mm.simple_transformers.config import ModelConfig
 from keras_mm.simple_transformers.folders import (
     check_class,
     check_output,
+    check_type,
     output_folder,
     task_class,
     write_model,
@@ -32,9 +33,10 @@ from keras_mm.simple_transformers.keywords import sweep_settings, unused_keyword
 from keras_mm.simple_transformers.label_checks import check_number
 from keras_mm.simple_transformers.labels import class_weight, label_problems
 from keras_mm.simple_transformers.progress import Progress
-from keras_mm.simple_transformers.reading import read_as
+from keras_mm.simple_transformers.reading import logits_of, only_head, read_as
 from keras_mm.simple_transformers.rows import checked_rows, named
 from keras_mm.simple_transformers.scores import answers, check_metric_name
+from keras_mm.simple_transformers.script_attributes import ScriptAttributes
 from keras_mm.simple_transformers.setting_checks import (
     built_settings,
     check_built,
@@ -43,19 +45,20 @@ from keras_mm.simple_transformers.setting_checks import (
     check_savable,
     without_effect,
 )
+from keras_mm.simple_transformers.setting_fields import check_names
 from keras_mm.simple_transformers.training_rows import TrainingRows, read_training_rows
 from keras_mm.simple_transformers.translation import (
     errors_in_their_names,
     loss_name,
     training_settings,
 )
-from keras_mm.simple_transformers.warn import warn
 from keras_mm.simple_transformers.weights import stated_type, text_backbone
+from keras_mm.warn import warn
 
 _log = logging.getLogger("keras_mm")
 
 
-class Model:
+class Model(ScriptAttributes):
     """A `MultimodalClassifier` behind the interface of Simple Transformers.
 
     A subclass sets `num_labels` and what its checks need before it calls this constructor.
@@ -77,9 +80,7 @@ class Model:
         num_labels: Number of labels, once it is known.
     """
 
-    args: ModelArgs
     classifier: MultimodalClassifier | None = None
-    num_labels: int | None
     _args_class: type[ModelArgs]
 
     def __init__(
@@ -95,6 +96,7 @@ class Model:
         self.results: dict[str, float] = {}
         self._warned: set[str] = set()
         self._built: dict[str, Any] = {}  # settings of the trained model
+        self.config = ModelConfig(self._description)
         folder = Path(model_name).expanduser()
         if is_bundle(folder):
             self._load(model_type, folder)
@@ -127,6 +129,7 @@ class Model:
         if isinstance(args, ModelArgs):
             # Type and name of the model are arguments of the constructor.
             args = {n: v for n, v in args.given().items() if not n.startswith("model_")}
+            check_names(type(self.args), args, InvalidArgumentError)
         self.args.update_from_dict({} if args is None else args)
 
     def _check(self) -> None:
@@ -178,17 +181,6 @@ class Model:
 
     # --- training -----------------------------------------------------------------------------
 
-    @property
-    def _trained(self) -> MultimodalClassifier | None:
-        """The classifier, if it is trained."""
-        classifier = self.classifier
-        return classifier if classifier is not None and hasattr(classifier, "model_") else None
-
-    @property
-    def _trained_head(self) -> Head | None:
-        """The head of the trained classifier."""
-        return None if self._trained is None else _only_head(self._trained)
-
     def _train(
         self,
         tables: Mapping[str, pd.DataFrame],
@@ -229,7 +221,9 @@ class Model:
             trained=self._trained_head,
         )
         given = given._replace(head=replace(given.head, class_weight=weight))
-        progress = Progress(self.args, folder, self._assess_with(metrics) if evaluating else None)
+        progress = Progress(
+            self.args, self.config, folder, self._assess_with(metrics) if evaluating else None
+        )
         self._fit(texts, given, progress)
         if verbose:
             where = "not saved" if self.args.no_save else f"saved to {folder}"
@@ -254,7 +248,7 @@ class Model:
             if before is not None:  # the classifier has its model from before the training
                 classifier.set_params(**before)
                 if progress.has_cleared and not self.args.no_save:
-                    write_model(progress.output_dir, classifier, self.args)
+                    write_model(progress.output_dir, classifier, self.args, self.config)
             elif hasattr(classifier, "model_"):  # with the best weights so far
                 self._take_model(classifier)
             raise
@@ -263,7 +257,7 @@ class Model:
         progress.classifier = None  # the callback would keep this training's model alive
         if not self.args.no_save:
             progress.clear_once()
-            write_model(progress.output_dir, classifier, self.args)
+            write_model(progress.output_dir, classifier, self.args, self.config)
 
     def _classifier_for(
         self, texts: Sequence[str], head: Head, num_rows: int
@@ -281,7 +275,8 @@ class Model:
 
     def _take_model(self, classifier: MultimodalClassifier) -> None:
         """Makes a trained classifier this model's, and adopts its labels."""
-        self.classifier, head = classifier, _only_head(classifier)
+        self.classifier, head = classifier, only_head(classifier)
+        self._tokenizer = None
         if head.kind == "multiclass" and isinstance(self.args, ClassificationArgs):
             self.args.labels_list = [label_value(name) for name in head.names]
         if self.num_labels is None:
@@ -307,7 +302,7 @@ class Model:
 
     def _read_as_set(self, classifier: MultimodalClassifier) -> MultimodalClassifier:
         """The same classifier, which now reads texts as the settings say."""
-        read_as(classifier, self.args.max_seq_length, self._window(_only_head(classifier)))
+        read_as(classifier, self.args.max_seq_length, self._window(only_head(classifier)))
         return classifier
 
     def _assess(
@@ -333,7 +328,7 @@ class Model:
             problems=problems,
             progress=not (silent or self.args.silent),
         ).values()
-        logits = _logits(classifier, rows, silent)
+        logits = logits_of(classifier, rows, silent)
         found = self._assess_with(metrics)(head, rows.labels["label"], logits)
         self.results.update(found)
         if not self.args.no_save:
@@ -353,40 +348,42 @@ class Model:
             images=self._reads_images,
             progress=not self.args.silent,
         ).values()
-        return _logits(classifier, rows)
+        return logits_of(classifier, rows)
 
     # --- folders ------------------------------------------------------------------------------
 
     def save_model(
-        self, output_dir: str | PathLike | None = None, results: Mapping[str, Any] | None = None
+        self,
+        output_dir: str | PathLike | None = None,
+        optimizer: Any = None,
+        scheduler: Any = None,
+        model: Any = None,
+        results: Mapping[str, Any] | None = None,
     ) -> None:
         """Saves the trained model into a folder; give the folder as `model_name` to load it.
 
         Args:
             output_dir: The folder; by default `args.output_dir`.
+            optimizer: Has no effect: a saved model holds no optimizer.
+            scheduler: Has no effect, as `optimizer`.
+            model: Not needed; the attribute `model` of this object.
             results: Results by name, for `eval_results.txt`.
 
         Raises:
-            ValueError: if the model is not trained.
+            ValueError: if the model is not trained, or `model` is another one.
         """
         classifier, _ = self._ready()
-        write_model(Path(output_dir or self.args.output_dir), classifier, self.args, results)
+        if model is not None and model is not self.model:
+            raise InvalidValueError(
+                f"`model` must be the `model` of this {type(self).__name__}, or left out. "
+                f"Received: {type(model).__name__}"
+            )
+        folder = Path(output_dir or self.args.output_dir)
+        write_model(folder, classifier, self.args, self.config, results)
 
     def _load(self, model_type: str, folder: Path) -> None:
         check_class(folder, type(self))
         self.args.load(folder)
-        if "auto" not in (model_type, self.args.model_type) and model_type != self.args.model_type:
-            raise InvalidValueError(
-                f"`model_type` must be that of the model. Received: model_type={model_type!r}, and "
-                f"{str(folder)!r} was trained as {self.args.model_type!r}."
-            )
+        check_type(folder, model_type, self.args.model_type)
         self._take_model(MultimodalClassifier.load(folder))
-
-
-def _only_head(classifier: MultimodalClassifier) -> Head:
-    (head,) = classifier.heads_.values()
-    return head
-
-
-def _logits(classifier: MultimodalClassifier, rows: Rows, silent: bool = False) -> np.ndarray:
-    return classifier.predictor_.logits(rows, progress=not silent)["label"]
+        self.config.load(folder)

@@ -12,7 +12,6 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ModelArgs, MultiLabelClassificationArgs
 from keras_mm.simple_transformers.label_checks import check_each, check_labels
-from keras_mm.simple_transformers.labels import in_order
 from keras_mm.simple_transformers.plain import plain
 from keras_mm.simple_transformers.text_model import NUM_LABELS, TextModel
 
@@ -116,7 +115,7 @@ class MultiLabelClassificationModel(TextModel):
             raise InvalidValueError(
                 "Several numbers a row: see keras_mm.Head('regression', column=[...])"
             )
-        labels = in_order(self.args.labels_list, self.args.labels_map)
+        labels = self._labels()
         check_labels("labels_list", labels, self.num_labels, self._trained_head)
         count = self._count(labels)
         check_each("pos_weight", self.pos_weight, count)
@@ -129,7 +128,7 @@ class MultiLabelClassificationModel(TextModel):
         return len(labels) or self.num_labels or known or NUM_LABELS
 
     def _head(self, table: pd.DataFrame) -> Head:
-        labels = in_order(self.args.labels_list, self.args.labels_map)
+        labels = self._labels()
         classes = tuple(labels) or self._count(labels)
         return Head("multilabel", classes, threshold=self.args.threshold)
 

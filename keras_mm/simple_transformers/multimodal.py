@@ -112,6 +112,9 @@ class MultiModalClassificationModel(Model):
             return Head("multilabel", labels or self.num_labels, threshold=self.args.threshold)
         return Head("multiclass", classes_of(table, labels, self.num_labels))
 
+    def _labels(self) -> Sequence:
+        return self.label_list
+
     def _weights(self) -> Any:
         return self.pos_weight
 
@@ -271,15 +274,15 @@ class MultiModalClassificationModel(Model):
 
     def predict(
         self,
-        to_predict: Mapping[str, Sequence],
+        to_predict: Mapping[str, Sequence] | pd.DataFrame,
         image_path: str | PathLike,
         image_type_extension: str | None = None,
     ) -> tuple[Any, np.ndarray]:
         """Predicts the labels of texts with their images.
 
         Args:
-            to_predict: `{"text": [...], "images": [...]}`. The names in `text_label` and
-                `images_label` are keys, too, and come first.
+            to_predict: `{"text": [...], "images": [...]}`, or a DataFrame with these columns. The
+                names in `text_label` and `images_label` are keys, too, and come first.
             image_path: Folder of the images.
             image_type_extension: Extension that the names of images lack; by default that of the
                 settings.

@@ -15,6 +15,7 @@ from keras_mm.files import new_file
 from keras_mm.models.layers.scaling import target_scales
 from keras_mm.simple_transformers.args import ModelArgs
 from keras_mm.simple_transformers.assessments import Assess
+from keras_mm.simple_transformers.config import ModelConfig
 from keras_mm.simple_transformers.folders import (
     SCORES,
     best_model_folder,
@@ -78,6 +79,7 @@ class Progress(TrainingObserver):
 
     Args:
         args: The settings.
+        config: As in `write_model`.
         output_dir: Folder for checkpoints and scores.
         assess: Computes the results of an evaluation; `None` if there is no evaluation.
 
@@ -88,9 +90,11 @@ class Progress(TrainingObserver):
         has_cleared: Whether this training has cleared the output folder.
     """
 
-    def __init__(self, args: ModelArgs, output_dir: Path, assess: Assess | None):
+    def __init__(
+        self, args: ModelArgs, config: ModelConfig, output_dir: Path, assess: Assess | None
+    ):
         super().__init__()
-        self.args, self.output_dir = args, output_dir
+        self.args, self.config, self.output_dir = args, config, output_dir
         self.global_step = 0
         self.losses: list[float] = []
         self.scores: dict[str, list] = {}
@@ -195,7 +199,7 @@ class Progress(TrainingObserver):
         if self._stopping.note(scores[metric], counts=counts):
             self._best = Snapshot(self.model.variables)
             if self.args.save_best_model and not self.args.no_save:
-                write_model(self.best_model_dir, self.classifier, self.args, scores)
+                write_model(self.best_model_dir, self.classifier, self.args, self.config, scores)
         elif self.args.use_early_stopping and self._stopping.is_over:
             self.model.stop_training = True
         return scores
@@ -204,4 +208,4 @@ class Progress(TrainingObserver):
         if not self.args.no_save:
             self.clear_once()
             self._update_variables()
-            write_model(self.output_dir / name, self.classifier, self.args, results)
+            write_model(self.output_dir / name, self.classifier, self.args, self.config, results)

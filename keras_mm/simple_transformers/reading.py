@@ -1,12 +1,16 @@
-"""How a trained model reads texts, which may change after training."""
+"""A trained classifier: its head, its logits, and how it reads texts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.classifier import MultimodalClassifier
+from keras_mm.settings.heads import Head
 
 
 def read_as(
@@ -27,3 +31,30 @@ def read_as(
     except ValueError as error:
         words = str(error).replace("sequence_length", "max_seq_length")
         raise InvalidValueError(words) from None
+
+
+def only_head(classifier: MultimodalClassifier) -> Head:
+    """The head of a classifier of one head.
+
+    Args:
+        classifier: A trained classifier.
+
+    Returns:
+        The head.
+    """
+    (head,) = classifier.heads_.values()
+    return head
+
+
+def logits_of(classifier: MultimodalClassifier, rows: Rows, silent: bool = False) -> np.ndarray:
+    """Logits of rows.
+
+    Args:
+        classifier: A trained classifier of one head.
+        rows: Checked rows.
+        silent: Whether to show no progress bar.
+
+    Returns:
+        Floats, `(num_rows, num_logits)`.
+    """
+    return classifier.predictor_.logits(rows, progress=not silent)["label"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, field, fields
@@ -10,6 +10,7 @@ from typing import Any, TypeVar, dataclass_transform
 
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidArgumentError
+from keras_mm.warn import warn
 
 _GIVEN = "_given"  # names of the settings that the user gave
 
@@ -70,6 +71,29 @@ def named(kind: type[Kind]) -> type[Kind]:
     __init__.__doc__ = None
     made.__init__ = __init__
     return made
+
+
+def without_unknown(kind: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The values of a dict that a dataclass has fields for.
+
+    Args:
+        kind: The dataclass.
+        values: Values by name.
+        where: What the dict is, for the warning.
+
+    Returns:
+        The values whose names are fields.
+
+    Warns:
+        UserWarning: naming the others, each with the nearest field.
+    """
+    known = [f.name for f in fields(kind)]
+    unknown = [unknown_name("setting", name, known) for name in values if name not in known]
+    if unknown:
+        warn(
+            f"Unknown names in {where} are ignored, as in Simple Transformers: {' '.join(unknown)}"
+        )
+    return {name: value for name, value in values.items() if name in known}
 
 
 def check_names(kind: type[Any], names: Iterable[str], error: type[Exception]) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pandas as pd
 
+from keras_mm.checks import quote
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import has_images, load_table, read_folder
+from keras_mm.data.tables.sources import cells_of, is_table, type_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
-from keras_mm.simple_transformers.warn import warn
+from keras_mm.warn import warn
 
 SINGLE, PAIR = ("text",), ("text_a", "text_b")
 LABELS, IMAGES = "labels", "images"
@@ -26,19 +28,20 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Labelled texts as a table.
 
     Args:
-        data: A DataFrame, a path, or a list of rows, with the columns `text` and `labels`, or
-            `text_a`, `text_b` and `labels`. Without these names the first two columns are used.
+        data: A DataFrame (or another table that `keras_mm.load_table` takes), a path, or a list of
+            rows, with the columns `text` and `labels`, or `text_a`, `text_b` and `labels`; `label`
+            is taken for `labels`. Without these names the first two columns are used.
 
     Returns:
         The table, and the names of its text columns.
 
     Warns:
-        UserWarning: if the first two columns are used.
+        UserWarning: if the column `label` or the first two columns are used.
 
     Raises:
         ValueError: if there are fewer columns, or only some of these names.
     """
-    table = load_table(_as_frame(data))
+    table = _with_labels(load_table(_as_frame(data)))
     names = list(table.columns)
     for texts in (SINGLE, PAIR):
         if {*texts, LABELS} <= set(names):
@@ -74,10 +77,16 @@ def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
         ValueError: for a single text, an empty list, or texts instead of pairs.
     """
     each = "texts" if len(texts) == 1 else "pairs of texts"
-    others = str | bytes | Mapping | set | frozenset | pd.DataFrame
+    others = str | bytes | Mapping | set | frozenset
+    if is_table(to_predict):
+        raise InvalidValueError(
+            f"`to_predict` must be a list of {each}. Received: {type_name(to_predict)}"
+        )
     if isinstance(to_predict, others) or not hasattr(to_predict, "__len__"):
-        raise InvalidValueError(f"`to_predict` must be a list of {each}. Received: {to_predict!r}")
-    rows = list(to_predict)
+        raise InvalidValueError(
+            f"`to_predict` must be a list of {each}. Received: {quote(to_predict)}"
+        )
+    rows = cells_of(to_predict)
     if not rows:
         raise InvalidValueError(f"`to_predict` must hold at least one of the {each}. Received: []")
     columns: list[list] = [[] for _ in texts]
@@ -85,7 +94,7 @@ def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
         cells = [row] if isinstance(row, str) or not hasattr(row, "__len__") else list(row)
         if len(cells) != len(texts):
             raise InvalidValueError(
-                f"The model was trained on {each}. Received: to_predict[{place}]={row!r}"
+                f"The model was trained on {each}. Received: to_predict[{place}]={quote(row)}"
             )
         for column, cell in zip(columns, cells, strict=True):
             column.append(cell)
@@ -105,7 +114,8 @@ def image_table(
     """Labelled texts and images as a table.
 
     Args:
-        data: A DataFrame; or a folder with images and a JSON file for each row.
+        data: A DataFrame, or another table that `keras_mm.load_table` takes; or a folder with
+            images and a JSON file for each row.
         args: Settings: names of columns and extensions of files.
         files_list: The files of the folder to read, with or without extension: a list, or the
             path of a JSON file with such a list. `None` for all files.
@@ -135,6 +145,7 @@ def image_table(
             )
         table = load_table(_as_frame(data))
     wanted = {args.text_label: "text", args.images_label: IMAGES, args.labels_label: LABELS}
+    table = _with_labels(table) if args.labels_label == LABELS else table
     found = _with_extension(_renamed(table, wanted), args.image_type_extension)
     images = _own_folder(found, beside) if image_path is None else image_path
     if images is None:
@@ -156,10 +167,10 @@ def _own_folder(table: pd.DataFrame, beside: str | PathLike | None) -> Any:
 def images_to_predict(
     to_predict: Any, args: MultiModalClassificationArgs, *, image_type_extension: str | None = None
 ) -> pd.DataFrame:
-    """A dict of lists of texts and images as a table; the dict is not changed.
+    """A dict of lists of texts and images, or a DataFrame, as a table; neither is changed.
 
     Args:
-        to_predict: The dict.
+        to_predict: The dict or DataFrame.
         args: Settings: names of columns and the extension of images.
         image_type_extension: The extension, if it is not that of the settings.
 
@@ -169,11 +180,17 @@ def images_to_predict(
     Raises:
         ValueError: if it is not a dict of two lists of the same length, or they are empty.
     """
+    index = None
+    if isinstance(to_predict, pd.DataFrame):
+        index = to_predict.index
+        to_predict = {name: list(to_predict[name]) for name in to_predict.columns}
     keys = _keys_to_predict(to_predict, args)
     columns = [to_predict[key] for key in keys]
     for key, column in zip(keys, columns, strict=True):
         if isinstance(column, str) or not hasattr(column, "__len__"):
-            raise InvalidValueError(f"`to_predict[{key!r}]` must be a list. Received: {column!r}")
+            raise InvalidValueError(
+                f"`to_predict[{key!r}]` must be a list. Received: {quote(column)}"
+            )
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise InvalidValueError(
@@ -183,7 +200,8 @@ def images_to_predict(
     cells = dict(zip(keys, map(list, columns), strict=True))
     extension = args.image_type_extension if image_type_extension is None else image_type_extension
     renamed = _renamed_to(
-        pd.DataFrame(cells, dtype=object), dict(zip(keys, ("text", IMAGES), strict=True))
+        pd.DataFrame(cells, dtype=object, index=index),
+        dict(zip(keys, ("text", IMAGES), strict=True)),
     )
     return _with_extension(renamed, extension)
 
@@ -197,7 +215,8 @@ def _keys_to_predict(to_predict: Any, args: MultiModalClassificationArgs) -> tup
     forms = dict.fromkeys(f"{{{text!r}: [...], {image!r}: [...]}}" for text, image in
                           (named, documented))  # fmt: skip
     raise InvalidValueError(
-        f"`to_predict` must be a dict of lists, {' or '.join(forms)}. Received: {to_predict!r}"
+        f"`to_predict` must be a dict of lists, {' or '.join(forms)}, or a DataFrame with these "
+        f"columns. Received: {quote(to_predict)}"
     )
 
 
@@ -207,6 +226,16 @@ def _as_frame(data: Any) -> Any:
     if isinstance(data, Sequence) and all(isinstance(row, list | tuple) for row in data):
         return pd.DataFrame([list(row) for row in data])
     return data
+
+
+def _with_labels(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its column `label`, if it has no column `labels`, under that name."""
+    if LABELS in table.columns or "label" not in table.columns:
+        return table
+    warn("The table has no column 'labels': taking 'label' as the label.")
+    renamed = table.rename(columns={"label": LABELS})
+    renamed.attrs = {**table.attrs, COLUMNS: {LABELS: "label"}}
+    return renamed
 
 
 def _with_texts(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
@@ -238,7 +267,9 @@ def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
 def _renamed_to(table: pd.DataFrame, wanted: Mapping[Any, str]) -> pd.DataFrame:
     """The columns in `wanted` by their new names; `attrs` keeps the user's names."""
     renamed = table[list(wanted)].set_axis(list(wanted.values()), axis=1)
-    renamed.attrs = {**table.attrs, COLUMNS: {ours: str(name) for name, ours in wanted.items()}}
+    before = table.attrs.get(COLUMNS, {})
+    users = {ours: before.get(name, str(name)) for name, ours in wanted.items()}
+    renamed.attrs = {**table.attrs, COLUMNS: users}
     return _with_texts(renamed, SINGLE)
 
 
@@ -256,7 +287,9 @@ def _file_names(folder: Path, files_list: Any, extension: str) -> list[str] | No
                 f" {getattr(error, 'strerror', None) or error}"
             ) from None
     if isinstance(files_list, Mapping) or not hasattr(files_list, "__len__"):
-        raise InvalidValueError(f"`files_list` must be a list of names. Received: {files_list!r}")
+        raise InvalidValueError(
+            f"`files_list` must be a list of names. Received: {quote(files_list)}"
+        )
     names = [str(name) for name in files_list]
     whole = [(folder / n).is_file() or n.lower().endswith(suffix.lower()) for n in names]
     return [n if is_whole else f"{n}{suffix}" for n, is_whole in zip(names, whole, strict=True)]

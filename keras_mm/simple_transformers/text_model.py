@@ -16,6 +16,7 @@ from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ClassificationArgs
 from keras_mm.simple_transformers.assessments import InputExample, wrong_rows
 from keras_mm.simple_transformers.keywords import check_metrics
+from keras_mm.simple_transformers.labels import in_order
 from keras_mm.simple_transformers.model import Model
 from keras_mm.simple_transformers.setting_fields import unchanged_on_error
 from keras_mm.simple_transformers.tables import SINGLE, text_table, texts_to_predict
@@ -47,6 +48,9 @@ class TextModel(Model):
             The number of steps and the loss or the scores.
         """
         raise NotImplementedError
+
+    def _labels(self) -> Sequence:
+        return in_order(self.args.labels_list, self.args.labels_map)
 
     def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
         return {"texts": tuple(texts), "preset": "minilm_text", **text_settings(self.args)}

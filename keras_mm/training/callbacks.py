@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class EpochEvaluation(keras.callbacks.Callback):
     Args:
         dataset: A dataset of `(inputs, labels)` batches; of several heads, labels by head.
         objectives: What measures each head, by name.
-        monitor: A metric that is logged beside those that always are.
+        monitors: Metrics that are logged beside those that always are.
 
     Raises:
         FloatingPointError: at an epoch's end, if logits are not finite.
@@ -79,9 +79,11 @@ class EpochEvaluation(keras.callbacks.Callback):
 
     last: ValidationResult
 
-    def __init__(self, dataset: Any, objectives: Mapping[str, Objective], monitor: str = ""):
+    def __init__(
+        self, dataset: Any, objectives: Mapping[str, Objective], monitors: Collection[str] = ()
+    ):
         super().__init__()
-        self.dataset, self.objectives, self.monitor = dataset, objectives, monitor
+        self.dataset, self.objectives, self.monitors = dataset, objectives, monitors
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Evaluates, before any callback that comes after."""
@@ -102,8 +104,8 @@ class EpochEvaluation(keras.callbacks.Callback):
             FloatingPointError: if logits are not finite.
         """
         labels, logits = (by_head(self.objectives, x) for x in collect(self.model, self.dataset))
-        owners = getattr(self.dataset, "owners", None)
-        if owners is not None:
+        window_rows = getattr(self.dataset, "window_rows", None)
+        if window_rows is not None:
             labels = by_head(self.objectives, self.dataset.row_labels)
         result = ValidationResult({}, {}, {})
         total = None
@@ -111,17 +113,17 @@ class EpochEvaluation(keras.callbacks.Callback):
         for name, objective in self.objectives.items():
             y, z = labels[name], logits[name]
             check_finite(z, epoch)
-            if owners is not None:
+            if window_rows is not None:
                 window = self.dataset.window
                 tie = window.tie_index(objective.names)
-                z = join_windows(z, owners, objective.kind, vote=window.vote, tie=tie)
+                z = join_windows(z, window_rows, objective.kind, vote=window.vote, tie=tie)
             result.labels[name], result.logits[name] = y, z
             found = objective.measure(y, z)
             if "loss" in found:
                 total = (total or 0.0) + found["loss"] * objective.weight
             prefix = f"val_{prefixes[name]}"
             for metric, value in found.items():
-                if metric in objective.logged or prefix + metric == self.monitor:
+                if metric in objective.logged or prefix + metric in self.monitors:
                     result.logs[prefix + metric] = value
         if total is not None:
             result.logs["val_loss"] = total

@@ -59,8 +59,8 @@ class FineTuning:
         self.model, self.stages, self.twin = model, tuple(stages), twin
         self._networks = backbones(model)
         encoders = parts(model).encoders
-        self._owners = {side: encoders.get(side, net) for side, net in self._networks.items()}
-        self._before = [TrainableState(owner) for owner in self._owners.values()]
+        self._encoders = {side: encoders.get(side, net) for side, net in self._networks.items()}
+        self._before = [TrainableState(encoder) for encoder in self._encoders.values()]
         try:
             self._plans = self._all_plans(lora_rank, lora_alpha)
         except BaseException:
@@ -104,8 +104,8 @@ class FineTuning:
         Returns:
             The model that is trained, cut at its frozen encoders.
         """
-        for side, owner in self._owners.items():
-            train_only(owner, self._plans[number][side])
+        for side, encoder in self._encoders.items():
+            train_only(encoder, self._plans[number][side])
         return self.twin or cut(self.model)
 
     def trained_sides(self, number: int) -> set[str]:

@@ -37,6 +37,7 @@ from keras_mm.training.callbacks import (
 from keras_mm.training.head_start import start_heads
 from keras_mm.training.objectives import Objective, check_labels, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
+from keras_mm.training.user_callbacks import check_callbacks, monitored, note_other_stopping
 
 _log = logging.getLogger("keras_mm")
 
@@ -45,11 +46,8 @@ Settings = TypeVar("Settings", LossSettings, Optimization, Stopping)
 # What the kept steps of models were compiled for.
 _steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
-# A model of the user's own is neither warmed up nor clipped where nobody asks for it.
-_DEFAULTS: dict[str, Any] = {"warmup": 0.0, "clipnorm": None}
 
-
-@with_arguments(LossSettings, Optimization, Stopping, **_DEFAULTS)
+@with_arguments(LossSettings, Optimization, Stopping)
 class Trainer:
     """Trains a model on a dataset of `(inputs, labels)` batches.
 
@@ -70,7 +68,10 @@ class Trainer:
         optimization: How; the keywords `optimizer`, `learning_rate`, ... are its fields.
         stopping: When the training ends; the keywords `epochs`, `patience`, ... are its fields.
         callbacks: Keras callbacks of your own; they see the `val_` metrics, and come before early
-            stopping.
+            stopping. `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` with `mode="auto"`
+            know which direction of these metrics is better, and what they monitor is logged.
+            `ReduceLROnPlateau` and `LearningRateScheduler` need `decay="constant"` and `warmup=0`,
+            which leave the learning rate to them.
         seed: Seed of everything random in training, >= 0.
         verbose: 0 is silent, 1 shows a bar and a line per epoch (on stderr).
         keep_step: Whether the compiled step serves the next training of this model by such a
@@ -113,14 +114,13 @@ class Trainer:
         self.model = model
         self.heads = None if heads is None else as_heads(heads)
         self.loss_settings = _given("loss_settings", loss_settings, LossSettings(), knobs)
-        default = Optimization(**_DEFAULTS)
-        self.optimization = _given("optimization", optimization, default, knobs)
+        self.optimization = _given("optimization", optimization, Optimization(), knobs)
         self.stopping = _given("stopping", stopping, Stopping(), knobs)
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
         self.keep_step = keep_step
         self.history: dict[str, list] = {}
 
-    __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping, **_DEFAULTS)
+    __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping)
 
     @default_settings("floatx", "epsilon")  # of metrics and optimizers
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
@@ -156,10 +156,13 @@ class Trainer:
         if validation_data is not None:
             validation_data = as_dataset(validation_data, batch_size)
             self._check_alike(dataset, validation_data, objectives)
+        check_callbacks(self.callbacks, objectives, self.optimization)
+        note_other_stopping(self.callbacks, self.stopping)
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.optimization.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
-            evaluation = EpochEvaluation(validation_data, objectives, monitor)
+            monitors = {monitor, *monitored(self.callbacks)}
+            evaluation = EpochEvaluation(validation_data, objectives, monitors)
             callbacks.append(evaluation)
             for observer in self.callbacks:
                 if isinstance(observer, TrainingObserver):
@@ -314,7 +317,7 @@ class Trainer:
                 factor=optimization.plateau_factor,
                 patience=optimization.plateau_patience,
                 mode="min" if lower_is_better(monitor) else "max",
-                min_lr=1e-8,
+                min_lr=optimization.plateau_min_lr,
             )
         ]
 

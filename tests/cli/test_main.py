@@ -92,6 +92,9 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert status == 0
     assert json.loads(out)["test"]["accuracy"] == metrics["test"]["accuracy"]
+    assert metrics["test"]["averages"]["macro avg"]["f1"] == metrics["test"]["macro_f1"]
+    _, out, _ = run(capsys, "evaluate", "--model", trained, "--data", files / "test.parquet")
+    assert out.splitlines()[-1].split()[:2] == ["weighted", "avg"]
     assert (tmp_path / "report.html").stat().st_size > 1000
     status, out, _ = run(
         capsys, "predict", "--model", trained / "model", "--data", files / "test.parquet", "--json",
@@ -107,6 +110,59 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
         "--output", tmp_path / "out.csv",
     )  # fmt: skip
     assert status == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 30
+
+
+@pytest.fixture(scope="module")
+def bad(files):
+    """The test table with two rows that cannot be used."""
+    table = pd.read_parquet(files / "test.parquet")[:7].astype(object)
+    for row in (1, 4):
+        table.at[row, "image_1"] = {"bytes": None, "path": "nowhere.png"}
+    table.to_parquet(files / "bad.parquet")
+    return files / "bad.parquet"
+
+
+@pytest.mark.backend_free
+def test_predictions_of_a_table_with_bad_rows(trained, bad, capsys, tmp_path):
+    command = ["predict", "--model", trained, "--data", bad, "--quiet"]
+    status, out, err = run(capsys, *command)
+    assert (status, out) == (2, "") and "--on-error skip" in err
+    out_csv = ("--output", tmp_path / "out.csv")
+    status, out, err = run(capsys, *command, "--on-error", "skip", "--json", *out_csv)
+    assert status == 0
+    (line,) = err.splitlines()
+    assert line.startswith("keras-mm predict: warning: 2 of 7 rows have no prediction: ")
+    assert "row 1, column 'image_1'" in line and "nowhere.png" in line
+    found, written = json.loads(out), pd.read_csv(tmp_path / "out.csv")
+    for row in range(7):
+        is_bad = row in (1, 4)
+        assert (found[row]["prediction"] is None) == is_bad == pd.isna(written["prediction"][row])
+        assert (found[row]["error"] is not None) == is_bad == pd.notna(written["error"][row])
+        assert found[row]["row"] == written["row"][row] == row
+    with pytest.raises(SystemExit) as stopped:
+        run(capsys, *command, "--on-error", "drop")
+    assert stopped.value.code == 2
+    with pytest.raises(SystemExit):
+        run(capsys, "predict", "--help")
+    assert "the exit status is 0" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.backend_free
+def test_an_evaluation_of_a_table_with_bad_rows(trained, bad, capsys, tmp_path):
+    command = ["evaluate", "--model", trained, "--data", bad, "--quiet", "--on-error", "skip"]
+    report = tmp_path / "report.html"
+    status, out, err = run(capsys, *command, "--output", report)
+    assert status == 0 and out.endswith("\n2 of 7 rows left out\n")
+    assert len(err.splitlines()) == 1 and "warning: 2 of 7 rows left out: " in err
+    assert "2 of 7 rows left out" in report.read_text()
+    found = json.loads(run(capsys, *command, "--json")[1])
+    assert found["skipped"]["rows"] == 2 and found["skipped"]["of"] == 7
+    assert {problem["row"] for problem in found["skipped"]["problems"]} == {1, 4}
+    table = pd.read_parquet(bad)
+    table.iloc[[1, 4]].to_parquet(tmp_path / "only.parquet")
+    command[4] = tmp_path / "only.parquet"
+    status, out, err = run(capsys, *command)
+    assert (status, out) == (2, "") and "so no row is left" in err
 
 
 @pytest.mark.backend_free
@@ -141,7 +197,7 @@ def test_help_lists_every_setting(capsys):
     for table, kind in TABLES.items():
         for one in fields(kind):
             assert f"{table}.{one.name}: {one.metadata['description']}" in text
-    assert "--epochs EPOCHS Most epochs. An integer >= 1." in text
+    assert "--epochs EPOCHS Largest number of epochs. An integer >= 1." in text
 
 
 def test_a_knob_reaches_the_trainer(capsys, tmp_path):
@@ -196,7 +252,7 @@ def test_splits_by_column(files, capsys, tmp_path, sample):
     assert status == 0 and json.loads(out)["rows"] == {"train": 20, "val": 8, "test": 12}
     test_data = ("--test-data", tmp_path / "rows.parquet")
     status, _, err = run(capsys, *arguments, "--split-column", "split", *test_data)
-    assert status == 2 and "`split_column` says which rows" in err
+    assert status == 2 and "`split_column` already assigns rows" in err
     status, _, err = run(capsys, *arguments, "--split-column", "spilt")
     assert status == 2 and "Did you mean 'split'" in err
 

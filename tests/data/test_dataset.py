@@ -220,3 +220,17 @@ def test_bad_rows_are_told_or_skipped(table, preprocessor):
     with pytest.warns(UserWarning, match="2 of 6 rows left out"):
         dataset = MultimodalDataset(bad, preprocessor, **COLUMNS, on_error="skip")
     assert dataset.num_rows == 4 and [p.row for p in dataset.rows.skipped] == [4, 5]
+
+
+def test_a_column_of_several_images_fills_as_many_inputs():
+    rows = [{"photos": [scene(3), scene(5)]}, {"photos": [scene(7)]}, {"photos": [None, scene(9)]}]
+    preprocessor = Preprocessor(image_size=(5, 7), num_images=2)
+    dataset = MultimodalDataset(rows, preprocessor, images={"photos": 2}, shuffle=False)
+    inputs = dataset[0]
+    assert inputs["image_mask"].tolist() == [[True, True], [True, False], [False, True]]
+    assert inputs["image_1"][:, 0, 0, 0].tolist() == [3, 7, 0]
+    assert inputs["image_2"][:, 0, 0, 0].tolist() == [5, 0, 9]
+    with pytest.raises(
+        ValueError, match=r"takes 2 image columns. Received: images=\{'photos': 3\}"
+    ):
+        MultimodalDataset(rows, preprocessor, images={"photos": 3})

@@ -118,7 +118,7 @@ def test_two_towers_of_one_network(sample, tmp_path):
     classifier.save(tmp_path / "model")
     loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model")
     np.testing.assert_allclose(loaded.predict_proba(sample[1][:9]), wanted, atol=1e-6)
-    with pytest.raises(ValueError, match="one text at a time. Use text_pairing='separate'"):
+    with pytest.raises(ValueError, match="two texts in one sequence. Use text_pairing='separate'"):
         classifier.set_params(text_pairing="packed", compare=False).fit(sample[0][:48])
 
 

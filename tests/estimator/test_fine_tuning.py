@@ -186,7 +186,7 @@ def test_adapters_are_merged_in_what_is_saved(sample, tmp_path):
 
 @pytest.mark.many_networks
 def test_adapters_in_stages_and_for_images(sample):
-    with pytest.raises(ValueError, match="LoRA adapts the attention of transformers"):
+    with pytest.raises(ValueError, match="LoRA adapts the attention layers of transformers"):
         classifier(text_trainable=False, vision_trainable=True, training={"lora_rank": 2}).fit(
             sample[0][:48]
         )
@@ -295,12 +295,12 @@ def test_other_errors_are_not_taken_for_memory(sample):
         ("all", "must be a list of stages"),
         ([3], r"`training.stages\[0\]` must be a keras_mm.Stage or a dict. Received: 3"),
         ([{"block": 1}], r"stages\[0\].block'. Did you mean 'training.stages\[0\].blocks'"),
-        ([{"blocks": -1}], r"`training.stages\[0\].blocks` must be a number of blocks >= 0, 'all'"),
+        ([{"blocks": -1}], r"stages\[0\].blocks` must be an integer number of blocks >= 0, 'all'"),
         ([{"blocks": {"audio": 1}}], r"`training.stages\[0\].blocks` must be"),
         ([{"blocks": "top"}], "Received: 'top'"),
         ([{}, {"epochs": 0}], r"`training.stages\[1\].epochs` must be an integer >= 1"),
         ([{"learning_rate": 0}], "learning_rate` must be a number > 0"),
-        ([{"encoder_learning_rate": {"text": -1}}], "a dict of them by side"),
+        ([{"encoder_learning_rate": {"text": -1}}], "a dict of numbers by side"),
         ([{"blocks": 2}, {"blocks": 2}], r"`training.stages\[1\]` unfreezes nothing"),
         ([{"blocks": "all"}, {"blocks": 1}], "unfreezes nothing"),
         ([{"blocks": {"text": 1}}, {"blocks": {"text": 0}}], "unfreezes nothing"),
@@ -313,17 +313,17 @@ def test_bad_stages(stages, words):
 
 @pytest.mark.backend_free
 def test_more_that_is_wrong_is_told_before_training(sample):
-    with pytest.raises(ValueError, match=r"has 2 blocks; a stage asks for the top 3"):
+    with pytest.raises(ValueError, match=r"has 2 blocks, but a stage trains the top 3"):
         classifier(training={"stages": [{"blocks": {"text": 3}}]}).fit(sample[0][:48])
     with pytest.raises(ValueError, match="blocks of the vision encoder, and there is none"):
         keras_mm.MultimodalClassifier(
             texts=["text_1"], preset="tiny", verbose=0,
             training={"stages": [{"blocks": {"vision": 1}}]},
         ).fit(sample[0][:48])  # fmt: skip
-    with pytest.raises(ConfigError, match="`training.lora_rank` needs an encoder that is trained"):
+    with pytest.raises(ConfigError, match="`training.lora_rank` needs a trained encoder"):
         Settings(training={"lora_rank": 4}).resolved()
     Settings(training={"lora_rank": 4, "stages": [{"blocks": {"text": 1}}]}).resolved()
-    with pytest.raises(ConfigError, match="`augmentation` needs a vision encoder that is trained"):
+    with pytest.raises(ConfigError, match="`augmentation` needs a trained vision encoder"):
         Settings(
             augmentation={"flip": True}, training={"stages": [{"blocks": {"text": 1}}]}
         ).resolved()

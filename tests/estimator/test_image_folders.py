@@ -1,11 +1,13 @@
 """Each table's images are read from the table's own folder, whatever their names."""
 
 import pandas as pd
+import polars as pl
 import pytest
 from PIL import Image
 
 from keras_mm.cli.run_rows import prepare_run
 from keras_mm.data.tables.load import load_beside, load_table
+from keras_mm.errors import ConfigError
 from keras_mm.estimator.prepare import Given, prepare_fit
 from keras_mm.settings.settings import RunSettings, Settings
 
@@ -82,3 +84,18 @@ def test_validation_and_test_rows_of_a_run(folders, image_dir):
     parts = prepare_run(settings, progress=False)[1].parts
     for name, folder in (("train", train), ("val", val), ("test", shared)):
         assert set(parts[name].images[0]) == {str(folder / "1.png"), str(folder / "2.png")}
+
+
+def test_rows_and_validation_rows_of_other_libraries(folders):
+    train, val, _ = folders
+    settings = Settings(images=["image"], texts=["text"], preset="tiny")
+    frame = pl.DataFrame(CELLS)
+    given = Given(frame, None, iter(frame.to_dicts()), image_dir=train)
+    parts = prepare_fit(settings, given, {}).parts
+    assert {len(rows) for rows in parts.values()} == {8} and set(parts) == {"train", "val"}
+    assert parts["train"].images == parts["val"].images
+    nested = frame.with_columns(pl.struct("text").alias("label"), other=pl.struct("text"))
+    with pytest.raises(ConfigError) as error:
+        prepare_fit(settings, Given(nested, image_dir=train), {})
+    (problem,) = error.value.problems
+    assert "the column 'label' holds records with the fields 'text'" in problem

@@ -105,13 +105,54 @@ def test_answers_do_not_depend_on_the_batch(several, tables):
 
 
 @pytest.mark.backend_free
+def test_skipped_rows_are_missing_in_each_head(several, tables):
+    kept, bad = [0, 2, 4], tables[1][:5].astype({"text_1": object})
+    bad.loc[[1, 3], "text_1"] = 7
+    with pytest.warns(UserWarning, match="2 of 5 rows have no prediction"):
+        found = several.predict(bad, on_error="skip")
+        shares = several.predict_proba(bad, on_error="skip")
+        frame = several.predict_frame(bad, on_error="skip")
+    expected = several.predict(tables[1].loc[kept])
+    assert {name: array.dtype for name, array in found.items()} == {
+        "kind": "object", "moved": "object", "words": "float64", "size": "float64",
+    }  # fmt: skip
+    for name, array in found.items():
+        np.testing.assert_array_equal(array[kept], expected[name])
+        assert pd.isna(array[[1, 3]]).all() and array.shape == (5, *expected[name].shape[1:])
+    for name, array in several.predict_proba(tables[1].loc[kept]).items():
+        np.testing.assert_array_equal(shares[name][kept], array)
+        assert np.isnan(shares[name][[1, 3]]).all()
+    columns = [name for name in frame if name != "error"]
+    assert columns == list(several.predict_frame(tables[1][:2])) and frame.columns[-1] == "error"
+    assert frame[columns].isna().all(axis=1).tolist() == [False, True, False, True, False]
+    for column in ("kind_prediction", "words_prediction", "error"):
+        assert [cell is None for cell in frame[column]] == [
+            row not in kept if column != "error" else row in kept for row in range(5)
+        ]
+
+
+@pytest.mark.backend_free
+def test_a_row_with_a_bad_label_of_one_head_is_left_out(several, tables):
+    bad = tables[1].astype({"moved": object})
+    bad.loc[3, "moved"] = "sideways"
+    with pytest.warns(UserWarning, match="1 of 60 rows left out: .*column 'moved'"):
+        found = several.evaluate(bad, on_error="skip")
+    assert found.metrics == several.evaluate(tables[1].drop(index=3)).metrics
+    assert str(found).endswith("\n1 of 60 rows left out")
+
+
+@pytest.mark.backend_free
 def test_an_evaluation_is_by_head(several, tables, tmp_path):
     found = several.evaluate(tables[1])
     stored = json.loads(json.dumps(found.to_dict()))
     assert list(stored["test"]) == list(HEADS) == list(stored["baselines"])
     assert list(stored["baselines"]["words"]) == ["frequency"]
     report = found.heads["words"].classification_report()
-    assert list(report.index) == sorted(WORDS) and report["threshold"].tolist() == [0.4] * 4
+    averages = [f"{name} avg" for name in ("micro", "macro", "weighted", "samples")]
+    assert list(report.index) == [*sorted(WORDS), *averages]
+    assert report["threshold"].tolist()[:4] == [0.4] * 4
+    assert report.loc["macro avg", "f1"] == stored["test"]["words"]["macro_f1"]
+    assert stored["test"]["kind"]["averages"]["weighted avg"]["support"] == 60
     matrix = found.heads["kind"].confusion_matrix()
     assert matrix.to_numpy().sum() == 60 and list(matrix) == found.classes["kind"]
     with pytest.raises(ValueError, match="regression head has no confusion matrix"):
@@ -418,5 +459,5 @@ def test_a_head_is_scored_and_tuned_by_its_own_column(several, tables):
 def test_names_of_validation_metrics_are_no_heads(name):
     from keras_mm.settings.heads import as_heads
 
-    with pytest.raises(ValueError, match="validation rows begin so"):
+    with pytest.raises(ValueError, match="names of validation metrics begin with 'val_'"):
         as_heads({name: Head()})

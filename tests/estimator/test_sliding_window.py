@@ -64,12 +64,12 @@ def windows_of(texts, sequence_length=10, pairing="packed", **options):
         tokenizer=TOKENIZER, sequence_length=sequence_length, num_texts=len(texts),
         text_pairing=pairing, sliding_window=SlidingWindow(**options),
     )  # fmt: skip
-    cut, owners = preprocessor.windows(rows)
+    cut, window_rows = preprocessor.windows(rows)
     inputs = preprocessor.masks_and_tokens(cut)
     names = [*SPECIAL_TOKENS, *WORDS]
     ids = inputs["token_ids"]
     words = [" ".join(names[i] for i in row if i) for row in ids.reshape(-1, ids.shape[-1])]
-    return words, owners.tolist()
+    return words, window_rows.tolist()
 
 
 def text(*numbers):
@@ -78,8 +78,8 @@ def text(*numbers):
 
 @pytest.mark.backend_free
 def test_windows_of_single_texts():
-    words, owners = windows_of([[text(1), text(*range(11)), text(5)]], stride=0.5)
-    assert owners == [0, 1, 1, 1, 2]
+    words, window_rows = windows_of([[text(1), text(*range(11)), text(5)]], stride=0.5)
+    assert window_rows == [0, 1, 1, 1, 2]
     assert words[0] == "[CLS] w1 [SEP]" and words[-1] == "[CLS] w5 [SEP]"
     assert words[1:4] == [
         f"[CLS] {text(*range(8))} [SEP]",
@@ -92,8 +92,10 @@ def test_windows_of_single_texts():
 @pytest.mark.parametrize("slot", [0, 1])
 def test_of_a_pair_one_text_slides_and_the_other_stays(slot):
     pair = [[text(50, 51)], [text(*range(11))]]
-    words, owners = windows_of(pair if slot else pair[::-1], text=f"text_{slot + 1}", stride=1.0)
-    assert owners == [0, 0, 0]
+    words, window_rows = windows_of(
+        pair if slot else pair[::-1], text=f"text_{slot + 1}", stride=1.0
+    )
+    assert window_rows == [0, 0, 0]
     short, long = text(50, 51), [text(*range(5)), text(*range(5, 10)), text(10)]
     for window, part in zip(words, long, strict=True):
         first, second = (short, part) if slot else (part, short)
@@ -110,24 +112,26 @@ def test_of_two_long_texts_the_other_takes_half():
 
 @pytest.mark.backend_free
 def test_of_separate_texts_each_window_has_the_other():
-    words, owners = windows_of(
+    words, window_rows = windows_of(
         [[text(50)], [text(*range(11))]], pairing="separate", text="text_2", stride=1.0
     )
-    assert owners == [0, 0] and words[::2] == ["[CLS] w50 [SEP]"] * 2
+    assert window_rows == [0, 0] and words[::2] == ["[CLS] w50 [SEP]"] * 2
     assert words[1::2] == [f"[CLS] {text(*range(8))} [SEP]", f"[CLS] {text(8, 9, 10)} [SEP]"]
 
 
 @pytest.mark.backend_free
 def test_the_mean_of_probabilities():
-    logits, owners = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 5.0]]), np.array([0, 0, 1])
+    logits, window_rows = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 5.0]]), np.array([0, 0, 1])
     for kind, of in (("multiclass", logits), ("multilabel", logits), ("binary", logits[:, :1])):
-        found = join_windows(of, owners, kind)
+        found = join_windows(of, window_rows, kind)
         shares = probabilities(of, kind)
         np.testing.assert_allclose(
             probabilities(found, kind)[0], shares[:2].mean(axis=0), atol=1e-6
         )
         np.testing.assert_array_equal(found[1], of[2])  # alone, as it is
-    np.testing.assert_allclose(join_windows(logits, owners, "regression"), [[1.0, 0.5], [3.0, 5.0]])
+    np.testing.assert_allclose(
+        join_windows(logits, window_rows, "regression"), [[1.0, 0.5], [3.0, 5.0]]
+    )
 
 
 @pytest.mark.backend_free
@@ -253,13 +257,13 @@ def test_the_graph_cuts_as_python_does(pairing, stride, slot):
                                      stride=stride),
     )  # fmt: skip
     rows = read_rows(table, texts=list(table))
-    cut, owners = preprocessor.windows(rows)
+    cut, window_rows = preprocessor.windows(rows)
     expected = preprocessor.masks_and_tokens(cut)
     columns = [tf.constant(table[name].tolist()) for name in table]
     parts, its = window_parts(
         columns, preprocessor.sliding_window, preprocessor.sliding_slot, preprocessor.text_format
     )
-    np.testing.assert_array_equal(its.numpy(), owners)
+    np.testing.assert_array_equal(its.numpy(), window_rows)
     found = preprocessor.tokenizer.graph(columns, 12, pairing, parts)
     for name, values in found.items():
         np.testing.assert_array_equal(values.numpy(), expected[name])
@@ -276,11 +280,11 @@ def test_the_graph_joins_as_python_does(kind, vote, tie):
     rng = np.random.default_rng(0)
     names = ("a", "b") if kind == "binary" else ("a", "b", "c")
     head = Head(kind, names, column=None if kind != "regression" else names)
-    owners = np.repeat(np.arange(40), rng.integers(1, 6, 40))
-    logits = rng.normal(size=(len(owners), head.num_logits)).astype("float32")
-    expected = join_windows(logits, owners, kind, vote=vote, tie=tie)
+    window_rows = np.repeat(np.arange(40), rng.integers(1, 6, 40))
+    logits = rng.normal(size=(len(window_rows), head.num_logits)).astype("float32")
+    expected = join_windows(logits, window_rows, kind, vote=vote, tie=tie)
     window = SlidingWindow(vote=vote, tie_value=None if tie is None else names[tie])
-    found = joined_logits(tf.constant(logits), tf.constant(owners), head, window).numpy()
+    found = joined_logits(tf.constant(logits), tf.constant(window_rows), head, window).numpy()
     if kind != "regression":
         expected, found = probabilities(expected, kind), probabilities(found, kind)
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -301,21 +305,34 @@ def test_the_graph_joins_as_python_does(kind, vote, tie):
 )  # fmt: skip
 def test_the_export_cuts_and_joins_as_the_model_does(table, options, tmp_path, once):
     model = model_of(**options).fit(table[:80])
-    found = model.export(tmp_path / "out", data=table[80:120])
+    rows = table[80:121].astype({"text_1": object})
+    rows.loc[100, "text_1"] = 7
+    with pytest.warns(UserWarning, match="1 of 41 rows left out"):
+        found = model.export(tmp_path / "out", data=rows, on_error="skip")
     assert found["rows"] == 40 and found["max_difference"] < 1e-5
 
 
 def test_a_row_s_answer_is_its_windows_mean(table, trained):
     model = trained
     rows = model.predictor_.rows(table[:5], None)
-    cut, owners = model.preprocessor_.windows(rows)
+    cut, window_rows = model.preprocessor_.windows(rows)
     assert len(cut) > 8
     from keras_mm.features.prediction import predict_logits
 
     windows = probabilities(predict_logits(model.model_, cut, model.preprocessor_, progress=False))
     for row in range(5):
-        mean = windows[owners == row].mean(axis=0)
+        mean = windows[window_rows == row].mean(axis=0)
         np.testing.assert_allclose(model.predict_proba(table[row : row + 1])[0], mean, atol=1e-5)
+
+
+def test_a_skipped_row_has_no_windows(table, trained):
+    bad = table[:7].astype({"text_2": object})
+    bad.loc[[2, 6], "text_2"] = 7
+    with pytest.warns(UserWarning, match="2 of 7 rows have no prediction"):
+        found = trained.predict_proba(bad, on_error="skip")
+    assert np.isnan(found).all(axis=1).tolist() == [row in (2, 6) for row in range(7)]
+    kept = [0, 1, 3, 4, 5]
+    np.testing.assert_array_equal(found[kept], trained.predict_proba(table.loc[kept]))
 
 
 def test_the_windows_of_a_row_weigh_as_one_row(table, trained):

@@ -1,6 +1,7 @@
 from copy import copy
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +25,7 @@ COLUMNS = {"images": ["image_1", "image_2"], "texts": ["text_1", "text_2"]}
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(engine, "TOGETHER", 16)
+    monkeypatch.setattr(engine, "BATCH_ITEMS", 16)
 
 
 @pytest.fixture(scope="module")
@@ -302,7 +303,7 @@ def test_the_size_of_batches_and_every_token_input_count(tmp_path, monkeypatch):
     rows = read_rows(pd.DataFrame({"a": words, "b": words[::-1]}), images=[], texts=["a", "b"])
     store = FeatureStore(tmp_path)
     for size, count in ((16, 1), (32, 2)):
-        monkeypatch.setattr(engine, "TOGETHER", size)
+        monkeypatch.setattr(engine, "BATCH_ITEMS", size)
         encode_rows({"text": encoder}, rows, packed, store=store)
         assert len(store.info()["encoders"]) == count
     # The same tokens, told apart by their segments alone.
@@ -339,8 +340,8 @@ def test_a_file_that_changes_while_it_is_read_is_told(encoders, preprocessor, tm
 
 @pytest.mark.parametrize(("slots", "items"), [(1, 32), (2, 32), (3, 48), (5, 80), (9, 144)])
 def test_batches_are_whole_rows_and_whole_registers(slots, items, monkeypatch):
-    monkeypatch.setattr(engine, "TOGETHER", 32)
-    assert engine._together(slots, 1000) == items
+    monkeypatch.setattr(engine, "BATCH_ITEMS", 32)
+    assert engine._batch_size(slots, 1000) == items
 
 
 def test_in_bfloat16_a_row_is_the_same_bits_in_any_company(preprocessor, table, tmp_path):
@@ -378,3 +379,30 @@ def test_weights_of_bfloat16_are_kept_apart(preprocessor, table, tmp_path):
     before = weights_check(encoder)
     encoder.weights[0].assign(encoder.weights[0].value * 2)
     assert weights_check(encoder) != before
+
+
+@pytest.mark.backend_free
+def test_another_limit_of_texts_encodes_only_those_that_were_cut(tmp_path, caplog):
+    """The tokens and their padding decide, not the limit."""
+    texts = ["red " * count for count in (1, 11, 13, 14, 15, 24)]
+    rows = read_rows(pd.DataFrame({"text": texts}), texts=["text"])
+    names, found = ["text_pooled_output", "text_sequence_output"], {}
+    for limit in (16, 32):
+        keras.utils.set_random_seed(0)
+        encoder = create_text_encoder("tiny_bert", weights="random", sequence_length=limit)
+        reader = Preprocessor(tokenizer="tiny_bert", sequence_length=limit, num_texts=1)
+        caplog.clear()
+        with caplog.at_level("INFO", logger="keras_mm"):
+            found[limit] = encode_rows(
+                {"text": encoder}, rows, reader, store=FeatureStore(tmp_path), names=names
+            )
+        kept = next(r.message for r in caplog.records if "in the cache" in r.message)
+    # Of 16 tokens 14 are the text's: 4 texts fit, and those that were cut are equal to the last.
+    assert kept.startswith("4 of 6 distinct texts are in the cache; 2 to encode")
+    plain = encode_rows({"text": encoder}, rows, reader, names=names)
+    for name in names:
+        short, long = np.asarray(found[16][name]), np.asarray(found[32][name])
+        np.testing.assert_array_equal(long[:4, : short.shape[1]], short[:4])
+        # Not to the bit: another encoder's weights may lie otherwise in memory.
+        np.testing.assert_allclose(long, plain[name], atol=1e-5)
+    assert not np.allclose(found[16][names[0]][4:], found[32][names[0]][4:], atol=1e-3)

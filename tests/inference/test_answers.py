@@ -5,11 +5,15 @@ import pandas as pd
 import pytest
 
 import keras_mm.inference.answers as module
+from keras_mm.data.tables.row_parts import SkippedRows
+from keras_mm.errors import Problem
 from keras_mm.inference.answers import (
     answer_frame,
     label_cells,
     names_array,
     predictions,
+    whole_frame,
+    with_skipped,
     written_frame,
 )
 from keras_mm.settings.heads import Head
@@ -94,3 +98,58 @@ def test_files_of_many_classes_have_one_probability(monkeypatch):
     assert "kind_probability_a" in frame
     some = frame[[name for name in frame if not name.startswith("tags_")]]
     assert "kind_probability" in written_frame(some, heads)
+
+
+SKIPPED = SkippedRows(
+    {
+        0: [Problem("x", "text", "a.csv", "a text must be a string.")],
+        2: [Problem("x", None, "a.csv", "the row is empty.")],
+    },
+    num_rows=4,
+    _indexes=[pd.Index(["x", "x", "x"]), pd.Index(["z"])],
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "found", "dtype"),
+    [
+        (np.array(["yes", "no"]), [None, "yes", None, "no"], "object"),
+        (np.array([3, 4]), [None, 3, None, 4], "object"),
+        (np.array([True, False]), [None, True, None, False], "object"),
+        (np.array(["a", 1], dtype=object), [None, "a", None, 1], "object"),
+        (np.array([0.5, 1.5]), [np.nan, 0.5, np.nan, 1.5], "float64"),
+        (np.float32([[1, 2], [3, 4]]), [[np.nan] * 2, [1, 2], [np.nan] * 2, [3, 4]], "float32"),
+        (np.int8([[1, 0], [0, 1]]), [[np.nan] * 2, [1, 0], [np.nan] * 2, [0, 1]], "float64"),
+    ],
+)
+def test_skipped_rows_have_missing_values(values, found, dtype):
+    whole = with_skipped(values, SKIPPED)
+    assert whole.dtype == dtype
+    np.testing.assert_array_equal(whole, np.array(found, dtype=dtype))
+    assert [type(value) for value in whole.tolist()] == [type(value) for value in found]
+    assert with_skipped(values, None) is with_skipped(values, SkippedRows()) is values
+
+
+def test_a_table_with_skipped_rows_has_their_errors():
+    heads = {"kind": KIND, "tags": TAGS, "size": SIZE, "number": Head(classes=(3, 4))}
+    logits = {"kind": np.eye(2), "tags": np.ones((2, 3)), "size": np.ones((2, 2))}
+    frame = answer_frame(heads, {**logits, "number": np.eye(2)}, [7, 8])
+    whole = whole_frame(frame, SKIPPED)
+    assert whole.index.tolist() == ["x", "x", "x", "z"] and list(whole) == [*frame, "error"]
+    assert whole["error"].tolist() == [
+        "column 'text': a text must be a string.", None, "the row is empty.", None,
+    ]  # fmt: skip
+    assert whole["kind_prediction"].tolist() == [None, "no", None, "yes"]
+    assert whole["number_prediction"].tolist() == [None, 3, None, 4]
+    tags = frame["tags_prediction"].tolist()
+    assert whole["tags_prediction"].tolist() == [None, tags[0], None, tags[1]]
+    numbers = [name for name in whole if "probability" in name or name.startswith("size")]
+    assert whole[numbers].dtypes.eq("float64").all()
+    assert whole[numbers].isna().all(axis=1).tolist() == [True, False, True, False]
+    pd.testing.assert_frame_equal(
+        whole[[*frame]].iloc[[1, 3]].reset_index(drop=True).astype(frame.dtypes),
+        frame.reset_index(drop=True),
+    )
+    nothing = whole_frame(frame, SkippedRows(num_rows=2, _indexes=[pd.RangeIndex(2)]))
+    pd.testing.assert_frame_equal(nothing.drop(columns="error"), frame.reset_index(drop=True))
+    assert nothing["error"].tolist() == [None, None]

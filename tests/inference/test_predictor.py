@@ -3,9 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 
 import keras_mm
+from keras_mm.data.tables.labels import is_missing
 from keras_mm.errors import TableError
 from keras_mm.metrics.probabilities import probabilities
 
@@ -76,3 +79,47 @@ def test_only_of_a_trained_model():
 
     with pytest.raises(NotFittedError, match="call fit or load"):
         keras_mm.MultimodalClassifier().predictor_  # noqa: B018
+
+
+def rows_of(table):
+    """The rows as dicts, with `None` for empty cells."""
+    return [
+        {name: None if is_missing(cell) else cell for name, cell in row.items()}
+        for row in table.to_dict("records")
+    ]
+
+
+def test_a_polars_frame_and_a_generator_are_predicted_as_the_same_rows(trained):
+    model, table = trained
+    expected, score = model.predict_frame(table), model.score(table)
+    frame = pl.DataFrame(rows_of(table), infer_schema_length=None)
+    for rows in (frame, frame.to_arrow(), iter(rows_of(table))):
+        pd.testing.assert_frame_equal(model.predict_frame(rows), expected)
+    assert model.score(frame) == score
+    labels = frame.select("label")  # `y` as a frame and as a column
+    for y in (labels, labels["label"], labels.to_arrow()["label"]):
+        assert model.score(frame.drop("label"), y) == score
+
+
+def test_images_in_one_cell_are_predicted_as_those_of_two_columns(trained, tmp_path):
+    """The same slots, whether a row has them in two columns, in a list or as paths in a text."""
+    model, table = trained
+    trained_on = model._trained
+    settings = replace(trained_on.settings, images={"photos": 2})
+    several = model._with(replace(trained_on, settings=settings))
+    expected = model.predict_proba(table)
+    lists, texts = rows_of(table), rows_of(table)
+    for number, (row, text) in enumerate(zip(lists, texts, strict=True)):
+        row["photos"] = [row.pop("image_1"), row.pop("image_2")]
+        text["photos"] = "|".join(f"{number}-{i}.png" if row["photos"][i] else "" for i in (0, 1))
+        for i, image in enumerate(row["photos"]):
+            if image is not None:
+                (tmp_path / f"{number}-{i}.png").write_bytes(image["bytes"])
+    np.testing.assert_array_equal(several.predict_proba(lists), expected)
+    found = several.predict_proba(texts, image_dir=tmp_path)
+    np.testing.assert_array_equal(found, expected)
+    assert several.score(lists) == model.score(table)
+    several.save(tmp_path / "model")
+    loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model").set_params(cache=False)
+    assert loaded.get_params()["images"] == {"photos": 2}
+    np.testing.assert_allclose(loaded.predict_proba(lists), expected, atol=1e-6)

@@ -50,6 +50,9 @@ def test_equals_sklearn(case, num_rows):
         columns = sk.precision_recall_fscore_support(
             labels, answers, labels=range(5), zero_division=0
         )
+        report = sk.classification_report(labels, answers, output_dict=True, zero_division=0)
+    for name in ("macro avg", "weighted avg"):
+        assert list(got["averages"][name].values()) == pytest.approx(list(report[name].values()))
     assert {name: got[name] for name in expected} == pytest.approx(expected)
     for i, name in enumerate(("precision", "recall", "f1", "support")):
         np.testing.assert_allclose([got["per_class"][c][name] for c in CLASSES], columns[i])

@@ -50,6 +50,13 @@ def test_equals_sklearn(num_rows, threshold):
         }  # fmt: skip
         precision, recall, _, support = sk.precision_recall_fscore_support(labels, answers)
         matrices = sk.multilabel_confusion_matrix(labels, answers)
+        report = sk.classification_report(labels, answers, output_dict=True, zero_division=0)
+        some = {"labels": np.flatnonzero(occurring), "output_dict": True, "zero_division": 0}
+        report["macro avg"] = sk.classification_report(labels, answers, **some)["macro avg"]
+    averages = ["micro avg", "macro avg", "weighted avg", "samples avg"]
+    assert list(got["averages"]) == averages == list(report)[-4:]
+    for name in averages:
+        assert list(got["averages"][name].values()) == pytest.approx(list(report[name].values()))
     assert {name: got[name] for name in expected} == pytest.approx(expected)
     for i, name in enumerate(NAMES):
         label = got["per_label"][name]
@@ -59,6 +66,11 @@ def test_equals_sklearn(num_rows, threshold):
         assert ("auroc" in label) == (i in ranked)
     low, high = got["subset_accuracy_interval"]
     assert 0 <= low <= got["subset_accuracy"] <= high <= 1
+
+
+def test_averages_of_no_label_are_0():
+    got = multilabel_metrics([[0, 0]], [[0.1, 0.2]], ["x", "y"])
+    assert {tuple(row.values()) for row in got["averages"].values()} == {(0.0, 0.0, 0.0, 0)}
 
 
 def test_ranking_of_the_documented_example():

@@ -51,6 +51,23 @@ def test_what_stands_behind_the_padding_is_not_read(case):
     np.testing.assert_array_equal(logits_of(model, changed), logits_of(model, inputs))
 
 
+def test_rows_of_fewer_images_name_num_images():
+    model, inputs = make_model(), make_inputs(3, num_images=1)
+    encoder, image = parts(model).encoders["vision"], inputs["image_1"]
+    for call in (
+        lambda: model(inputs),
+        lambda: model.predict_on_batch(inputs),
+        lambda: encoder({"image_1": image}),
+        lambda: encoder(image),
+        lambda: encoder([image]),
+    ):
+        with pytest.raises(ValueError, match=r"takes 2 images a row.*num_images=1\)"):
+            call()
+    with pytest.raises(ValueError, match=r"Received: none\."):
+        model({name: value for name, value in inputs.items() if name != "image_1"})
+    assert encoder([image, image])["pooled_output"].shape[:2] == (3, 2)
+
+
 def test_every_input_counts(case):
     model, separate = case
     inputs = make_inputs(5, separate=separate)

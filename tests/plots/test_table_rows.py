@@ -147,10 +147,10 @@ def test_a_table_file_is_read(table, tmp_path):
     [
         ({"images": ["image_3"]}, "no column 'image_3'. Did you mean 'image_"),
         ({"labels": "lable"}, "no column 'lable'. Did you mean 'label'"),
-        ({"texts": "text_1"}, "texts must be a list of columns. Received: 'text_1'"),
+        ({"texts": "text_1"}, "`texts` must be a list of columns. Received: texts='text_1'"),
         ({"images": (), "texts": ()}, "name at least one column"),
-        ({"num_rows": 0}, "num_rows must be a whole number, at least 1. Received: 0"),
-        ({"num_rows": 1.5}, "Received: 1.5"),
+        ({"num_rows": 0}, "`num_rows` must be an integer >= 1. Received: num_rows=0"),
+        ({"num_rows": 1.5}, "Received: num_rows=1.5"),
     ],
 )
 def test_what_is_refused(table, options, message):

@@ -70,8 +70,8 @@ def test_documentation_has_range_and_default():
     ]
     minutes = fields(Wish)[0]
     assert described(minutes) == "How long it boils. An integer >= 1; default 7."
-    assert listed(minutes, "meal.", default=5).endswith(
-        "meal.minutes: How long it boils. An integer >= 1; default 5."
+    assert listed(minutes, "meal.").endswith(
+        "meal.minutes: How long it boils. An integer >= 1; default 7."
     )
 
 

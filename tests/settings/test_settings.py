@@ -103,6 +103,7 @@ VALUES = {
     "training.decay_power": ([None, 1, 0.5], [v for v in [*NUMBER, 0] if v is not None]),
     "training.plateau_factor": ([None, 0.5], [v for v in [*PART, 0] if v is not None]),
     "training.plateau_patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
+    "training.plateau_min_lr": ([None, 0, 1e-5], [v for v in [*NUMBER, -0.1] if v is not None]),
     "training.momentum": ([None, 0, 0.9], [v for v in PART if v is not None]),
     "training.adam_betas": ([None, (0.9, 0.99), [0, 0.5]],
                             [True, 0.9, (0.9,), (0.9, 1), (0.9, "a"), (0.9, 0.9, 0.9)]),
@@ -206,7 +207,7 @@ def test_a_frozen_vision_encoder_cannot_be_augmented(augmentation):
         Settings(preset="tiny", augmentation=augmentation, vision_trainable=False),
     ):
         (problem,) = find_problems(settings)
-        assert problem.startswith("`augmentation` needs a vision encoder that is trained")
+        assert problem.startswith("`augmentation` needs a trained vision encoder")
     assert find_problems(Settings(augmentation=augmentation, vision_trainable=True)) == []
     assert find_problems(Settings(augmentation={"flip": False, "same_colour": False})) == []
     several = Settings(augmentation=augmentation, epochs=0, labels=1)
@@ -216,7 +217,7 @@ def test_a_frozen_vision_encoder_cannot_be_augmented(augmentation):
 def test_a_column_of_parts_stands_alone():
     for name in ("validation_data", "test_data"):
         problems = find_problems(RunSettings(split_column="part", epochs=0, **{name: "rows.csv"}))
-        assert len(problems) == 2 and any(p.startswith("`split_column` says") for p in problems)
+        assert len(problems) == 2 and any(p.startswith("`split_column` already") for p in problems)
     assert find_problems(RunSettings(split_column="part")) == []
 
 
@@ -398,13 +399,16 @@ def test_toml_with_a_byte_order_mark(tmp_path):
         ({"labels": {"a": 3}}, "the head 'a' must be a keras_mm.Head or a dict"),
         ({"labels": {"a": Head(), "A": Head()}}, "collide"),
         ({"labels": {}}, "`heads` must be"),
-        ({"labels": {"a": Head()}, "head": "binary"}, "`head` is for a label column"),
-        ({"labels": {"a": Head()}, "classes": ["x", "y"]}, "`classes` is for a label column"),
-        ({"labels": ["a", "b"], "classes": ["x", "y"]}, "`classes` are those of one head"),
+        ({"labels": {"a": Head()}, "head": "binary"}, "`head` applies to a label column"),
+        ({"labels": {"a": Head()}, "classes": ["x", "y"]}, "`classes` applies to a label column"),
+        ({"labels": ["a", "b"], "classes": ["x", "y"]}, "`classes` applies to one head"),
         ({"labels": ["a", "b"], "class_weight": [1, 2]}, "`class_weight` of several heads"),
         ({"head": "binary", "classes": ["x", "y", "z"]}, "exactly two classes"),
         ({"classes": ["x"]}, "at least two classes"),
-        ({"head": "multilabel", "labels": ["a", "b"], "classes": ["x"]}, "1 classes have a"),
+        (
+            {"head": "multilabel", "labels": ["a", "b"], "classes": ["x"]},
+            "for each class, 1 in all",
+        ),
         ({"head": "regression", "loss": "focal"}, "`loss` of a regression head"),
         ({"loss": "huber"}, "`loss` of a multiclass head"),
         ({"head": "regression", "class_weight": "balanced"}, "no classes to weigh"),

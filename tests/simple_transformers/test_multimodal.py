@@ -281,7 +281,7 @@ def test_bad_constructors(tmp_path):
         make(multi_label=True, args={"regression": True})
     with pytest.raises(TypeError, match="'multilabel'. Did you mean|Unknown argument 'multilabel'"):
         make(multilabel=True)
-    with pytest.raises(TypeError, match="Did you mean 'num_image_embeds'"):
+    with pytest.warns(UserWarning, match="Did you mean 'num_image_embeds'"):
         make(args={"num_image_embed": 3})
     # Settings of another class: those that are given must be known here.
     assert make(args=MultiLabelClassificationArgs(threshold=0.3)).args.threshold == 0.3

@@ -5,11 +5,13 @@ import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 
 from keras_mm.data.tables.load import load_table
 from keras_mm.simple_transformers.args import MultiModalClassificationArgs
 from keras_mm.simple_transformers.tables import (
+    COLUMNS,
     image_table,
     images_to_predict,
     text_table,
@@ -38,6 +40,17 @@ def test_the_first_two_columns_with_a_warning(rows):
         assert table["text"].tolist() == ["a", "b"] and table["labels"].tolist() == [1, 0]
 
 
+def test_tables_of_other_libraries(tmp_path):
+    frame = pl.DataFrame({"text": ["a", "b"], "images": ["a.png", None], "labels": [1, 0]})
+    table, texts = text_table(frame)
+    assert texts == ("text",) and table["text"].tolist() == ["a", "b"]
+    table, folder = image_table(frame, MultiModalClassificationArgs(), image_path=tmp_path)
+    assert table["labels"].tolist() == [1, 0] and folder == str(tmp_path)
+    assert texts_to_predict(frame["text"], ("text",))["text"].tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="a list of texts.*polars"):
+        texts_to_predict(frame, ("text",))
+
+
 def test_numbers_are_read_as_text():
     table, _ = text_table(pd.DataFrame({"text": [7, 0.5, None], "labels": [1, 0, 1]}, dtype=object))
     assert table["text"].tolist()[:2] == ["7", "0.5"] and pd.isna(table["text"][2])
@@ -50,10 +63,20 @@ def test_a_path(tmp_path):
 
 
 def test_half_of_the_columns_is_an_error():
-    with pytest.raises(ValueError, match=r"Received: \['text', 'label'\]"):
-        text_table(pd.DataFrame({"text": ["a"], "label": [1]}))
+    with pytest.raises(ValueError, match=r"Received: \['text', 'answer'\]"):
+        text_table(pd.DataFrame({"text": ["a"], "answer": [1]}))
     with pytest.raises(ValueError, match="a column of texts and one of labels"):
         text_table(pd.DataFrame({"a": ["a"]}))
+
+
+@pytest.mark.parametrize("texts", [("text",), ("text_a", "text_b")])
+def test_a_column_label_is_taken_for_labels(texts):
+    given = pd.DataFrame({"label": [1, 0], **{name: ["a", "b"] for name in texts}})
+    with pytest.warns(UserWarning, match="no column 'labels': taking 'label'"):
+        table, found = text_table(given)
+    assert found == texts and table["labels"].tolist() == [1, 0]
+    assert table.attrs[COLUMNS] == {"labels": "label"}
+    assert list(given) == ["label", *texts]
 
 
 def test_what_is_predicted():
@@ -188,6 +211,10 @@ def test_images_to_predict():
     table = images_to_predict(given, args(), image_type_extension=".png")
     assert table["images"].tolist() == ["1.png", "2.png"]
     assert given == {"text": ["a", "b"], "images": ["1", "2.png"]}
+    frame = pd.DataFrame({**given, "author": ["x", "y"]}, index=[7, 9])
+    pd.testing.assert_frame_equal(
+        images_to_predict(frame, args(), image_type_extension=".png"), table.set_index(frame.index)
+    )
     named = args(text_label="caption", images_label="file")
     for keys in (("caption", "file"), ("text", "images"), ("caption", "images")):
         table = images_to_predict(dict(zip(keys, (["a"], ["1"]), strict=True)), named)

@@ -208,7 +208,7 @@ def test_accumulated_steps_decay_over_the_whole_run():
 
     Trainer(
         toy_model(), epochs=2, learning_rate=0.1, accumulation_steps=4, callbacks=[Rate()],
-        verbose=0,
+        warmup=0.0, verbose=0,
     ).fit((x, y), batch_size=8)  # fmt: skip
     assert len(rates) == 16 and rates[7] == pytest.approx(0.05) and 0 < rates[-2] < 0.01
 
@@ -339,7 +339,7 @@ def test_knobs_and_objects_say_the_same():
     other = Trainer(
         model,
         loss_settings=LossSettings(gamma=1.0),
-        optimization=Optimization(learning_rate=0.5, warmup=0.0, clipnorm=9.0),
+        optimization=Optimization(learning_rate=0.5, clipnorm=9.0),
         stopping=Stopping(patience=7),
         clipnorm=2.0,
     )
@@ -347,7 +347,7 @@ def test_knobs_and_objects_say_the_same():
     assert one.optimization == other.optimization and one.optimization.clipnorm == 2.0
     assert one.stopping == other.stopping == Stopping(patience=7)
     plain = Trainer(model).optimization
-    assert (plain.warmup, plain.clipnorm) == (0.0, None)
+    assert plain == Optimization()
 
 
 def test_the_signature_lists_every_knob():
@@ -356,10 +356,10 @@ def test_the_signature_lists_every_knob():
         for one in fields(kind):
             assert parameters[one.name].kind is inspect.Parameter.KEYWORD_ONLY
     assert list(parameters)[:2] == ["model", "heads"] and "knobs" not in parameters
-    assert parameters["warmup"].default == 0.0 and parameters["decay_power"].default == 1.0
+    assert parameters["warmup"].default == 0.1 and parameters["decay_power"].default == 1.0
     text = " ".join(Trainer.__doc__.split())
-    assert 'decay_power: The power of `decay="polynomial"`. A number > 0' in text
-    assert "rises from 0 to its peak. A number in [0, 1); default 0.0." in text
+    assert 'decay_power: Exponent of `decay="polynomial"`. A number > 0' in text
+    assert "rises from 0 to its peak. A number in [0, 1); default 0.1." in text
 
 
 @pytest.mark.backend_free

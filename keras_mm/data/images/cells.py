@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from keras_mm.checks import quote
 from keras_mm.data.images.files import (
     MAX_PIXELS,
     check_pixels,
@@ -147,9 +148,9 @@ def content_key(cell: ImageCell) -> bytes:
 def _decode(cell: ImageCell, image_size: tuple[int, int] | None = None) -> Image.Image:
     content = _unwrap(cell)
     if isinstance(content, str | os.PathLike):
-        return decode_file(read_file(content), repr(os.fspath(content)), image_size)
+        return decode_file(read_file(content), quote(os.fspath(content)), image_size)
     if isinstance(content, bytes):
-        return decode_file(content, "the image given as bytes", image_size)
+        return decode_file(content, _name(cell), image_size)
     if isinstance(content, Image.Image):
         return _from_pillow(content)
     if isinstance(content, np.ndarray):
@@ -158,6 +159,12 @@ def _decode(cell: ImageCell, image_size: tuple[int, int] | None = None) -> Image
         "an image cell must be a path, bytes, a dict with `bytes` or `path`, a Pillow image or a "
         f"NumPy array. Received: {type(content).__name__}"
     )
+
+
+def _name(cell: Any) -> str:
+    """How messages name an image that is given as bytes."""
+    path = cell.get("path") if isinstance(cell, dict) else None
+    return "the image given as bytes" + (f" ({quote(path)})" if path else "")
 
 
 def _unwrap(cell: Any) -> Any:
@@ -169,7 +176,7 @@ def _unwrap(cell: Any) -> Any:
 def _from_pillow(image: Image.Image) -> Image.Image:
     check_pixels(*image.size, "the Pillow image")
     try:
-        orientation = exif_orientation(image.info.get("exif", b""))
+        orientation = exif_orientation(image.info.get("exif") or b"")
         return upright(_copy(image), orientation)
     except MemoryError:
         raise

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from io import BytesIO
 
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
@@ -22,8 +23,11 @@ from PIL import (
     PngImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
+    features,
 )
 
+from keras_mm.checks import quote
+from keras_mm.data.images.similar_files import similar_file
 from keras_mm.errors import ImageError
 
 # Pillow warns above this size (a quarter of a GiB of RGB); an image that would warn is refused.
@@ -51,6 +55,10 @@ _FORMATS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
     "WebP": ((b"RIFF",), WebPImagePlugin.WebPImageFile),
     "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
 }
+# AVIF and HEIC are one container; brands of both kinds beside `mif1` say what it holds.
+_BRANDS = dict.fromkeys((b"avif", b"avis"), "AVIF") | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIC"
+)
 _TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -88,7 +96,7 @@ def read_file(path: str | os.PathLike) -> bytes:
     Raises:
         ImageError: for a missing file, a folder, a device, or a file that may not be read.
     """
-    name = repr(os.fspath(path))
+    name = quote(os.fspath(path))
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -98,15 +106,29 @@ def read_file(path: str | os.PathLike) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except FileNotFoundError:
+        hint = similar_file(path)
         raise ImageError(
-            f"{name} does not exist; correct the path, or leave the cell empty for no image."
+            f"{name} does not exist{f', but {hint}' if hint else ''}; correct the path, or leave "
+            "the cell empty for no image."
         ) from None
     except ImageError:
         raise
     except (OSError, ValueError) as error:
         raise ImageError(
-            f"{name} cannot be read ({error}); check the path and its rights."
+            f"{name} cannot be read ({reason(error)}); check the path and its rights."
         ) from None
+
+
+def reason(error: Exception) -> str:
+    """Why a file cannot be read, without its name.
+
+    Args:
+        error: What reading raised.
+
+    Returns:
+        The system's words, else the error's.
+    """
+    return getattr(error, "strerror", None) or str(error)
 
 
 def image_format(data: bytes) -> str | None:
@@ -116,12 +138,22 @@ def image_format(data: bytes) -> str | None:
         data: The encoded file.
 
     Returns:
-        `"JPEG"`, `"PNG"`, `"GIF"`, `"BMP"`, `"WebP"` or `"TIFF"`; `None` for any other.
+        `"JPEG"`, `"PNG"`, `"GIF"`, `"BMP"`, `"WebP"`, `"TIFF"`, `"AVIF"` or `"HEIC"`; `None` for
+        any other.
     """
+    if data[4:8] == b"ftyp":
+        return _container_format(data)
     for name, (signatures, _) in _FORMATS.items():
         if data.startswith(signatures):
             return name if name != "WebP" or data[8:12] == b"WEBP" else None
     return None
+
+
+def _container_format(data: bytes) -> str | None:
+    """The format of a file whose first box names its brands (ISO 14496-12)."""
+    size = min(int.from_bytes(data[:4]), 256)
+    brands = [data[8:12], *(data[at : at + 4] for at in range(16, size, 4))]
+    return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
 
 
 def check_pixels(width: int, height: int, name: str) -> None:
@@ -159,9 +191,9 @@ def decode_file(data: bytes, name: str, image_size: tuple[int, int] | None = Non
     """
     kind = _known_format(data, name)
     try:
-        image = _FORMATS[kind][1](_WholeFile(data))
+        image = _file_class(kind, name)(_WholeFile(data))
         check_pixels(*image.size, name)
-        orientation = exif_orientation(image.info.get("exif", b""))
+        orientation = exif_orientation(image.info.get("exif") or b"")
         if kind == "PNG":
             _prepare_png(image, data)
         if kind == "JPEG" and image_size is not None:
@@ -170,8 +202,9 @@ def decode_file(data: bytes, name: str, image_size: tuple[int, int] | None = Non
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow raises a dozen kinds on damaged files
+        words = " ".join(str(error).split())
         raise ImageError(
-            f"{name} is a damaged or cut-off {kind} file ({error}); fetch or save it again."
+            f"{name} is a damaged or cut-off {kind} file ({words}); fetch or save it again."
         ) from error
 
 
@@ -246,10 +279,35 @@ def _known_format(data: bytes, name: str) -> str:
     kind = image_format(data)
     if kind is None:
         raise ImageError(
-            f"{name} is not an image of a known format ({', '.join(_FORMATS)}); "
+            f"{name} is not an image of a known format ({', '.join(_FORMATS)}, AVIF, HEIC); "
             "convert it to PNG or JPEG."
         )
     return kind
+
+
+def _file_class(kind: str, name: str) -> type[ImageFile.ImageFile]:
+    """What opens files of a format.
+
+    Raises:
+        ImageError: if nothing that is installed does; the message says what to install.
+    """
+    if kind in _FORMATS:
+        return _FORMATS[kind][1]
+    if kind == "AVIF":
+        if not features.check("avif"):
+            raise ImageError(
+                f"{name} is an AVIF file, and this Pillow was built without AVIF; install Pillow's "
+                "own wheel (pip install --force-reinstall pillow), or convert the file to PNG."
+            )
+        return AvifImagePlugin.AvifImageFile
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise ImageError(
+            f"{name} is a HEIC file, which needs pillow-heif: pip install 'keras_mm[heif]'; or "
+            "convert the file to PNG or JPEG."
+        ) from None
+    return HeifImageFile
 
 
 def _prepare_png(image: Image.Image, data: bytes) -> None:

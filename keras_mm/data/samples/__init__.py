@@ -1,13 +1,14 @@
-"""The sample data "what changed": drawn by the package itself, so that everything runs offline.
+"""The sample data "what changed", drawn by this package, so that everything runs offline.
 
-Two images show the same scene; between them either the light or the size of the shape moves one
-level. `text_1` names what to watch, `text_2` claims a direction. The label is `Implies` where the
-watched thing changed as claimed, `Contradictory` where it changed the other way, and `NoEntailment`
-where the other thing changed. Neither the images nor the texts alone say anything about the label;
-`sample_ceilings` computes how far each part of the inputs can get.
+Two images show the same scene; between them, either the light or the size of the shape changes by
+one level. `text_1` names what to watch (light or size), and `text_2` claims a direction. The label
+is `Implies` if the watched property changed as claimed, `Contradictory` if it changed in the other
+direction, and `NoEntailment` if the other property changed. Neither the images nor the texts alone
+contain any information on the label; `sample_ceilings` computes the best possible scores for parts
+of the inputs.
 
-Everything is drawn in integers, from a random stream that NumPy has frozen, so that pixels and rows
-are the same on every version and platform.
+Everything is drawn in integers, with `numpy.random.RandomState`, which NumPy no longer changes. So
+pixels and rows are the same with every version and on every platform.
 """
 
 from keras_mm.data.samples.ceilings import sample_ceilings

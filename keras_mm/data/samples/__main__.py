@@ -1,4 +1,4 @@
-"""`python -m keras_mm.data.samples`: writes the sample data, prints its ceilings."""
+"""`python -m keras_mm.data.samples`: writes the sample data, or prints its ceilings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from keras_mm.data.samples.tables import write_sample_data
 
 
 def main() -> None:
-    """Reads the command line and does what it asks for."""
+    """Parses the command line and runs it."""
     parser = argparse.ArgumentParser(
         prog="python -m keras_mm.data.samples",
         description="Writes the sample data as Parquet files, or prints its ceilings.",
     )
-    parser.add_argument("folder", nargs="?", help="write train.parquet and test.parquet there")
     parser.add_argument(
-        "--ceilings", action="store_true", help="print the best scores of partial inputs"
+        "folder", nargs="?", help="folder to write train.parquet and test.parquet to"
+    )
+    parser.add_argument(
+        "--ceilings", action="store_true", help="print the best possible scores for partial inputs"
     )
     arguments = parser.parse_args()
     if arguments.ceilings:
@@ -26,7 +28,7 @@ def main() -> None:
         for path in write_sample_data(arguments.folder):
             print(f"{path}: {path.stat().st_size} bytes")
     elif not arguments.ceilings:
-        parser.error("name a folder to write to, or ask for --ceilings")
+        parser.error("pass a folder to write to, or --ceilings")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How far a part of the inputs can get on the sample data, computed from the task."""
+"""The best scores that are possible on the sample data with a part of the inputs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ VIEWS = {
 
 
 def _joint(inputs: Sequence[str]) -> np.ndarray:
-    """P(observation, label), observations of equal posterior merged, `(observations, 3)`."""
+    """P(observation, label), shape `(num_observations, 3)`.
+
+    Observations with equal posteriors are merged: the best rule treats them the same.
+    """
     masses: dict[tuple[Any, ...], np.ndarray] = {}
     for axis, direction, before, after in all_changes():
         for outcome, (label, probability) in enumerate(OUTCOMES):
-            shown = dict(
+            values = dict(
                 zip(INPUTS, (before, after, *texts_of(axis, direction, outcome)), strict=True)
             )
-            seen = tuple(shown[name] for name in inputs)
-            mass = masses.setdefault(seen, np.zeros(len(SAMPLE_LABELS)))
+            observation = tuple(values[name] for name in inputs)
+            mass = masses.setdefault(observation, np.zeros(len(SAMPLE_LABELS)))
             mass[SAMPLE_LABELS.index(label)] += probability / len(all_changes())
     merged: dict[tuple[float, ...], np.ndarray] = {}
     for mass in masses.values():
@@ -36,25 +39,29 @@ def _joint(inputs: Sequence[str]) -> np.ndarray:
 
 
 def _best_macro_f1(joint: np.ndarray, steps: int = 3000) -> float:
-    """The highest macro-F1 of any rule, randomised ones included, by gradient ascent."""
-    prior, seen = joint.sum(axis=0), joint.sum(axis=1, keepdims=True)
+    """The highest macro-F1 of any decision rule, including random ones, by gradient ascent.
+
+    A rule is P(predicted label | observation), one row per observation.
+    """
+    prior, observed = joint.sum(axis=0), joint.sum(axis=1, keepdims=True)
     best = 0.0
-    for certainty in (0.5, 1.0, 4.0):  # starts: from cautious to deciding for the likeliest label
-        rule = (joint / seen + 0.01) ** certainty
+    # Several starts, from nearly uniform predictions to always the most probable label.
+    for certainty in (0.5, 1.0, 4.0):
+        rule = (joint / observed + 0.01) ** certainty
         for _ in range(steps):
             rule /= rule.sum(axis=1, keepdims=True)
-            hits, named = (joint * rule).sum(axis=0), (seen * rule).sum(axis=0)
-            best = max(best, float(np.mean(2 * hits / (prior + named))))
-            slope = 2 * joint / seen / (prior + named) - 2 * hits / (prior + named) ** 2
-            rule *= np.exp(0.1 * slope)  # a step uphill that keeps every row a distribution
+            hits, predicted = (joint * rule).sum(axis=0), (observed * rule).sum(axis=0)
+            best = max(best, float(np.mean(2 * hits / (prior + predicted))))
+            slope = 2 * joint / observed / (prior + predicted) - 2 * hits / (prior + predicted) ** 2
+            rule *= np.exp(0.1 * slope)  # keeps all entries positive, unlike adding the gradient
     return best
 
 
 def sample_ceilings() -> dict[str, float]:
-    """The best scores that any model can reach with a part of the inputs.
+    """Computes the best scores that any model can reach with a part of the inputs.
 
-    Computed by enumerating all changes and outcomes, so they hold for infinite data. On 600 test
-    rows chance adds or removes a few points.
+    They come from an enumeration of all changes and outcomes, so they hold for infinite data. On
+    600 test rows, scores differ from them by a few points by chance.
 
     Returns:
         `<part>_accuracy` and `<part>_macro_f1`, fractions, for the parts `image_only`, `text_only`,

@@ -1,4 +1,4 @@
-"""The images of the sample data, drawn in integers: the same pixels on every platform."""
+"""Draws the images of the sample data, in integers: the pixels are the same on every platform."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from PIL import Image
 from keras_mm.data.samples.task import NUM_SCENES, SEED, State, shuffled
 
 _IMAGE_SIZE = 64
-# Both kinds of change alter the pixels about equally: the weaker one would be learned far later.
+# Both kinds of change alter the pixels about equally; a weaker one would be learned much later.
 _LIGHT_PERCENT = (70, 84, 100)
 _RADIUS = (6, 14, 22)
-_PATCH = 22  # half the side, in pixels, of the square that holds any shape
+_PATCH = 22  # half the side, in pixels, of the square that contains any shape
 
-# Every shape is darker than every place: however they are paired, larger means darker.
+# Every shape is darker than every place, so a larger shape always makes the image darker.
 COLOURS = {
     "red": (150, 35, 40),
     "brown": (105, 65, 40),
@@ -34,7 +34,7 @@ PLACES = {
     "in the snow": ((214, 220, 230), (240, 242, 246), 32),
     "on the street": ((220, 214, 208), (204, 204, 210), 44),
 }
-# Inside or not, for sample points (x, y) and a reach r in the same integer unit.
+# By kind: whether sample points (x, y) are inside a shape of radius r, in the same integer unit.
 SHAPES: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
     "circle": lambda x, y, r: x * x + y * y <= r * r,
     "square": lambda x, y, r: 10 * np.maximum(abs(x), abs(y)) <= 9 * r,
@@ -47,8 +47,8 @@ SHAPES: dict[str, Callable[[np.ndarray, np.ndarray, int], np.ndarray]] = {
 
 
 def _coverage(kind: str, radius: int) -> np.ndarray:
-    """How many of each pixel's 4 x 4 sample points a shape covers, `(2 * _PATCH, 2 * _PATCH)`."""
-    # In eighths of a pixel the sample points lie at 1, 3, 5 and 7: nothing is rounded.
+    """The number of each pixel's 4 x 4 sample points that a shape covers: `(2 * _PATCH,) * 2`."""
+    # The unit is 1/8 pixel, in which sample points are at 1, 3, 5 and 7: nothing is rounded.
     points = np.arange(-8 * _PATCH + 1, 8 * _PATCH, 2)
     x, y = np.meshgrid(points, points)
     inside = SHAPES[kind](x, y, 8 * radius)
@@ -63,15 +63,16 @@ def _draw(scene: dict[str, Any], state: State) -> np.ndarray:
     top, left = (scene[axis] - _PATCH for axis in ("y", "x"))
     patch = canvas[top : top + 2 * _PATCH, left : left + 2 * _PATCH]
     covered = _coverage(scene["kind"], _RADIUS[state[1]])[..., None]
+    # Blended by coverage of 16 points; + 8 rounds to the nearest integer.
     patch[:] = (patch * (16 - covered) + np.array(COLOURS[scene["colour"]]) * covered + 8) // 16
     return ((canvas * _LIGHT_PERCENT[state[0]] + 50) // 100).astype(np.uint8)
 
 
 def image_cell(scene: dict[str, Any], state: State) -> dict[str, Any]:
-    """An image as Hugging Face datasets store it.
+    """Draws an image, in the form in which Hugging Face datasets store images.
 
     Args:
-        scene: What to draw, as in `create_scenes`.
+        scene: A scene of `create_scenes`.
         state: Levels of light and size, each 0, 1 or 2.
 
     Returns:
@@ -84,7 +85,9 @@ def image_cell(scene: dict[str, Any], state: State) -> dict[str, Any]:
 
 
 def create_scenes() -> dict[str, list[dict[str, Any]]]:
-    """The scenes of each split; no test scene has the kind, colour and place of a training scene.
+    """Creates the scenes of each split.
+
+    No test scene has the same kind, colour and place as a training scene.
 
     Returns:
         Scenes by split, `"train"` and `"test"`: dicts of `number`, `kind`, `colour`, `place`, and

@@ -1,4 +1,4 @@
-"""The tables of the sample data, in memory and as Parquet files."""
+"""Creates the tables of the sample data, in memory or as Parquet files."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ from keras_mm.files import new_file
 
 
 def _cells(num_rows: int) -> list[tuple[int, int]]:
-    """The (change, outcome) of each row, as positions: every change has its share of both."""
+    """Positions of the (change, outcome) of each row; each pair has its share of the rows."""
     num_changes = len(all_changes())
     cells = []
     for outcome, (_, probability) in enumerate(OUTCOMES):
-        # Staggered running totals: rows by change come out exact, stretches of changes within one.
+        # Running totals are rounded, so the rows of any range of changes are off by less than one.
+        # Each outcome has another offset, so that the roundings of a change cancel out.
         totals = np.arange(num_changes + 1) * num_rows * probability / num_changes + outcome / 4
         for change, count in enumerate(np.diff(np.floor(totals + 1e-9).astype(int))):
             cells += [(change, outcome)] * int(count)
@@ -45,14 +46,17 @@ def _deal(
     labels: Sequence[str],
     stream: np.random.RandomState,
 ) -> list[str]:
-    """A phrase for each row; rows of one name and label use all its phrases equally often."""
+    """Chooses a phrase for each row; rows of one name and label use all phrases equally often.
+
+    A phrase then says nothing about the label.
+    """
     piles: dict[tuple[str, str], list[str]] = {}
-    dealt = []
+    chosen = []
     for key in zip(names, labels, strict=True):
         if not piles.get(key):
             piles[key] = shuffled(phrases[key[0]], stream)
-        dealt.append(piles[key].pop())
-    return dealt
+        chosen.append(piles[key].pop())
+    return chosen
 
 
 def _table(split: str, scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -62,12 +66,12 @@ def _table(split: str, scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
     images = [{state: image_cell(scene, state) for state in states} for scene in scenes]
     cells = [(all_changes()[change], outcome) for change, outcome in _cells(NUM_ROWS[split])]
     labels = [OUTCOMES[outcome][0] for _, outcome in cells]
-    says = [texts_of(axis, direction, outcome) for (axis, direction, _, _), outcome in cells]
-    watch = _deal(WATCH, [axis for axis, _ in says], labels, stream)
-    claim = _deal(CLAIM, [direction for _, direction in says], labels, stream)
+    meanings = [texts_of(axis, direction, outcome) for (axis, direction, _, _), outcome in cells]
+    watch = _deal(WATCH, [axis for axis, _ in meanings], labels, stream)
+    claim = _deal(CLAIM, [direction for _, direction in meanings], labels, stream)
     rows = []
     for index, ((_, _, before, after), _) in enumerate(cells):
-        # No outcome of a change has more rows than there are scenes: no question comes up twice.
+        # No outcome of a change has more rows than there are scenes, so no row is repeated.
         scene = scenes[index % len(scenes)]
         thing = "{colour} {kind}".format(**scene)
         text_1 = watch[index].format(thing=thing, place=scene["place"])
@@ -80,9 +84,9 @@ def _table(split: str, scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
 
 
 def load_sample_data() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Draws the sample data: 3000 training rows, and 600 test rows of scenes never trained on.
+    """Draws the sample data: 3000 training rows, and 600 test rows of other scenes.
 
-    Takes less than a second, reads and writes no file. Rows share 477 images.
+    It takes less than a second, and reads and writes no files. The rows share 477 images.
 
     Returns:
         The training and the test table, with columns `id_1`, `text_1`, `image_1`, `id_2`, `text_2`,
@@ -102,7 +106,7 @@ def load_sample_data() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _arrow_table(table: pd.DataFrame) -> Any:
-    """An Arrow table with the metadata by which Hugging Face datasets know image columns."""
+    """An Arrow table with the metadata by which Hugging Face datasets recognise image columns."""
     import pyarrow as pa
 
     image = pa.struct({"bytes": pa.binary(), "path": pa.string()})
@@ -115,7 +119,7 @@ def _arrow_table(table: pd.DataFrame) -> Any:
 
 
 def write_sample_data(folder: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Writes `train.parquet` and `test.parquet`: neither appears before both are complete.
+    """Writes `train.parquet` and `test.parquet`; they appear when both are complete.
 
     Args:
         folder: The folder to write to; created if absent. Files of these names are replaced.

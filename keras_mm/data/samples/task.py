@@ -1,4 +1,4 @@
-"""The task of the sample data: which changes there are, and which label each has."""
+"""The task of the sample data: the changes between two images, and their labels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NUM_ROWS = {"train": 3000, "test": 600}
 NUM_SCENES = {"train": 44, "test": 9}
 AXES = ("light", "size")
 DIRECTIONS = ("up", "down")
-# Per change: Implies and Contradictory, then NoEntailment under either claim.
+# Labels and probabilities of each change's outcomes; the last two differ in the claimed direction.
 OUTCOMES = (
     ("Implies", 0.15),
     ("Contradictory", 0.15),
@@ -28,7 +28,7 @@ State = tuple[int, int]  # (light, size), each a level 0, 1 or 2
 
 
 def all_changes() -> list[tuple[str, str, State, State]]:
-    """All 24 changes that a pair of images can show.
+    """Lists all 24 changes that a pair of images can show.
 
     Returns:
         Tuples `(axis, direction, state of image_1, state of image_2)`.
@@ -42,12 +42,12 @@ def all_changes() -> list[tuple[str, str, State, State]]:
 
 
 def texts_of(axis: str, direction: str, outcome: int) -> tuple[str, str]:
-    """What the two texts of a row say.
+    """The meaning of the two texts of a row.
 
     Args:
-        axis: What changes, `"light"` or `"size"`.
-        direction: Which way it changes, `"up"` or `"down"`.
-        outcome: Position in `OUTCOMES`.
+        axis: The property that changes, `"light"` or `"size"`.
+        direction: The direction of the change, `"up"` or `"down"`.
+        outcome: Index in `OUTCOMES`.
 
     Returns:
         The axis that `text_1` names and the direction that `text_2` claims.
@@ -58,16 +58,16 @@ def texts_of(axis: str, direction: str, outcome: int) -> tuple[str, str]:
 
 
 def shuffled(items: Iterable[Any], stream: np.random.RandomState) -> list[Any]:
-    """The items in a random order that is the same on every NumPy version.
+    """Shuffles items, with the same result on every NumPy version.
 
     Args:
-        items: What to shuffle.
-        stream: Source of the random numbers; it advances by one draw an item.
+        items: The items to shuffle.
+        stream: Random number generator; it makes one draw per item.
 
     Returns:
         A new list.
     """
-    # Sorting uniform numbers needs only the raw stream, which stays the same on every NumPy.
+    # Not `stream.shuffle`: sorting uniform numbers depends only on the raw random numbers.
     items = list(items)
     order = np.argsort(stream.random_sample(len(items)), kind="stable")
     return [items[index] for index in order]

@@ -8,7 +8,7 @@ import string
 
 from keras_mm.data.samples.scenes import COLOURS, PLACES, SHAPES
 
-# The words of an axis never hint at a direction, nor the other way round.
+# The phrases of an axis must not hint at a direction, and those of a direction not at an axis.
 WATCH = {
     "light": [
         "Watch the light.",
@@ -53,11 +53,11 @@ SAMPLE_WORDS: tuple[str, ...] = _words()
 
 
 def sample_vocabulary() -> list[str]:
-    """A WordPiece vocabulary for the sample data: its words, and pieces that spell any ASCII word.
+    """A WordPiece vocabulary for the sample data: its words, and pieces for any other ASCII word.
 
     Returns:
-        The tokens by id: `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`, the letters and digits, the
-        same as `##` pieces, the words of the texts in lower case, punctuation.
+        The tokens in id order: `[PAD]`, `[UNK]`, `[CLS]`, `[SEP]`, `[MASK]`, letters and digits,
+        the same as `##` pieces, the words of the texts in lower case, and punctuation.
     """
     characters = [*string.ascii_lowercase, *string.digits]
     pieces = [f"##{character}" for character in characters]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from keras_mm.checks import nearest_name
+from keras_mm.data.tables.labels import is_missing
+
+_IMAGE_FIELDS = {"bytes", "path"}
 
 
 def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
@@ -39,6 +42,55 @@ def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
         )
         sentences.append(f"no column {column!r}. {hint}")
     return sentences
+
+
+def nested_columns(
+    table: pd.DataFrame, images: Iterable[str] = (), others: Iterable[str] = ()
+) -> list[str]:
+    """A sentence for each column whose cells, two or more, are records or lists of records.
+
+    Args:
+        table: The table; columns that it lacks are skipped.
+        images: Image columns; their records may have the fields `bytes` and `path`.
+        others: Columns of texts and labels.
+
+    Returns:
+        Sentences, images first.
+
+    Example:
+        >>> nested_columns(pd.DataFrame({"meta": [{"name": "a"}] * 2}), others=["meta"])[0][:56]
+        "the column 'meta' holds records with the fields 'name'. "
+    """
+    images, found = list(images), []
+    for column in dict.fromkeys([*images, *others]):
+        if (table.columns == column).sum() != 1:
+            continue
+        fields = _record_fields(table[column])
+        if not fields or (column in images and _IMAGE_FIELDS & set(fields)):
+            continue
+        mend = "Give the field that you mean as a column of its own, as df.unnest() does in polars."
+        if column in images:
+            mend = "A record of an image has the fields 'bytes' or 'path'."
+        names = ", ".join(map(repr, fields))
+        found.append(f"the column {column!r} holds records with the fields {names}. {mend}")
+    return found
+
+
+def _record_fields(cells: Iterable) -> list[str]:
+    """Fields of the first record; none if some cell is neither empty nor of records.
+
+    A record alone counts as the mistake of its row.
+    """
+    fields, count = list[str](), 0
+    for cell in cells:
+        parts = cell if isinstance(cell, list | tuple) else [cell]
+        parts = [part for part in parts if not is_missing(part)]
+        if not all(isinstance(part, Mapping) for part in parts):
+            return []
+        if parts and not fields:
+            fields = [str(name) for name in parts[0]]
+        count += bool(parts)
+    return fields if count > 1 else []
 
 
 def column_names(columns: str | Iterable[str]) -> list[str]:

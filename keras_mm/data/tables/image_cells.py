@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from keras_mm.checks import quote
 from keras_mm.data.images.cells import check_image, image_key
+from keras_mm.data.images.files import reason
+from keras_mm.data.images.inline import inline_image
+from keras_mm.data.tables.image_lists import in_slots, several_hint
 from keras_mm.data.threads import in_threads
 from keras_mm.errors import ImageError
 from keras_mm.progress import progress_bar
@@ -22,7 +26,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 def resolve_image(cell: Any, folder: str | None, confined: bool = False) -> Any:
-    """Makes the path of an image cell absolute.
+    """Makes the path of an image cell absolute, and decodes an image that is written into it.
 
     Args:
         cell: An image cell; one without a path stays as it is.
@@ -30,32 +34,95 @@ def resolve_image(cell: Any, folder: str | None, confined: bool = False) -> Any:
         confined: Whether only files inside `folder` may be read.
 
     Returns:
-        The cell; a path, or a dict with a path and no bytes, as the absolute path.
+        The cell; a path, or a dict with a path and no bytes, as the absolute path; a `data:` URI
+        or base64 as bytes, see `keras_mm.data.images.inline`.
 
     Raises:
-        ImageError: for a URL, or a path outside `folder` if `confined`.
+        ImageError: for a URL, for a path outside `folder` if `confined`, or for base64 that cannot
+            be decoded.
     """
+    if isinstance(cell, dict) and isinstance(cell.get("bytes"), str):
+        return _bytes_of(cell["bytes"])  # as JSON writes them
     path = cell.get("path") if isinstance(cell, dict) and cell.get("bytes") is None else cell
     if not isinstance(path, str | PathLike):
         return cell
+    data = inline_image(path) if isinstance(path, str) else None
+    if data is not None:
+        return data
     if _ADDRESS.match(str(path)):
-        raise ImageError(f"{str(path)!r} is a URL; download the image and give its path.")
+        raise ImageError(f"{quote(str(path))} is a URL; download the image and give its path.")
     full = Path(folder or ".", path)
     if confined:
         _check_inside(path, full, Path(folder or "."))
     return str(full)
 
 
+def _bytes_of(text: str) -> bytes:
+    data = inline_image(text)
+    if data is None:
+        raise ImageError(
+            "`bytes` of an image must be the bytes of its file, or base64 of them. "
+            f"Received: {quote(text)}"
+        )
+    return data
+
+
 def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
     where = f"image_dir={str(folder)!r}"
     if Path(path).is_absolute():
-        raise ImageError(f"{str(path)!r} is absolute; with {where} paths are relative to it.")
+        raise ImageError(f"{quote(str(path))} is absolute; with {where} paths are relative to it.")
     try:
         inside = full.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError) as error:  # as for NUL, or a loop of links
-        raise ImageError(f"{str(path)!r} cannot be read: {error}; correct the path.") from error
+        words = f"{quote(str(path))} cannot be read: {reason(error)}; correct the path."
+        raise ImageError(words) from error
     if not inside:
-        raise ImageError(f"{str(path)!r} is outside {where}; nothing there is read.")
+        raise ImageError(f"{quote(str(path))} is outside {where}; nothing there is read.")
+
+
+def read_images(
+    cells: Sequence[Any], column: str, count: int | None, origin: Mapping, *, progress: bool
+) -> tuple[list[list], list[tuple[int, str]]]:
+    """The images of a column by slot, checked.
+
+    Args:
+        cells: The column.
+        column: Its name, for messages.
+        count: The most images of a cell; `None` for a column whose cells are one image.
+        origin: The table's `attrs["keras_mm"]`.
+        progress: Whether to show a bar while many images are checked.
+
+    Returns:
+        A list of image cells for each slot, `None` where one is missing or bad; and position and
+        message of each problem.
+    """
+    folder, confined = origin.get("image_dir"), origin.get("confined", False)
+    slots: list[list] = [[None] * len(cells) for _ in range(count or 1)]
+    problems = []
+    for position, cell in enumerate(cells):
+        try:
+            images = in_slots(cell, column, count)
+        except ImageError as error:
+            problems.append((position, str(error)))
+            continue
+        for slot, image in enumerate(images):
+            try:
+                found = None if image is None else resolve_image(image, folder, confined)
+                slots[slot][position] = found
+            except ImageError as error:
+                problems.append((position, _place(slot, count) + str(error)))
+    everything = [image for slot in slots for image in slot]
+    found = image_problems(everything, description=f"checking {column}", progress=progress)
+    for number, message in enumerate(found):
+        if message is not None:
+            slot, position = divmod(number, len(cells))
+            hint = several_hint(cells[position], column, count)
+            problems.append((position, _place(slot, count) + message + hint))
+    return slots, problems
+
+
+def _place(slot: int, count: int | None) -> str:
+    return "" if count is None else f"image {slot + 1} of the cell: "
 
 
 def image_problems(cells: Sequence[Any], *, description: str, progress: bool) -> list[str | None]:

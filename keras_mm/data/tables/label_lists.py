@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_mm.checks import quote
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.label_keys import label_key, label_value
@@ -92,7 +93,7 @@ def _listed(cell: Any) -> Collection:
         return [name.strip() for name in text.split(_SEPARATOR)]
     raise InvalidValueError(
         'a list of labels is written as ["red", "old"] or red|old, and 0 or 1 for each label as '
-        f"[1, 0] or 1|0. Received: {cell!r}"
+        f"[1, 0] or 1|0. Received: {quote(cell)}"
     )
 
 
@@ -201,7 +202,7 @@ def encode_list(
         check_multi_hot(labels, len(classes))
         raise InvalidValueError(
             "the other rows are lists of names, and this one is 0 or 1 for each label. Write all "
-            f"rows in one way. Received: {labels!r}"
+            f"rows in one way. Received: {quote(labels)}"
         )
     check_names(labels)
     found = np.zeros(len(classes), "int8")
@@ -225,7 +226,7 @@ def check_multi_hot(labels: Collection, num_labels: int) -> None:
     """
     if is_bits(labels) and len(labels) == num_labels:
         return
-    received = f"{len(labels)} of them" if is_bits(labels) else f"{labels!r}"
+    received = f"{len(labels)} of them" if is_bits(labels) else quote(labels)
     names = "" if is_bits(labels) else " For lists of names, see Head(multi_hot=False)."
     raise InvalidValueError(
         f"this column is multi-hot: a cell has 0 or 1 for each of {num_labels} labels.{names} "
@@ -243,12 +244,12 @@ def check_names(labels: Collection) -> None:
         ValueError: for what cannot be a name, or a number that occurs twice.
     """
     if not all(map(is_name, labels)):
-        raise InvalidValueError(f"a label must be a name. Received: {labels!r}")
+        raise InvalidValueError(f"a label must be a name. Received: {quote(labels)}")
     numbers = [key for key in map(label_key, labels) if not isinstance(key, str)]
     if len(set(numbers)) < len(numbers):
         raise InvalidValueError(
             "this column holds lists of names, and a list holds a number once only. For 0 or 1 for "
-            f"each label, see Head(multi_hot=True). Received: {labels!r}"
+            f"each label, see Head(multi_hot=True). Received: {quote(labels)}"
         )
 
 
@@ -263,6 +264,6 @@ def unknown_label(cell: Any, classes: Iterable) -> str:
         A sentence.
     """
     names = list(classes)
-    shown = ", ".join(repr(label_value(name)) for name in names[:_SHOWN])
+    shown = ", ".join(quote(label_value(name)) for name in names[:_SHOWN])
     more = f", ... ({len(names)} in all)" if len(names) > _SHOWN else ""
-    return f"unknown label {label_value(cell)!r}. The classes are {shown}{more}."
+    return f"unknown label {quote(label_value(cell))}. The classes are {shown}{more}."

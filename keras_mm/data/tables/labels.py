@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_mm.checks import quote
 from keras_mm.errors import InvalidValueError
 from keras_mm.settings.label_keys import differing_types, place_finder
 from keras_mm.settings.label_keys import label_value as label_value
@@ -99,7 +100,7 @@ def label_problems(labels: Iterable[tuple[int, Any]]) -> list[tuple[int, str]]:
         if isinstance(value, str | Real):
             first.setdefault((type(value), value), position)
             continue
-        message = f"a label must be a string, a number or a bool. Received: {value!r} "
+        message = f"a label must be a string, a number or a bool. Received: {quote(value)} "
         problems.append((position, f"{message}({type(value).__name__})"))
     mixed = differing_types(value for _, value in first)
     if mixed is not None:
@@ -110,7 +111,7 @@ def label_problems(labels: Iterable[tuple[int, Any]]) -> list[tuple[int, str]]:
 
 def _mixed(before: Any, label: Any) -> str:
     return (
-        f"the label {label!r} ({type(label).__name__}) and the label {before!r} "
+        f"the label {quote(label)} ({type(label).__name__}) and the label {quote(before)} "
         f"({type(before).__name__}) of an earlier row mean the same value. Write all labels in one "
         "way, as with `table[column].astype(str)`; if these are two labels, name them differently."
     )

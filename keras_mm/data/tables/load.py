@@ -1,4 +1,4 @@
-"""Reads tables (CSV, Parquet, JSON, DataFrames, dicts); ids stay strings, and "NA" stays a text."""
+"""Reads tables from files and memory; ids stay strings, and "NA" stays a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from typing import Any
 
 import pandas as pd
 
+from keras_mm.data.tables.image_lists import list_images
+from keras_mm.data.tables.sources import memory_parts, rows_frame
 from keras_mm.errors import InvalidValueError, MissingFileError, NotAFolderError
+from keras_mm.settings.image_columns import image_counts
 
 _READERS = {
     ".csv": "csv",
@@ -24,7 +27,8 @@ _READERS = {
     ".ndjson": "json_lines",
 }
 
-_IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_IMAGE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif",
+                   ".tiff", ".webp")  # fmt: skip
 _MOST_NAMED = 20  # broken files of a folder in a message
 _IMAGE_COLUMN = re.compile(r"(images?|img|picture|photo)(_?\d+)?(_path)?$", re.IGNORECASE)
 _TEXT_COLUMN = re.compile(
@@ -40,16 +44,19 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
     `bytes` and `path` (as Hugging Face datasets store images), PIL images or arrays.
 
     Args:
-        source: A path (`.csv`, `.tsv`, `.parquet`, `.jsonl`), a DataFrame, a list of dicts, or
-            one dict (a table of one row). Or a folder with a `.json` file for each row, an object
-            of its cells; if it names no image, the image file of the same name in the folder is put
-            in the column `image`.
+        source: A path (`.csv`, `.tsv`, `.parquet`, `.jsonl`); a DataFrame of pandas, polars or
+            another library with the Arrow or DataFrame interchange protocol; an Arrow table; a
+            Hugging Face dataset, whose images stay encoded; a `tf.data.Dataset` of dicts; a list or
+            generator of dicts; or one dict (a table of one row). Or a folder with a `.json` file
+            for each row, an object of its cells; if it names no image, the image file of the same
+            name in the folder is put in the column `image`.
         image_dir: Folder that image paths are relative to; by default the table file's folder, or
             the working directory for tables that come from no file.
 
     Returns:
-        A DataFrame; `attrs["keras_mm"]` holds its `source` and `image_dir`. Error messages name
-        rows by the index: the row number, counted from 0, for files; the file's name for a folder.
+        A DataFrame of pandas, of whatever library the table is; `attrs["keras_mm"]` holds its
+        `source` and `image_dir`. Error messages name rows by the index: the row number, counted
+        from 0, for files and other libraries' tables; the file's name for a folder.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -66,12 +73,11 @@ def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.Da
 
 
 def _load(source: Any, image_dir: str | PathLike | None) -> pd.DataFrame:
-    if isinstance(source, pd.DataFrame):
-        table, origin = source.copy(deep=False), dict(source.attrs.get("keras_mm", {}))
-    elif isinstance(source, str | PathLike):
+    if isinstance(source, str | PathLike):
         table, origin = _read_file(Path(source)), _origin(Path(source))
     else:
-        table, origin = _from_dicts(source), {}
+        table = next(memory_parts(source))
+        origin = dict(table.attrs.get("keras_mm", {}))
     table.attrs["keras_mm"] = _with_image_dir(origin, image_dir)
     return table
 
@@ -83,7 +89,7 @@ def table_parts(
     image_dir: str | PathLike | None = None,
     allow_empty: bool = False,
 ) -> Iterator[pd.DataFrame]:
-    """Reads a table some rows at a time. Of a CSV file only one part is in memory.
+    """Reads a table some rows at a time. Of a CSV file or a generator one part is in memory.
 
     Args:
         source: As `load_table`.
@@ -103,13 +109,10 @@ def table_parts(
     """
     path = Path(source) if isinstance(source, str | PathLike) else None
     if path is None or _READERS.get(path.suffix.lower()) != "csv" or not path.is_file():
-        table = _load(source, image_dir)
-        for start in range(0, len(table), num_rows):
-            part = table.iloc[start : start + num_rows]
-            part.attrs["keras_mm"] = table.attrs["keras_mm"]
-            yield part
-        if not len(table):
-            yield _empty(table, allow_empty)
+        for part in memory_parts(source if path is None else _load(source, image_dir), num_rows):
+            origin = dict(part.attrs.get("keras_mm", {}))
+            part.attrs["keras_mm"] = _with_image_dir(origin, image_dir)
+            yield part if len(part) else _empty(part, allow_empty)
         return
     origin = _with_image_dir(_origin(path), image_dir)
     header, empty = pd.DataFrame(), True
@@ -156,7 +159,7 @@ def _with_image_dir(origin: dict[str, Any], image_dir: str | PathLike | None) ->
 
 
 def load_beside(
-    source: Any, image_dir: str | PathLike | None, images: Sequence[str]
+    source: Any, image_dir: str | PathLike | None, images: Sequence[str] | Mapping[str, int]
 ) -> pd.DataFrame:
     """Loads validation or test rows, which belong to a training table.
 
@@ -168,7 +171,7 @@ def load_beside(
     Args:
         source: As `load_table`.
         image_dir: The image folder of the training table; `None` if none was given.
-        images: Image columns.
+        images: Image columns, as in `keras_mm.data.tables.rows.read_rows`.
 
     Returns:
         As `load_table`; images outside the folder that was chosen are refused if `image_dir` is
@@ -184,18 +187,27 @@ def load_beside(
     return load_table(table, image_dir=image_dir)
 
 
-def has_images(table: pd.DataFrame, columns: Sequence[str], folder: Path) -> bool:
+def has_images(
+    table: pd.DataFrame, columns: Sequence[str] | Mapping[str, int], folder: Path
+) -> bool:
     """Whether a folder holds an image file of a table.
 
     Args:
         table: The table.
-        columns: Image columns; names that the table lacks are skipped.
+        columns: Image columns, as in `keras_mm.data.tables.rows.read_rows`; names that the table
+            lacks are skipped.
         folder: Where to look.
 
     Returns:
         True if one of the paths in these columns, relative to the folder, is a file.
     """
-    cells = (cell for name in columns if name in table.columns for cell in table[name])
+    counts = [(name, count) for name, count in image_counts(columns) if name in table.columns]
+    cells = (
+        image
+        for name, count in counts
+        for cell in table[name]
+        for image in ([cell] if count is None else list_images(cell))
+    )
     paths = (cell.get("path") if isinstance(cell, Mapping) else cell for cell in cells)
     for path in paths:
         if isinstance(path, str | PathLike):
@@ -216,25 +228,6 @@ def table_name(table: pd.DataFrame) -> str:
         The file or folder that it came from, or `"<table>"`.
     """
     return str(table.attrs.get("keras_mm", {}).get("source", "<table>"))
-
-
-def _from_dicts(source: Any) -> pd.DataFrame:
-    rows = [source] if isinstance(source, Mapping) else source
-    if (
-        isinstance(rows, Sequence)
-        and not isinstance(rows, str | bytes)
-        and all(isinstance(row, Mapping) for row in rows)
-    ):
-        # Object columns: pandas would turn ints beside None into floats, and convert strings.
-        columns = list(dict.fromkeys(name for row in rows for name in row))
-        return pd.DataFrame(
-            {c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns},
-            index=range(len(rows)),
-        )
-    raise InvalidValueError(
-        "A table is a path, a DataFrame, a list of dicts or one dict. "
-        f"Received: {type(source).__name__}"
-    )
 
 
 def _read_file(path: Path) -> pd.DataFrame:
@@ -308,7 +301,7 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
         if not isinstance(row, dict):
             raise InvalidValueError(f"line {number} must be a JSON object. Received: {line[:60]}")
         rows.append(row)
-    return _from_dicts(rows)
+    return rows_frame(rows)
 
 
 def read_folder(
@@ -366,7 +359,7 @@ def read_folder(
         raise InvalidValueError(
             f"Cannot read {count} of the folder {str(folder)!r}:\n  - " + "\n  - ".join(shown)
         )
-    table = _from_dicts(rows)
+    table = rows_frame(rows)
     table.index = pd.Index(names)
     return table
 

@@ -21,7 +21,7 @@ from keras_mm.settings.heads import Head
 def read_parts(
     tables: Mapping[str, Any],
     *,
-    images: Sequence[str] = (),
+    images: Sequence[str] | Mapping[str, int] = (),
     texts: Sequence[str] = (),
     labels: str | Mapping[str, Head],
     classes: Sequence | None = None,
@@ -38,7 +38,7 @@ def read_parts(
     Args:
         tables: `"train"` and, where there are such tables, `"val"` and `"test"`: anything that
             `load_table` takes.
-        images: Image columns, in order.
+        images: Image columns, as in `keras_mm.data.tables.rows.read_rows`.
         texts: Text columns, in order.
         labels: Column of classes, or heads by name, with their classes.
         classes: Label names in order; required with a column.

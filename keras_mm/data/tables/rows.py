@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import reprlib
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any
@@ -12,14 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_mm.data.tables.columns import column_names, missing_columns
-from keras_mm.data.tables.image_cells import image_problems, resolve_image
+from keras_mm.checks import quote
+from keras_mm.data.tables.columns import column_names, missing_columns, nested_columns
+from keras_mm.data.tables.image_cells import read_images
 from keras_mm.data.tables.labels import is_missing
-from keras_mm.data.tables.load import load_table, table_name, table_parts
-from keras_mm.data.tables.targets import Target, as_targets, encode_target
+from keras_mm.data.tables.load import load_table, table_name
+from keras_mm.data.tables.targets import Target, as_targets, encode_target, missing_label
 from keras_mm.data.text.control_characters import control_characters
-from keras_mm.errors import ImageError, InvalidValueError, Problem, TableError
+from keras_mm.errors import InvalidValueError, Problem, TableError
 from keras_mm.settings.heads import Head
+from keras_mm.settings.image_columns import image_counts
+from keras_mm.warn import warn
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,14 @@ class Rows:
     """Checked rows: a list per image slot and per text, `None` where one is missing.
 
     Attributes:
-        images: One list of cells per image column.
+        images: One list of cells per image slot: a column of several images has several slots.
         texts: One list of strings per text column.
         labels: Encoded labels by head, as `keras_mm.data.tables.targets.Encoded` has them, int32
             `(num_rows,)` for classes, -1 where missing; those of a single column are called
             `"label"`. An empty dict without labels.
         numbers: The rows' part of the source table's index, of its kind and with its names.
         skipped: Problems of the rows that `on_error="skip"` left out.
+        num_skipped: Number of these rows; a row may have several problems.
     """
 
     images: tuple[list, ...]
@@ -41,6 +43,7 @@ class Rows:
     labels: dict[str, np.ndarray]
     numbers: pd.Index
     skipped: list[Problem] = field(default_factory=list)
+    num_skipped: int = 0
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -65,7 +68,7 @@ class Rows:
 def read_rows(
     table: Any,
     *,
-    images: Sequence[str] = (),
+    images: Sequence[str] | Mapping[str, int] = (),
     texts: Sequence[str] = (),
     labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
@@ -77,7 +80,8 @@ def read_rows(
 
     Args:
         table: Anything that `load_table` takes.
-        images: Image columns, in the order of the model's slots.
+        images: Image columns, in the order of the model's slots; or a dict of column to the most
+            images of its cells, which then are lists or texts such as `a.jpg|b.jpg`.
         texts: Text columns, in order.
         labels: Column of classes, or heads by name; `None` reads no labels.
         classes: Label names in order; required with a column. Heads have their own.
@@ -104,45 +108,6 @@ def read_rows(
     return found.good_rows()
 
 
-def read_row_parts(
-    table: Any,
-    num_rows: int,
-    *,
-    images: Sequence[str] = (),
-    texts: Sequence[str] = (),
-    image_dir: str | PathLike | None = None,
-    progress: bool = True,
-) -> Iterator[Rows]:
-    """The rows that `read_rows` returns, some at a time, so that a large table fits the memory.
-
-    A table that has columns but no rows is one part without rows.
-
-    Args:
-        table: As `read_rows`.
-        num_rows: Most rows of a part, >= 1.
-        images: As `read_rows`.
-        texts: As `read_rows`.
-        image_dir: As `read_rows`.
-        progress: As `read_rows`.
-
-    Yields:
-        Rows without labels. After the first problem nothing is yielded.
-
-    Raises:
-        TableError: with every problem of the table, after all of it was read.
-    """
-    problems: list[Problem] = []
-    for part in table_parts(table, num_rows, image_dir=image_dir, allow_empty=True):
-        found = examine(part, images, texts, None, None, progress=progress)
-        problems += found.problems
-        if found.rows is None:
-            break
-        if not problems:
-            yield found.rows
-    if problems:
-        raise TableError(problems, skippable=False)
-
-
 def check_on_error(on_error: str) -> None:
     """Checks the argument `on_error`.
 
@@ -161,7 +126,7 @@ def check_on_error(on_error: str) -> None:
 def check_table(
     table: Any,
     *,
-    images: Sequence[str] = (),
+    images: Sequence[str] | Mapping[str, int] = (),
     texts: Sequence[str] = (),
     labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
@@ -202,11 +167,13 @@ class Examined:
         rows: All rows, bad cells `None`; `None` if a column is missing.
         good: Positions of the rows without a problem.
         problems: All problems, in the table's order.
+        by_row: The problems of each bad row, by its position.
     """
 
     rows: Rows | None
     good: list[int]
     problems: list[Problem]
+    by_row: dict[int, list[Problem]] = field(default_factory=dict)
 
     def good_rows(self) -> Rows:
         """The rows without a problem, with a warning that names the others.
@@ -220,19 +187,33 @@ class Examined:
         if self.rows is not None and not self.problems:
             return self.rows
         if self.rows is None or not self.good:
-            raise TableError(self.problems)
-        warnings.warn(
-            f"{len(self.rows) - len(self.good)} of {len(self.rows)} rows left out: "
-            + "; ".join(str(problem) for problem in self.problems[:3])
-            + ("; ..." if len(self.problems) > 3 else ""),
-            stacklevel=3,
-        )
-        return replace(self.rows.take(self.good), skipped=self.problems)
+            raise TableError(self.problems, none_left=self.rows is not None)
+        warn_left_out(len(self.by_row), len(self.rows), self.problems)
+        found = self.rows.take(self.good)
+        return replace(found, skipped=self.problems, num_skipped=len(self.by_row))
+
+
+def warn_left_out(
+    count: int, total: int, problems: Sequence[Problem], what: str = "left out"
+) -> None:
+    """Issues a warning that rows of a table are left out.
+
+    Args:
+        count: Number of these rows.
+        total: Number of rows of the table.
+        problems: Their problems; the first three are named.
+        what: What happens to these rows.
+
+    Warns:
+        UserWarning: always.
+    """
+    reasons = [str(problem) for problem in problems[:3]] + ["..."] * (len(problems) > 3)
+    warn(f"{count} of {total} rows {what}: {'; '.join(reasons)}")
 
 
 def examine(
     table: pd.DataFrame,
-    images: Sequence[str],
+    images: Sequence[str] | Mapping[str, int],
     texts: Sequence[str],
     labels: str | Mapping[str, Head] | None,
     classes: Sequence | None,
@@ -243,7 +224,7 @@ def examine(
 
     Args:
         table: A table of `load_table`.
-        images: Image columns, in order.
+        images: As `read_rows`.
         texts: Text columns, in order.
         labels: As `read_rows`.
         classes: As `read_rows`; without them labels are checked, but not encoded.
@@ -253,14 +234,19 @@ def examine(
         The rows and their problems.
     """
     report = _Report(table)
-    images, texts = column_names(images), column_names(texts)
+    names, texts = column_names(images), column_names(texts)
     targets = as_targets(labels, classes)
     columns = [column for target in targets.values() for column in target.columns]
-    for sentence in missing_columns(table, [*images, *texts, *columns]):
+    absent = missing_columns(table, [*names, *texts, *columns])
+    for sentence in absent + nested_columns(table, names, [*texts, *columns]):
         report.add(None, None, sentence)
     if report.problems():
         return Examined(None, [], report.problems())
-    image_lists = tuple(_image_column(table, column, report, progress) for column in images)
+    image_lists = tuple(
+        slot
+        for column, count in image_counts(images)
+        for slot in _image_column(table, column, count, report, progress)
+    )
     text_lists = tuple(_text_column(table, column, report) for column in texts)
     encoded = _labels(table, targets, report)
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
@@ -268,7 +254,7 @@ def examine(
             report.add(position, None, "the row is empty: give at least one image or text.")
     rows = Rows(image_lists, text_lists, encoded, table.index.copy())
     good = [position for position in range(len(rows)) if not report.has(position)]
-    return Examined(rows, good, report.problems())
+    return Examined(rows, good, report.problems(), report.by_row())
 
 
 class _Report:
@@ -292,6 +278,10 @@ class _Report:
         """All problems, in the table's order."""
         return [problem for position in sorted(self._found) for problem in self._found[position]]
 
+    def by_row(self) -> dict[int, list[Problem]]:
+        """The problems of each bad row by its position, in the table's order."""
+        return {position: self._found[position] for position in sorted(self._found)}
+
 
 def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str | None]:
     texts: list[str | None] = []
@@ -302,7 +292,7 @@ def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str 
             report.add(
                 position,
                 column,
-                f"a text must be a string. Received: {reprlib.repr(cell)} ({type(cell).__name__}). "
+                f"a text must be a string. Received: {quote(cell, 40)} ({type(cell).__name__}). "
                 "Convert the column with astype(str).",
             )
             cell = None
@@ -345,7 +335,7 @@ def _labels(
     columns = [column for target in targets.values() for column in target.columns]
     for position in sorted(set.intersection(*without)) if without else ():
         if len(targets) == 1:
-            report.add(position, columns[0], "the label is missing. Fill it in or drop the row.")
+            report.add(position, columns[0], missing_label(*targets.values()))
         else:
             names = ", ".join(map(repr, columns))
             words = f"all labels are missing ({names}). Fill one in or drop the row."
@@ -353,18 +343,11 @@ def _labels(
     return {name: one.labels for name, one in found.items() if one.labels is not None}
 
 
-def _image_column(table: pd.DataFrame, column: str, report: _Report, progress: bool) -> list:
+def _image_column(
+    table: pd.DataFrame, column: str, count: int | None, report: _Report, progress: bool
+) -> list[list]:
     origin = table.attrs.get("keras_mm", {})
-    folder, confined = origin.get("image_dir"), origin.get("confined", False)
-    cells = []
-    for position, cell in enumerate(table[column]):
-        try:
-            cells.append(None if is_missing(cell) else resolve_image(cell, folder, confined))
-        except ImageError as error:
-            report.add(position, column, str(error))
-            cells.append(None)
-    found = image_problems(cells, description=f"checking {column}", progress=progress)
-    for position, message in enumerate(found):
-        if message is not None:
-            report.add(position, column, message)
-    return cells
+    slots, problems = read_images(list(table[column]), column, count, origin, progress=progress)
+    for position, message in problems:
+        report.add(position, column, message)
+    return slots

@@ -8,12 +8,13 @@ from typing import TypeVar
 
 import pandas as pd
 
-from keras_mm.data.tables.columns import missing_columns
+from keras_mm.data.tables.columns import missing_columns, nested_columns
 from keras_mm.data.tables.labels import label_value
 from keras_mm.data.tables.load import guess_columns, table_name
 from keras_mm.data.tables.targets import as_targets, with_classes
 from keras_mm.errors import ConfigError
 from keras_mm.settings.heads import Head, as_heads, as_labels
+from keras_mm.settings.image_columns import as_images, image_slots
 from keras_mm.settings.rules import as_names
 from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import as_sliding_window
@@ -36,7 +37,7 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
         ConfigError: with every problem.
     """
     resolved = settings.resolved()
-    images, texts = as_names(settings.images), as_names(settings.texts)
+    images, texts = as_images(settings.images), as_names(settings.texts)
     sides = {"images": resolved.vision_backbone, "texts": resolved.text_backbone}
     problems: list[str] = []
     try:
@@ -70,6 +71,7 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
     if settings.augmentation and resolved.augmentation.is_on and not images:
         problems.append("`augmentation` changes images, and there is no image column")
     absent = missing_columns(table, [*images, *texts, *labels, *also])
+    absent += nested_columns(table, images, [*texts, *labels])
     problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
     problems += _window_problems(settings, texts)
     if settings.compare and not has_pair(replace(resolved, images=images, texts=texts)):
@@ -102,10 +104,10 @@ def has_pair(settings: Settings) -> bool:
         settings: Settings with their columns.
 
     Returns:
-        True for two image columns, or two text columns that are encoded separately.
+        True for two images of a row, or two text columns that are encoded separately.
     """
     separate = len(settings.texts) == 2 and settings.text_pairing == "separate"
-    return len(settings.images) == 2 or separate
+    return len(image_slots(settings.images)) == 2 or separate
 
 
 def label_heads(settings: Settings) -> dict[str, Head]:

@@ -6,15 +6,17 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
-from keras_mm.checks import is_number, is_whole
+from keras_mm.checks import is_number, is_whole, quote
 from keras_mm.data.tables.columns import missing_columns
 from keras_mm.data.tables.labels import is_missing
+from keras_mm.data.tables.sources import cells_of, memory_parts, type_name
 from keras_mm.errors import InvalidValueError
 
 Column = Any  # a column's name, or values for each row
@@ -23,7 +25,7 @@ _MOST_NAMED = 20  # classes in a message
 
 
 def stratified_split(
-    table: pd.DataFrame,
+    table: Any,
     label: Column,
     *,
     val_size: float = 0.0,
@@ -39,7 +41,8 @@ def stratified_split(
     share as they allow, and the rows keep the table's order.
 
     Args:
-        table: The rows. Their index and `attrs` are kept.
+        table: The rows, as `keras_mm.load_table` takes them, except a path. The index and `attrs`
+            of a DataFrame are kept; rows of other tables are numbered from 0.
         label: Name of the label column, or one label per row.
         val_size: Share of the rows left after the test split, in `[0, 1)`.
         test_size: Share of all rows, in `[0, 1)`.
@@ -47,7 +50,7 @@ def stratified_split(
         seed: Seed of the draw.
 
     Returns:
-        `(train, val, test)`; a part of size 0 is an empty frame.
+        `(train, val, test)`, DataFrames of pandas; a part of size 0 is an empty frame.
 
     Raises:
         ValueError: naming all that is wrong with the arguments; or if such a split is impossible,
@@ -62,6 +65,7 @@ def stratified_split(
         >>> len(train), len(val), len(test), sorted(test["label"])
         (6, 0, 2, ['no', 'yes'])
     """
+    table = _in_memory(table)
     mistakes = _size_mistakes(val_size=val_size, test_size=test_size)
     rows = _read_rows(table, label, groups, mistakes)
     left, test = _hold_out(rows, np.arange(len(table)), "test", test_size, seed, bool(val_size))
@@ -72,7 +76,7 @@ def stratified_split(
 
 
 def stratified_k_fold(
-    table: pd.DataFrame,
+    table: Any,
     label: Column,
     *,
     num_folds: int = 5,
@@ -82,7 +86,8 @@ def stratified_k_fold(
     """Folds of a table for cross-validation: every row is a test row once.
 
     Args:
-        table: The rows. Their index and `attrs` are kept.
+        table: The rows, as `keras_mm.load_table` takes them, except a path. The index and `attrs`
+            of a DataFrame are kept; rows of other tables are numbered from 0.
         label: Name of the label column, or one label per row.
         num_folds: Number of folds, >= 2.
         groups: Name of the column, or one value per row, whose equal values stay together.
@@ -103,7 +108,7 @@ def stratified_k_fold(
         >>> [len(test) for _, test in stratified_k_fold(table, "label", num_folds=3)]
         [2, 2, 2]
     """
-    mistakes = []
+    table, mistakes = _in_memory(table), []
     if not is_whole(num_folds, 2):
         mistakes.append(f"`num_folds` must be an integer >= 2. Received: num_folds={num_folds!r}")
     rows = _read_rows(table, label, groups, mistakes)
@@ -133,7 +138,9 @@ class _Rows:
     def describe(self, positions: np.ndarray, wanted: np.ndarray) -> str:
         """The wanted classes with their numbers of rows."""
         counts, places = self.counts(positions), np.flatnonzero(wanted)
-        named = [f"{self.classes[place]!r} ({counts[place]})" for place in places[:_MOST_NAMED]]
+        named = [
+            f"{quote(self.classes[place])} ({counts[place]})" for place in places[:_MOST_NAMED]
+        ]
         more = len(places) - len(named)
         return ", ".join(named) + (f" and {more} more" if more > 0 else "")
 
@@ -152,14 +159,20 @@ def _size_mistakes(**sizes: float) -> list[str]:
     ]
 
 
+def _in_memory(table: Any) -> pd.DataFrame:
+    """The table as a DataFrame; raises ValueError for a path, and for what is no table."""
+    if isinstance(table, str | PathLike):
+        raise InvalidValueError(
+            "`table` must be a DataFrame or another table in memory; read a file with "
+            f"keras_mm.load_table first. Received: {type_name(table)}"
+        )
+    return next(memory_parts(table))
+
+
 def _read_rows(
     table: pd.DataFrame, label: Column, groups: Column | None, mistakes: list[str]
 ) -> _Rows:
     """Labels and groups of the table; raises for all mistakes, those given included."""
-    if not isinstance(table, pd.DataFrame):
-        raise InvalidValueError(
-            f"`table` must be a pandas DataFrame; read a file first. Received: {type(table)}"
-        )
     if not len(table):
         mistakes.append("`table` has no rows to split.")
     labels, classes = _encode("label", column_values(table, "label", label, mistakes), mistakes)
@@ -191,7 +204,7 @@ def column_values(
             column = table[column]
         mistakes += [f"`{argument}={column!r}`: the table has {absence}" for absence in absent]
     if np.ndim(column) == 1 and len(column) == len(table):
-        return pd.Series(list(column), dtype=object).to_numpy()
+        return pd.Series(cells_of(column), dtype=object).to_numpy()
     if np.ndim(column):
         mistakes.append(
             f"`{argument}` must hold one value per row, {len(table)} in all. "

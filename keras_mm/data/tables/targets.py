@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_mm.checks import quote
 from keras_mm.data.tables.label_lists import (
     check_multi_hot,
     check_names,
@@ -150,8 +151,8 @@ def _check_classes(name: str, classes: Any) -> None:
     mixed = differing_types(classes)
     if mixed is not None:
         raise InvalidValueError(
-            f"`classes` of the head {name!r} has {mixed[0]!r} and {mixed[1]!r}, which differ only "
-            f"in their type. Name them differently. Received: classes={classes!r}"
+            f"`classes` of the head {name!r} has {quote(mixed[0])} and {quote(mixed[1])}, which "
+            f"differ only in their type. Name them differently. Received: classes={quote(classes)}"
         )
 
 
@@ -167,7 +168,7 @@ def _with_values(head: Head, table: pd.DataFrame, target: Target) -> Head:
     found = sorted_labels(cell for cell in cells if not is_missing(cell))
     if len(found) < 2:
         raise InvalidValueError(
-            f"The label column {columns[0]!r} has one class only ({found}); a classifier "
+            f"The label column {columns[0]!r} has one class only ({quote(found)}); a classifier "
             "needs at least two."
         )
     return replace(head, classes=tuple(found))
@@ -240,6 +241,25 @@ def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
     return Encoded(labels, missing, [(place, column, words) for place, words in found])
 
 
+def missing_label(target: Target) -> str:
+    """The message for a row without a label.
+
+    Args:
+        target: The labels of the only head.
+
+    Returns:
+        A sentence that says what to write.
+    """
+    if target.kind == "multilabel" and target.each:
+        return "all labels are missing. Write 0 for each that does not apply, or drop the row."
+    if target.kind == "multilabel":
+        return (
+            "the label is missing: an empty cell means that nobody knows. If no label applies, "
+            "write [] (0 for each label in a column of zeros and ones); else drop the row."
+        )
+    return "the label is missing. Fill it in or drop the row."
+
+
 def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
     column, classes = target.columns[0], target.classes
     labels = None if classes is None else np.full((len(table), len(classes)), -1, "int8")
@@ -285,7 +305,7 @@ def _yes_or_no(table: pd.DataFrame, target: Target) -> Encoded:
                 continue
             value = _YES_NO.get(str(label_value(cell)).strip().lower())
             if value is None:
-                words = f"a label of its own column must be 0 or 1. Received: {cell!r}"
+                words = f"a label of its own column must be 0 or 1. Received: {quote(cell)}"
                 problems.append((position, column, words))
             else:
                 labels[position, place] = value
@@ -312,7 +332,7 @@ def _numbers(table: pd.DataFrame, target: Target) -> Encoded:
 
 
 def _number(cell: Any) -> float:
-    words = f"a target must be a finite number. Received: {cell!r}"
+    words = f"a target must be a finite number. Received: {quote(cell)}"
     if isinstance(cell, bool | np.bool_) or not isinstance(cell, str | Real | np.number):
         raise InvalidValueError(words)
     try:

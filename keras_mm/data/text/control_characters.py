@@ -1,12 +1,12 @@
-"""Characters in texts that tokenizers drop, or do not read as they were written."""
+"""Finds characters in texts that tokenizers drop or misread."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 
-_MOST_NAMED = 5
-# Control characters except white space; private use; code points that are not characters; and the
+_MOST_NAMED = 5  # largest number of characters that a message names
+# Control characters except white space, private use, code points that are not characters, and those
 # format characters that no script needs. Joiners, direction marks and tags of emoji are allowed.
 _PLANES_ENDS = "".join(
     chr(plane * 0x10000 + end) for plane in range(17) for end in (0xFFFE, 0xFFFF)
@@ -18,28 +18,28 @@ _CONTROL = re.compile(
 
 
 def control_characters(text: str) -> str | None:
-    r"""The problem of a text that holds control characters.
+    r"""Describes the control characters of a text.
 
     Args:
         text: The text.
 
     Returns:
-        A message that names the characters and what to do; `None` if there are none.
+        A message that names the characters and the solution; `None` if there are none.
 
     Example:
-        >>> control_characters("good") is None, control_characters("good\0 bad")[:27]
-        (True, 'the text holds U+0000, cont')
+        >>> control_characters("good") is None, control_characters("good\0 bad")[:47]
+        (True, 'the text contains control characters: U+0000. N')
     """
-    found = Counter(_CONTROL.findall(text))
-    if not found:
+    counts = Counter(_CONTROL.findall(text))
+    if not counts:
         return None
     named = [
         f"U+{ord(character):04X}" + (f" ({count} times)" if count > 1 else "")
-        for character, count in sorted(found.items())
+        for character, count in sorted(counts.items())
     ]
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
     return (
-        f"the text holds {', '.join(named[:_MOST_NAMED])}{more}, control characters. NUL (U+0000) "
-        "is dropped; the tokenizer drops the others or reads them as a space or a rare token. "
-        "Remove them, and read the file in its own encoding if they come from there."
+        f"the text contains control characters: {', '.join(named[:_MOST_NAMED])}{more}. NUL "
+        "(U+0000) is dropped; the tokenizer drops the others, or reads them as a space or a rare "
+        "token. Remove them; if they come from a wrong encoding, read the file with its own."
     )

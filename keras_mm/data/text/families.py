@@ -1,4 +1,4 @@
-"""How the tokenizers of the text families differ, as plain data."""
+"""The families of text models: how each tokenizes and packs texts, as plain data."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from types import MappingProxyType
 class TokenFamily:
     """How a family of text models tokenizes and packs texts.
 
-    A text becomes `start a end`, a pair `start a separator b end`.
+    A text becomes `start a end`, and a pair becomes `start a separator b end`.
 
     Attributes:
-        name: The name in saved models.
-        tokenizer: KerasHub's tokenizer class.
+        name: Name of the family in saved models.
+        tokenizer: Name of KerasHub's tokenizer class.
         files: KerasHub's names of the vocabulary files.
         start: Tokens before the first text.
-        separator: Tokens between two texts; `None` if the family packs no pairs.
+        separator: Tokens between two texts; `None` if the family does not pack pairs.
         end: Tokens after the last text.
-        pad: Padding token; `None` for the id 0, whatever token it is.
-        unknown: Token for characters that the vocabulary lacks; `None` if it lacks none.
+        pad: Padding token; `None` pads with the id 0, whatever its token is.
+        unknown: Token for characters outside the vocabulary; `None` if the vocabulary covers all.
         segments: Whether tokens of the second text have the segment id 1.
         lowercase: Whether vocabularies are lower-case, unless their config says otherwise.
-        strips_accents: Whether lower-case vocabularies hold no accents.
+        strips_accents: Whether lower-case vocabularies contain no accents.
         strips_punctuation: Whether the family was trained on texts without punctuation.
     """
 
@@ -43,7 +43,7 @@ class TokenFamily:
 
     @property
     def special_tokens(self) -> tuple[str, ...]:
-        """The tokens that a vocabulary of this family must hold."""
+        """The tokens that a vocabulary of this family must contain."""
         tokens = (self.pad, self.unknown, *self.start, *(self.separator or ()), *self.end)
         return tuple(dict.fromkeys(token for token in tokens if token is not None))
 

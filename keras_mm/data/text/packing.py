@@ -1,4 +1,4 @@
-"""Token ids of texts to sequences of one length, as TensorFlow operations."""
+"""Packs token ids into sequences of one length, as TensorFlow operations."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from keras_mm.load_order import load_tensorflow
 
 
 def num_special(family: TokenFamily, num_texts: int) -> int:
-    """How many special tokens surround and separate the texts of a sequence.
+    """Counts the special tokens that surround and separate the texts of a sequence.
 
     Args:
-        family: How texts are packed.
-        num_texts: Texts of the sequence, 1 or 2.
+        family: The family of the tokenizer.
+        num_texts: Number of texts in the sequence, 1 or 2.
 
     Returns:
-        Their number.
+        The number of special tokens.
     """
     between = (num_texts - 1) * len(family.separator or ())
     return len(family.start) + between + len(family.end)
@@ -30,25 +30,25 @@ def check_packing(
     """Checks that a row's texts can be packed.
 
     Args:
-        family: How texts are packed.
-        num_texts: Texts of a row, >= 1.
-        sequence_length: Tokens of a sequence, padding included.
+        family: The family of the tokenizer.
+        num_texts: Number of texts per row, >= 1.
+        sequence_length: Tokens per sequence, padding included.
         text_pairing: `"packed"` or `"separate"`.
 
     Raises:
-        ValueError: if the family packs no pairs, or a sequence holds only special tokens.
+        ValueError: if the family does not pack pairs, or the sequence has no room for text.
     """
     pair = num_texts > 1 and text_pairing == "packed"
     if pair and family.separator is None:
         raise InvalidValueError(
-            f"The family {family.name!r} reads one text at a time. Use text_pairing='separate' for "
-            "two. Received: text_pairing='packed'"
+            f"The text encoders of the family {family.name!r} cannot read two texts in one "
+            "sequence. Use text_pairing='separate'. Received: text_pairing='packed'"
         )
     specials = num_special(family, 2 if pair else 1)
     if sequence_length <= specials:
         raise InvalidValueError(
-            f"`sequence_length` must be > {specials}, the special tokens of a sequence. "
-            f"Received: {sequence_length!r}"
+            f"`sequence_length` must be > {specials}, the number of special tokens in a sequence. "
+            f"Received: sequence_length={sequence_length!r}"
         )
 
 
@@ -58,11 +58,11 @@ def pack_ids(
     """Packs one text, or a pair, into sequences with special tokens and padding.
 
     Args:
-        tokens: Ragged ids `(batch, None)` of each text.
-        sequence_length: Tokens of a sequence, padding included. Longer ones are truncated
-            round-robin.
-        family: How texts are packed.
-        special: Ids of the family's special tokens.
+        tokens: For each text of a row, ragged ids `(batch, None)`.
+        sequence_length: Tokens per sequence, padding included. If texts are too long, the longer
+            one loses tokens first (round-robin).
+        family: The family of the tokenizer.
+        special: Ids of the family's special tokens, by token.
 
     Returns:
         `token_ids`, `segment_ids` (int32; 0 in families without segments) and `padding_mask`
@@ -92,13 +92,46 @@ def pack_ids(
     }
 
 
+def pack_rows(
+    tokens: Sequence[Any],
+    sequence_length: int,
+    text_pairing: str,
+    parts: Sequence | None,
+    family: TokenFamily,
+    special: Mapping[str, int],
+) -> dict[str, Any]:
+    """Packs the texts of rows into one sequence, or into one for each.
+
+    Args:
+        tokens: Ragged ids `(batch, None)` of each text column.
+        sequence_length: As in `pack_ids`.
+        text_pairing: `"packed"` or `"separate"`.
+        parts: As in `keras_mm.data.text.tokenizer.Tokenizer.graph`.
+        family: As in `pack_ids`.
+        special: As in `pack_ids`.
+
+    Returns:
+        As `pack_ids`; for two separate texts each `(batch, 2, sequence_length)`.
+    """
+    tf = load_tensorflow()
+
+    tokens = list(tokens)
+    for i, part in enumerate(parts or ()):
+        if part is not None:
+            tokens[i] = part_of(tf.gather(tokens[i], part[0]), *part[1:])
+    if text_pairing == "packed" or len(tokens) == 1:
+        return pack_ids(tokens, sequence_length, family, special)
+    packed = [pack_ids([token], sequence_length, family, special) for token in tokens]
+    return {name: tf.stack([part[name] for part in packed], axis=1) for name in packed[0]}
+
+
 def part_of(tokens: Any, starts: Any, counts: Any) -> Any:
-    """A stretch of each row of a ragged tensor, cut off at the row's end.
+    """Selects a range of tokens of each row; it ends at the end of the row at the latest.
 
     Args:
         tokens: Ragged ids `(batch, None)`.
-        starts: Position of the first token, int64 `(batch,)`.
-        counts: Most tokens, int64 `(batch,)`.
+        starts: Position of each row's first selected token, int64 `(batch,)`.
+        counts: Largest number of tokens of each row, int64 `(batch,)`.
 
     Returns:
         Ragged ids `(batch, None)`.
@@ -107,5 +140,5 @@ def part_of(tokens: Any, starts: Any, counts: Any) -> Any:
 
     lengths = tf.cast(tokens.row_lengths(), tf.int64)
     starts = tf.minimum(starts, lengths)
-    wanted = tf.ragged.range(starts, tf.minimum(starts + counts, lengths))
-    return tf.gather(tokens, wanted, batch_dims=1)
+    positions = tf.ragged.range(starts, tf.minimum(starts + counts, lengths))
+    return tf.gather(tokens, positions, batch_dims=1)

@@ -1,4 +1,4 @@
-"""How the texts of a row become sequences of tokens."""
+"""The settings by which the texts of a row become sequences of tokens."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class TextFormat:
     """A tokenizer with the length and the pairing of its sequences.
 
     Attributes:
-        tokenizer: Tokenizes and packs the texts.
-        sequence_length: Tokens of a sequence, padding included, >= 4.
+        tokenizer: The tokenizer, which also packs the texts.
+        sequence_length: Tokens per sequence, padding included, >= 4.
         text_pairing: `"packed"` (two texts in one sequence) or `"separate"`.
     """
 

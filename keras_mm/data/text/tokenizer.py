@@ -1,4 +1,4 @@
-"""Texts to packed token ids, traced as TensorFlow functions that an export reuses."""
+"""Converts texts to packed token ids, with TensorFlow functions that exports reuse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_mm.checks import unknown_name
 from keras_mm.data.text.families import TOKEN_FAMILIES
-from keras_mm.data.text.packing import check_packing, pack_ids, part_of
+from keras_mm.data.text.packing import check_packing, pack_rows
 from keras_mm.data.text.token_ids import TextsToIds, VocabularyTokens, create_layer
 from keras_mm.data.text.traced import TracedLayer
 from keras_mm.data.text.vocabularies import (
@@ -27,27 +27,27 @@ from keras_mm.forks import check_not_forked
 from keras_mm.load_order import load_tensorflow
 
 SPECIAL_TOKENS = TOKEN_FAMILIES["bert"].special_tokens
-_CHUNK = 4096
+_CHUNK = 4096  # texts per call of a TensorFlow function
 
 
 class Tokenizer:
     """Tokenizes and packs texts, with equal results in Python and in an exported graph.
 
     One text or a packed pair becomes `[CLS] a [SEP]` or `[CLS] a [SEP] b [SEP]` for BERT,
-    `<s> a </s>` or `<s> a </s></s> b </s>` for RoBERTa, truncated round-robin. Special tokens
-    written in a text stay plain text.
+    `<s> a </s>` or `<s> a </s></s> b </s>` for RoBERTa, truncated round-robin. Special tokens in a
+    user's text stay plain text.
 
     Args:
         vocabulary: Tokens in id order (WordPiece), a dict from tokens to ids (byte pairs), or the
-            bytes of a SentencePiece model. It must hold the family's special tokens.
+            bytes of a SentencePiece model. It must contain the family's special tokens.
         family: `"bert"` (also for DistilBERT and ELECTRA), `"roberta"`, `"xlm_roberta"`,
             `"deberta_v3"`, `"albert"`, `"clip"`, `"siglip"` or `"siglip2"`.
         merges: Merge rules in order, such as `"a b"`; byte pairs only.
-        lowercase: Whether texts are lower-cased. `None`: as usual in the family.
-        strip_accents: Whether accents are removed. `None`: if texts are lower-cased and the
-            family's lower-case vocabularies hold no accents ("naïve" would be unknown).
+        lowercase: Whether texts are lower-cased; `None` takes the family's default.
+        strip_accents: Whether accents are removed; `None` removes them if texts are lower-cased and
+            the family's lower-case vocabularies contain no accents ("naïve" would be unknown).
         special_tokens: The user's special tokens, such as `"<url>"`: case-sensitive texts that
-            become one token each wherever they stand. New ones get the ids after the vocabulary's.
+            become one token each wherever they occur. New ones get ids after the vocabulary's.
 
     Raises:
         ValueError: for an unknown family, or if a special token is not in the vocabulary.
@@ -76,28 +76,28 @@ class Tokenizer:
         follows = self.lowercase and self.family.strips_accents
         self.strip_accents = follows if strip_accents is None else strip_accents
         self._traced = TracedLayer(self._create_layer, self._ids_of)
-        ids = self._token_ids()
+        self._user_tokens: dict[str, int] = {}
+        ids = self.token_ids()
         absent = [token for token in self.family.special_tokens if token not in ids]
         if absent:
             raise InvalidValueError(
-                f"`vocabulary` lacks {absent}. A vocabulary of the family {family!r} must hold "
+                f"`vocabulary` lacks {absent}. A vocabulary of the family {family!r} must contain "
                 f"{list(self.family.special_tokens)}."
             )
         self._special = {token: ids[token] for token in self.family.special_tokens}
         self.special_tokens = tuple(special_tokens)
         self.vocabulary_size = max(ids.values()) + 1
-        self._own: dict[str, int] = {}
         for token in self.special_tokens:
-            self._own.setdefault(token, ids.get(token, self.vocabulary_size))
+            self._user_tokens.setdefault(token, ids.get(token, self.vocabulary_size))
             self.vocabulary_size += token not in ids
 
     def __reduce__(self) -> tuple:
-        # Traced functions belong to this process.
+        # Traced functions cannot be pickled, so the tokenizer is created again.
         return _rebuilt, (self.vocabulary, self.merges, self.get_config())
 
     @classmethod
     def load(cls, source: Any) -> Tokenizer:
-        """Finds or creates a tokenizer.
+        """Loads a tokenizer, or returns one that was loaded before.
 
         Args:
             source: A `Tokenizer`, a KerasHub tokenizer, the name of a backbone in
@@ -105,7 +105,7 @@ class Tokenizer:
                 or a KerasHub handle (downloads).
 
         Returns:
-            The tokenizer; a `Tokenizer` is returned as it is.
+            The tokenizer; a `Tokenizer` is returned unchanged.
 
         Raises:
             ValueError: if there is no vocabulary, or its family is not supported.
@@ -113,22 +113,22 @@ class Tokenizer:
         if isinstance(source, cls):
             return source
         if not isinstance(source, str | PathLike):
-            found = from_keras_hub(source)
+            vocabulary = from_keras_hub(source)
         elif str(source) == "tiny_bert":
             from keras_mm.data.samples import sample_vocabulary
 
             return cls.shared(sample_vocabulary())
         else:
             path = Path(source)
-            found = from_path(path) if path.exists() else from_name(str(source))
-        return cls.shared(found.tokens, **found.options)
+            vocabulary = from_path(path) if path.exists() else from_name(str(source))
+        return cls.shared(vocabulary.tokens, **vocabulary.options)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], folder: str | PathLike) -> Tokenizer:
         """Restores a tokenizer.
 
         Args:
-            config: What `get_config` returned.
+            config: The result of `get_config`.
             folder: The folder that `save` wrote to.
 
         Returns:
@@ -137,14 +137,14 @@ class Tokenizer:
         Raises:
             FileNotFoundError: if the folder holds no vocabulary.
         """
-        options = {"family": "bert", **config}
+        options = {"family": "bert", **config}  # old configs name no family
         options["special_tokens"] = tuple(options.get("special_tokens", ()))
-        found = read_files(Path(folder), options["family"], {})
-        return cls.shared(found.tokens, **{**found.options, **options})
+        vocabulary = read_files(Path(folder), options["family"], {})
+        return cls.shared(vocabulary.tokens, **{**vocabulary.options, **options})
 
     @classmethod
     def shared(cls, vocabulary: Any, *, merges: Sequence[str] = (), **options: Any) -> Tokenizer:
-        """The same tokenizer again for the same arguments, with all the graphs it has traced.
+        """Returns the same tokenizer for the same arguments; its graphs take seconds to trace.
 
         Args:
             vocabulary: As in the constructor.
@@ -162,7 +162,7 @@ class Tokenizer:
             kind = dict if isinstance(vocabulary, Mapping) else list
             vocabulary = tuple(vocabulary.items() if kind is dict else vocabulary)
         parts = (kind, vocabulary, tuple(merges))
-        # The first call fills in what depends on the family, so that equal tokenizers are one.
+        # The first call replaces `None` by the family's defaults, so that equal options are equal.
         options = _tokenizer(*parts, tuple(sorted(options.items()))).get_config()
         options["special_tokens"] = tuple(options.get("special_tokens", ()))
         return _tokenizer(*parts, tuple(sorted(options.items())))
@@ -171,7 +171,7 @@ class Tokenizer:
         """The same tokenizer with other user-defined special tokens.
 
         Args:
-            special_tokens: As in the constructor; they replace today's.
+            special_tokens: As in the constructor; they replace the present ones.
 
         Returns:
             The tokenizer.
@@ -180,17 +180,17 @@ class Tokenizer:
         return self.shared(self.vocabulary, merges=self.merges, **options)
 
     def get_config(self) -> dict:
-        """The options without the vocabulary and the merges.
+        """The options of the tokenizer, without vocabulary and merges.
 
         Returns:
             A JSON-serialisable dict, for `from_config`.
         """
-        own = {"special_tokens": list(self.special_tokens)} if self.special_tokens else {}
+        added = {"special_tokens": list(self.special_tokens)} if self.special_tokens else {}
         return {
             "family": self.family.name,
             "lowercase": self.lowercase,
             "strip_accents": self.strip_accents,
-            **own,
+            **added,
         }
 
     def save(self, folder: str | PathLike) -> None:
@@ -212,10 +212,11 @@ class Tokenizer:
 
         Args:
             texts: One string tensor per text column, each of shape `(batch,)`.
-            sequence_length: Tokens of a sequence, padding included.
+            sequence_length: Tokens per sequence, padding included.
             text_pairing: `"packed"` or `"separate"`.
-            parts: For each column `None`, or three int64 tensors `(batch,)`: the position of the
-                text in its column, the first token to use, and the number of tokens.
+            parts: Which tokens to use, for sliding windows. For each column `None` for all, or
+                three int64 tensors `(num_sequences,)`: the position of the text in its column, the
+                first token to use, and the number of tokens.
 
         Returns:
             `token_ids`, `segment_ids` (int32; 0 in families without segments) and `padding_mask`
@@ -224,19 +225,9 @@ class Tokenizer:
         Raises:
             ValueError: as `check_packing`.
         """
-        tf = load_tensorflow()
-
         check_packing(self.family, len(texts), sequence_length, text_pairing)
         tokens = [self._traced.ids(text) for text in texts]
-        for i, part in enumerate(parts or ()):
-            if part is not None:
-                tokens[i] = part_of(tf.gather(tokens[i], part[0]), *part[1:])
-        if text_pairing == "packed" or len(tokens) == 1:
-            return pack_ids(tokens, sequence_length, self.family, self._special)
-        packed = [
-            pack_ids([token], sequence_length, self.family, self._special) for token in tokens
-        ]
-        return {name: tf.stack([part[name] for part in packed], axis=1) for name in packed[0]}
+        return pack_rows(tokens, sequence_length, text_pairing, parts, self.family, self._special)
 
     def pack(
         self,
@@ -245,18 +236,17 @@ class Tokenizer:
         text_pairing: str = "packed",
         parts: Mapping[int, Mapping[str, np.ndarray]] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Packs lists of strings, with the same result as `graph`, a few thousand at a time.
+        """Packs lists of strings, with the same result as `graph`.
 
         Args:
             texts: A list of texts for each column.
             sequence_length: As in `graph`.
             text_pairing: As in `graph`.
-            parts: By column number from 0: `starts`, the first token to use of each text, and
-                `counts`, the number of tokens, int64 `(batch,)`. A text that occurs several times
-                is tokenized once.
+            parts: For sliding windows, by column index: `starts`, the first token to use of each
+                text, and `counts`, the number of tokens, int64 `(batch,)`.
 
         Returns:
-            NumPy arrays as `graph` describes them.
+            NumPy arrays with the names and shapes of `graph`.
 
         Raises:
             ValueError: as `check_packing`.
@@ -266,14 +256,14 @@ class Tokenizer:
 
         check_not_forked()
         chunks, key = [], (len(texts), sequence_length, text_pairing, tuple(parts or ()))
-        with tf.device("CPU"):
+        with tf.device("CPU"):  # GPUs cannot hold strings
             for start in range(0, max(len(texts[0]), 1), _CHUNK):
                 columns = [list(column[start : start + _CHUNK]) for column in texts]
                 bounds = []
                 for i, part in (parts or {}).items():
-                    columns[i], where = _distinct(columns[i])
-                    one = [part[name][start : start + _CHUNK] for name in ("starts", "counts")]
-                    bounds.append([tf.constant(x, tf.int64) for x in (where, *one)])
+                    columns[i], where = _distinct(columns[i])  # tokenizes a text only once
+                    ranges = [part[name][start : start + _CHUNK] for name in ("starts", "counts")]
+                    bounds.append([tf.constant(x, tf.int64) for x in (where, *ranges)])
                 tensors = [tf.constant(column, tf.string) for column in columns]
                 chunks.append(self._traced.run(self._packed, key, tensors, bounds))
         return {
@@ -319,21 +309,28 @@ class Tokenizer:
         return self._traced.ids(texts).row_lengths()
 
     def _packed(self, key: tuple, tensors: list, bounds: list) -> dict:
-        return self._traced.function(key, lambda: self._trace(*key))(tensors, bounds)
+        # Apart from packing: TensorFlow would optimise the byte pairs' graph for each length anew.
+        tokens = [self._traced.ids(text) for text in tensors]
+        return self._traced.function(key, lambda: self._trace(*key))(tokens, bounds)
 
     def _trace(
         self, num_texts: int, sequence_length: int, text_pairing: str, parts: tuple[int, ...]
     ) -> Any:
-        """`graph` for a number of texts, traced; `parts` are the columns used in parts."""
+        """`pack_rows` for a number of texts, traced; `parts` are the columns used in parts."""
         tf = load_tensorflow()
 
-        def pack(columns: list, bounds: list) -> dict:
+        check_packing(self.family, num_texts, sequence_length, text_pairing)
+
+        def pack(tokens: list, bounds: list) -> dict:
             found = dict(zip(parts, bounds, strict=True))
             each = [found.get(i) for i in range(num_texts)]
-            return self.graph(columns, sequence_length, text_pairing, each)
+            return pack_rows(
+                tokens, sequence_length, text_pairing, each, self.family, self._special
+            )
 
-        text, number = (tf.TensorSpec([None], kind) for kind in (tf.string, tf.int64))
-        signature = [text] * num_texts, [[number] * 3] * len(parts)
+        kind = self._traced.ids.structured_outputs.dtype
+        token = tf.RaggedTensorSpec([None, None], kind, ragged_rank=1)
+        signature = [token] * num_texts, [[tf.TensorSpec([None], tf.int64)] * 3] * len(parts)
         return tf.function(pack, autograph=False).get_concrete_function(*signature)
 
     def _create_layer(self) -> Any:
@@ -350,7 +347,7 @@ class Tokenizer:
             layer,
             self.family,
             self._special,
-            self._own,
+            self._user_tokens,
             self.lowercase,
             self.strip_accents,
             is_byte_pair=isinstance(self.vocabulary, Mapping),
@@ -367,20 +364,26 @@ class Tokenizer:
         """The tables and models of an exported graph, which its `tf.Module` must hold."""
         tf = load_tensorflow()
 
-        kind = tf.__internal__.tracking.Trackable  # a layer is one only under TensorFlow
+        # Not the layer itself: it is trackable only with TensorFlow as Keras' backend.
+        kind = tf.__internal__.tracking.Trackable
         return [value for value in vars(self.layer).values() if isinstance(value, kind)]
 
-    def _token_ids(self) -> Mapping[str, int]:
-        if isinstance(self.vocabulary, Mapping):
-            return self.vocabulary
+    def token_ids(self) -> dict[str, int]:
+        """The vocabulary with the user's special tokens.
+
+        Returns:
+            Ids by token.
+        """
         tokens = self.vocabulary
         if isinstance(tokens, bytes):
             tokens = self.layer.get_vocabulary()
-        return {token: i for i, token in enumerate(tokens)}
+        if not isinstance(tokens, Mapping):
+            tokens = {token: i for i, token in enumerate(tokens)}
+        return {**tokens, **self._user_tokens}
 
 
 def _distinct(texts: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """The distinct texts in order of appearance, and the position of each text among them."""
+    """The distinct texts in the order of their first occurrence, and each text's index in them."""
     known: dict[str, int] = {}
     where = [known.setdefault(str(text), len(known)) for text in texts]
     return list(known), np.asarray(where, "int64")

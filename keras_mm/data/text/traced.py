@@ -11,11 +11,11 @@ from keras_mm.load_order import load_tensorflow
 
 
 class TracedLayer:
-    """A tokenizer's layer with its traced functions; rebuilt where TensorFlow drops its kernels.
+    """A tokenizer's layer with its traced functions; they are rebuilt if TensorFlow drops kernels.
 
     Args:
         create: Creates the layer.
-        ids_of: Gives, for a layer, the function from a string tensor to ragged ids.
+        ids_of: Returns, for a layer, the function from a string tensor to ragged ids.
     """
 
     def __init__(self, create: Callable[[], Any], ids_of: Callable[[Any], Callable[[Any], Any]]):
@@ -30,23 +30,24 @@ class TracedLayer:
 
     @cached_property
     def ids(self) -> Any:
-        """Texts to ragged ids, traced once for all texts and lengths: byte pairs take seconds."""
+        """The function from texts to ragged ids, traced once: for byte pairs this takes seconds."""
         tf = load_tensorflow()
 
         signature = [tf.TensorSpec([None], tf.string)]
         function = tf.function(self._ids_of(self.layer), input_signature=signature, autograph=False)
-        # Also where functions run eagerly: KerasHub's layer would give lists there.
+        # A concrete function also runs as a graph if the user has switched functions to eager mode,
+        # in which KerasHub's layer would return lists.
         return function.get_concrete_function()
 
     def function(self, key: Hashable, trace: Callable[[], Any]) -> Any:
-        """A traced function.
+        """Returns a traced function, which is traced at the first call.
 
         Args:
-            key: What distinguishes it from the others.
-            trace: Traces it; called the first time, and again after the layer was rebuilt.
+            key: Key of the function.
+            trace: Traces the function; called at the first use, and again after a rebuild.
 
         Returns:
-            What `trace` returned.
+            The result of `trace`.
         """
         with self._tracing:
             if key not in self._functions:
@@ -54,23 +55,23 @@ class TracedLayer:
             return self._functions[key]
 
     def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls a function that uses the layer; rebuilds the layer if its kernels are gone.
+        """Calls a function that uses the layer; rebuilds the layer if its kernels were dropped.
 
-        Seeding TensorFlow drops cached kernels, among them those that own SentencePiece's model.
+        `tf.random.set_seed` drops cached kernels, and with them the SentencePiece models.
 
         Args:
-            work: The function. It must take the layer and the functions from this object.
+            work: The function. It must use the layer and the traced functions of this object.
             *arguments: Its arguments.
 
         Returns:
-            What `work` returns.
+            The result of `work`.
         """
         tf, layer = load_tensorflow(), self.layer
         try:
             return work(*arguments)
         except tf.errors.NotFoundError:
             with self._tracing:
-                if vars(self).get("layer") is layer:  # else another thread has rebuilt it
+                if vars(self).get("layer") is layer:  # no other thread has rebuilt it meanwhile
                     for name in ("layer", "ids"):
                         vars(self).pop(name, None)
                     self._functions.clear()

@@ -20,14 +20,14 @@ class Vocabulary(NamedTuple):
     Attributes:
         tokens: Tokens in id order (WordPiece), a dict from tokens to ids (byte pairs), or the bytes
             of a SentencePiece model.
-        options: Keywords of `Tokenizer`.
+        options: Other keywords of `Tokenizer`.
     """
 
     tokens: list[str] | dict[str, int] | bytes
     options: dict[str, Any]
 
 
-# Families of KerasHub's tokenizers. SigLIP 2 uses Gemma's.
+# Families by KerasHub's tokenizer class. SigLIP 2 uses Gemma's tokenizer.
 _CLASSES = {
     "WordPieceTokenizer": "bert",
     "RobertaTokenizer": "roberta",
@@ -40,7 +40,7 @@ _CLASSES = {
 }
 _WORD_PIECE_CLASSES = ("BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer")
 
-# Vocabulary files of Hugging Face folders.
+# Families by the vocabulary file of a Hugging Face folder.
 _FILES = {
     "vocab.txt": "bert",
     "vocab.json": "roberta",
@@ -67,16 +67,16 @@ def from_path(path: Path) -> Vocabulary:
     if path.is_dir() and assets.is_dir():
         stated = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
         return read_files(assets, _family_of(stated["class_name"]), stated.get("config", {}))
-    found = [file for file in map(folder.joinpath, _FILES) if file.is_file()]
-    file = path if path.is_file() else next(iter(found), path)
+    present = [file for file in map(folder.joinpath, _FILES) if file.is_file()]
+    file = path if path.is_file() else next(iter(present), path)
     family = _FILES.get(file.name, "bert" if file.suffix == ".txt" else None)
     if file.is_file() and family is not None:
         family = _model_family(folder, family)
         return _read(file, folder / "merges.txt", family, _hugging_face_options(folder))
     raise InvalidValueError(
-        f"No vocabulary in {str(path)!r}: expected vocab.txt (BERT), vocab.json and merges.txt "
-        "(RoBERTa), sentencepiece.bpe.model (XLM-RoBERTa), spm.model (DeBERTa-v3) or spiece.model "
-        "(ALBERT) of a Hugging Face folder, or assets/tokenizer of a KerasHub one."
+        f"No vocabulary in {str(path)!r}. A Hugging Face folder must contain vocab.txt (BERT), "
+        "vocab.json and merges.txt (RoBERTa), sentencepiece.bpe.model (XLM-RoBERTa), spm.model "
+        "(DeBERTa-v3) or spiece.model (ALBERT); a KerasHub folder must contain assets/tokenizer."
     )
 
 
@@ -91,7 +91,7 @@ def from_name(name: str) -> Vocabulary:
 
     Raises:
         ValueError: if there is no such backbone, or its family is not supported.
-        ConnectionError: if the download fails.
+        keras_mm.errors.PretrainedError: if the download fails.
     """
     backbone = BACKBONES.get(name)
     handle = backbone.handle if backbone and backbone.handle else name
@@ -115,8 +115,8 @@ def from_keras_hub(tokenizer: Any) -> Vocabulary:
     family = next((_CLASSES[name] for name in names if name in _CLASSES), None)
     if family is None:
         raise InvalidValueError(
-            "`tokenizer` must be a KerasHub tokenizer of a text family "
-            f"({', '.join(_CLASSES)}), a folder that holds a vocabulary, or a backbone's name. "
+            "`tokenizer` must be a KerasHub tokenizer "
+            f"({', '.join(_CLASSES)}), a folder with a vocabulary, or the name of a backbone. "
             f"Received: {names[0]}"
         )
     if family == "bert":
@@ -129,10 +129,10 @@ def from_keras_hub(tokenizer: Any) -> Vocabulary:
 
 
 def read_files(folder: Path, family: str, options: Mapping[str, Any]) -> Vocabulary:
-    """Reads a vocabulary under KerasHub's file names.
+    """Reads a vocabulary from files with KerasHub's names.
 
     Args:
-        folder: The folder that holds it.
+        folder: The folder of the files.
         family: Name of the family.
         options: The tokenizer's config as KerasHub saved it; may be empty.
 
@@ -140,17 +140,18 @@ def read_files(folder: Path, family: str, options: Mapping[str, Any]) -> Vocabul
         The vocabulary.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if the folder contains no vocabulary.
     """
     names = ("vocabulary.txt", "vocabulary.json", "vocabulary.spm")
     file = next((folder / name for name in names if (folder / name).is_file()), None)
     if file is None:
         raise MissingFileError(
-            f"No vocabulary in {str(folder)!r}: it holds none of {', '.join(names)}. Copy the "
+            f"No vocabulary in {str(folder)!r}: it contains none of {', '.join(names)}. Copy the "
             "whole folder again from where it was saved."
         )
     case = {}
-    if "lowercase" in options:  # KerasHub's default False is not a wish to keep accents
+    # KerasHub saves `strip_accents=False` by default, so False does not mean to keep accents.
+    if "lowercase" in options:
         case = _case(options["lowercase"], options.get("strip_accents") or None)
     return _read(file, folder / "merges.txt", family, case)
 
@@ -158,13 +159,13 @@ def read_files(folder: Path, family: str, options: Mapping[str, Any]) -> Vocabul
 def write_files(
     folder: Path, family: TokenFamily, tokens: VocabularyTokens, merges: Sequence[str]
 ) -> None:
-    """Writes a vocabulary under KerasHub's file names.
+    """Writes a vocabulary to files with KerasHub's names.
 
     Args:
         folder: An existing folder.
-        family: The vocabulary's family, which names the files.
-        tokens: As `Vocabulary.tokens`.
-        merges: Merge rules, for byte pairs.
+        family: The vocabulary's family, which determines the file names.
+        tokens: As in `Vocabulary`.
+        merges: Merge rules; byte pairs only.
     """
     first, *others = family.files
     if isinstance(tokens, bytes):
@@ -190,7 +191,7 @@ def _read(file: Path, merges: Path, family: str, options: dict) -> Vocabulary:
 
 
 def _lines(file: Path) -> list[str]:
-    # Not splitlines(): some vocabularies hold U+2028, which it splits at.
+    # Not `splitlines`, which also splits at U+2028: some vocabularies contain it.
     return file.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
@@ -203,7 +204,7 @@ def _family_of(class_name: str) -> str:
     name = "WordPieceTokenizer" if class_name in _WORD_PIECE_CLASSES else class_name
     if name not in _CLASSES:
         raise InvalidValueError(
-            f"A {class_name} is not supported. Supported: {', '.join(_CLASSES)}."
+            f"The tokenizer class {class_name} is not supported. Supported: {', '.join(_CLASSES)}."
         )
     return _CLASSES[name]
 
@@ -230,10 +231,10 @@ def _case(lowercase: Any, strip_accents: Any) -> dict:
 
 
 def _hugging_face_options(folder: Path) -> dict:
-    """Lower-casing as a Hugging Face folder states it; empty if it does not."""
+    """The options for case and accents that a Hugging Face folder states; empty if it does not."""
     configs = [folder / name for name in ("tokenizer_config.json", "tokenizer.json")]
     settings: dict = {}
-    for file in reversed([file for file in configs if file.is_file()]):
+    for file in reversed([file for file in configs if file.is_file()]):  # the first has precedence
         stated = json.loads(file.read_text(encoding="utf-8"))
         settings |= (stated.get("normalizer") or {}) | stated
     lowercase = settings.get("do_lower_case", settings.get("lowercase"))

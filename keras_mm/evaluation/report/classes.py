@@ -47,8 +47,9 @@ def class_table(one: HeadEvaluation) -> tuple[Table, str]:
         one: The results of a head, with metrics.
 
     Returns:
-        A table of all, in order, and an empty note. Of more than `MOST_CLASSES`, a table of the
-        worst, worst first, and a note that says how many are not shown.
+        A table of all, in order, with scikit-learn's averages, and an empty note. Of more than
+        `MOST_CLASSES`, a table of the worst, worst first, with the averages of all, and a note that
+        says how many are not shown.
     """
     kind = one.head.kind
     # Targets that no row has are not measured.
@@ -60,7 +61,26 @@ def class_table(one: HeadEvaluation) -> tuple[Table, str]:
         places = sorted(places, key=ranks.__getitem__)[:_NUM_WORST]
         unmeasured = sum(value[0] == _UNMEASURED for value in ranks)
         note = _note(kind, len(names), unmeasured)
-    return Table(header, [[names[place], *line(place)] for place in places]), note
+    rows = [[names[place], *line(place)] for place in places]
+    return Table(header, rows, average_lines(one, len(header))), note
+
+
+def average_lines(one: HeadEvaluation, width: int = 5) -> list[list[str]]:
+    """Averages over a head's classes or labels as text.
+
+    Args:
+        one: The results of a head, with metrics.
+        width: Number of cells; those after the number of rows are empty.
+
+    Returns:
+        For each average its name as in scikit-learn, precision, recall, F1 and number of test rows
+        (of labels: how often any label applies); none for a head of numbers.
+    """
+    return [
+        [name, *(f"{row[score]:.3f}" for score in ("precision", "recall", "f1"))]
+        + [str(row["support"]), *[""] * (width - 5)]
+        for name, row in one.metrics.get("averages", {}).items()
+    ]
 
 
 def _note(kind: str, total: int, unmeasured: int) -> str:
@@ -74,7 +94,8 @@ def _note(kind: str, total: int, unmeasured: int) -> str:
     )
     if unmeasured:
         words += f", among them {unmeasured:,} without a test row"
-    return f"{words}. classification_report() of the evaluation has all."
+    averages = "" if kind == "regression" else f" The averages are of all {plural}."
+    return f"{words}.{averages} classification_report() of the evaluation has all."
 
 
 _Made = tuple[tuple[str, ...], Callable[[int], list[str]], Callable[[int], tuple[float, float]]]

@@ -63,10 +63,11 @@ _METRICS["binary"] = _METRICS["multiclass"]
 
 
 class Table(NamedTuple):
-    """A table of text: its header, and rows as long as it."""
+    """A table of text: its header, rows as long as it, and rows of averages below them."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
+    averages: Sequence[Sequence[Any]] = ()
 
 
 @dataclass(frozen=True)

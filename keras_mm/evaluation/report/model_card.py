@@ -188,9 +188,9 @@ def _data(evaluation: Results, facts: Mapping) -> str:
     ):
         if facts.get(name) and facts[name] != _IN_MEMORY:
             lines.append(f"{title}: {_code(PurePath(str(facts[name])).name)}")
-    for name, title in (("training_rows", "Training rows"), ("test_rows", "Test rows")):
-        if name in facts:
-            lines.append(f"{title}: {facts[name]}")
+    counts = {"training_rows": "Training rows", "test_rows": "Test rows"}
+    counts["skipped_rows"] = "Rows of the test table that could not be used and were left out"
+    lines += [f"{title}: {facts[name]}" for name, title in counts.items() if name in facts]
     return _bullets(lines)
 
 
@@ -228,7 +228,8 @@ def _results_of(one: HeadEvaluation) -> list[str]:
 
 
 def _table(table: Table) -> str:
-    text = ["| " + " | ".join(map(_text, line)) + " |" for line in (table.header, *table.rows)]
+    lines = (table.header, *table.rows, *table.averages)
+    text = ["| " + " | ".join(map(_text, line)) + " |" for line in lines]
     return "\n".join([text[0], "|---|" + "---:|" * (len(table.header) - 1), *text[1:]])
 
 

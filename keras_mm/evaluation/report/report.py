@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
+from keras_mm.data.tables.row_parts import row_error
 from keras_mm.evaluation.report.classes import (
     MOST_CLASSES,
     Confusion,
@@ -66,9 +67,17 @@ def render_report(evaluation: Results) -> str:
         best_epoch=best_epoch(history, evaluation.monitor),
         best_name=_best_name(evaluation.monitor),
         num_epochs=max((len(values) for values in history.values()), default=0),
+        skipped=_skipped(evaluation),
+        skipped_summary=evaluation.skipped_summary,
+        num_problems=len(evaluation.skipped),
         about={name.replace("_", " "): plain(value) for name, value in evaluation.about.items()},
         version=__version__,
     )
+
+
+def _skipped(evaluation: Results) -> list[tuple[str, str]]:
+    """The row and the problem of the first problems of rows that were left out."""
+    return [(plain(p.row), row_error([p])) for p in evaluation.skipped[:_MOST_MISTAKES]]
 
 
 def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, Any]:

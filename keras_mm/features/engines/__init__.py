@@ -1,1 +1,1 @@
-"""What runs encoders that are not trained: Keras, or OpenVINO."""
+"""The engines that run frozen encoders: Keras and OpenVINO."""

@@ -1,4 +1,4 @@
-"""Chooses what runs an encoder: Keras itself, or OpenVINO."""
+"""Chooses the engine that runs an encoder: Keras or OpenVINO."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from keras_mm.features.fingerprint import described, device_of
 from keras_mm.features.store.store import FeatureStore
 from keras_mm.settings.engines import ENGINES, engine_problem
 
-# An encoder with fewer weights has finished before OpenVINO is ready.
+# Smallest number of weights for OpenVINO: a smaller encoder is done before OpenVINO has started.
 _WORTHWHILE = 300_000
 
 # Encoders that OpenVINO could not run: "auto" does not try them again.
-_unfit: weakref.WeakSet = weakref.WeakSet()
+_unsupported: weakref.WeakSet = weakref.WeakSet()
 
 
 class Network(Protocol):
     """An encoder that runs on some engine.
 
     Attributes:
-        engine: Engine and precision, in words for the log.
+        engine: Engine and precision, as a phrase for the log.
         precision: `"float32"` or `"bfloat16"`.
     """
 
@@ -44,7 +44,7 @@ class Network(Protocol):
             batch: The encoder's inputs by name, first axis the items.
 
         Returns:
-            The wanted outputs by name, first axis the items.
+            The outputs that it was created for, by name, first axis the items.
         """
 
     def in_float32(self) -> Network:
@@ -56,18 +56,18 @@ class Network(Protocol):
 
 
 def choose_engine(encoder: keras.Model, engine: str, store: FeatureStore | None) -> str:
-    """The engine that runs an encoder.
+    """Chooses the engine that runs an encoder.
 
     Args:
-        encoder: A functional model, as `create_vision_encoder` makes.
+        encoder: A functional model, such as one from `create_vision_encoder`.
         engine: `"keras"`, `"openvino"` or `"auto"`. `"auto"` is OpenVINO if it is installed and
-            faster: on a CPU, for frozen encoders of Keras' and this package's layers that are not
-            tiny, with a `store` that keeps the converted encoder, and not on TensorFlow in float32,
-            which is as fast. Else it is Keras.
-        store: Where a converted encoder is kept.
+            faster: on a CPU, for frozen encoders without custom layers that are not tiny, with a
+            `store` for the converted encoder, and not on TensorFlow in float32, which is as fast.
+            Otherwise it is Keras.
+        store: Store for the converted encoder.
 
     Returns:
-        `"keras"`, or `"openvino"` with its version and precision, on which features depend.
+        `"keras"`, or `"openvino"` followed by its version and precision, on which features depend.
 
     Raises:
         ValueError: for an unknown engine.
@@ -90,9 +90,9 @@ def create_network(
 
     Args:
         encoder: A functional model.
-        outputs: Names of the wanted outputs.
+        outputs: Names of the outputs to compute.
         engine: As `choose_engine` returned it.
-        store: Where a converted encoder is kept; `None` for this process only.
+        store: Store for the converted encoder; `None` keeps it in this process only.
 
     Returns:
         The network.
@@ -105,48 +105,50 @@ def create_network(
     return openvino_network(encoder, outputs, store)
 
 
-def note_unfit(encoder: keras.Model) -> None:
+def mark_unsupported(encoder: keras.Model) -> None:
     """Remembers that OpenVINO cannot run an encoder, so that `"auto"` does not try again.
 
     Args:
         encoder: The encoder.
     """
-    _unfit.add(encoder)
+    _unsupported.add(encoder)
 
 
 def deviation(network: Network, batch: Mapping[str, np.ndarray], count: int) -> str:
-    """How far a network's vectors are from full precision.
+    """Compares a network's features with those in full precision.
 
     Args:
         network: A network in lower precision.
-        batch: Its inputs.
-        count: The first items of the batch that are compared, in their first output, >= 2.
+        batch: Its inputs by name.
+        count: Number of items to compare, >= 2: the first of the batch, in the first output.
 
     Returns:
-        A phrase for the log.
+        The cosine similarities, as a phrase for the log.
     """
     name, low = next(iter(network(batch).items()))
     full = network.in_float32()(batch)[name]
     vectors = []
     for value in (low, full):
         value = np.asarray(value, "float64").reshape(-1, value.shape[-1])[:count]
+        # Vectors of one network share a large mean, which would hide the differences.
         vectors.append(value - value.mean(axis=0))
     a, b = vectors
     cosine = (a * b).sum(axis=1) / np.maximum(
         np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-12
     )
     return (
-        f"cosine to float32, the mean removed: {cosine.mean():.4f} on average, {cosine.min():.4f} "
-        f"at least, of {count}"
+        f"cosine similarity to float32 without the mean: {cosine.mean():.4f} on average, "
+        f"{cosine.min():.4f} at least, over {count} items"
     )
 
 
 def _pays(encoder: keras.Model, store: FeatureStore | None) -> bool:
-    as_fast = keras.backend.backend() == "tensorflow" and precision_of(encoder) == "float32"
+    """Whether OpenVINO is installed, can run an encoder, and is faster than Keras."""
+    keras_as_fast = keras.backend.backend() == "tensorflow" and precision_of(encoder) == "float32"
     return (
         store is not None
-        and not as_fast
-        and encoder not in _unfit
+        and not keras_as_fast
+        and encoder not in _unsupported
         and not engine_problem("openvino")
         and not encoder.trainable_variables
         and "cpu" in device_of(encoder).lower()

@@ -1,4 +1,4 @@
-"""Encoders and models run by Keras, from any thread."""
+"""Runs encoders and models with Keras, from any thread."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from keras_mm.keras_internals import all_layers
 from keras_mm.models.encoder import Encoder
 from keras_mm.random_state import unseeded
 
-# Encoders reduced to the wanted outputs, kept so that each is compiled once.
+# By encoder, models of some of its outputs, kept so that each is compiled only once.
 _reduced: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _precisions: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _predicting = threading.RLock()
-_jax_steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+_jax_steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()  # by model
 
 
 class KerasNetwork:
-    """An encoder run by Keras, on the present backend.
+    """An encoder that runs on Keras, with the current backend.
 
     Args:
         encoder: The encoder.
-        outputs: Names of the wanted outputs.
+        outputs: Names of the outputs to compute.
 
     Attributes:
-        engine: Backend and precision, in words for the log.
+        engine: Backend and precision, as a phrase for the log.
         precision: `"float32"` or `"bfloat16"`.
     """
 
@@ -47,9 +47,9 @@ class KerasNetwork:
             self._model = known[outputs]
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The wanted outputs of one batch, see `keras_mm.features.engines.choice.Network`."""
-        found = predict_batch(self._model, batch)
-        return {name: np.asarray(value) for name, value in found.items()}
+        """Encodes a batch, see `keras_mm.features.engines.choice.Network`."""
+        outputs = predict_batch(self._model, batch)
+        return {name: np.asarray(value) for name, value in outputs.items()}
 
     def in_float32(self) -> KerasNetwork:
         """The same network in full precision.
@@ -61,27 +61,29 @@ class KerasNetwork:
 
 
 def full_batches(positions: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Positions in batches of one size; the last one is filled up with its last row.
+    """Splits positions into batches of one size; the last is filled up with its last position.
+
+    With one size, the model is compiled once, and results do not depend on the number of rows.
 
     Args:
         positions: Positions of rows or items, int `(num_positions,)`.
-        batch_size: Rows of a batch, >= 1.
+        batch_size: Size of the batches, >= 1.
 
     Yields:
-        Positions `(batch_size,)`, and how many of them were not filled up.
+        Positions `(batch_size,)`, and how many of them come before the filling.
     """
     for start in range(0, len(positions), batch_size):
-        take = positions[start : start + batch_size]
-        filled = np.concatenate([take, np.repeat(take[-1:], batch_size - len(take))])
-        yield filled, len(take)
+        batch = positions[start : start + batch_size]
+        filled = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch))])
+        yield filled, len(batch)
 
 
 def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:
-    """The same as `model.predict_on_batch`, from any thread.
+    """Calls `model.predict_on_batch`, safely from any thread.
 
     Args:
         model: A functional model.
-        batch: Its inputs by name.
+        batch: Its inputs by name, first axis the rows.
 
     Returns:
         The model's outputs, of the same structure, as arrays.
@@ -95,18 +97,18 @@ def predict_batch(model: keras.Model, batch: Mapping[str, np.ndarray]) -> Any:
     logger = logging.getLogger("tensorflow")
     # One thread at a time: Keras creates the model's function in the first call.
     with _predicting:
-        # TensorFlow counts the shapes of all models in one sum, and warns after a dozen.
-        logger.addFilter(_is_no_advice)
+        # TensorFlow counts traces over all models, so its warning does not mean that one retraces.
+        logger.addFilter(_is_no_retracing_warning)
         try:
             return model.predict_on_batch(dict(batch))
         finally:
-            logger.removeFilter(_is_no_advice)
+            logger.removeFilter(_is_no_retracing_warning)
 
 
 def _predict_on_jax(model: keras.Model, batch: dict[str, np.ndarray]) -> Any:
-    """Predicts with a step of our own.
+    """Predicts with a compiled step of this package.
 
-    Keras' step donates the variables' memory, which other threads may be reading.
+    Keras' own step donates the variables' memory to the result, while other threads may read it.
     """
     with _predicting:
         step = _jax_steps.get(model)
@@ -128,18 +130,18 @@ def _jax_step(model: keras.Model) -> Any:
     return jax.jit(step)
 
 
-def _is_no_advice(record: logging.LogRecord) -> bool:
+def _is_no_retracing_warning(record: logging.LogRecord) -> bool:
     return "triggered tf.function retracing" not in record.getMessage()
 
 
 def precision_of(encoder: keras.Model) -> str:
-    """The precision that an encoder computes in.
+    """The precision in which an encoder computes.
 
     Args:
         encoder: A functional model.
 
     Returns:
-        `"bfloat16"` if some layer computes in it, else `"float32"`.
+        `"bfloat16"` if any layer computes in bfloat16, else `"float32"`.
     """
     if encoder not in _precisions:
         low = any(layer.compute_dtype == "bfloat16" for layer in all_layers(encoder))
@@ -148,13 +150,13 @@ def precision_of(encoder: keras.Model) -> str:
 
 
 def full_precision(encoder: keras.Model) -> keras.Model:
-    """An encoder in float32.
+    """Converts an encoder to float32.
 
     Args:
         encoder: A functional model.
 
     Returns:
-        The encoder itself, or a copy.
+        The encoder itself if it computes in float32, else a copy with the same weights.
     """
     if precision_of(encoder) == "float32":
         return encoder
@@ -165,13 +167,13 @@ def full_precision(encoder: keras.Model) -> keras.Model:
 
 
 def float32_config(encoder: keras.Model) -> dict:
-    """A config that `keras.saving.deserialize_keras_object` reads as the encoder in float32.
+    """The config of an encoder with all dtype policies replaced by float32.
 
     Args:
         encoder: A functional model.
 
     Returns:
-        A JSON-serialisable dict.
+        A JSON-serialisable dict for `keras.saving.deserialize_keras_object`.
     """
     config = json.dumps(keras.saving.serialize_keras_object(encoder))
     for name in ("mixed_bfloat16", "bfloat16"):

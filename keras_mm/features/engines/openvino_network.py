@@ -1,4 +1,4 @@
-"""Encoders run by OpenVINO: converted once, on TensorFlow, and kept in the feature store."""
+"""Runs encoders with OpenVINO: converted once, on TensorFlow, and kept in the feature store."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ from keras_mm.subprocesses import run_on_tensorflow
 
 _FILES = ("network.xml", "network.bin")
 _KEY = b"network".ljust(KEY_BYTES)
-_TOLERANCE = 1e-3  # of the largest value; rounding alone is a hundredth of this
-_NOTE = ["keras_mm", "deviation"]
-_DRAWN = 4
+_TOLERANCE = 1e-3  # relative to the largest value; rounding causes about a hundredth of this
+_NOTE = ["keras_mm", "deviation"]  # where a converted network states its difference from Keras
+_NUM_TEST_ROWS = 4
 
 _log = logging.getLogger("keras_mm")
 
-# Converted encoders and their networks, by encoder, with a checksum of the weights.
+# By encoder: a checksum of its weights, the converted encoder, and its networks.
 _converted: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 _CONVERTING, _IMPORTING = Lock(), Lock()
 
 
 def load_openvino() -> ModuleType:
-    """Imports OpenVINO without its telemetry, which sends an event and forks a process to do so.
+    """Imports OpenVINO without its telemetry, which forks a process to send an event.
 
     Returns:
         The module.
@@ -73,13 +73,13 @@ class OpenVINONetwork:
     """A converted encoder, compiled for this processor.
 
     Args:
-        converted: The encoder as OpenVINO's model.
-        outputs: Names of the wanted outputs.
-        precision: `"float32"` or `"bfloat16"`, of the computation; features are float32.
+        converted: The encoder as an OpenVINO model.
+        outputs: Names of the outputs to compute.
+        precision: Precision of the computation, `"float32"` or `"bfloat16"`; features are float32.
 
     Attributes:
-        engine: Version and precision, in words for the log.
-        precision: As given.
+        engine: Version and precision, as a phrase for the log.
+        precision: The argument.
     """
 
     def __init__(self, converted: Any, outputs: tuple[str, ...], precision: str):
@@ -88,7 +88,9 @@ class OpenVINONetwork:
         self.precision = precision
         self.engine = f"OpenVINO {openvino.__version__.split('-')[0]} in {precision}"
         if converted.has_rt_info(_NOTE):
-            self.engine += f" (from Keras by {float(converted.get_rt_info(_NOTE).astype(str)):.1e})"
+            self.engine += (
+                f" (difference from Keras: {float(converted.get_rt_info(_NOTE).astype(str)):.1e})"
+            )
         results = [r for r in converted.get_results() if set(outputs) & r.output(0).get_names()]
         model = openvino.Model(results, converted.get_parameters())
         hint = {"float32": "f32", "bfloat16": "bf16"}[precision]
@@ -98,12 +100,12 @@ class OpenVINONetwork:
         self._request, self._in_use = compiled.create_infer_request(), Lock()
 
     def __call__(self, batch: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The wanted outputs of one batch, see `keras_mm.features.engines.choice.Network`."""
+        """Encodes a batch, see `keras_mm.features.engines.choice.Network`."""
         check_not_forked()
         inputs = {name: np.ascontiguousarray(batch[name]) for name in self._inputs}
-        with self._in_use:
-            found = self._request.infer(inputs, share_inputs=True)
-            return {name: found[self._names[name]] for name in self._outputs}
+        with self._in_use:  # a request runs one batch at a time
+            results = self._request.infer(inputs, share_inputs=True)
+            return {name: results[self._names[name]] for name in self._outputs}
 
     def in_float32(self) -> OpenVINONetwork:
         """The same network in full precision.
@@ -121,11 +123,12 @@ def openvino_network(
 
     Args:
         encoder: The encoder.
-        outputs: Names of the wanted outputs.
-        store: Where the converted encoder is looked up and kept; `None` for this process only.
+        outputs: Names of the outputs to compute.
+        store: Store in which the converted encoder is looked up and kept; `None` keeps it in this
+            process only.
 
     Returns:
-        The network; the same one for the same encoder, weights and outputs.
+        The network; the same object for the same encoder, weights, outputs and precision.
 
     Raises:
         EngineError: if OpenVINO cannot run the encoder with the same results as Keras.
@@ -156,15 +159,15 @@ def _model(encoder: keras.Model, store: FeatureStore | None) -> Any:
         shelf = Shelf(store, f"{digest}.network", about)
     if shelf.missing([_KEY]):
         graph, weights = _convert(encoder)
-        # Graph and weights in one value: those of two conversions may not fit each other.
+        # One value for both: the graph of one conversion may not fit the weights of another.
         whole = len(graph).to_bytes(8, "little") + graph + weights
         reserve([shelf], len(whole))
         shelf.put([_KEY], np.frombuffer(whole, "uint8")[None])
     ((block, place),) = shelf.find([_KEY])
-    found = block.values[place]
-    end = 8 + int.from_bytes(found[:8].tobytes(), "little")
-    tensor = openvino.Tensor(np.array(found[end:]), shared_memory=False)
-    return openvino.Core().read_model(found[8:end].tobytes(), tensor)
+    stored = block.values[place]
+    end = 8 + int.from_bytes(stored[:8].tobytes(), "little")
+    tensor = openvino.Tensor(np.array(stored[end:]), shared_memory=False)
+    return openvino.Core().read_model(stored[8:end].tobytes(), tensor)
 
 
 def _convert(encoder: keras.Model) -> tuple[bytes, ...]:
@@ -188,11 +191,11 @@ def _convert(encoder: keras.Model) -> tuple[bytes, ...]:
 def write_network(encoder: keras.Model, folder: Path) -> None:
     """Writes an encoder in OpenVINO's format, after a check that its results are the same.
 
-    Runs on TensorFlow.
+    Needs TensorFlow as Keras' backend.
 
     Args:
         encoder: The encoder, in float32.
-        folder: Where `network.xml` and `network.bin` are written.
+        folder: The folder for `network.xml` and `network.bin`.
 
     Raises:
         EngineError: if OpenVINO cannot convert it, or its results differ.
@@ -204,31 +207,31 @@ def write_network(encoder: keras.Model, folder: Path) -> None:
     specs = {name: tf.TensorSpec(t.shape, t.dtype, name=name) for name, t in encoder.input.items()}
     function = tf.function(lambda inputs: encoder(inputs, training=False), autograph=False)
     try:
-        with _root_logger_kept():
+        with _root_logger_restored():
             model = openvino.convert_model(function.get_concrete_function(specs))
-    except Exception as error:  # OpenVINO raises many kinds for what it does not support
+    except Exception as error:  # for unsupported operations, OpenVINO raises errors of many types
         raise EngineError(f"OpenVINO cannot convert {encoder.name}: {error}") from error
     for port in model.inputs:
-        port.set_names({port.get_any_name().split(":")[0]})
-    batch = _drawn(encoder)
-    found = OpenVINONetwork(model, tuple(encoder.output), "float32")(batch)
+        port.set_names({port.get_any_name().split(":")[0]})  # "image_1:0" to "image_1"
+    batch = _random_inputs(encoder)
+    converted = OpenVINONetwork(model, tuple(encoder.output), "float32")(batch)
     difference = 0.0
     for name, value in predict_batch(encoder, batch).items():
         value = np.asarray(value, "float32")
         largest = max(float(np.abs(value).max()), 1e-6)
-        difference = max(difference, float(np.abs(found[name] - value).max()) / largest)
-    if not difference <= _TOLERANCE:
+        difference = max(difference, float(np.abs(converted[name] - value).max()) / largest)
+    if not difference <= _TOLERANCE:  # also true for NaN
         raise EngineError(
             f"The features of {encoder.name} from OpenVINO differ from those of Keras by "
-            f"{difference:.1e} of the largest (allowed: {_TOLERANCE:g})."
+            f"{difference:.1e} of the largest value (allowed: {_TOLERANCE:g})."
         )
     model.set_rt_info(difference, _NOTE)
     openvino.serialize(model, folder / _FILES[0], folder / _FILES[1])
 
 
 @contextmanager
-def _root_logger_kept() -> Iterator[None]:
-    """Puts the root logger back: OpenVINO sets its level, and does not undo it after an error."""
+def _root_logger_restored() -> Iterator[None]:
+    """Restores the root logger: OpenVINO changes its level, and leaves it so after an error."""
     root = logging.getLogger()
     level, filters, handlers = root.level, root.filters[:], root.handlers[:]
     try:
@@ -238,12 +241,12 @@ def _root_logger_kept() -> Iterator[None]:
         root.filters, root.handlers = filters, handlers
 
 
-def _drawn(encoder: keras.Model) -> dict[str, np.ndarray]:
-    """Random inputs for some rows: pixels, and texts of several lengths."""
+def _random_inputs(encoder: keras.Model) -> dict[str, np.ndarray]:
+    """Random inputs of some rows: pixels, and texts of several lengths."""
     generator = np.random.default_rng(0)
     batch: dict[str, np.ndarray] = {}
     for name, tensor in encoder.input.items():
-        shape = (_DRAWN, *(24 if size is None else size for size in tensor.shape[1:]))
+        shape = (_NUM_TEST_ROWS, *(24 if size is None else size for size in tensor.shape[1:]))
         if name.startswith("image"):
             batch[name] = generator.uniform(0, 255, shape).astype(tensor.dtype)
         elif name == "padding_mask":
@@ -257,14 +260,15 @@ def _drawn(encoder: keras.Model) -> dict[str, np.ndarray]:
 
 
 def main(folder: Path) -> None:
-    """Converts an encoder in a process of its own.
+    """Converts an encoder; the entry point of the conversion process.
 
     Args:
-        folder: Holds `encoder.json` and `encoder.weights.h5`; the network is written there.
+        folder: The folder that holds `encoder.json` and `encoder.weights.h5`; the converted encoder
+            is written to it.
     """
     import keras_hub  # noqa: F401  (registers its layers)
 
-    import keras_mm.models.multimodal  # noqa: F401  (and ours)
+    import keras_mm.models.multimodal  # noqa: F401  (registers this package's layers)
 
     config = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
     encoder = keras.saving.deserialize_keras_object(config, safe_mode=True)

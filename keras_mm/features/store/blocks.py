@@ -21,23 +21,23 @@ import numpy as np
 from keras_mm.errors import InvalidValueError
 
 KEY_BYTES = 16
-_PREFIX = "<u8"  # the first half of a key
-_SPAN = 2**26  # bytes of a file that are read for its checksum at once
+_PREFIX = "<u8"  # the first half of a key, as a number
+_SPAN = 2**26  # bytes that a checksum reads at once, and the largest header
 _WORDS = struct.Struct("<8sII")  # _MAGIC, length and checksum of the header
 _MAGIC = b"kmm-f\x001\n"
 
-# Files whose checksum this process has verified: they never change.
+# Files whose checksum this process has verified; files never change, so once is enough.
 _verified: set[Path] = set()
 
 
 @dataclass(frozen=True)
 class BlockFile:
-    """Where a block's values are on disk, and what its header says of them.
+    """The location of a block's values on disk, and the content of its header.
 
     Args:
         path: The file.
         offset: Position of the first value, in bytes.
-        dtype: NumPy's name of the values' type.
+        dtype: NumPy name of the values' type.
         shape: Shape of the values, first axis the keys.
         checksum: CRC-32 of the values.
     """
@@ -49,9 +49,9 @@ class BlockFile:
     checksum: int
 
     def mapped(self) -> np.ndarray:
-        """The values as a read-only map of the file; each process verifies the checksum once.
+        """Maps the values into memory, read-only; each process verifies the checksum once.
 
-        The map stays valid when the file is removed.
+        The map stays valid after the file was removed.
 
         Returns:
             An array of `shape` and `dtype`.
@@ -73,7 +73,7 @@ class Block:
     """Values of one shape with their keys, in memory or in a file that is mapped on first use.
 
     Args:
-        index: The keys, `KEY_BYTES` each, joined: a tenth of the memory of a list.
+        index: The keys, `KEY_BYTES` each, joined; a list would take ten times the memory.
         source: The values, or the file that holds them.
     """
 
@@ -120,7 +120,7 @@ def write_block(path: Path, target: Path, index: bytes, values: np.ndarray) -> B
 
     Args:
         path: The file to write to.
-        target: Where the file will be once it is complete.
+        target: The path that the caller moves the complete file to.
         index: The keys, joined.
         values: A contiguous array, first axis the keys.
 
@@ -137,7 +137,7 @@ def write_block(path: Path, target: Path, index: bytes, values: np.ndarray) -> B
         "keys": zlib.crc32(index),
         "values": checksum,
     }
-    # Padded with spaces, so that the values are aligned in memory.
+    # The header is padded with spaces, so that the values are aligned to 64 bytes in memory.
     text = json.dumps(header).encode()
     text += b" " * (-(_WORDS.size + len(text) + len(index)) % 64)
     with path.open("wb") as file:
@@ -149,7 +149,7 @@ def write_block(path: Path, target: Path, index: bytes, values: np.ndarray) -> B
 
 
 def read_block(path: Path) -> Block:
-    """Reads a block's header and keys; its values are read when they are used.
+    """Reads a block's header and keys; its values are mapped when they are used.
 
     Args:
         path: The file.
@@ -187,7 +187,7 @@ def _header(file: BinaryIO) -> dict:
 
 
 def _checksum(flat: np.ndarray) -> int:
-    found = 0
+    checksum = 0
     for start in range(0, len(flat), _SPAN):
-        found = zlib.crc32(flat[start : start + _SPAN].data, found)
-    return found
+        checksum = zlib.crc32(flat[start : start + _SPAN].data, checksum)
+    return checksum

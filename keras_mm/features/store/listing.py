@@ -1,7 +1,7 @@
 """The files of the feature store: their names, sizes and times, and the removal of damaged ones.
 
-Only files whose names match these patterns are ever written or removed. Anything else in the folder
-belongs to the user.
+Only files whose names match these patterns are written or removed. All other files in the folder
+belong to the user.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _log = logging.getLogger("keras_mm")
 
 
 def matching(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The entries of a folder whose whole name matches.
+    """The entries of a folder whose names match a pattern completely.
 
     Args:
-        folder: Where to look.
+        folder: The folder.
         pattern: One of the patterns of this module.
 
     Returns:
@@ -53,7 +53,7 @@ def size_of(path: Path) -> int:
 
 
 def last_used(path: Path) -> float:
-    """Time of a file's last use.
+    """Time of a file's last use. Each use sets the file's modification time.
 
     Args:
         path: The file.
@@ -68,7 +68,7 @@ def last_used(path: Path) -> float:
 
 
 def free_bytes(folder: Path) -> int:
-    """Free bytes of the disk that holds `folder`, or will hold it.
+    """Free space of the disk that holds a folder, or will hold it.
 
     Args:
         folder: A path; it need not exist.
@@ -89,7 +89,7 @@ def remove_damaged(path: Path, error: ValueError) -> None:
 
     Args:
         path: The file.
-        error: What is wrong with it.
+        error: The error that describes the damage.
     """
     _log.warning("removing a damaged file of the feature cache: %s (%s)", path, error)
     with contextlib.suppress(OSError):

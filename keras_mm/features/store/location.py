@@ -1,4 +1,4 @@
-"""Where features are kept and how much disk they may take, from the environment."""
+"""The default folder and size limit of the feature store, from environment variables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shelves: the values of one encoder output by key, on disk or in memory."""
+"""Shelves: the values of one encoder output, by key, on disk or in memory."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _log = logging.getLogger("keras_mm")
 
 
 class Shelf:
-    """Values of one encoder output by key: a folder of the store, or memory of this process.
+    """The values of one encoder output, by key: a folder of the store, or memory of this process.
 
-    Blocks are written whole and never changed, so several processes may write to one shelf. A value
-    that two of them computed at the same time is stored twice, with equal content.
+    Blocks are written completely and never changed, so several processes may write to one shelf. A
+    value that two processes compute at the same time is stored twice, with equal content.
 
     Args:
         store: The store that holds the shelf; `None` keeps everything in memory.
-        name: Folder name: a digest of everything but its input that decides an output (40
-            hexadecimal digits), a dot and the output's name.
-        about: Description for people, JSON-serialisable.
+        name: Name of the folder: the encoder's fingerprint (40 hexadecimal digits), a dot and the
+            name of the output.
+        about: Description for users, which `FeatureStore.info` returns; JSON-serialisable.
 
     Raises:
         ValueError: if `name` has another form.
@@ -59,12 +59,14 @@ class Shelf:
         about: Mapping[str, Any] | None = None,
     ):
         if store is not None and not SHELF.fullmatch(name):
-            raise InvalidValueError(f"not a name of a shelf: {name!r}")
+            raise InvalidValueError(
+                f"`name` must be 40 hexadecimal digits, a dot and an output. Received: {name!r}"
+            )
         self.store, self._name = store, name
-        self.used: set[Path] = set()
+        self.used: set[Path] = set()  # files that must not be removed to make room
         self._about = dict(about or {})
         self._blocks = [] if store is None else list(_blocks(store, name))
-        # Of the keys that were looked up or stored.
+        # Block and position of the values, for keys that were looked up or stored.
         self._places: dict[bytes, list[tuple[Block, int]]] = {}
 
     @property
@@ -73,10 +75,10 @@ class Shelf:
         return self.store is not None
 
     def missing(self, keys: Iterable[bytes]) -> set[bytes]:
-        """Looks keys up. Damaged files are removed; their keys count as missing.
+        """Looks up keys. Damaged files are removed; their keys count as missing.
 
         Args:
-            keys: Keys of `KEY_BYTES` each.
+            keys: Keys, `KEY_BYTES` each.
 
         Returns:
             The keys without a value.
@@ -92,10 +94,10 @@ class Shelf:
         return {key for key in keys if key not in self._places}
 
     def unplaced(self, keys: Iterable[bytes]) -> set[bytes]:
-        """Of keys that `missing` has looked up, those still without a value.
+        """The keys that still have no value, without looking them up again.
 
         Args:
-            keys: Keys that were given to `missing`.
+            keys: Keys that were passed to `missing` before.
 
         Returns:
             The keys without a value.
@@ -103,39 +105,43 @@ class Shelf:
         return {key for key in keys if key not in self._places}
 
     def find(self, keys: Sequence[bytes]) -> list[tuple[Block, int]]:
-        """The values of keys.
+        """Finds the values of keys.
 
         Args:
             keys: Keys that have a value, according to `missing` or after `put`.
 
         Returns:
-            Block and position of each key's value.
+            For each key, the block that holds its value, and the position in the block.
         """
         return [self._places[key][0] for key in keys]
 
     def forget(self) -> None:
-        """Frees the memory of the keys that were looked up; the values stay."""
+        """Frees the memory of the keys that were looked up; the values stay stored."""
         self._places = {}
 
     def put(self, keys: Sequence[bytes], values: np.ndarray) -> None:
-        """Stores values, on disk, or in memory where the disk takes no more.
+        """Stores values: on disk, or in memory if they cannot be written to disk.
 
         Args:
             keys: One key for each value.
-            values: First axis the keys.
+            values: An array, first axis the keys.
         """
         block = Block(b"".join(keys), values)
         if self.store is not None:
             try:
                 block = self._written(self.store.shelves / self._name, block)
             except OSError as error:
-                _give_up(self.store, [self], f"cannot be written ({error.strerror or error})")
+                _keep_in_memory(
+                    self.store, [self], f"cannot be written ({error.strerror or error})"
+                )
         self._blocks.append(block)
         sought = set(keys)
         if sought:
             self._take(block, sought, sorted_prefixes(b"".join(sought)))
 
     def _take(self, block: Block, sought: Collection[bytes], prefixes: np.ndarray) -> None:
+        """Notes the places of the sought keys in a block; `prefixes` are theirs, sorted."""
+        # NumPy compares the first halves of all keys; only matches are compared as a whole.
         places = np.minimum(np.searchsorted(prefixes, block.prefixes), len(prefixes) - 1)
         for position in np.flatnonzero(prefixes[places] == block.prefixes).tolist():
             key = block.index[position * KEY_BYTES : (position + 1) * KEY_BYTES]
@@ -143,6 +149,7 @@ class Shelf:
                 self._places.setdefault(key, []).append((block, position))
 
     def _drop(self, block: Block) -> None:
+        """Forgets a block that cannot be read."""
         self._blocks.remove(block)
         for key in self._places.keys() & set(block.keys):
             self._places[key] = [place for place in self._places[key] if place[0] is not block]
@@ -150,6 +157,7 @@ class Shelf:
                 del self._places[key]
 
     def _is_sound(self, block: Block) -> bool:
+        """Whether a block's values can be read; marks its file as used."""
         path = block.path
         if path is None or path in self.used:
             return True
@@ -158,15 +166,16 @@ class Shelf:
         except ValueError as error:
             remove_damaged(path, error)
             return False
-        except OSError as error:  # removed, or too many open files: the content may be sound
+        except OSError as error:  # removed, or too many open files; the file may be intact
             _log.info("a file of the feature cache cannot be read: %s (%s)", path, error)
             return False
         self.used.add(path)
         with contextlib.suppress(OSError):
-            os.utime(path)  # marks it as used now: the last to be removed
+            os.utime(path)  # the files unused for longest are removed first
         return True
 
     def _written(self, folder: Path, block: Block) -> Block:
+        """Writes a block to a new file of the folder."""
         path = folder / f"{uuid4().hex}.features"
         values = np.ascontiguousarray(block.values)
         for attempt in (1, 2):
@@ -175,7 +184,7 @@ class Shelf:
                     write_text(folder / ABOUT, json.dumps(self._about, indent=2) + "\n")
                 with new_file(path) as part:
                     written = Block(block.index, write_block(part, path, block.index, values))
-                _ = written.values  # mapped before another process can remove the file
+                _ = written.values  # mapped now, before another process may remove the file
                 break
             except FileNotFoundError:  # another process is clearing the cache
                 if attempt == 2:
@@ -185,11 +194,11 @@ class Shelf:
 
 
 def reserve(shelves: Iterable[Shelf], num_bytes: int) -> None:
-    """Makes room on disk; where there is none, the shelves keep new values in memory.
+    """Makes room on disk; if that fails, the shelves keep new values in memory.
 
     Args:
-        shelves: Shelves of one store. Files of theirs that are in use are not removed.
-        num_bytes: How much will be written to them.
+        shelves: Shelves of one store. Their files that are in use are not removed.
+        num_bytes: Number of bytes that will be written to them.
     """
     kept = [shelf for shelf in shelves if shelf.is_kept]
     store = kept[0].store if kept else None
@@ -200,13 +209,13 @@ def reserve(shelves: Iterable[Shelf], num_bytes: int) -> None:
     except OSError as error:
         problem = f"cannot be used ({error.strerror or error})"
     if problem:
-        _give_up(store, kept, problem)
+        _keep_in_memory(store, kept, problem)
 
 
-def _give_up(store: FeatureStore, shelves: Sequence[Shelf], reason: str) -> None:
+def _keep_in_memory(store: FeatureStore, shelves: Sequence[Shelf], reason: str) -> None:
     """Switches the shelves to memory, and logs why."""
     _log.warning(
-        "the feature cache %s %s; features stay in memory, and are computed again next time. Give "
+        "the feature cache %s %s; features stay in memory, and are computed again next time. Pass "
         "another folder as `cache`, or cache=False.",
         store.folder,
         reason,
@@ -224,5 +233,5 @@ def _blocks(store: FeatureStore, name: str) -> Iterator[Block]:
             yield store.known[path]
         except ValueError as error:
             remove_damaged(path, error)
-        except OSError as error:  # removed, not readable for us, or too many open files
+        except OSError as error:  # removed, no permission, or too many open files
             _log.info("a file of the feature cache cannot be read: %s (%s)", path, error)

@@ -1,4 +1,4 @@
-"""The feature store: outputs of encoders on disk, found by the content of the inputs."""
+"""The feature store: caches outputs of encoders on disk, by the content of their inputs."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from keras_mm.features.store.listing import (
 from keras_mm.features.store.location import cache_folder, cache_limit
 
 _SPARE = 2**30  # bytes of the disk that stay free
-_ABANDONED = 24 * 3600.0  # seconds after which an unfinished file belongs to no process
+_ABANDONED = 24 * 3600.0  # seconds after which an unfinished file is left from a killed process
 
 
 def open_store(cache: bool | str | os.PathLike) -> FeatureStore | None:
-    """The store that the setting `cache` asks for.
+    """Opens the store that the setting `cache` stands for.
 
     Args:
         cache: `True` for the default folder, a folder, or `False` for no store.
 
     Returns:
-        The store; `None` without one, or if `KERAS_MM_CACHE_GB` is 0.
+        The store; `None` for no store, or if `KERAS_MM_CACHE_GB` is 0.
 
     Raises:
         ValueError: if `KERAS_MM_CACHE_GB` is not a number >= 0.
@@ -45,15 +45,15 @@ def open_store(cache: bool | str | os.PathLike) -> FeatureStore | None:
 
 
 class FeatureStore:
-    """A folder of shelves below a size limit: the files unused for longest are removed first.
+    """A folder of shelves with a size limit; the files unused for longest are removed first.
 
     Args:
-        folder: Where; by default `cache_folder()`. It is made when something is written. Only files
-            that this package wrote are ever touched.
+        folder: The folder; by default `cache_folder()`. It is created by the first write. Files
+            that this package has not written are left alone.
         max_bytes: Size limit in bytes; by default `cache_limit()`.
 
     Raises:
-        ValueError: if `KERAS_MM_CACHE_GB` is needed and not a number.
+        ValueError: if the default limit is used and `KERAS_MM_CACHE_GB` is not a number >= 0.
     """
 
     def __init__(self, folder: str | os.PathLike | None = None, max_bytes: int | None = None):
@@ -61,16 +61,16 @@ class FeatureStore:
         self.folder = Path(os.path.abspath(os.path.expanduser(folder)))
         self.shelves = self.folder / "features"
         self.max_bytes = cache_limit() if max_bytes is None else max_bytes
-        # Blocks by file, so that a file is read once however often its shelf is opened.
+        # Blocks by file, so that a file is read only once, even if its shelf is opened repeatedly.
         self.known: dict[Path, Block] = {}
 
     def info(self) -> dict[str, Any]:
-        """What the store holds.
+        """Describes the content of the store.
 
         Returns:
             `folder`, `bytes`, `max_bytes`, `entries`, and `encoders`: for each shelf its
-            description, with `entries`, `bytes` and `last_used` (seconds since 1970), the most
-            recently used first.
+            description with `entries`, `bytes` and `last_used` (seconds since 1970), most recently
+            used first.
         """
         encoders = []
         for shelf in self._shelves():
@@ -97,62 +97,63 @@ class FeatureStore:
         }
 
     def clear(self) -> int:
-        """Removes everything that was written here.
+        """Removes all files that this package has written to the store.
 
         Returns:
-            How many bytes were removed.
+            Number of removed bytes.
 
         Raises:
-            OSError: if something cannot be removed.
+            OSError: if a file cannot be removed.
         """
-        found = 0
+        num_bytes = 0
         for shelf in self._shelves():
-            found += sum(map(size_of, matching(shelf, BLOCK)))
+            num_bytes += sum(map(size_of, matching(shelf, BLOCK)))
             for file in (*matching(shelf, BLOCK), *matching(shelf, PART), shelf / ABOUT):
                 file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # it holds other files, or was just written to
                 shelf.rmdir()
-        return found
+        return num_bytes
 
     def make_room(self, num_bytes: int, *, keep: Collection[Path] = ()) -> str:
-        """Removes the files unused for longest until `num_bytes` more fit.
+        """Removes the files unused for longest until new values fit.
 
         Args:
-            num_bytes: How much will be written.
+            num_bytes: Number of bytes that will be written.
             keep: Files that are in use and must not be removed.
 
         Returns:
-            The reason if there is no room, as a phrase that follows "the cache"; else "".
+            Empty if there is room; else the reason, as a phrase that completes "the feature cache".
 
         Raises:
             OSError: if the folder cannot be read.
         """
-        self._sweep()
+        self._remove_abandoned()
         blocks = sorted(
             (file for shelf in self._shelves() for file in matching(shelf, BLOCK)), key=last_used
         )
-        taken = sum(map(size_of, blocks))
+        used = sum(map(size_of, blocks))
         free = free_bytes(self.folder) - _SPARE
-        movable = [block for block in blocks if block not in keep]
-        room = sum(map(size_of, movable))
+        removable = [block for block in blocks if block not in keep]
+        room = sum(map(size_of, removable))
         need = f"{num_bytes / 1e6:,.1f} MB more"
-        if num_bytes > self.max_bytes - taken + room:
+        # Checked before any file is removed: removing files that do not suffice helps nobody.
+        if num_bytes > self.max_bytes - used + room:
             limit = self.max_bytes / 1e9
             return f"may take {limit:g} GB (KERAS_MM_CACHE_GB), not enough for {need}"
         if num_bytes > free + room:
-            return f"is on a disk with {max(free, 0) / 1e6:,.1f} MB to spare, not the {need}"
-        for block in movable:
-            if taken + num_bytes <= self.max_bytes and num_bytes <= free:
+            return f"is on a disk with {max(free, 0) / 1e6:,.1f} MB to spare, but needs {need}"
+        for block in removable:
+            if used + num_bytes <= self.max_bytes and num_bytes <= free:
                 break
             size = size_of(block)
             block.unlink(missing_ok=True)
-            taken, free = taken - size, free + size
+            used, free = used - size, free + size
         return ""
 
     def _shelves(self) -> list[Path]:
         return [path for path in matching(self.shelves, SHELF) if path.is_dir()]
 
-    def _sweep(self) -> None:
+    def _remove_abandoned(self) -> None:
         """Removes unfinished files of killed processes."""
         for shelf in self._shelves():
             for part in matching(shelf, PART):
@@ -161,7 +162,7 @@ class FeatureStore:
 
 
 def _count(path: Path) -> int:
-    """Entries of a block's file; 0 if it cannot be read."""
+    """Number of entries in a block's file; 0 if it cannot be read."""
     try:
         return len(read_block(path).index) // KEY_BYTES
     except (OSError, ValueError):

@@ -1,1 +1,1 @@
-"""Backbones: the networks that encoders are built on."""
+"""Backbones: the networks inside encoders."""

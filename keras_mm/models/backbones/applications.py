@@ -1,4 +1,4 @@
-"""Every network of `keras.applications` by name, with its module's own preprocessing."""
+"""The networks of `keras.applications` by name, with their preprocessing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from keras_mm.errors import InvalidValueError
 
 @keras.saving.register_keras_serializable("keras_mm")
 class ApplicationsPreprocessing(layers.Layer):
-    """The `preprocess_input` of one `keras.applications` module, as a layer.
+    """The `preprocess_input` function of a `keras.applications` module, as a layer.
 
     Args:
-        module: Module name, as `"resnet_v2"`.
+        module: Name of the module, such as `"resnet_v2"`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
@@ -44,7 +44,7 @@ class ApplicationsPreprocessing(layers.Layer):
 
 
 def application_names() -> dict[str, str]:
-    """The networks of `keras.applications`.
+    """The names of the networks of `keras.applications`.
 
     Returns:
         Class names by their lower-case form.
@@ -57,13 +57,15 @@ def application_names() -> dict[str, str]:
 
 
 def application_options(name: str) -> dict[str, Any] | None:
-    """The network of `keras.applications` that a name stands for.
+    """Finds the network of `keras.applications` that a name stands for.
 
     Args:
-        name: A class name in any case, with or without underscores; `_0.35` at the end is a width.
+        name: A class name in upper or lower case, with or without underscores, such as
+            `mobilenet_v2`; `_0.35` at the end is a width.
 
     Returns:
-        `class_name`, and `alpha` if a width is given; `None` for any other name.
+        Arguments of `application`: `class_name`, and `alpha` for a name with a width; `None` for
+        any other name.
 
     Raises:
         ValueError: for a width that the network does not have.
@@ -76,7 +78,7 @@ def application_options(name: str) -> dict[str, Any] | None:
         return {"class_name": known}
     if "alpha" not in inspect.signature(getattr(keras.applications, known)).parameters:
         raise InvalidValueError(
-            f"{known} has one width only; MobileNet, MobileNetV2 and MobileNetV3 have several. "
+            f"{known} has only one width; MobileNet, MobileNetV2 and MobileNetV3 have several. "
             f"Received: {name!r}. Use {match[1]!r}."
         )
     return {"class_name": known, "alpha": float(match[2])}
@@ -90,14 +92,14 @@ def application(
     class_name: str,
     **options: Any,
 ) -> tuple[keras.Model, list[layers.Layer]]:
-    """A network without its classification head, and the layers before it.
+    """Builds a network without its classification head, and its preprocessing.
 
     Args:
         name: The user's name of the network, for messages.
-        weights: `"pretrained"` (ImageNet); any other value builds random ones.
+        weights: `"pretrained"` (ImageNet); any other value builds random weights.
         image_size: `(height, width)` in pixels.
-        class_name: Class of `keras.applications`.
-        **options: Its other arguments.
+        class_name: Name of a class of `keras.applications`.
+        **options: Other arguments of the class, such as `alpha`.
 
     Returns:
         The network, and the preprocessing layers in order.
@@ -112,7 +114,7 @@ def application(
         try:
             model = create(weights="imagenet", **options)
         except Exception as error:  # Keras raises bare Exception for a failed download
-            # Building it without weights raises if the image size was the cause.
+            # If the image size was the cause, building the network without weights raises, too.
             _random(create, name, image_size, options)
             what = f"ImageNet weights of {name!r}"
             raise failed_download(what, class_name, "vision_weights", error) from error

@@ -1,4 +1,4 @@
-"""The blocks of a backbone, from its input to its top, and which of its variables are trained."""
+"""Finds the blocks of a backbone, and sets which of its variables are trained."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import keras
 from keras_mm.errors import InvalidValueError
 from keras_mm.keras_internals import all_layers
 
-# A block's part of a layer's name: conv2_block1_out, block_13_expand, block2a_dwconv.
-_DEPTHWISE = re.compile(r"^conv_[dp]w")  # the two halves of MobileNet's blocks
+# The part of a layer's name that names its block, as in conv2_block1_out or block_13_expand.
+_DEPTHWISE = re.compile(r"^conv_[dp]w")  # depthwise and pointwise halves of MobileNet's blocks
 _NAMED = re.compile(r"^(.*?(?:block|expanded_conv)_?\d*[a-z]?(?:_block_?\d+)?)(?:_|$)")
 
 
 def backbone_blocks(network: keras.Model) -> list[list[Any]]:
-    """The variables of a backbone by block, from its input to its top.
+    """Groups the variables of a backbone by block, from its input to its top.
 
-    The first list holds the variables before the first block (embeddings, a stem). Variables
+    The first list holds the variables before the first block (embeddings or a stem). Variables
     between or after blocks (a last norm, a pooler) belong to the block before them.
 
     Args:
@@ -28,13 +28,14 @@ def backbone_blocks(network: keras.Model) -> list[list[Any]]:
             KerasHub whose layer names contain the block.
 
     Returns:
-        `1 + num_blocks` lists; a single list if the network has no blocks that are known.
+        `1 + num_blocks` lists; a single list if no blocks were recognised.
     """
     layers = [layer for layer in all_layers(network, itself=False) if layer.weights]
     groups = [[layer] for layer in attention_blocks(network)] or _named_blocks(layers)
     # Keras lists layers inside a layer from the last to the first, but weights in order.
     position = {id(variable): n for n, variable in enumerate(network.weights)}
     groups.sort(key=lambda group: min(position[id(v)] for layer in group for v in layer.weights))
+    # By `id`, because Keras variables compare elementwise.
     block_of = {id(v): n for n, group in enumerate(groups, 1) for la in group for v in la.weights}
     blocks: list[list[Any]] = [[] for _ in range(1 + len(groups))]
     number = 0
@@ -56,37 +57,38 @@ def top_blocks(network: keras.Model, depth: int | str, side: str) -> list[Any]:
         The variables, from the input to the top.
 
     Raises:
-        ValueError: if it has fewer blocks, or none that are known.
+        ValueError: if the network has fewer blocks, or none were recognised.
     """
     if isinstance(depth, str):
         return list(network.weights)
     blocks = backbone_blocks(network)[1:]
     if depth > len(blocks):
-        has = f"has {len(blocks)} blocks" if blocks else "has no blocks that are known"
+        has = f"has {len(blocks)} blocks" if blocks else "has no blocks with a known name"
         raise InvalidValueError(
-            f"the {side} encoder's {network.name!r} {has}; a stage asks for the top {depth}. "
-            "Use fewer, or 'all'."
+            f"the network {network.name!r} of the {side} encoder {has}, but a stage trains the top "
+            f"{depth}. Use fewer, or 'all'."
         )
     return [variable for block in blocks[len(blocks) - depth :] for variable in block]
 
 
 def train_only(network: keras.Model, variables: Collection[Any]) -> None:
-    """Makes some variables of a network the only trainable ones.
+    """Makes only some variables of a network trainable.
 
-    Batch normalisation without a chosen variable stays in inference mode.
+    Layers without such a variable are frozen, so their batch normalisation is in inference mode.
 
     Args:
         network: The network.
-        variables: Variables of the network; none freezes all of it.
+        variables: The trainable variables; an empty collection freezes the whole network.
     """
     chosen = {id(variable) for variable in variables}
     network.trainable = False
     if not chosen:
         return
-    network.trainable = True  # on TensorFlow only a change is passed on to inner layers
+    # After the False above: under TensorFlow, only a change reaches the inner layers.
+    network.trainable = True
     for layer in all_layers(network, itself=False):
-        own = [id(variable) for variable in layer.weights]
-        if own and not chosen.intersection(own):
+        ids = [id(variable) for variable in layer.weights]
+        if ids and not chosen.intersection(ids):
             layer.trainable = False
     for variable in network.weights:
         if id(variable) not in chosen:
@@ -94,7 +96,7 @@ def train_only(network: keras.Model, variables: Collection[Any]) -> None:
 
 
 class TrainableState:
-    """Remembers which layers and variables of a network are trainable.
+    """Records which layers and variables of a network are trainable, to restore this later.
 
     Args:
         network: The network.
@@ -102,12 +104,12 @@ class TrainableState:
 
     def __init__(self, network: keras.Model):
         self._network = network
-        # A layer sets the state of those inside it, which come after it in this list.
+        # Outer layers come first: setting one also sets the layers inside it.
         self._layers = [(layer, layer.trainable) for layer in all_layers(network)]
         self._variables = [(variable, variable.trainable) for variable in network.weights]
 
     def restore(self) -> None:
-        """Sets everything back; layers that were added since stay as they are."""
+        """Restores the recorded state; layers that were added since are not changed."""
         for layer, trainable in self._layers:
             layer.trainable = trainable
         for variable, trainable in self._variables:
@@ -117,7 +119,7 @@ class TrainableState:
 def freeze_batch_norm(network: keras.Model) -> None:
     """Keeps the batch normalisation of a pretrained network in inference mode.
 
-    Its statistics are those of a large data set; the few rows of a batch would spoil them.
+    Its statistics come from a large data set; those of a small batch would make them worse.
 
     Args:
         network: The network.
@@ -128,13 +130,15 @@ def freeze_batch_norm(network: keras.Model) -> None:
 
 
 def attention_blocks(network: keras.Model) -> list[Any]:
-    """The blocks of a transformer: the smallest layers with attention, of the most frequent class.
+    """The blocks of a transformer: layers that directly contain attention.
+
+    If layers of several classes do, those of the most frequent class are the blocks.
 
     Args:
         network: A backbone.
 
     Returns:
-        Layers in no particular order; none for other networks.
+        Layers in no particular order; an empty list for other networks.
     """
     holders = [
         layer

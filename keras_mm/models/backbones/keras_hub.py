@@ -1,4 +1,4 @@
-"""KerasHub's networks as backbones: with preprocessing, or as one side of an image-text network."""
+"""Makes backbones of KerasHub's networks: adds preprocessing, or takes one tower of two."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_mm.keras_internals import all_layers
 
 @keras.saving.register_keras_serializable("keras_mm")
 class WithoutClassToken(keras.Model):
-    """A backbone without a class token, for which the pooling `"cls"` is refused."""
+    """A backbone without a class token; the pooling `"cls"` is refused for it."""
 
     has_class_token = False
 
@@ -22,25 +22,30 @@ class WithoutClassToken(keras.Model):
 def vision_tower(
     network: keras.Model, name: str, image_size: tuple[int, int], scale: Any, offset: Any
 ) -> keras.Model:
-    """A network of KerasHub from images to a feature map, or to tokens and a pooled output.
+    """Builds the image side of a KerasHub network.
 
     Args:
-        network: A KerasHub image network, or image-text network whose image side is taken.
+        network: A KerasHub image network, or an image-text network, of which the image tower is
+            used.
         name: The user's name of the network, for messages.
         image_size: `(height, width)` in pixels.
-        scale: Factor of the pixels: a float, or three, by channel.
-        offset: Is added to them afterwards: a float, or three, by channel.
+        scale: Factor of the pixels: one float, or three, by channel.
+        offset: Added to the scaled pixels: one float, or three, by channel.
 
     Returns:
-        A model from `(batch, height, width, 3)`, 0-255.
+        A model from `(batch, height, width, 3)`, 0-255, to a feature map, to tokens, or to a dict
+        of `sequence_output` and `pooled_output`.
 
     Raises:
-        ValueError: if it has no image side, or cannot take images of this size.
+        ValueError: if it has no image tower, or cannot take images of this size.
     """
     encoder = getattr(network, "vision_encoder", network)
     if len(encoder.inputs) != 1 or len(encoder.inputs[0].shape) != 4:
         names = [tensor.name for tensor in encoder.inputs]
-        raise InvalidValueError(f"{name!r} is not a vision backbone; its inputs: {names}.")
+        raise InvalidValueError(
+            f"A vision backbone must have one input, the images. Received: {name!r} with the "
+            f"inputs {names}."
+        )
     if hasattr(encoder, "position_embedding_shape"):
         encoder = _dinov2_at(encoder, name, image_size)
     expected = tuple(encoder.inputs[0].shape[1:3])
@@ -52,7 +57,7 @@ def vision_tower(
     x = layers.Rescaling(scale, offset)(images)
     if type(encoder).__name__ == "SigLIPVisionEncoder":
         patches = (encoder.image_shape[0] // encoder.patch_size) ** 2
-        # Nothing is cut off: KerasHub declares one token more than there is.
+        # The slice only corrects the static shape: KerasHub declares one token too many.
         x = _through(encoder, x)[:, :patches]
         outputs = {"sequence_output": x, "pooled_output": encoder.head(x)}
         return WithoutClassToken(images, outputs, name=encoder.name)
@@ -68,7 +73,7 @@ def vision_tower(
 
 
 def text_tower(network: keras.Model, name: str) -> keras.Model:
-    """A text network of KerasHub, or the text side of an image-text network.
+    """Builds the text side of a KerasHub network.
 
     Args:
         network: A KerasHub text network, `CLIPBackbone`, `SigLIPBackbone` or its text encoder.
@@ -76,15 +81,16 @@ def text_tower(network: keras.Model, name: str) -> keras.Model:
 
     Returns:
         A model from a dict of `token_ids` `(batch, tokens)` and, for most networks, `padding_mask`
-        and `segment_ids`.
+        and `segment_ids`, to a dict of `sequence_output` and, for some networks, `pooled_output`,
+        or to the sequence alone.
 
     Raises:
-        ValueError: if it has no text side.
+        ValueError: if it has no text tower.
     """
     encoder = getattr(network, "text_encoder", network)
     kind = type(encoder).__name__
     if kind == "SigLIPTextEncoder":
-        # It adds all positions at once and attends to padding: the length is fixed.
+        # The length is fixed: SigLIP adds all positions at once, and attends to padding.
         inputs = _token_ids(encoder.max_sequence_length)
         x = _through(encoder, inputs["token_ids"])
         outputs = {"sequence_output": x, "pooled_output": encoder.head(x[:, -1])}
@@ -97,50 +103,53 @@ def text_tower(network: keras.Model, name: str) -> keras.Model:
         return WithoutClassToken(inputs, outputs, name=f"{encoder.name}_tower")
     names = {tensor.name for tensor in network.inputs}
     if not {"token_ids", "padding_mask"} <= names:
-        raise InvalidValueError(f"{name!r} is not a text backbone; its inputs: {sorted(names)}.")
+        raise InvalidValueError(
+            "A text backbone must have the inputs 'token_ids' and 'padding_mask'. Received: "
+            f"{name!r} with the inputs {sorted(names)}."
+        )
     return network
 
 
 def with_vocabulary(network: keras.Model, vocabulary_size: int) -> keras.Model:
-    """A text network with embeddings for more tokens; new ones are random.
+    """Extends the embedding of a text network; the embeddings of new tokens are random.
 
     Args:
         network: A text network of KerasHub.
-        vocabulary_size: Tokens that must have an embedding, >= 1.
+        vocabulary_size: Number of tokens that must have an embedding, >= 1.
 
     Returns:
-        The network itself if it has as many, else a copy with a larger embedding.
+        The network itself if its vocabulary is large enough, else a copy with a larger embedding.
 
     Raises:
-        ValueError: if it is a network of another kind.
+        ValueError: if the network is not a text network of KerasHub.
     """
     embedding = getattr(network, "token_embedding", None)
     before = getattr(network, "vocabulary_size", None)
     if embedding is None or before is None:
         raise InvalidValueError(
             f"The text encoder {network.name!r} cannot take new tokens; `special_tokens` need a "
-            "text network of KerasHub, as BERT or RoBERTa."
+            "text network of KerasHub, such as BERT or RoBERTa."
         )
     if before >= vocabulary_size:
         return network
     config = {**network.get_config(), "vocabulary_size": vocabulary_size}
     wider = type(network).from_config(config)
-    for mine, its in zip(wider.weights, network.weights, strict=True):
-        value = np.array(ops.convert_to_numpy(its))
-        if its is embedding.embeddings:
-            value = np.concatenate([value, ops.convert_to_numpy(mine)[before:]])
-        mine.assign(value)
+    for new, old in zip(wider.weights, network.weights, strict=True):
+        value = np.array(ops.convert_to_numpy(old))
+        if old is embedding.embeddings:
+            value = np.concatenate([value, ops.convert_to_numpy(new)[before:]])
+        new.assign(value)
     return wider
 
 
 def freeze_positions(model: keras.Model) -> None:
-    """Freezes the positions of DINOv2.
+    """Freezes the position embeddings of DINOv2.
 
-    KerasHub stores trained positions only if their sum has grown, so that half of all trained
-    models would be loaded with other positions than they were saved with.
+    KerasHub saves trained positions only if their sum has grown, so about half of all trained
+    models would get wrong positions when they are loaded.
 
     Args:
-        model: A model that may hold DINOv2.
+        model: A model that may contain DINOv2.
     """
     for layer in all_layers(model):
         if hasattr(layer, "interpolated_position_embeddings"):
@@ -152,7 +161,7 @@ def _token_ids(length: int | None) -> dict:
 
 
 def _through(encoder: Any, x: Any) -> Any:
-    """The tokens of a SigLIP encoder, which returns only their pooled output."""
+    """The tokens of a SigLIP encoder, whose call returns only a pooled output."""
     x = encoder.embedding(x)
     for block in encoder.encoder_layers:
         x = block(x)
@@ -160,17 +169,17 @@ def _through(encoder: Any, x: Any) -> Any:
 
 
 def _dinov2_at(network: Any, name: str, image_size: tuple[int, int]) -> keras.Model:
-    """DINOv2 for images of another size.
+    """Builds DINOv2 for images of another size.
 
-    Its positions are interpolated here, once: KerasHub would do so each time the model is loaded,
-    and differently on each backend.
+    The positions are interpolated once, here. KerasHub would interpolate them each time the model
+    is loaded, and differently on each backend.
     """
     height, width = image_size
     patch = network.patch_size
     if height != width or height % patch:
         near = max(round(height / patch), 1) * patch
         raise InvalidValueError(
-            f"{name!r} takes square images whose side is a multiple of {patch}, as "
+            f"{name!r} takes square images whose side is a multiple of {patch}, such as "
             f"{(near, near)}. Received: image_size={image_size}"
         )
     before = network.image_shape[:2], network.position_embedding_shape[:2]
@@ -179,14 +188,14 @@ def _dinov2_at(network: Any, name: str, image_size: tuple[int, int]) -> keras.Mo
     config = {"image_shape": (height, width, 3), "position_embedding_shape": (height, width)}
     resized = type(network).from_config({**network.get_config(), **config})
     table = _interpolated(network, height // patch)
-    for mine, its in zip(resized.weights, network.weights, strict=True):
-        value = table if its.path.endswith("position_embeddings") else its
-        mine.assign(ops.convert_to_numpy(value))  # a copy: JAX variables share no array
+    for new, old in zip(resized.weights, network.weights, strict=True):
+        value = table if old.path.endswith("position_embeddings") else old
+        new.assign(ops.convert_to_numpy(value))  # a copy: JAX variables must not share an array
     return resized
 
 
 def _interpolated(network: Any, side: int) -> Any:
-    """DINOv2's positions, `(1, 1 + side * side, width)`; the first is the class token's."""
+    """The positions of DINOv2, `(1, 1 + side * side, width)`; the first is the class token's."""
     table = ops.convert_to_tensor(network.embeddings.position_embeddings)
     before = int(round((table.shape[1] - 1) ** 0.5))
     grid = ops.image.resize(

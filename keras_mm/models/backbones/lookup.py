@@ -1,4 +1,4 @@
-"""Backbones by name: `keras.applications`, KerasHub handles and folders, or this package's own."""
+"""Finds backbones by name: of `keras.applications`, KerasHub, a folder, or this package."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from keras_mm.models.backbones.keras_hub import text_tower, vision_tower
 from keras_mm.models.layers.batch_normalization import BatchNormalization
 from keras_mm.presets.backbones import BACKBONES, Backbone
 
+# KerasHub's classes by family.
 _CLASSES = {
     "bert": "BertBackbone",
     "distil_bert": "DistilBertBackbone",
@@ -39,12 +40,12 @@ _CLASSES = {
 def vision_backbone(
     backbone: Any, weights: str | PathLike, image_size: tuple[int, int]
 ) -> tuple[keras.Model, list[layers.Layer]]:
-    """The image network of a name, and the layers before it.
+    """Builds or loads an image network, and its preprocessing.
 
     Args:
         backbone: A name of `keras_mm.presets.backbones.BACKBONES`, a `keras.applications` class in
-            lower case (`_0.35` appended for a width), a KerasHub handle or folder, or a
-            `keras.Model` from `(batch, H, W, 3)`, 0-255, to a map, tokens or vectors.
+            lower case (with a width such as `_0.35` at the end), a KerasHub handle or folder, or a
+            `keras.Model` from `(batch, H, W, 3)`, 0-255, to a feature map, tokens or vectors.
         weights: `"pretrained"`, `"random"` or a path.
         image_size: `(height, width)` in pixels.
 
@@ -77,7 +78,7 @@ def vision_backbone(
 
 
 def text_backbone(backbone: Any, weights: str | PathLike) -> keras.Model:
-    """The text network of a name.
+    """Builds or loads a text network.
 
     Args:
         backbone: A name of `keras_mm.presets.backbones.BACKBONES`, a KerasHub handle, a local
@@ -105,7 +106,7 @@ def is_buildable(backbone: Any) -> bool:
     """Whether a backbone can be built from its name alone, without any file.
 
     Args:
-        backbone: A backbone as `create_vision_encoder` or `create_text_encoder` take it.
+        backbone: A backbone as in `create_vision_encoder` or `create_text_encoder`.
 
     Returns:
         True for a name of `BACKBONES` or of `keras.applications`.
@@ -118,7 +119,9 @@ def is_buildable(backbone: Any) -> bool:
 def _known(name: str, modality: str) -> Backbone | None:
     known = BACKBONES.get(name)
     if known is not None and known.modality not in (modality, "image_text"):
-        raise InvalidValueError(f"{name!r} is a {known.modality} backbone, not a {modality} one.")
+        raise InvalidValueError(
+            f"{name!r} is a {known.modality} backbone. A {modality} backbone is needed here."
+        )
     return known
 
 
@@ -128,7 +131,7 @@ def _listed_network(
     modality: str,
     image_size: tuple[int, int] | None = None,
 ) -> keras.Model:
-    """A KerasHub network of `BACKBONES`: downloaded, from a folder, or with weights of a file."""
+    """A KerasHub network of `BACKBONES`: downloaded, from a folder, or with a file's weights."""
     keyword = f"{modality}_weights"
     if weights == "pretrained" and known.handle:
         what = f"weights of {known.name!r} ({known.download_mb:.0f} MB)"
@@ -140,6 +143,7 @@ def _listed_network(
 
 
 def _build(known: Backbone, modality: str, image_size: tuple[int, int] | None) -> keras.Model:
+    """A KerasHub network of `BACKBONES` with random weights."""
     import keras_hub
 
     if known.family == "siglip":
@@ -148,14 +152,14 @@ def _build(known: Backbone, modality: str, image_size: tuple[int, int] | None) -
     config = dict(known.config)
     if known.family == "dinov2" and image_size is not None:
         patch = config["patch_size"]
-        # `vision_tower` raises for a size that it cannot take.
+        # The nearest square that DINOv2 can take; `vision_tower` raises for any other size.
         side = max(image_size[0] // patch, 1) * patch
         config.update(image_shape=(side, side, 3), position_embedding_shape=(side, side))
     return getattr(keras_hub.models, _CLASSES[known.family])(**config)
 
 
 def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> keras.Model:
-    """`model` with the weights of a file; with its own for `"pretrained"` and `"random"`."""
+    """Loads the weights of a file into a model, unless `weights` is "pretrained" or "random"."""
     if str(weights) in ("pretrained", "random"):
         return model
     if not Path(weights).is_file():
@@ -165,27 +169,28 @@ def _with_weights(model: keras.Model, weights: str | PathLike, keyword: str) -> 
         )
     try:
         with warnings.catch_warnings():
-            # Layers without weights in the file raise an error, below.
+            # No need to warn of layers without weights in the file: they raise an error.
             warnings.filterwarnings("ignore", message="Skipping nested container")
             model.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
         raise InvalidValueError(
-            f"`{keyword}`={str(weights)!r} does not fit {model.name!r}: {_in_short(error)}"
+            f"`{keyword}`={str(weights)!r} does not fit {model.name!r}: {_shortened(error)}"
         ) from error
     return model
 
 
-def _in_short(error: Exception) -> str:
-    """The message of a failed `load_weights`, without the values of the weights."""
+def _shortened(error: Exception) -> str:
+    """The message of a failed `load_weights`, without the values of the weights, which are long."""
     message = " ".join(str(error).split())
     message = re.sub(r"\.? (Target variable: |List of objects ).*", "", message)
     return message[:400]
 
 
 def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Model:
-    """Strided 3x3 convolutions with batch normalisation, halving the map each time."""
+    """Builds strided 3 x 3 convolutions with batch normalisation; each halves the feature map."""
     x = inputs = keras.Input((*image_size, 3), name="images")
     for number, width in enumerate(filters, 1):
+        # No bias: the batch normalisation that follows has one.
         options = {"strides": 2, "padding": "same", "use_bias": False}
         x = layers.Conv2D(width, 3, **options, name=f"block_{number}_conv")(x)
         x = BatchNormalization(momentum=0.9, name=f"block_{number}_norm")(x)
@@ -196,8 +201,9 @@ def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Mo
 def _load_keras_hub(handle: str, weights: Any, modality: str) -> keras.Model:
     import keras_hub
 
-    local = "/" in handle or Path(handle).is_dir()
-    if not local and handle not in keras_hub.models.Backbone.presets:
+    # Handles such as hf://... contain a slash; KerasHub reports whether they exist.
+    is_path = "/" in handle or Path(handle).is_dir()
+    if not is_path and handle not in keras_hub.models.Backbone.presets:
         known = [b.name for b in BACKBONES.values() if b.modality in (modality, "image_text")]
         names = [*known, *keras_hub.models.Backbone.presets]
         if modality == "vision":
@@ -210,7 +216,7 @@ def _load_keras_hub(handle: str, weights: Any, modality: str) -> keras.Model:
 
 
 def _preset_rescaling(handle: str) -> tuple:
-    """Scale and offset of the pixels, as a preset or its folder states them."""
+    """Scale and offset of the pixels, as stated by a KerasHub preset or a Hugging Face folder."""
     what, keyword = f"image preprocessing of {handle!r}", "vision_weights"
     converter = from_handle("ImageConverter", handle, what=what, keyword=keyword)
     if converter is not None:
@@ -223,7 +229,7 @@ def _preset_rescaling(handle: str) -> tuple:
 
 
 def _rescaling(mean: Any, std: Any) -> tuple[list[float], list[float]]:
-    """Scale and offset that turn 0-255 into `(pixel / 255 - mean) / std`."""
+    """Scale and offset that compute `(pixel / 255 - mean) / std` from pixels 0-255."""
     return (
         [1 / (255 * s) for s in std],
         [-m / s for m, s in zip(mean, std, strict=True)],
@@ -231,7 +237,7 @@ def _rescaling(mean: Any, std: Any) -> tuple[list[float], list[float]]:
 
 
 def _hugging_face_json(handle: str, name: str) -> dict:
-    """A JSON file of a Hugging Face handle or folder, which KerasHub does not read."""
+    """Reads a JSON file of a Hugging Face handle or folder that KerasHub does not read."""
     if handle.startswith("hf://"):
         from huggingface_hub import hf_hub_download
 
@@ -240,6 +246,7 @@ def _hugging_face_json(handle: str, name: str) -> dict:
         path = Path(handle) / name
     if not path.is_file():
         raise InvalidValueError(
-            f"{handle!r} does not say how its images are normalised: it holds no {name}."
+            f"{handle!r} has no {name}, which states how images are normalised. Add this file to "
+            "the folder, or use a KerasHub preset."
         )
     return json.loads(path.read_text(encoding="utf-8"))

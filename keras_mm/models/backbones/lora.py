@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA): a frozen transformer learns small matrices beside its own."""
+"""Low-rank adapters (LoRA): small matrices are trained beside those of a frozen transformer."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _TARGET = re.compile(r"(query|value|q|v)(_|$)")
 def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> list[Any]:
     """Freezes a transformer and adds trainable adapters to its query and value projections.
 
-    A projection's kernel `W` becomes `W + alpha / rank * A @ B`, with `A` random and `B` zero, so
-    that at first nothing changes. A saved model holds the sum, and needs no adapters.
+    The kernel `W` of a projection becomes `W + alpha / rank * A @ B`. `A` is random and `B` is
+    zero, so the network computes the same at first. A saved model holds the sum without adapters.
 
     Args:
-        network: A backbone.
+        network: A backbone, which is changed in place.
         rank: Columns of `A` and rows of `B`, >= 1.
-        alpha: Strength of the adapters; `None` is `rank`.
+        alpha: Scale of the adapters' contribution, > 0; `None` is `rank`.
 
     Returns:
         The adapters' variables.
 
     Raises:
-        ValueError: if the network has no attention, as a convolutional one.
+        ValueError: if the network has no attention, such as a convolutional network.
 
     Reference:
         Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685,
@@ -45,8 +45,8 @@ def enable_lora(network: keras.Model, rank: int, alpha: float | None = None) -> 
     ]
     if not targets:
         raise InvalidValueError(
-            f"LoRA adapts the attention of transformers, and {network.name!r} has none. Train "
-            "its blocks by `stages`, or leave `lora_rank` out."
+            f"LoRA adapts the attention layers of transformers, but {network.name!r} has none. "
+            "Train its blocks with `stages`, or leave `lora_rank` out."
         )
     network.trainable = False
     adapters = []
@@ -61,11 +61,11 @@ def merge_lora(network: keras.Model) -> None:
     """Adds the adapters to the kernels, and sets the adapters to zero.
 
     Args:
-        network: A backbone; without adapters it stays as it is.
+        network: A backbone, which is changed in place; without adapters, nothing changes.
     """
     for layer in all_layers(network):
         if getattr(layer, "lora_enabled", False):
-            added = ops.matmul(layer.lora_kernel_a, layer.lora_kernel_b)
+            product = ops.matmul(layer.lora_kernel_a, layer.lora_kernel_b)
             kernel = kernel_without_lora(layer)
-            kernel.assign(kernel + layer.lora_alpha / layer.lora_rank * added)
+            kernel.assign(kernel + layer.lora_alpha / layer.lora_rank * product)
             layer.lora_kernel_b.assign(ops.zeros(layer.lora_kernel_b.shape))

@@ -1,8 +1,9 @@
-"""Fusions by name: layers from a list of the sides, vision first, to one vector.
+"""Fusions by name: layers from a list of both sides, vision first, to one vector per row.
 
-A fusion gets `(batch, projection_dims)` for each side. One with `needs_tokens = True` gets a dict
-of `pooled_output`, which is the same; `sequence_output` `(batch, tokens, projection_dims)`; and
-`sequence_mask` `(batch, tokens)`, bool. Any Keras layer with these inputs can be a fusion.
+A fusion receives a vector `(batch, projection_dims)` for each side. A fusion with the attribute
+`needs_tokens = True` receives a dict instead: `pooled_output`, the same vector; `sequence_output`
+`(batch, tokens, projection_dims)`; and `sequence_mask` `(batch, tokens)`, bool. Any Keras layer
+with these inputs can be a fusion.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ _CLASSES = {
 
 
 def create_fusion(fusion: str | Mapping[str, Any] | keras.layers.Layer) -> keras.layers.Layer:
-    """A new fusion layer.
+    """Creates a fusion layer.
 
     Args:
-        fusion: A name; a dict of `name` and the layer's arguments; or a layer, of which a new one
-            is made, so that no two models share its weights.
+        fusion: A name; a dict of `name` and the layer's arguments; or a layer, whose config is
+            used for a new one, so that models do not share weights.
 
     Returns:
-        The layer, not built.
+        The layer, not built yet.
 
     Raises:
-        ValueError: for an unknown name (the message offers the nearest) or a wrong argument.
+        ValueError: for an unknown name (the message suggests the nearest) or argument.
 
     Example:
         >>> create_fusion({"name": "cross_attention", "num_heads": 2}).num_heads
@@ -55,6 +56,7 @@ def create_fusion(fusion: str | Mapping[str, Any] | keras.layers.Layer) -> keras
     if isinstance(fusion, keras.layers.Layer):
         config = fusion.get_config()
         if isinstance(fusion, tuple(_CLASSES.values())):
+            # MMBT gets the text network of its new model.
             config = {k: v for k, v in config.items() if k not in ("grid", "backbone")}
             config["dtype"] = "float32"  # like the whole trunk, under any global policy
         return type(fusion).from_config(config)

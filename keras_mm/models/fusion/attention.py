@@ -1,4 +1,4 @@
-"""The attention block of token-level fusions."""
+"""The attention block of token-level fusions, and operations on masked tokens."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from keras_mm.checks import check_rate, check_whole
 
 @keras.saving.register_keras_serializable("keras_mm")
 class AttentionBlock(layers.Layer):
-    """Tokens attend to a context, then pass a feed-forward layer; norm before each, residual after.
+    """A transformer block: tokens attend to a context, then pass through a feed-forward layer.
 
-    Rows do not attend to each other, and masked context tokens get no attention.
+    Each half is layer-normalised before and added to its input (a residual). Masked context tokens
+    get no attention.
 
     Args:
-        num_heads: Heads, >= 1. Each has `width // num_heads` dimensions, at least one.
-        dropout_rate: Dropout of what each half adds, in [0, 1).
+        num_heads: Attention heads, >= 1. Each has `width // num_heads` dimensions, at least one.
+        dropout_rate: Dropout of the output of each half, in [0, 1).
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         query: `(batch, T, width)`.
         context: `(batch, S, width)`.
-        context_mask: bool `(batch, S)`, True for valid tokens; at least one a row.
-        return_attention: Whether to return the weights, too.
+        context_mask: bool `(batch, S)`, True for valid tokens; at least one per row.
+        return_attention: Whether to return the attention weights, too.
 
     Call returns:
-        `(batch, T, width)`; with `return_attention` also `(batch, num_heads, T, S)`, each row of
-        which sums to 1.
+        `(batch, T, width)`; with `return_attention` also the weights `(batch, num_heads, T, S)`,
+        which sum to 1 over the context.
 
     Reference:
         Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762, section 3; Xiong et al.
         2020, "On Layer Normalization in the Transformer Architecture", arXiv:2002.04745, section 3
-        (with the norm before, it also learns from few rows).
+        (normalisation before each half also learns from small data sets).
     """
 
     def __init__(self, num_heads: int = 4, dropout_rate: float = 0.1, **kwargs: Any):
@@ -47,17 +48,19 @@ class AttentionBlock(layers.Layer):
         """Creates the attention and the feed-forward layer."""
         width = query_shape[-1]
         size = max(width // self.num_heads, 1)
-        own = {"dtype": self.dtype_policy}
-        self.attention = layers.MultiHeadAttention(self.num_heads, size, name="attention", **own)
+        options = {"dtype": self.dtype_policy}
+        self.attention = layers.MultiHeadAttention(
+            self.num_heads, size, name="attention", **options
+        )
         self.attention.build(query_shape, context_shape)
-        self.wide = layers.Dense(2 * width, activation="gelu", name="wide", **own)
-        self.narrow = layers.Dense(width, name="narrow", **own)
+        self.wide = layers.Dense(2 * width, activation="gelu", name="wide", **options)
+        self.narrow = layers.Dense(width, name="narrow", **options)
         self.wide.build(query_shape)
         self.narrow.build((*query_shape[:-1], 2 * width))
-        self.norms = [layers.LayerNormalization(name=f"norm_{i}", **own) for i in (1, 2)]
+        self.norms = [layers.LayerNormalization(name=f"norm_{i}", **options) for i in (1, 2)]
         for norm in self.norms:
             norm.build(query_shape)
-        self.dropout = layers.Dropout(self.dropout_rate, **own)
+        self.dropout = layers.Dropout(self.dropout_rate, **options)
 
     def call(
         self,
@@ -68,14 +71,14 @@ class AttentionBlock(layers.Layer):
         training: bool | None = None,
     ) -> Any:
         """Attends and transforms."""
-        found = self.attention(
+        result = self.attention(
             self.norms[0](query),
             self.norms[0](context),
-            attention_mask=ops.expand_dims(context_mask, 1),
+            attention_mask=ops.expand_dims(context_mask, 1),  # the same for each query
             return_attention_scores=return_attention,
             training=training,
         )
-        attended, weights = found if return_attention else (found, None)
+        attended, weights = result if return_attention else (result, None)
         x = query + self.dropout(attended, training=training)
         x = x + self.dropout(self.narrow(self.wide(self.norms[1](x))), training=training)
         return (x, weights) if return_attention else x
@@ -94,7 +97,7 @@ class AttentionBlock(layers.Layer):
 
 
 def masked_mean(tokens: Any, mask: Any) -> Any:
-    """Mean of the valid tokens of each row.
+    """Averages the valid tokens of each row.
 
     Args:
         tokens: `(batch, T, width)`.
@@ -109,7 +112,7 @@ def masked_mean(tokens: Any, mask: Any) -> Any:
 
 
 def with_pooled(side: Any) -> tuple:
-    """A side's tokens with its pooled vector as the first one, which is always valid.
+    """Puts a side's pooled vector before its tokens, as a token that is always valid.
 
     Args:
         side: `pooled_output` `(batch, width)`, `sequence_output` `(batch, T, width)` and

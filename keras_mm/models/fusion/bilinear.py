@@ -13,11 +13,11 @@ from keras_mm.errors import InvalidValueError
 
 @keras.saving.register_keras_serializable("keras_mm")
 class Bilinear(layers.Layer):
-    """Product of the two sides in a common space, beside the sides themselves.
+    """Concatenates both sides and their product in a common space.
 
     `[x, y, LN(U x) * LN(V y)]`: each side is layer-normalised before the product, so that both
-    have the same scale. The sides are kept (the paper's shortcut), so that information of a single
-    modality does not depend on the product.
+    have the same scale. The sides themselves are included (the paper's shortcut connection), so
+    that information of a single modality does not depend on the product.
 
     Args:
         rank: Width of the product, >= 1; `None` is the width of the first side.
@@ -28,6 +28,10 @@ class Bilinear(layers.Layer):
 
     Call returns:
         `(batch, width_1 + width_2 + rank)`.
+
+    Example:
+        >>> Bilinear(rank=5)([ops.ones((2, 3)), ops.ones((2, 4))]).shape == (2, 3 + 4 + 5)
+        True
 
     Reference:
         Kim et al. 2017, "Hadamard Product for Low-rank Bilinear Pooling", arXiv:1610.04325.
@@ -44,9 +48,9 @@ class Bilinear(layers.Layer):
         if len(shapes) != 2:
             raise InvalidValueError(f"Bilinear fusion takes two sides. Received: {len(shapes)}")
         rank = self.rank or shapes[0][-1]
-        own = {"dtype": self.dtype_policy}
-        self.projections = [layers.Dense(rank, name=f"projection_{i}", **own) for i in (1, 2)]
-        self.norms = [layers.LayerNormalization(name=f"norm_{i}", **own) for i in (1, 2)]
+        options = {"dtype": self.dtype_policy}
+        self.projections = [layers.Dense(rank, name=f"projection_{i}", **options) for i in (1, 2)]
+        self.norms = [layers.LayerNormalization(name=f"norm_{i}", **options) for i in (1, 2)]
         for projection, norm, shape in zip(self.projections, self.norms, shapes, strict=True):
             projection.build(shape)
             norm.build((shape[0], rank))

@@ -14,16 +14,18 @@ from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_p
 
 @keras.saving.register_keras_serializable("keras_mm")
 class Bottleneck(layers.Layer):
-    """Attention bottlenecks: each side attends to itself and to a few shared tokens.
+    """Attention bottlenecks: each side attends to itself and to a small number of shared tokens.
 
-    In each layer both sides update the shared tokens, and the next layer reads the mean; so each
-    modality must condense its information for the other. The tokens of a side are its pooled vector
-    (with `compare`, that of the comparison), then its regions or word pieces.
+    In each layer, both sides update the shared tokens, and the next layer reads the mean of the two
+    updates. So each modality must condense its information for the other. The tokens of a side are
+    its pooled vector (with `compare`, the vector of the comparison), then its image regions or word
+    pieces.
 
     Args:
-        num_bottlenecks: Shared tokens, >= 1.
+        num_bottlenecks: Number of shared tokens, >= 1.
         num_heads: Heads of each attention, >= 1.
-        num_layers: Layers, >= 2: a side reads in each layer what the other wrote in the last one.
+        num_layers: Number of layers, >= 2, because a side reads the other side's updates only in
+            the next layer.
         dropout_rate: Dropout of each block, in [0, 1).
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
@@ -32,11 +34,17 @@ class Bottleneck(layers.Layer):
             `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
 
     Call returns:
-        `(batch, 3 * width)`: for each side, the token of its pooled vector plus the mean of its
-        valid tokens, after the last layer; and the product of the two.
+        `(batch, 3 * width)`: for each side, the output at its pooled vector plus the mean output at
+        its valid tokens; and the product of the two.
 
     Raises:
         ValueError: if `num_layers` is below 2.
+
+    Example:
+        >>> side = {"pooled_output": ops.ones((2, 8)), "sequence_output": ops.ones((2, 3, 8)),
+        ...         "sequence_mask": ops.ones((2, 3), dtype="bool")}
+        >>> Bottleneck(num_heads=2)([side, side]).shape == (2, 3 * 8)
+        True
 
     Reference:
         Nagrani et al. 2021, "Attention Bottlenecks for Multimodal Fusion", arXiv:2107.00135,
@@ -89,7 +97,7 @@ class Bottleneck(layers.Layer):
     def call(self, sides: Any, training: bool | None = None) -> Any:
         """Runs all layers over the sides and the shared tokens."""
         tokens, masks = map(list, zip(*map(with_pooled, sides), strict=True))
-        shared = self.shared + ops.zeros_like(tokens[0][:, :1])
+        shared = self.shared + ops.zeros_like(tokens[0][:, :1])  # repeated for each row
         always = ops.ones_like(shared[..., 0], dtype="bool")
         for pair in self.blocks:
             written = []

@@ -12,13 +12,17 @@ from keras import layers, ops
 class Concat(layers.Layer):
     """Concatenates the sides.
 
-    With a linear head the result is additive: no product of the modalities can be learned.
+    With a linear head, the logits are additive: the model cannot learn products of the modalities.
 
     Call arguments:
         embeddings: list of `(batch, width)`, vision first.
 
     Call returns:
         `(batch, sum of widths)`.
+
+    Example:
+        >>> Concat()([ops.ones((2, 3)), ops.ones((2, 4))]).shape == (2, 7)
+        True
     """
 
     def call(self, embeddings: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Fusion by cross-attention: text tokens attend to image regions, and the other way round."""
+"""Fusion by cross-attention: text tokens attend to image regions, and vice versa."""
 
 from __future__ import annotations
 
@@ -16,26 +16,33 @@ from keras_mm.models.fusion.attention import AttentionBlock, masked_mean, with_p
 class CrossAttention(layers.Layer):
     """Token-level attention in both directions, within each row.
 
-    The tokens of a side are its pooled vector (with `compare`, that of the comparison), then its
-    regions or word pieces. Each side's tokens attend to the other side's. The result for a side is
-    the token of its pooled vector plus the mean of its valid tokens. Both sides are returned with
-    their product, so that a linear head can use combinations of the modalities.
+    The tokens of a side are its pooled vector (with `compare`, the vector of the comparison), then
+    its image regions or word pieces. The tokens of each side attend to those of the other. A side's
+    result is the output at its pooled vector plus the mean output at its valid tokens. Both results
+    are returned with their product, so that a linear head can use combinations of the modalities.
 
     Args:
         num_heads: Heads of each attention, >= 1.
-        num_layers: Blocks in each direction, >= 1; each layer reads both sides of the last one.
+        num_layers: Number of layers, >= 1, each with a block per direction; both blocks read the
+            output of the previous layer.
         dropout_rate: Dropout of each block, in [0, 1).
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         sides: list of two dicts, vision first: `pooled_output` `(batch, width)`, `sequence_output`
             `(batch, tokens, width)` and `sequence_mask` `(batch, tokens)`, bool.
-        return_attention: Whether to return the last layer's weights, too.
+        return_attention: Whether to return the attention weights of the last layer, too.
 
     Call returns:
         `(batch, 3 * width)`; with `return_attention` also a dict: `text_to_image`
         `(batch, num_heads, 1 + text tokens, 1 + image tokens)` and `image_to_text`, with the pooled
         vector at position 0. Masked tokens have weight 0; each row of weights sums to 1.
+
+    Example:
+        >>> side = {"pooled_output": ops.ones((2, 8)), "sequence_output": ops.ones((2, 3, 8)),
+        ...         "sequence_mask": ops.ones((2, 3), dtype="bool")}
+        >>> CrossAttention(num_heads=2)([side, side]).shape == (2, 3 * 8)
+        True
 
     Reference:
         Lu et al. 2019, "ViLBERT", arXiv:1908.02265, section 3 (co-attention, and the product).
@@ -77,14 +84,14 @@ class CrossAttention(layers.Layer):
         weights = {}
         for to_text, to_image in self.blocks:
             last = return_attention and to_text is self.blocks[-1][0]
-            found = (
+            outputs = (
                 to_text(image, text, text_mask, return_attention=last, training=training),
                 to_image(text, image, image_mask, return_attention=last, training=training),
             )
             if last:
-                (image, weights["image_to_text"]), (text, weights["text_to_image"]) = found
+                (image, weights["image_to_text"]), (text, weights["text_to_image"]) = outputs
             else:
-                image, text = found
+                image, text = outputs
         x = image[:, 0] + masked_mean(image, image_mask)
         y = text[:, 0] + masked_mean(text, text_mask)
         fused = ops.concatenate([x, y, x * y], axis=-1)
@@ -102,12 +109,13 @@ class CrossAttention(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class AttentionWeights(layers.Layer):
-    """The attention weights of a `CrossAttention` layer, with which it shares the variables.
+    """Returns the attention weights of a `CrossAttention` layer, whose variables it shares.
 
-    A functional model cannot hold one layer with two kinds of results, so this is another one.
+    It is a separate layer, because a layer of a functional model can have only one structure of
+    outputs.
 
     Args:
-        fusion: The layer.
+        fusion: The `CrossAttention` layer.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
@@ -132,6 +140,6 @@ class AttentionWeights(layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict) -> AttentionWeights:
-        """The layer of a config, with a new fusion layer."""
+        """Creates the layer of a config, with a new fusion layer."""
         fusion = keras.saving.deserialize_keras_object(config["fusion"])
         return cls(**{**config, "fusion": fusion})

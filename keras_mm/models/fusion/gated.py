@@ -1,4 +1,4 @@
-"""Gated fusion: weights of the modalities for each row and dimension."""
+"""Gated fusion: the model weighs the modalities for each row and dimension."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class Gated(layers.Layer):
     Call returns:
         `(batch, units)`.
 
+    Example:
+        >>> Gated(units=5)([ops.ones((2, 3)), ops.ones((2, 4))]).shape == (2, 5)
+        True
+
     Reference:
         Arevalo et al. 2017, "Gated Multimodal Units for Information Fusion", arXiv:1702.01992,
         section 3.1.
@@ -44,13 +48,13 @@ class Gated(layers.Layer):
         if len(shapes) != 2:
             raise InvalidValueError(f"Gated fusion takes two sides. Received: {len(shapes)}")
         units = self.units or shapes[0][-1]
-        own = {"dtype": self.dtype_policy}
+        options = {"dtype": self.dtype_policy}
         self.transforms = [
-            layers.Dense(units, activation="tanh", name=f"transform_{i}", **own) for i in (1, 2)
+            layers.Dense(units, activation="tanh", name=f"transform_{i}", **options) for i in (1, 2)
         ]
         for transform, shape in zip(self.transforms, shapes, strict=True):
             transform.build(shape)
-        self.gate = layers.Dense(units, activation="sigmoid", name="gate", **own)
+        self.gate = layers.Dense(units, activation="sigmoid", name="gate", **options)
         self.gate.build((shapes[0][0], shapes[0][-1] + shapes[1][-1]))
 
     def call(self, embeddings: Any) -> Any:

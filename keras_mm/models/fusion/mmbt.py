@@ -1,4 +1,4 @@
-"""MMBT: image regions as additional tokens of one BERT."""
+"""MMBT: one BERT reads image regions as additional tokens."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ GRIDS = {1: (1, 1), 2: (2, 1), 3: (3, 1), 4: (2, 2), 5: (5, 1), 6: (3, 2), 7: (7
 class MMBT(layers.Layer):
     """One BERT over `[CLS] image tokens [SEP]` and the text.
 
-    The image part has segment 0, the text (both texts of a packed pair, separated by `[SEP]`)
-    segment 1, and positions start at 0 in each. An image's tokens are the averages of its feature
-    map over a grid, projected to BERT's width. The network of the text encoder is used, so its text
-    features depend on the images and cannot be cached. Besides BERT's pooled output, the product of
-    the mean output at the image tokens and at the text tokens is returned: with few rows, the
-    pooled output alone learns combinations of the modalities slowly.
+    The image part has segment 0, and the text (both texts of a packed pair, separated by `[SEP]`)
+    has segment 1; positions start at 0 in each. The tokens of an image are averages of its feature
+    map over the cells of a grid, projected to BERT's width. The BERT is that of the text encoder,
+    whose features depend on the images and therefore cannot be cached. In addition to BERT's pooled
+    output, the layer returns the product of the mean output at the image tokens and the mean output
+    at the text tokens: from small data sets, the pooled output alone learns combinations of the
+    modalities slowly.
 
     Args:
-        num_image_tokens: Tokens of each image, 1 to 9; see `GRIDS`.
+        num_image_tokens: Number of tokens per image, 1 to 9; see `GRIDS`.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         sides: `[vision, text]`.
         vision: dict of `sequence_output` `(batch, N * T, width)`, `sequence_mask`
-            `(batch, N * T)`, bool, and, optionally, `pooled_output` `(batch, width)`, which
-            becomes one more image token.
-        text: dict of `token_ids`, `segment_ids` (not read), `padding_mask` `(batch, L)` as packed
+            `(batch, N * T)`, bool, and optionally `pooled_output` `(batch, width)`, which becomes
+            an additional image token.
+        text: dict of `token_ids`, `segment_ids` (not used), `padding_mask` `(batch, L)`, as packed
             by the tokenizer, and `text_mask` `(batch, T)`, bool.
 
     Call returns:
@@ -64,19 +65,20 @@ class MMBT(layers.Layer):
         self.backbone: keras.Model | None = None
 
     def read_from(self, grid: tuple[int, int] | None, text: keras.Model) -> None:
-        """Takes the size of the image encoder's feature map, and the network of the text encoder.
+        """Sets the size of the image encoder's feature map, and the network of the text encoder.
 
         Args:
             grid: Rows and columns of the feature map; `None` if the encoder has none.
             text: The text encoder.
 
         Raises:
-            ValueError: if there is no feature map, or the text encoder is not one packed BERT.
+            ValueError: if there is no feature map, or the text encoder is not a BERT over packed
+                texts.
         """
         if grid is None:
             raise InvalidValueError(
                 "fusion='mmbt' needs an image encoder with a feature map (height x width of "
-                "regions); this one gives vectors, or tokens of unknown layout."
+                "regions); this one returns vectors, or tokens of unknown layout."
             )
         network = next(layer for layer in text.layers if isinstance(layer, keras.Model))
         if type(network).__name__ != "BertBackbone":
@@ -93,6 +95,7 @@ class MMBT(layers.Layer):
 
     def _read(self, grid: tuple[int, int], network: keras.Model) -> None:
         self.grid, self.backbone = grid, network
+        # The text encoder may have frozen the pooler as unused; this layer uses it.
         network.pooled_dense.trainable = network.trainable
 
     def _encoders(self) -> tuple[tuple[int, int], keras.Model]:
@@ -127,7 +130,7 @@ class MMBT(layers.Layer):
         """Runs BERT over the image part and the text."""
         vision, text = sides
         _, network = self._encoders()
-        # A frozen network is in inference mode in training, too.
+        # A frozen network runs in inference mode, also in training.
         training = bool(training) and network.trainable
         words = self.missing(
             {
@@ -138,10 +141,11 @@ class MMBT(layers.Layer):
         )
         tokens, word_mask = words["sequence_output"], words["sequence_mask"]
         regions, valid = self._image_tokens(vision)
+        # The tokenizer has put [CLS] first and [SEP] last; the image part needs both, too.
         start, end = tokens[:, :1], _last_token(tokens, text["padding_mask"])
         image = ops.concatenate([start, ops.cast(regions, start.dtype), end], axis=1)
         always = ops.ones_like(valid[:, :1])
-        x = ops.concatenate([self._placed(image, 0), self._placed(tokens[:, 1:], 1)], axis=1)
+        x = ops.concatenate([self._embedded(image, 0), self._embedded(tokens[:, 1:], 1)], axis=1)
         x = network.embeddings_layer_norm(x)
         x = network.embeddings_dropout(x, training=training)
         mask = ops.concatenate([always, valid, always, word_mask[:, 1:]], axis=1)
@@ -149,20 +153,20 @@ class MMBT(layers.Layer):
             x = layer(x, padding_mask=mask, training=training)
         x, count = ops.cast(x, "float32"), 1 + regions.shape[1]
         image = masked_mean(x[:, 1:count], valid)
-        if "pooled_output" in vision:
+        if "pooled_output" in vision:  # its token is the last one of the image part
             image = image + x[:, count - 1]
         words = masked_mean(x[:, 1 + count :], word_mask[:, 1:])
         pooled = ops.cast(network.pooled_dense(x[:, 0]), "float32")
         return ops.concatenate([pooled, image * words], axis=-1)
 
-    def _placed(self, tokens: Any, segment: int) -> Any:
-        """Token embeddings with positions from 0 and the segment's embedding added."""
+    def _embedded(self, tokens: Any, segment: int) -> Any:
+        """Token embeddings plus the embeddings of their positions, from 0, and of the segment."""
         _, network = self._encoders()
         segments = network.segment_embedding(ops.full_like(tokens[..., 0], segment, dtype="int32"))
         return network.embeddings_add((tokens, network.position_embedding(tokens), segments))
 
     def _image_tokens(self, vision: Any) -> tuple:
-        """Means of the valid regions of each grid cell, in BERT's width, and their mask."""
+        """The projected mean of the valid regions of each grid cell, and the mask of the cells."""
         grid, _ = self._encoders()
         cells = cell_weights(grid, GRIDS[self.num_image_tokens])
         regions = grid[0] * grid[1]
@@ -194,8 +198,8 @@ class MMBT(layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict) -> MMBT:
-        """The layer of a config, with a new text network if the config has one."""
-        config = dict(config)
+        """Creates the layer of a config, with a new text network if the config has one."""
+        config = dict(config)  # the caller's is not changed
         grid, network = config.pop("grid", None), config.pop("backbone", None)
         layer = cls(**config)
         if network is not None:
@@ -205,14 +209,14 @@ class MMBT(layers.Layer):
 
 
 def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
-    """Which regions of a feature map each cell covers, as in adaptive average pooling.
+    """The regions of a feature map that each grid cell covers, as in adaptive average pooling.
 
     Args:
-        grid: Rows and columns of the map.
-        cells: Rows and columns of the cells; if they do not divide the map, neighbours overlap.
+        grid: Rows and columns of the feature map.
+        cells: Rows and columns of cells; if they do not divide the map, neighbours overlap.
 
     Returns:
-        0 or 1, `(num_cells, num_regions)`, float32.
+        float32 `(num_cells, num_regions)`, 1 for a region that the cell covers, else 0.
 
     Example:
         >>> cell_weights((3, 1), (2, 1)).tolist()
@@ -220,6 +224,7 @@ def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
     """
     sides = []
     for size, count in zip(grid, cells, strict=True):
+        # Cell i covers regions floor(i * size / count) to ceil((i + 1) * size / count).
         start, stop = np.arange(count) * size // count, -(-np.arange(1, count + 1) * size // count)
         places = np.arange(size)
         sides.append((places >= start[:, None]) & (places < stop[:, None]))
@@ -228,7 +233,7 @@ def cell_weights(grid: tuple[int, int], cells: tuple[int, int]) -> np.ndarray:
 
 
 def _last_token(tokens: Any, padding_mask: Any) -> Any:
-    """The last token of each row before the padding, `[SEP]`: `(batch, 1, width)`."""
+    """The last token of each row before the padding, which is `[SEP]`: `(batch, 1, width)`."""
     last = ops.sum(ops.cast(padding_mask, "int32"), axis=1, keepdims=True) - 1
     chosen = ops.arange(ops.shape(tokens)[1], dtype="int32") == ops.maximum(last, 0)
     return ops.sum(ops.where(chosen[..., None], tokens, 0), axis=1, keepdims=True)

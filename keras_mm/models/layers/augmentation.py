@@ -1,4 +1,4 @@
-"""Random changes of images in training, the same for all images of a row or not."""
+"""Random changes of images in training."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _GREY = (0.299, 0.587, 0.114)  # the luma of ITU-R BT.601
 
 @keras.saving.register_keras_serializable("keras_mm")
 class ImageAugmentation(layers.Layer):
-    """Changes images at random in training; in inference returns them as they are.
+    """Changes images at random in training; in inference, it returns them unchanged.
 
-    Flip, crop and rotation are one mapping of coordinates and one bilinear sampling, so that pixels
-    are blurred only once; beyond its edges an image is mirrored. Then the colours are changed. A
-    black image stays black: the zeros of a missing image stay zeros.
+    Flip, crop and rotation are combined to one mapping of coordinates and one bilinear sampling, so
+    that pixels are blurred only once. Beyond its edges, an image is mirrored. Then the colours are
+    changed. A black image stays black, so the zeros of a missing image stay zeros.
 
-    Keras' own layers (`RandomRotation` and others) cannot be compiled by XLA, sample once per
-    layer, and saturation can leave the range 0-255.
+    Keras' layers (`RandomRotation` and others) are not used: XLA cannot compile them, each of them
+    samples the image again, and their saturation can leave the range 0-255.
 
     Args:
         augmentation: An `Augmentation`, or a dict of its fields; `None` changes nothing.
-        seed: Seed of the random numbers; `None` takes one from `keras.utils.set_random_seed`.
+        seed: Seed of the random numbers; `None` takes one from Keras' global seed.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
-        images: `(batch, num_images, height, width, 3)`, 0-255; height and width are fixed.
-        training: Whether to change them.
+        images: `(batch, num_images, height, width, 3)`, 0-255, with static height and width.
+        training: Whether to change the images.
 
     Call returns:
-        float32 of the same shape, 0-255. Works in float32 under any dtype policy.
+        float32 of the same shape, 0-255. The layer computes in float32 under any dtype policy.
 
     Raises:
         ValueError: for an unknown field, or a value outside its range.
@@ -84,53 +84,56 @@ class ImageAugmentation(layers.Layer):
         }
 
     def _shape_of_draws(self, images: Any, same: bool) -> tuple:
+        """One random number per row, or per image if `same` is false; broadcasts over pixels."""
         return ops.shape(images)[0], 1 if same else images.shape[1], 1, 1
 
     def _draw(self, shape: tuple, low: float, high: float) -> Any:
         return keras.random.uniform(shape, low, high, dtype="float32", seed=self.seed_generator)
 
     def _coordinates(self, shape: tuple, height: int, width: int) -> tuple:
-        """Coordinates `y` and `x` that each pixel of the result is sampled at."""
-        wanted = self.augmentation
+        """The coordinates `y` and `x` at which each pixel of the result is sampled."""
+        settings = self.augmentation
         middle_y, middle_x = (height - 1) / 2, (width - 1) / 2
+        # Relative to the image's centre, around which it is rotated, flipped and scaled.
         y = (ops.arange(height, dtype="float32") - middle_y)[None, None, :, None]
         x = (ops.arange(width, dtype="float32") - middle_x)[None, None, None, :]
-        if wanted.rotation:
-            limit = math.radians(wanted.rotation)
+        if settings.rotation:
+            limit = math.radians(settings.rotation)
             angle = self._draw(shape, -limit, limit)
             sin, cos = ops.sin(angle), ops.cos(angle)
             y, x = cos * y + sin * x, cos * x - sin * y
-        if wanted.flip:
+        if settings.flip:
             x = ops.where(self._draw(shape, 0, 1) < 0.5, -x, x)
-        if wanted.crop:
-            size = self._draw(shape, 1 - wanted.crop, 1)
+        if settings.crop:
+            size = self._draw(shape, 1 - settings.crop, 1)
             y = size * y + (1 - size) * middle_y * self._draw(shape, -1, 1)
             x = size * x + (1 - size) * middle_x * self._draw(shape, -1, 1)
         return y + middle_y, x + middle_x
 
     def _recoloured(self, images: Any, shape: tuple) -> Any:
-        wanted, shape = self.augmentation, (*shape, 1)
+        settings, shape = self.augmentation, (*shape, 1)
 
         def factor(largest: float) -> Any:
             return self._draw(shape, 1 - largest, 1 + largest)
 
-        if wanted.brightness:
-            images = images * factor(wanted.brightness)
-        if wanted.contrast:
+        if settings.brightness:
+            images = images * factor(settings.brightness)
+        if settings.contrast:
             mean = ops.mean(_grey(images), axis=(2, 3, 4), keepdims=True)
-            images = mean + (images - mean) * factor(wanted.contrast)
-        if wanted.saturation:
+            images = mean + (images - mean) * factor(settings.contrast)
+        if settings.saturation:
             grey = _grey(images)
-            images = grey + (images - grey) * factor(wanted.saturation)
+            images = grey + (images - grey) * factor(settings.saturation)
         return ops.clip(images, 0, 255)
 
 
 def sample(images: Any, y: Any, x: Any) -> Any:
-    """Samples images at real-valued coordinates, bilinearly; they are mirrored at their edges.
+    """Samples images bilinearly at real-valued coordinates; images are mirrored at their edges.
 
     Args:
         images: `(batch, num_images, height, width, channels)`.
-        y: Rows, in pixels from 0, `(batch, num_images or 1, height, width)` or broadcast to it.
+        y: Rows, in pixels from 0, of a shape that broadcasts to
+            `(batch, num_images, height, width)`.
         x: Columns, likewise.
 
     Returns:
@@ -138,14 +141,15 @@ def sample(images: Any, y: Any, x: Any) -> Any:
     """
     num_images, height, width, channels = images.shape[1:]
     count = ops.shape(images)[0] * num_images
+    # All pixels of the batch are one list; `first` is the index of each image's first pixel.
     first = ops.reshape(ops.arange(count, dtype="int32") * (height * width), (-1, num_images, 1, 1))
     pixels = ops.reshape(images, (-1, channels))
     top, bottom, down = _neighbours(y, height)
     left, right, across = _neighbours(x, width)
 
     def row(places: Any) -> Any:
-        here, there = (ops.take(pixels, first + places + side, axis=0) for side in (left, right))
-        return here + (there - here) * across
+        a, b = (ops.take(pixels, first + places + side, axis=0) for side in (left, right))
+        return a + (b - a) * across
 
     upper, lower = row(top * width), row(bottom * width)
     return upper + (lower - upper) * down

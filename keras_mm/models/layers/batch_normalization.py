@@ -1,4 +1,4 @@
-"""Batch normalisation by TensorFlow's own operation, where TensorFlow trains."""
+"""Batch normalisation that trains faster on TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("keras_mm")
 class BatchNormalization(layers.BatchNormalization):
-    """Keras' batch normalisation, faster in training on TensorFlow.
+    """Keras' batch normalisation, with a faster training step on TensorFlow.
 
-    Keras computes the statistics and the result in some twenty operations, each of which reads the
-    whole feature map; TensorFlow has one operation for all of it, and one for its gradient. The
-    results are the same up to rounding. In inference, on other backends and for other shapes and
-    dtypes it is Keras' layer. The name is the same, because files of weights name layers by their
-    class.
+    Keras computes the statistics and the result in about twenty operations, each of which reads the
+    whole feature map. TensorFlow has one operation for all of them, and one for the gradient; the
+    results are the same up to rounding. In inference, on other backends, and for other shapes and
+    dtypes, the layer of Keras is used. The class has the same name as in Keras, because weights
+    files name layers by their class.
 
     Call arguments:
         inputs: `(batch, height, width, channels)`.
-        training: Whether to normalise by the batch, and to move the statistics.
-        mask: As in Keras' layer.
+        training: Whether to normalise with the statistics of the batch, and to update the moving
+            statistics.
+        mask: As in the layer of Keras.
 
     Call returns:
         The same shape.
@@ -36,7 +37,7 @@ class BatchNormalization(layers.BatchNormalization):
         """Normalises."""
         if not (training and self.trainable and mask is None and self._is_fused(inputs)):
             return super().call(inputs, training=training, mask=mask)
-        import tensorflow as tf
+        import tensorflow as tf  # only where TensorFlow is the backend
 
         outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             inputs,
@@ -45,15 +46,15 @@ class BatchNormalization(layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # TensorFlow gives the variance of a sample, Keras moves by the batch's own.
+        # TensorFlow returns the unbiased variance (divided by n - 1), Keras uses the biased one.
         count = ops.cast(ops.size(inputs) // inputs.shape[-1], "float32")
         variance = variance * (count - 1) / count
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(moving * self.momentum + now * (1 - self.momentum))
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return outputs
 
     def _is_fused(self, inputs: Any) -> bool:
-        """Whether TensorFlow's operation serves."""
+        """Whether TensorFlow's operation can be used for these inputs and settings."""
         return (
             keras.backend.backend() == "tensorflow"
             and len(inputs.shape) == 4

@@ -12,23 +12,23 @@ from keras_mm.errors import InvalidValueError
 
 @keras.saving.register_keras_serializable("keras_mm")
 class MissingModality(layers.Layer):
-    """Replaces missing slots by a learned vector, and by one valid learned token.
+    """Replaces missing slots by a learned vector, and their tokens by one valid learned token.
 
-    Selection is by `where`, so that no value of a missing slot, not even NaN, gets through. But
-    batch normalisation in training mode, inside an encoder, still counts the zeros of such a slot.
+    It selects with `where`, so that no value of a missing slot, not even NaN, reaches the result.
+    But a trained encoder's batch normalisation still includes the zeros of such a slot.
 
     Args:
-        slots: S, inputs of a row that can be missing, >= 1.
+        slots: S, the number of inputs per row that can be missing, >= 1.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         features: dict of `pooled_output` `(batch, S, width)`, or `sequence_output`
             `(batch, S * T, width)` with `sequence_mask` `(batch, S * T)`, or all three; and `mask`,
-            bool `(batch, M)`, False where an input is missing. M = S; or S = 1, a slot that is
-            missing only if all M inputs are (a packed text pair).
+            bool `(batch, M)`, False where an input is missing. M = S; or S = 1, for a slot that is
+            missing only if all M inputs are missing (a packed text pair).
 
     Call returns:
-        The same dict without `mask`, missing slots replaced.
+        The dict without `mask`, with missing slots replaced.
     """
 
     def __init__(self, slots: int = 1, **kwargs: Any):
@@ -67,6 +67,7 @@ class MissingModality(layers.Layer):
         return {**super().get_config(), "slots": self.slots}
 
     def _tokens(self, features: Any, present: Any, slots: int) -> dict:
+        """The tokens and their mask; a missing slot has one valid token, the learned one."""
         sequence, valid = features["sequence_output"], features["sequence_mask"]
         width = sequence.shape[-1]
         length = ops.shape(sequence)[1] // slots
@@ -83,25 +84,31 @@ class MissingModality(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class ModalityDropout(layers.Layer):
-    """Drops whole modalities of rows, in training only; never the last one of a row.
+    """Hides all images or all texts of a row at random, in training only; never both.
 
     So the model learns to predict from each modality alone, and the learned vectors for missing
-    modalities are trained even if no row of the table lacks one.
+    modalities are trained even if no row of the table misses one.
 
     Args:
-        rate: Probability of dropping a modality that is present, in [0, 1). If all modalities of a
-            row would be dropped, one of them is kept at random.
+        rate: Probability of hiding a modality that is present, in [0, 1). If all modalities of a
+            row would be hidden, a random one of them is kept.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         masks: list of bool `(batch, M_i)`, one per modality, False where an input is missing.
-        training: Whether to drop modalities.
+        training: Whether to hide modalities.
 
     Call returns:
-        The masks with the dropped modalities all false.
+        The masks, all False for hidden modalities.
 
     Raises:
         ValueError: if `rate` is not in [0, 1).
+
+    Example:
+        >>> masks = [ops.ones((4, 1), dtype="bool"), ops.ones((4, 2), dtype="bool")]
+        >>> images, texts = ModalityDropout(0.9)(masks, training=True)
+        >>> bool(ops.all(images[:, 0] | texts[:, 0]))  # no row loses both
+        True
 
     Reference:
         Neverova et al. 2016, "ModDrop", arXiv:1501.00102, section 3.3.
@@ -110,7 +117,9 @@ class ModalityDropout(layers.Layer):
     def __init__(self, rate: float, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 <= rate < 1:
-            raise InvalidValueError(f"`modality_dropout` must be in [0, 1). Received: {rate}")
+            raise InvalidValueError(
+                f"`modality_dropout` must be in [0, 1). Received: modality_dropout={rate}"
+            )
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator()
 
@@ -120,7 +129,7 @@ class ModalityDropout(layers.Layer):
             return masks
         present = ops.stack([ops.any(mask, axis=1) for mask in masks], axis=1)
         draw = keras.random.uniform(ops.shape(present), dtype="float32", seed=self.seed_generator)
-        draw = ops.where(present, draw, -1.0)
+        draw = ops.where(present, draw, -1.0)  # a missing modality is never the one that is kept
         stays = ops.logical_or(draw >= self.rate, draw >= ops.max(draw, axis=1, keepdims=True))
         return [ops.logical_and(mask, stays[:, i, None]) for i, mask in enumerate(masks)]
 

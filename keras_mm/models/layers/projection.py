@@ -49,11 +49,12 @@ def project_embeddings(
 class TokenProjection(layers.Layer):
     """Projects tokens to a common width, and adds an embedding of their slot.
 
-    Without it, attention could not distinguish the regions of the first image and the second.
+    Without this embedding, attention could not distinguish the regions of the first image from
+    those of the second.
 
     Args:
         dims: Width of the result, >= 1.
-        slots: Images, or separately encoded texts, whose tokens follow each other, >= 1.
+        slots: Number of images, or of separately encoded texts, in a sequence, >= 1.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:

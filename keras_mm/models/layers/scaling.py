@@ -1,4 +1,4 @@
-"""Regression targets: heads learn standardised ones, and predict in the targets' unit."""
+"""Scaling of regression targets: heads learn standardised targets and predict in their unit."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SUFFIX = "_scaling"
 
 @keras.saving.register_keras_serializable("keras_mm")
 class TargetScaling(layers.Layer):
-    """`mean + scale * x`: predictions of a regression head in the unit of its targets.
+    """Computes `mean + scale * x`: predictions of a regression head in the unit of its targets.
 
-    The head before it learns standardised targets; `standardize_targets` sets mean and scale. Until
-    then it changes nothing.
+    The linear layer before it learns standardised targets. `standardize_targets` sets mean and
+    scale; until then, the layer returns its input.
 
     Call arguments:
         x: Floats, shape `(batch, num_targets)`.
@@ -44,7 +44,7 @@ class TargetScaling(layers.Layer):
 
 
 def scaling_name(head: str) -> str:
-    """The name of a regression head's scaling layer.
+    """The name of the scaling layer of a regression head.
 
     Args:
         head: The head's name.
@@ -61,12 +61,12 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
     Args:
         model: A model of `create_multimodal_model`.
         head: Name of the regression head.
-        targets: Training targets in their own unit, shape `(num_rows, num_targets)`; NaN where
-            there is none. Targets that are all equal are only shifted.
+        targets: Training targets in their own unit, shape `(num_rows, num_targets)`; NaN for
+            missing ones. Targets that are all equal are only shifted.
 
     Raises:
-        ValueError: if the model has no such regression head, or the targets' differences are too
-            small, compared with their mean, for float32.
+        ValueError: if the model has no regression head of this name, or if the targets differ so
+            little, compared with their mean, that float32 cannot represent the differences.
 
     Example:
         >>> from keras_mm import Head, create_multimodal_model, create_vision_encoder
@@ -80,10 +80,11 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
     if layer is None:
         raise InvalidValueError(f"The model has no regression head {head!r}.")
     targets = np.asarray(targets, "float64")
-    there = ~np.isnan(targets)
-    count = np.maximum(there.sum(axis=0), 1)
-    mean = np.where(there, targets, 0).sum(axis=0) / count
-    deviation = np.sqrt((np.where(there, targets - mean, 0) ** 2).sum(axis=0) / count)
+    present = ~np.isnan(targets)
+    count = np.maximum(present.sum(axis=0), 1)
+    mean = np.where(present, targets, 0).sum(axis=0) / count
+    deviation = np.sqrt((np.where(present, targets - mean, 0) ** 2).sum(axis=0) / count)
+    # The distance of float32 numbers near the mean must be small compared with the deviation.
     coarse = np.spacing(np.abs(mean).astype("float32")) > 0.01 * deviation
     if (coarse & (deviation > 0)).any():
         place = int((coarse & (deviation > 0)).argmax())
@@ -103,7 +104,7 @@ def target_scales(model: keras.Model) -> dict[str, np.ndarray]:
         model: A model of `create_multimodal_model`.
 
     Returns:
-        By regression head, float32 `(num_targets,)`; 1 before `standardize_targets`.
+        float32 `(num_targets,)` by regression head; ones before `standardize_targets`.
     """
     return {
         head: np.asarray(keras.ops.convert_to_numpy(layer.scale))
@@ -112,15 +113,16 @@ def target_scales(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def standardized(model: keras.Model, head: str, answers: np.ndarray) -> np.ndarray:
-    """Predictions of a head in the unit that it learns in.
+    """Reverts the scaling of a regression head's predictions.
 
     Args:
         model: A model of `create_multimodal_model`.
         head: The head's name.
-        answers: The model's outputs, shape `(batch, num_logits)`.
+        answers: Outputs of the head, shape `(batch, num_logits)`.
 
     Returns:
-        For a regression head the outputs before its scaling, of the same shape; else `answers`.
+        For a regression head, the outputs before the scaling, in standard deviations and of the
+        same shape; for other heads, `answers`.
     """
     layer = _scaling_layers(model).get(head)
     if layer is None:
@@ -130,10 +132,11 @@ def standardized(model: keras.Model, head: str, answers: np.ndarray) -> np.ndarr
 
 
 def _scaling_layers(model: keras.Model) -> dict[str, TargetScaling]:
-    found = {}
+    """The scaling layers by head, also of nested models."""
+    by_head = {}
     for layer in getattr(model, "layers", ()):
         if isinstance(layer, keras.Model):
-            found.update(_scaling_layers(layer))
+            by_head.update(_scaling_layers(layer))
         elif isinstance(layer, TargetScaling):
-            found[layer.name.removesuffix(_SUFFIX)] = layer
-    return found
+            by_head[layer.name.removesuffix(_SUFFIX)] = layer
+    return by_head

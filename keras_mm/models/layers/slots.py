@@ -1,4 +1,8 @@
-"""Slots to rows and back: a backbone encodes each slot as a separate row."""
+"""Reshapes slots to rows and back: a backbone encodes each slot as a separate row.
+
+These are layers instead of `ops.reshape`, because the number of tokens L may be unknown when the
+model is built.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ from keras import layers, ops
 
 @keras.saving.register_keras_serializable("keras_mm")
 class SlotsToRows(layers.Layer):
-    """Turns the slots of rows into rows.
+    """Turns the slots of rows into separate rows.
 
     Call arguments:
-        x: `(batch, S, L)`, of any length L.
+        x: `(batch, S, L)`, with any length L.
 
     Call returns:
         `(batch * S, L)`.
@@ -30,10 +34,10 @@ class SlotsToRows(layers.Layer):
 
 @keras.saving.register_keras_serializable("keras_mm")
 class JoinSlots(layers.Layer):
-    """Joins the tokens of all slots of a row.
+    """Joins the tokens of all slots of a row to one sequence.
 
     Args:
-        slots: S, slots of a row, >= 1.
+        slots: S, the number of slots per row, >= 1.
         **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:

@@ -458,7 +458,47 @@ def test_formats_are_told_by_their_first_bytes(make):
     scene = make.scene(7, 5)
     for kind in ("JPEG", "PNG", "GIF", "BMP", "WebP", "TIFF"):
         assert image_format(make.encode(scene, kind)) == kind
+    assert image_format(make.encode(scene, "AVIF")) == "AVIF"
+    boxes = {b"mif1\0\0\0\0mif1heic": "HEIC", b"mif1\0\0\0\0mif1avif": "AVIF", b"heix": "HEIC",
+             b"isom\0\0\0\0mp42": None}  # fmt: skip
+    for brands, kind in boxes.items():
+        assert image_format(struct.pack(">I4s", 8 + len(brands), b"ftyp") + brands) == kind
     assert image_format(b"") is None
+
+
+def heic(image, **options):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "HEIF", quality=95, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_avif_and_heic_are_upright_on_white_and_whole(kind, make):
+    def save(image, **options):
+        return heic(image, **options) if kind == "HEIC" else make.encode(image, "AVIF", **options)
+
+    scene = make.scene(48, 64)
+    np.testing.assert_allclose(at_full_size(save(scene)).mean(), scene.mean(), atol=2)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = at_full_size(save(scene, exif=exif.tobytes()))
+    assert turned.shape == (64, 48, 3)
+    upright = at_full_size(save(np.rot90(scene, -1).copy()))
+    assert np.abs(turned.astype(int) - upright).mean() < 8
+    assert at_full_size(save(np.zeros((16, 16, 4), np.uint8))).min() == 255
+    data = save(scene)
+    assert load_image(data, (5, 7)).shape == (5, 7, 3)
+    for size in (12, 40, len(data) // 2, len(data) - 1):
+        with pytest.raises(ImageError, match=f"damaged or cut-off {kind}|not an image of a known"):
+            check_image(data[:size])
+
+
+def test_heic_without_its_plug_in_says_what_to_install(make, monkeypatch):
+    data = heic(make.scene(16, 16))
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"pip install 'keras_mm\[heif\]'"):
+        check_image(data)
 
 
 def test_no_backend_is_imported():

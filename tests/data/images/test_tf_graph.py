@@ -85,7 +85,11 @@ def refusal(decode, *files):
 def test_other_formats_are_named_and_refused(decode, make):
     scene = make.scene(8, 8)
     png = make.encode(scene, "PNG")
-    for kind, told in {"WEBP": "a WebP file", "TIFF": "a TIFF file"}.items():
+    for kind, told in {
+        "WEBP": "a WebP file",
+        "TIFF": "a TIFF file",
+        "AVIF": "an AVIF or HEIC file",
+    }.items():
         message = refusal(decode, png, b"", make.encode(scene, kind))
         assert f"image 2 of the batch must be JPEG, PNG, GIF or BMP, but is {told}" in message
     assert "image 0 of the batch" in refusal(decode, b"text")

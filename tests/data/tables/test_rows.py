@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from keras_mm.data.tables.load import load_table
-from keras_mm.data.tables.rows import Problem, TableError, check_table, read_row_parts, read_rows
+from keras_mm.data.tables.rows import Problem, TableError, check_table, read_rows
+from keras_mm.settings.heads import Head
 
 pytestmark = pytest.mark.backend_free
 
@@ -162,12 +163,11 @@ def test_skip_leaves_out_warns_and_lists():
         rows = read_rows(table, texts=["text"], labels="label", classes=[1, 2], on_error="skip")
     assert found[0].filename == __file__
     assert rows.texts == (["a", "c"],) and rows.labels["label"].tolist() == [0, 0]
-    assert rows.numbers.tolist() == [5, 8] and len(rows) == 2
+    assert rows.numbers.tolist() == [5, 8] and len(rows) == rows.num_skipped == 2
     assert [(problem.row, problem.column) for problem in rows.skipped] == [(5, "text"), (9, None)]
-    with pytest.raises(TableError, match="2 problems"):
-        read_rows(
-            table[["label"]].rename(columns={"label": "text"})[:2], texts=["text"], on_error="skip"
-        )
+    nothing = table[["label"]].rename(columns={"label": "text"})[:2]
+    with pytest.raises(TableError, match="(?s)2 problems.*so no row is left. Fix some rows"):
+        read_rows(nothing, texts=["text"], on_error="skip")
 
 
 def test_skip_does_not_hide_a_wrong_column():
@@ -247,6 +247,70 @@ def test_labels(labels, classes, positions):
     assert rows.labels["label"].tolist() == positions
 
 
+LONG = "".join(f"{number:x}" for number in range(30_000))  # no part of it occurs twice
+
+
+@pytest.mark.parametrize(
+    ("cell", "labels", "options"),
+    [
+        (LONG, "image", {}),
+        ([LONG], "image", {}),
+        ({"path": LONG}, "image", {}),
+        (f"http://{LONG}", "image", {}),
+        (f"/{LONG}", "image", {"image_dir": "."}),
+        (f"../{LONG}", "image", {"image_dir": "."}),
+        (f"a/{LONG[:90]}/b.png", "image", {}),
+        (f"data:image/png,{LONG}", "image", {}),
+        (LONG.encode(), "image", {}),
+        ([LONG], "text", {}),
+        (LONG.encode(), "text", {}),
+        (LONG, "label", {"classes": ["a", "b"]}),
+        ("a", "label", {"classes": [f"{place}{LONG}" for place in range(3)]}),
+        ([LONG], "label", {}),
+        (LONG, Head("regression"), {}),
+        (f"[{LONG}]", Head("multilabel", ["a", "b"]), {}),
+        ([LONG], Head("multilabel", ["a", "b"]), {}),
+        (LONG, Head("multilabel", column=["label", "text"]), {}),
+    ],
+    ids=range(18),
+)
+def test_no_message_quotes_more_than_80_characters_of_a_cell(cell, labels, options):
+    row = {"image": "", "text": "1", "label": 0}
+    columns = {"texts": ["text"]}
+    if labels == "image":
+        row, columns = {**row, "image": cell}, {"images": ["image"], "texts": ["text"]}
+    elif labels == "text":
+        row = {**row, "text": cell}
+    else:
+        row = {**row, "label": cell}
+        columns["labels"] = {"label": labels} if isinstance(labels, Head) else labels
+    problems = check_table([row], **columns, **options)
+    assert problems
+    for problem in problems:
+        parts = (problem.message[at : at + 81] for at in range(len(problem.message)))
+        assert not any(len(part) == 81 and part in LONG for part in parts)
+        assert len(problem.message) < 700
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (Head("multilabel", ["a", "b"]), "write []"),
+        (Head("multilabel", column=["label"]), "Write 0 for each"),
+        (Head("multiclass", ["a", "b"]), "Fill it in"),
+    ],
+)
+def test_an_empty_label_says_what_to_write(head, words, tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\nx,\n")
+    (problem,) = check_table(tmp_path / "t.csv", texts=["text"], labels={"label": head})
+    assert problem.row == 0 and words in problem.message
+    if "[]" in words:  # and this is read, from a file and from a frame
+        (tmp_path / "t.csv").write_text("text,label\nx,[]\n")
+        for table in (tmp_path / "t.csv", pd.DataFrame({"text": ["x"], "label": [[]]})):
+            rows = read_rows(table, texts=["text"], labels={"label": head})
+            assert rows.labels["label"].tolist() == [[0, 0]]
+
+
 def test_float_labels_beside_nan():
     table = pd.DataFrame({"text": ["a", "b", "c"], "label": [2, None, 1]})
     (problem,) = check_table(table, texts=["text"], labels="label", classes=[1, 2])
@@ -284,24 +348,3 @@ def test_take():
         table[0]["image"],
     ]
     assert len(rows.take([])) == 0
-
-
-def test_problems_of_all_parts_are_told_together():
-    table = [{"text": "a"}, {"text": 7}, {"text": "c"}, {"text": None}, {"text": "e"}]
-    seen = []
-    with pytest.raises(TableError) as caught:
-        for rows in read_row_parts(table, 2, texts=["text"]):
-            seen.append(rows)
-    assert not seen
-    assert [problem.row for problem in caught.value.problems] == [1, 3]
-    assert "skip" not in str(caught.value) and "Fix them and try again" in str(caught.value)
-    with pytest.raises(TableError, match="no column"):
-        list(read_row_parts(table, 2, texts=["words"]))
-
-
-def test_parts_of_rows_are_the_rows():
-    table = [{"text": f"row {i}"} for i in range(5)]
-    parts = list(read_row_parts(table, 2, texts=["text"]))
-    whole = read_rows(table, texts=["text"])
-    assert [text for part in parts for text in part.texts[0]] == whole.texts[0]
-    assert np.concatenate([part.numbers for part in parts]).tolist() == whole.numbers.tolist()

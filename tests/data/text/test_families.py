@@ -109,7 +109,7 @@ def test_families_of_single_texts(tokenizers, family):
         alone = tokenizer.pack([column], 7)
         for name in alone:
             np.testing.assert_array_equal(packed[name][:, slot], alone[name])
-    with pytest.raises(ValueError, match="one text at a time. Use text_pairing='separate'"):
+    with pytest.raises(ValueError, match="two texts in one sequence. Use text_pairing='separate'"):
         tokenizer.pack([["red"], ["left"]], 7)
 
 
@@ -176,7 +176,7 @@ def test_empty_texts_and_no_rows(tokenizers, family):
 def test_too_short_a_sequence(tokenizers, family):
     tokenizer = tokenizers[family]
     specials = len(tokenizer.family.start) + 1
-    with pytest.raises(ValueError, match=f"must be > {specials}, the special tokens"):
+    with pytest.raises(ValueError, match=f"must be > {specials}, the number of special"):
         tokenizer.pack([["red"]], specials)
     assert tokens(tokenizer, "red left red left", length=specials + 1)[-1] == END[family]
 

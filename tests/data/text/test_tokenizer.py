@@ -332,7 +332,7 @@ def test_a_vocabulary_that_lacks_special_tokens(tmp_path):
 
 def test_what_is_no_vocabulary(tmp_path):
     (tmp_path / "tokenizer.json").write_text('{"model": {"type": "Unigram"}}')
-    with pytest.raises(ValueError, match="No vocabulary in .*expected vocab.txt") as error:
+    with pytest.raises(ValueError, match="No vocabulary in .*must contain vocab.txt") as error:
         Tokenizer.load(tmp_path)
     assert str(tmp_path) in str(error.value)
     with pytest.raises(ValueError, match="`tokenizer` must be a KerasHub tokenizer.*Received: int"):

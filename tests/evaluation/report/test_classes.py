@@ -73,7 +73,9 @@ def test_it_shows_the_worst_classes_and_the_most_frequent_confusions(many):
     assert page.rows[start + 1][:2] == ["class 7", "–"]
     assert page.rows[start + 2][0] == "class 3" and page.rows[start + 2][-1] == "5"
     assert page.rows[start + 3][0] == "class 500"
-    assert page.rows[start + 31] == ["Label", "Answer", "Rows", "Of the label's rows"]
+    assert page.rows[start + 31][0] == "macro avg" and page.rows[start + 32][-1] == "4950"
+    assert page.rows[start + 33] == ["Label", "Answer", "Rows", "Of the label's rows"]
+    assert "The averages are of all classes." in text
     assert "The 30 classes of 1,000 with the lowest recall" in text
     assert "970 are not shown, among them 10 without a test row" in text
     start = page.rows.index(["Label", "Answer", "Rows", "Of the label's rows"])
@@ -125,8 +127,10 @@ def test_classes_take_no_memory_by_their_square():
     # The matrix would take 200 MB.
     assert peak_of(lambda: head_metrics(head, labels, logits)) < 30
     assert peak_of(lambda: prior_metrics(head, head_prior(head, labels), labels)) < 30
-    owners = np.repeat(np.arange(10), [4, *[3] * 9])
-    assert peak_of(lambda: join_windows(logits, owners, head.kind, vote="majority", tie=3)) < 30
+    window_rows = np.repeat(np.arange(10), [4, *[3] * 9])
+    assert (
+        peak_of(lambda: join_windows(logits, window_rows, head.kind, vote="majority", tie=3)) < 30
+    )
     evaluation = evaluate(head, labels, logits)
     assert len(render_report(evaluation)) < 1e5 and len(render_model_card(evaluation, {})) < 1e4
 

@@ -97,6 +97,12 @@ def test_names_columns_and_encoders_but_no_folders():
     assert "Class weights: none" in card and "Epochs: 2" in card
 
 
+def test_counts_the_test_rows_that_were_left_out():
+    words = "Rows of the test table that could not be used and were left out"
+    assert f"- {words}: 3\n" in card_of(about={**ABOUT, "skipped_rows": 3})
+    assert words not in card_of()
+
+
 def test_a_side_that_the_model_lacks_is_not_named():
     settings = {**SETTINGS, "vision_backbone": "resnet50v2"}
     assert "Vision" not in card_of(about={**ABOUT, "vision": None}, settings=settings)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from keras_mm.errors import Problem
 from keras_mm.evaluation.evaluate import Evaluation
 from keras_mm.evaluation.report.findings import (
     compare_metrics,
@@ -279,6 +280,21 @@ def test_mistakes_are_the_surest_twenty():
 def test_no_mistakes_are_said():
     text = "".join(Page(render_report(CASES["no_mistakes"]())).text)
     assert "all 53 test rows were answered correctly" in text
+
+
+def test_rows_that_were_left_out_are_counted_and_listed():
+    problems = [Problem(row, "text", "a.csv", f"<bad> {row}") for row in range(29)]
+    problems[1] = Problem((3, "x"), None, "a.csv", "the row is empty.")
+    page = Page(render_report(with_mistakes(31, 1, skipped=problems, num_skipped=28)))
+    text = " ".join("".join(page.text).split())
+    assert "28 of 59 rows left out, because they could not be used." in text
+    assert "The first 20 of 29 problems." in text
+    assert page.cells("0") == ["column 'text': <bad> 0"]
+    assert page.cells("3, x") == ["the row is empty."]
+    assert not any(row and row[0] == "20" for row in page.rows)
+    few = Page(render_report(with_mistakes(31, 1, skipped=problems[:2], num_skipped=2))).text
+    assert "2 of 33 rows left out" in "".join(few) and "of 2 problems" not in "".join(few)
+    assert "left out" not in render_report(with_mistakes(31, 1))
 
 
 def test_curves_mark_the_best_epoch():

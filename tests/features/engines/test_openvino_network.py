@@ -37,7 +37,7 @@ def installed():
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    monkeypatch.setattr(engine, "TOGETHER", 16)
+    monkeypatch.setattr(engine, "BATCH_ITEMS", 16)
     keras.utils.set_random_seed(1)
 
 
@@ -86,7 +86,7 @@ def test_the_features_are_those_of_keras(encoder, rows, preprocessor, store, cap
         np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
         assert found[name].dtype == np.float32 and found[name].any()
     assert "texts are encoded by OpenVINO" in caplog.text
-    assert "in float32 (from Keras by " in caplog.text
+    assert "in float32 (difference from Keras: " in caplog.text
 
 
 def test_a_text_has_the_same_bits_in_any_company(encoder, rows, preprocessor, store):
@@ -169,7 +169,7 @@ def test_bfloat16_is_near_and_its_deviation_is_told(rows, preprocessor, store, c
         assert 1e-5 <= distance < 0.1
     else:  # such a processor computes in float32
         assert distance < 1e-5
-    assert "texts in bfloat16: cosine to float32, the mean removed: " in caplog.text
+    assert "texts in bfloat16: cosine similarity to float32 without the mean: " in caplog.text
 
 
 def test_deviation_is_of_what_varies():
@@ -187,10 +187,10 @@ def test_deviation_is_of_what_varies():
 
     vectors = np.random.default_rng(0).normal(size=(6, 5))
     assert deviation(Fixed(vectors, Fixed(vectors)), {}, 6).startswith(
-        "cosine to float32, the mean removed: 1.0000"
+        "cosine similarity to float32 without the mean: 1.0000"
     )
     turned = 100 - vectors
-    assert "-1.0000 at least, of 6" in deviation(Fixed(turned, Fixed(100 + vectors)), {}, 6)
+    assert "-1.0000 at least, over 6 items" in deviation(Fixed(turned, Fixed(100 + vectors)), {}, 6)
 
 
 def test_images(sample, store, once):
@@ -250,7 +250,7 @@ def test_what_it_cannot_run(sample, store, monkeypatch, caplog, once):
     monkeypatch.setattr(choice, "_pays", lambda *_: True)
     with caplog.at_level(logging.INFO, "keras_mm"):
         found = encode_rows({"vision": encoder}, rows, preprocessor, engine="auto", store=store)
-    assert "the vision encoder is run by Keras: OpenVINO cannot convert" in caplog.text
+    assert "the vision encoder runs on Keras: OpenVINO cannot convert" in caplog.text
     assert np.asarray(found["vision_pooled_output"]).any()
 
 
@@ -268,7 +268,7 @@ def test_a_failed_conversion_is_not_tried_again(rows, preprocessor, tmp_path, mo
     for _ in range(2):
         assert encoded(encoder, rows, preprocessor, "auto", store)[NAMES[0]].any()
     assert len(tried) == 1
-    with pytest.raises(EngineError, match="For the text encoder use engine='auto' or"):
+    with pytest.raises(EngineError, match="For the text encoder, use engine='auto' or"):
         encoded(encoder, rows, preprocessor, "openvino", store)
 
 

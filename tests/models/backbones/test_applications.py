@@ -122,7 +122,7 @@ def test_names(name, options):
         ("xception", 64, r"'xception' cannot take images of \(64, 64\): .*at least 71x71"),
         ("inception_v3", 74, r"cannot take images of \(74, 74\): .*at least 75x75"),
         ("resnet50v2", 31, r"cannot take images of \(31, 31\): .*at least 32x32"),
-        ("resnet50v2_0.35", 32, "ResNet50V2 has one width only.*Use 'resnet50v2'"),
+        ("resnet50v2_0.35", 32, "ResNet50V2 has only one width.*Use 'resnet50v2'"),
     ],
 )
 def test_what_a_network_cannot_take(name, size, words):

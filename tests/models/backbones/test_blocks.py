@@ -194,5 +194,5 @@ def test_adapters_stand_in_the_blocks_only():
 
 
 def test_adapters_need_attention():
-    with pytest.raises(ValueError, match="LoRA adapts the attention of transformers, and 'tiny_c"):
+    with pytest.raises(ValueError, match="LoRA adapts the attention layers of transformers"):
         enable_lora(small_network(), 4)

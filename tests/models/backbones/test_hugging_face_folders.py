@@ -123,5 +123,5 @@ def test_an_image_folder_with_its_own_normalisation(vit):
 
 def test_an_image_folder_that_does_not_say_its_normalisation(vit):
     (vit[0] / "preprocessor_config.json").unlink(missing_ok=True)
-    with pytest.raises(ValueError, match="does not say how its images are normalised"):
+    with pytest.raises(ValueError, match="which states how images are normalised"):
         create_vision_encoder(str(vit[0]), image_size=(28, 28))

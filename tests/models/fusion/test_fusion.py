@@ -249,7 +249,7 @@ class Stacked(keras.layers.Layer):
 
 
 def test_a_fusion_that_gives_no_vector():
-    with pytest.raises(ValueError, match=r"the fusion 'mine' must give .* \(None, 2, 11\)"):
+    with pytest.raises(ValueError, match=r"the fusion 'mine' must return .* \(None, 2, 11\)"):
         make_model(Stacked(name="mine"))
 
 
@@ -258,7 +258,7 @@ def test_tokens_that_an_encoder_lacks():
     vectors_only = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
     vision = create_vision_encoder(vectors_only, image_size=SIZE)
     text = create_text_encoder("tiny_bert", weights="random", sequence_length=LENGTH)
-    for fusion, message in (("cross_attention", "gives vectors only"), ("mmbt", "feature map")):
+    for fusion, message in (("cross_attention", "returns only vectors"), ("mmbt", "feature map")):
         with pytest.raises(ValueError, match=message):
             create_multimodal_model(vision, text, 3, fusion=fusion)
     assert create_multimodal_model(vision, text, 3, fusion="gated").output_shape == (None, 3)

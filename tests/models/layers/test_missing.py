@@ -55,7 +55,7 @@ def test_one_seed_gives_one_result():
 
 
 def test_rate_is_checked():
-    with pytest.raises(ValueError, match=r"must be in \[0, 1\). Received: 1.0"):
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\). Received: modality_dropout=1.0"):
         ModalityDropout(1.0)
 
 

@@ -78,8 +78,10 @@ def _complaint(encoded: Tensor, kinds: Tensor) -> Tensor:
 
     bad = (kinds == len(_SIGNATURES)) & (tf.strings.length(encoded) > 0)
     position = tf.argmax(tf.concat([tf.cast(bad, tf.int8), [1]], 0), output_type=tf.int32)
-    start = tf.strings.substr(tf.concat([encoded, [""]], 0)[position], 0, 4)
-    name = tf.constant("of an unknown format")
+    padded = tf.strings.join([tf.concat([encoded, [""]], 0)[position], " " * 8])
+    start = tf.strings.substr(padded, 0, 4)
+    box = tf.strings.substr(padded, 4, 4) == tf.constant("ftyp")
+    name = tf.where(box, "an AVIF or HEIC file", "of an unknown format")
     for signature, known in _REFUSED:
         name = tf.where(start == tf.constant(signature), f"a {known} file", name)
     return tf.strings.join(

@@ -11,7 +11,7 @@ _FOLDER = str(Path(__file__).parent)
 
 
 def warn(message: str) -> None:
-    """Issues a UserWarning at the nearest line outside of this folder.
+    """Issues a UserWarning at the nearest line outside of this package.
 
     Args:
         message: The warning.

@@ -1,0 +1,71 @@
+"""What a terminal shows of an evaluation."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from keras_mm.evaluation.report.model_card import render_model_card
+from keras_mm.evaluation.report.report import render_report
+from keras_mm.evaluation.report.terminal import render_text
+from keras_mm.evaluation.results import HeadEvaluation
+from keras_mm.metrics.head_metrics import head_metrics, head_prior, prior_metrics
+from keras_mm.settings.heads import Head
+from tests.evaluation.report.test_report import Page, evaluation_of, with_mistakes
+
+pytestmark = pytest.mark.backend_free
+
+
+def regression_of(num_targets):
+    head = Head("regression", tuple(f"t{i}" for i in range(num_targets)))
+    labels = np.arange(5.0 * num_targets).reshape(5, num_targets)
+    prior = prior_metrics(head, head_prior(head, labels), labels)
+    one = HeadEvaluation(head, head_metrics(head, labels, labels + 1), {"mean": prior})
+    evaluation = evaluation_of([0, 1], [0, 1], ["no", "yes"])
+    evaluation.heads.update(label=one)
+    return evaluation
+
+
+def test_every_report_has_scikit_learns_averages():
+    """Precision of "yes" 0.4: 2 of 5 answers; of "no" 1: the 3 that are given are right."""
+    evaluation = evaluation_of([0] * 6 + [1] * 2, [0] * 3 + [1] * 5, ["no", "yes"])
+    rows = {
+        "macro avg": ["0.700", "0.750", "0.619", "8"],
+        "weighted avg": ["0.850", "0.625", "0.643", "8"],
+    }
+    table = evaluation.heads["label"].classification_report()
+    page, card = Page(render_report(evaluation)), render_model_card(evaluation, {})
+    lines = [line.split() for line in render_text(evaluation).split("\n")]
+    for name, cells in rows.items():
+        np.testing.assert_allclose(table.loc[name].astype(float), np.float64(cells), atol=5e-4)
+        assert page.cells(name) == cells
+        assert f"| {name} | {' | '.join(cells)} |" in card
+        assert [*name.split(), *cells] in lines
+    assert table.loc["no", "support"] == 6 and pd.api.types.is_integer_dtype(table["support"])
+
+
+def test_a_class_may_be_called_as_an_average():
+    table = with_mistakes(20, 3, classes=("macro avg", "b")).heads["label"].classification_report()
+    assert list(table.index) == ["macro avg", "b", "macro avg", "weighted avg"]
+
+
+def test_lines_are_aligned():
+    lines = render_text(with_mistakes(20, 3, classes=("no", "a longer name"))).split("\n")
+    assert lines[0].startswith("accuracy 0.8500")
+    assert [line.split("  ")[0] for line in lines[1:]] == [
+        "Class", "no", "a longer name", "macro avg", "weighted avg",
+    ]  # fmt: skip
+    assert len({len(line) for line in lines[1:]}) == 1
+
+
+@pytest.mark.parametrize(("count", "listed"), [(20, True), (21, False)])
+def test_of_many_classes_there_are_averages_only(count, listed):
+    labels = np.arange(count)
+    text = render_text(evaluation_of(labels, labels, [f"class {i}" for i in labels]))
+    assert ("class 7" in text) == listed and ("21 classes" in text) != listed
+    assert "macro avg" in text
+
+
+def test_numbers_have_no_averages():
+    assert len(render_text(regression_of(1)).split("\n")) == 1
+    lines = render_text(regression_of(2)).split("\n")
+    assert [line.split()[0] for line in lines[1:]] == ["Target", "t0", "t1"]
