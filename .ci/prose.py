@@ -49,6 +49,8 @@ IGNORED = {
     "QuoteSpacing": "takes the quotes of code and examples apart",
     "WrongApostrophe": "takes the quotes of code and examples apart",
     "ExpandArgument": "`Args:`",
+    "ExpandMinimum": "`min`, a mode",
+    "ThatThan": "`no other file that`",
     "ExpandParameter": "names",
     "ExpandDirectory": "names",
     "ExpandConfiguration": "names",
