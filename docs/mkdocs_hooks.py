@@ -95,7 +95,7 @@ def _parameters_of(kind: type) -> list[inspect.Parameter]:
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     found = [own, *inspect.signature(kind).parameters.values()]
     if "**knobs:" in (kind.__doc__ or ""):  # described beside what they are
-        found.append(inspect.Parameter("knobs", inspect.Parameter.VAR_KEYWORD))
+        found.append(inspect.Parameter("knobs", inspect.Parameter.VAR_KEYWORD, annotation="Any"))
     return found
 
 
