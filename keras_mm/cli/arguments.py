@@ -20,6 +20,8 @@ FLAGS = (
     "--test-data",
     "--split-column",
     "--group-column",
+    "--weight-column",
+    "--id-column",
     "--image-dir",
     "--images",
     "--texts",
@@ -56,8 +58,10 @@ def create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-mm",
         description="Multimodal classification: image(s) + text(s) to labels, in Keras 3.",
-        epilog="Exit status: 0 for success, 1 for an unexpected error (of `check`: for a table "
-        "with errors), 2 for a wrong request. KERAS_MM_DEBUG=1 shows where an error was raised.",
+        epilog="Exit status: 0 for success; 2 if arguments, settings, files or rows are wrong, in "
+        "every command: the message says what to correct; 1 for anything else: the message says "
+        "where the traceback is. KERAS_MM_DEBUG=1 shows the traceback at once, and the log lines "
+        "of TensorFlow and other libraries.",
     )
     parser.add_argument("--version", action="version", version=f"keras_mm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -108,10 +112,11 @@ def _add_check(commands, common) -> None:
         "check",
         parents=[common],
         help="list every problem of a table",
-        description="Checks every row of a table: files, texts, labels. Exits with 1 if any has an "
-        "error; warnings alone, as of control characters in a text, exit with 0.",
+        description="Checks every row of a table: files, texts, labels, weights. Exits with 2 if "
+        "any has an error; warnings alone, as of control characters in a text, exit with 0.",
     )
-    names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head")
+    names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head",
+             "--weight-column")  # fmt: skip
     _add_settings(check, names)
 
 
@@ -164,6 +169,8 @@ def _add_uses(commands, common) -> None:
         needed = name != "export"
         command.add_argument("--data", required=needed, help="table of rows")
         command.add_argument("--image-dir", help=_flag_help("--image-dir"))
+        if name != "export":
+            command.add_argument("--id-column", help=_flag_help("--id-column"))
         command.add_argument(
             "--on-error",
             choices=("raise", "skip"),
@@ -172,6 +179,11 @@ def _add_uses(commands, common) -> None:
         )
         if name == "evaluate":
             command.add_argument("--heads", help="heads to evaluate, with commas (default: all)")
+            command.add_argument(
+                "--weight-column",
+                help="column of numbers >= 0: what each row counts in all metrics (default: that "
+                "of the run, if the table has it; '' for none)",
+            )
         if name == "export":
             command.add_argument("--format", default="tf_saved_model", help="tf_saved_model")
             command.add_argument("--output", required=True, help="folder to write")

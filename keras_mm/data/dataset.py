@@ -19,7 +19,9 @@ from keras_mm.data.tables.labels import find_classes
 from keras_mm.data.tables.load import load_table
 from keras_mm.data.tables.rows import Rows, read_rows
 from keras_mm.data.tables.targets import with_classes
+from keras_mm.data.tables.weights import with_weights
 from keras_mm.errors import InvalidValueError
+from keras_mm.row_weights import check_weights
 from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head, as_heads
 from keras_mm.settings.image_columns import as_images, image_slots
@@ -40,6 +42,9 @@ class RowBatches(keras.utils.PyDataset):
         arrays: Model inputs by name, first axis the rows: arrays, or tables such as `FeatureTable`.
         images: Image cells by input name, decoded to `image_size` when a batch is made.
         labels: Encoded labels, first axis the rows; a dict of them by head; or `None`.
+        sample_weight: Weights of the rows, floats >= 0, not all 0, shape `(num_rows,)`; `None` if
+            all count 1. With weights, batches are `(inputs, labels, weights)`, float32; with
+            several heads each head has them.
         window_rows: If rows are windows of longer ones: the row that each is part of, in order, int
             `(num_rows,)`.
         window: How the windows were cut; its `weigh_by` decides their weights.
@@ -57,6 +62,7 @@ class RowBatches(keras.utils.PyDataset):
         *,
         images: dict[str, Sequence] | None = None,
         labels: np.ndarray | dict[str, np.ndarray] | None = None,
+        sample_weight: np.ndarray | None = None,
         window_rows: np.ndarray | None = None,
         window: SlidingWindow | None = None,
         image_size: tuple[int, int] | None = None,
@@ -70,15 +76,17 @@ class RowBatches(keras.utils.PyDataset):
         super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
         self.window_rows, self.window = window_rows, window or SlidingWindow()
-        self._weights: np.ndarray | None = None
-        if window_rows is not None and self.window.weigh_by == "row":
-            self._weights = (1 / np.bincount(window_rows))[window_rows]
         self.image_size, self.batch_size = image_size, batch_size
         self.shuffle, self.seed, self.epoch = shuffle, seed, 0
         if batch_size < 1:
             raise InvalidValueError(f"`batch_size` must be >= 1. Received: batch_size={batch_size}")
         columns = [*arrays.values(), *self.images.values()]
         self.num_rows = len(columns[0])
+        self.sample_weight = check_weights(sample_weight, self.num_rows)
+        self._weights = self.sample_weight
+        if window_rows is not None and self.window.weigh_by == "row":
+            of_windows = (1 / np.bincount(window_rows))[window_rows]
+            self._weights = of_windows * (1 if self._weights is None else self._weights)
         self._decoded: dict = {}
         distinct = {image_key(c) for cells in self.images.values() for c in cells if c is not None}
         size = len(distinct) * math.prod(image_size or ()) * 3
@@ -112,7 +120,7 @@ class RowBatches(keras.utils.PyDataset):
         return known[1]
 
     def __getitem__(self, index: int) -> Any:
-        """Batch `index` of the epoch: inputs, `(inputs, labels)`, or with weights of windows."""
+        """Batch `index` of the epoch: inputs, `(inputs, labels)`, or with weights of the rows."""
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         if self._pool is None:
@@ -155,6 +163,13 @@ class RowBatches(keras.utils.PyDataset):
             return self.labels
         return _at(self.labels, np.unique(self.window_rows, return_index=True)[1])
 
+    @property
+    def row_weights(self) -> np.ndarray | None:
+        """The weights of the rows, float64 `(num_rows,)`; one weight for all windows of a row."""
+        if self.window_rows is None or self.sample_weight is None:
+            return self.sample_weight
+        return self.sample_weight[np.unique(self.window_rows, return_index=True)[1]]
+
     def on_epoch_end(self) -> None:
         """Moves to the next epoch's permutation."""
         self.epoch += 1
@@ -184,7 +199,8 @@ class MultimodalDataset(RowBatches):
     """A table as batches for a bare `model.fit`, on every backend.
 
     Rows are checked once, up front; texts are tokenised at once; images are decoded in threads
-    while the model works. Batches are `(inputs, labels)` with exactly the model's inputs.
+    while the model works. Batches are `(inputs, labels)` with exactly the model's inputs; with
+    `sample_weight` they are `(inputs, labels, weights)`.
 
     Args:
         table: Anything that `load_table` takes.
@@ -197,6 +213,8 @@ class MultimodalDataset(RowBatches):
             Give the training set's `heads` to a validation set.
         classes: Label names in the order of the logits, for a column; by default the table's own,
             sorted. Give the training set's `classes` to a validation set.
+        sample_weight: Weights of the rows, numbers >= 0: a column, or one weight per row. A row of
+            weight 0 is in the batches, but adds nothing to the loss. Needs `labels`.
         batch_size: Rows of a batch; the last one may be smaller.
         shuffle: Whether each epoch permutes the rows (by `seed` and epoch).
         seed: Seed of the permutation.
@@ -231,6 +249,7 @@ class MultimodalDataset(RowBatches):
         texts: Sequence[str] = (),
         labels: str | Mapping[str, Head] | None = None,
         classes: Sequence | None = None,
+        sample_weight: Any = None,
         batch_size: int = 32,
         shuffle: bool = True,
         seed: int = 0,
@@ -249,16 +268,18 @@ class MultimodalDataset(RowBatches):
                 raise InvalidValueError(
                     f"The preprocessor takes {wanted} {what} columns. Received: {what}s={shown}"
                 )
-        table = load_table(table, image_dir=image_dir)
+        if sample_weight is not None and labels is None:
+            raise InvalidValueError("`sample_weight` weighs losses: it needs `labels`.")
+        table, weights = with_weights(load_table(table, image_dir=image_dir), sample_weight)
         if isinstance(labels, str) and classes is None:
             # `read_rows` reports a column that cannot be read.
             bad = missing_columns(table, [labels]) + nested_columns(table, others=[labels])
             classes = [] if bad else find_classes(table[labels])
         elif isinstance(labels, Mapping):
-            labels = with_classes(as_heads(labels), table)
+            labels = with_classes(as_heads(labels, argument="labels"), table)
         rows = read_rows(
             table, images=images, texts=texts, labels=labels, classes=classes,
-            image_dir=image_dir, on_error=on_error, progress=progress,
+            sample_weight=weights, image_dir=image_dir, on_error=on_error, progress=progress,
         )  # fmt: skip
         self.rows, self.preprocessor = rows, preprocessor
         self.heads = labels if isinstance(labels, Mapping) else None
@@ -291,7 +312,7 @@ def rows_in_batches(
         **options: Other arguments of `RowBatches`.
 
     Returns:
-        Batches of the inputs `names` and the rows' labels.
+        Batches of the inputs `names` and the rows' labels and weights.
     """
     return RowBatches(**_row_inputs(rows, preprocessor, names, features or {}), **options)
 
@@ -306,6 +327,7 @@ def _row_inputs(
         "arrays": {name: arrays[name] for name in names if name in arrays},
         "images": {name: images[name] for name in names if name in images},
         "labels": one_or_all(rows.labels) if rows.labels else None,
+        "sample_weight": rows.sample_weight,
         "image_size": preprocessor.image_size,
         "window": preprocessor.sliding_window,
     }

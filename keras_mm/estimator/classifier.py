@@ -13,12 +13,14 @@ import keras
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.metadata_routing import UNUSED
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.row_parts import SkippedRows
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import label_columns
+from keras_mm.data.tables.weights import with_weights
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import fit
 from keras_mm.estimator.fit_heads import fit_heads
@@ -163,6 +165,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     _own_networks: tuple[str, ...] = ()
     _workbench: Workbench | None = None
 
+    # scikit-learn's routing takes the rows for metadata where they are not called X.
+    __metadata_request__fit = {"data": UNUSED}
+    __metadata_request__predict = {"data": UNUSED}
+    __metadata_request__predict_proba = {"data": UNUSED}
+    __metadata_request__score = {"data": UNUSED}
+
     def __init__(
         self,
         images: Sequence[str] | Mapping[str, int] = (),
@@ -248,6 +256,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self,
         data: Any,
         y: Any = None,
+        sample_weight: Any = None,
         *,
         validation_data: Any = None,
         validation_split: float = 0.1,
@@ -269,6 +278,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data: A DataFrame, a path, or anything else that `load_table` takes.
             y: Labels of the rows, instead of the label column: cells as in that column, or an
                 array with a column for each label column.
+            sample_weight: What each row counts in the loss, in early stopping and in all validation
+                metrics: a column of numbers >= 0, or one number per row in the order of the rows,
+                shape `(num_rows,)`; by default 1. A row of weight 3 counts as three rows do. One
+                of weight 0 is left out, though its label still names a class. The weight is
+                multiplied by that of the row's class; class weights by name are computed from
+                weighted counts. Rows of `validation_data` have the weights of the same column, or
+                1 each if there is no such column.
             validation_data: Rows for early stopping; by default `validation_split` of `data`.
             validation_split: Share of the rows for validation, stratified by label, in [0, 1). 0
                 trains without validation.
@@ -287,7 +303,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             TableError: listing every row that cannot be used.
             ValueError: for labels of one class only, or too few rows to split.
         """
-        given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
+        given = Given(
+            data, y, validation_data, validation_split, groups, image_dir, on_error, sample_weight
+        )
         going_on = self._trained if self.warm_start else None
         old = {} if going_on is None else going_on.heads
         del going_on  # a reference to the model would keep its encoders from being reused
@@ -304,7 +322,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Trains on rows that are checked and split already.
 
         Args:
-            rows: Training rows, as `keras_mm.data.tables.partition.read_parts` returns them.
+            rows: Training rows, as `keras_mm.data.tables.partition.read_parts` returns them, with
+                weights if they have any.
             validation: Rows for early stopping.
             heads: Heads by name, with the classes that the rows' labels are encoded by, as
                 `keras_mm.data.tables.run_columns.find_heads` returns them.
@@ -455,13 +474,20 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         )
 
     def score(
-        self, data: Any, y: Any = None, *, image_dir: Any = None, on_error: str = "raise"
+        self,
+        data: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        image_dir: Any = None,
+        on_error: str = "raise",
     ) -> float:
         """Score on labelled rows.
 
         Args:
             data: As in `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
+            sample_weight: What each row counts: a column, or one weight per row; see `fit`.
             image_dir: Folder that image paths are relative to.
             on_error: As in `evaluate`.
 
@@ -473,8 +499,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         predictor = self.predictor_
         columns = label_columns(predictor.heads)
         table = with_labels(load_table(data, image_dir=image_dir), y, columns)
-        heads = predictor.heads
-        rows = predictor.rows(table, image_dir, heads=heads, on_error=on_error)
+        table, weights = with_weights(table, sample_weight)
+        rows = predictor.rows(
+            table, image_dir, heads=predictor.heads, sample_weight=weights, on_error=on_error
+        )
         return mean_score(predictor, rows)
 
     def tune_thresholds(
@@ -483,6 +511,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         *,
         head: str | None = None,
         metric: Any = "f1",
+        sample_weight: Any = None,
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> dict:
@@ -494,6 +523,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data: Rows with the head's label column.
             head: The head's name; not needed if there is only one multilabel head.
             metric: What is maximised, as in `keras_mm.metrics.tune_thresholds`.
+            sample_weight: What each row counts: a column, or one weight per row; see `fit`.
             image_dir: Folder that image paths are relative to.
             on_error: As in `evaluate`.
 
@@ -505,8 +535,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         trained, predictor = self._check_fitted(), self.predictor_
         name = choose_multilabel(trained.heads, head)
+        table, weights = with_weights(load_table(data, image_dir=image_dir), sample_weight)
         chosen = {name: trained.heads[name]}
-        rows = predictor.rows(data, image_dir, heads=chosen, on_error=on_error)
+        rows = predictor.rows(
+            table, image_dir, heads=chosen, sample_weight=weights, on_error=on_error
+        )
         thresholds = best_thresholds(predictor, rows, name, metric=metric)
         tuned = replace(trained.heads[name], threshold=thresholds)
         self._trained = replace(trained, heads={**trained.heads, name: tuned})
@@ -517,6 +550,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         data: Any,
         *,
         heads: str | Sequence[str] | None = None,
+        sample_weight: Any = None,
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Evaluation:
@@ -528,6 +562,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Args:
             data: Rows with the label columns of the heads.
             heads: Names of the heads that are evaluated; by default all.
+            sample_weight: What each row counts in all metrics, also in the baseline's: a column, or
+                one weight per row; see `fit`. The weights that the model was trained with are not
+                used here unless they are given.
             image_dir: Folder that image paths are relative to.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used; the results
                 count and list them.
@@ -544,9 +581,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             UserWarning: if rows are left out: how many, and the first problems.
         """
         known = self.heads_
-        table = load_table(data, image_dir=image_dir)
+        table, weights = with_weights(load_table(data, image_dir=image_dir), sample_weight)
         chosen = known if heads is None else choose_heads(heads, known, self._added)
-        rows = self.predictor_.rows(table, image_dir, heads=chosen, on_error=on_error)
+        rows = self.predictor_.rows(
+            table, image_dir, heads=chosen, sample_weight=weights, on_error=on_error
+        )
         return self.evaluate_rows(rows, table_name(table), heads=chosen)
 
     def evaluate_rows(
@@ -591,6 +630,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         data: Any,
         y: Any = None,
         *,
+        sample_weight: Any = None,
         freeze: bool = True,
         validation_data: Any = None,
         validation_split: float = 0.1,
@@ -610,6 +650,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             names: A head of the model or of `add_head`, or several that are trained jointly.
             data: Rows with the label columns of these heads; see `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
+            sample_weight: As in `fit`; one weight per row, for all these heads.
             freeze: Whether only these heads are trained. Without it everything that `fit` trains
                 is trained further, and the predictions of the other heads change.
             validation_data: As in `fit`.
@@ -631,7 +672,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         trained = self._check_fitted()
         chosen = choose_heads(names, {**trained.heads, **self._added}, self._added)
-        given = Given(data, y, validation_data, validation_split, groups, image_dir, on_error)
+        given = Given(
+            data, y, validation_data, validation_split, groups, image_dir, on_error, sample_weight
+        )
         self._trained = fit_heads(
             trained,
             prepare_heads(self._settings(), trained.settings, chosen, given),

@@ -30,7 +30,7 @@ from keras_mm.settings.image_columns import image_slots
 from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
-from keras_mm.training.objectives import create_objectives
+from keras_mm.training.objectives import check_monitor, create_objectives
 from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
 from keras_mm.training.user_callbacks import check_callbacks
 
@@ -78,12 +78,12 @@ def fit(
             than `former`.
     """
     settings, heads = prepared.settings, prepared.heads
-    labels = prepared.rows.labels
-    priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
-    check_objectives(settings, heads, labels)
+    labels, weights = prepared.rows.labels, prepared.rows.sample_weight
+    check_labelled(heads, labels, weights)
+    priors = {n: head_prior(head, labels[n], weights).tolist() for n, head in heads.items()}
+    check_objectives(prepared, callbacks)
     check_callbacks(callbacks, heads, optimization(settings))
     _check_tie(settings, heads)
-    check_labelled(heads, labels)
     twin = None
     if former is not None:
         preprocessor, model = former.preprocessor, _continued(former, settings, heads)
@@ -98,7 +98,7 @@ def fit(
             )
         for network in (model, twin):
             if network is not None:
-                standardize(network, heads, labels)
+                standardize(network, heads, labels, weights)
     rows = prepared.rows
     trained = Trained(settings, heads, model, preprocessor, priors, {}, len(rows), rows.skipped)
     result = train(trained, prepared, twin=twin, callbacks=callbacks, classifier_of=classifier_of)
@@ -185,36 +185,48 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
     return join(encoders, widened(trunk, wider, list(old)))
 
 
-def check_objectives(settings: Settings, heads: Mapping[str, Head], labels: Mapping) -> None:
-    """Checks that loss and class weights fit the heads, before any work.
+def check_objectives(prepared: Prepared, callbacks: Callbacks = ()) -> None:
+    """Checks that loss, class weights and monitored metric fit the heads, before any work.
 
     Args:
-        settings: Resolved settings.
-        heads: Heads by name, with their classes.
-        labels: Encoded labels of the training rows by head.
+        prepared: Resolved settings, heads and rows.
+        callbacks: The user's Keras callbacks; they may log the monitored metric.
 
     Raises:
         ValueError: if they do not fit.
     """
+    settings, heads, validation = prepared.settings, prepared.heads, prepared.validation
     widths = {name: head.num_logits for name, head in heads.items()}
-    create_objectives(heads, widths, labels, {}, loss_settings(settings))
+    rows = prepared.rows
+    objectives = create_objectives(
+        heads,
+        widths,
+        rows.labels,
+        {},
+        loss_settings(settings),
+        sample_weight=rows.sample_weight,
+    )
+    if validation is not None and settings.early_stopping and not callbacks:
+        check_monitor(stopping(settings).monitor, objectives, validation.labels)
 
 
-def check_labelled(heads: Mapping[str, Head], labels: Mapping) -> None:
-    """Checks that each head has at least one labelled training row.
+def check_labelled(heads: Mapping[str, Head], labels: Mapping, sample_weight: Any = None) -> None:
+    """Checks that each head has at least one labelled training row of a weight above 0.
 
     Args:
         heads: Heads by name.
         labels: Encoded labels of the training rows by head.
+        sample_weight: Weights of the training rows; `None` if all count 1.
 
     Raises:
         ValueError: naming a head without labels.
     """
     for name, head in heads.items():
-        if not is_labelled(head, labels[name]):
+        if not is_labelled(head, labels[name], sample_weight):
+            of = "" if sample_weight is None else " of a weight above 0"
             raise InvalidValueError(
-                f"No training row has a label of the head {name!r}: give rows that have one, or "
-                "leave the head out."
+                f"No training row{of} has a label of the head {name!r}: give rows that have one, "
+                "or leave the head out."
             )
 
 
@@ -230,17 +242,20 @@ def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
         )
 
 
-def standardize(model: keras.Model, heads: Mapping[str, Head], labels: Mapping) -> None:
+def standardize(
+    model: keras.Model, heads: Mapping[str, Head], labels: Mapping, sample_weight: Any = None
+) -> None:
     """Makes regression heads learn standardised targets.
 
     Args:
         model: The model, changed in place.
         heads: Heads by name.
         labels: Encoded labels of the training rows by head.
+        sample_weight: Weights of the training rows; `None` if all count 1.
     """
     for name, head in heads.items():
         if head.kind == "regression":
-            standardize_targets(model, name, labels[name])
+            standardize_targets(model, name, labels[name], sample_weight)
 
 
 def _layers(head: Head) -> tuple:

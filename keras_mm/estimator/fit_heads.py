@@ -60,12 +60,12 @@ def fit_heads(
         ValueError: if a head has no labels, or the settings describe another model.
     """
     heads = prepared.heads
-    labels = prepared.rows.labels
-    check_labelled(heads, labels)
+    labels, weights = prepared.rows.labels, prepared.rows.sample_weight
+    check_labelled(heads, labels, weights)
     settings, trained_as = settings_for_heads(prepared.settings, heads)
-    check_objectives(settings, trained_as, labels)
     check_callbacks(callbacks, trained_as, optimization(settings))
     prepared = replace(prepared, settings=settings, heads=trained_as)
+    check_objectives(prepared, callbacks)
     try:
         with seeded(settings.seed):
             if freeze:
@@ -75,7 +75,7 @@ def fit_heads(
     except BaseException:
         _log.warning("the classifier keeps the model that it had before this training")
         raise
-    priors = {name: head_prior(head, labels[name]).tolist() for name, head in heads.items()}
+    priors = {n: head_prior(head, labels[n], weights).tolist() for n, head in heads.items()}
     return replace(found, heads={**found.heads, **heads}, priors={**found.priors, **priors})
 
 
@@ -98,6 +98,7 @@ def _fit_frozen(
             RowBatches(
                 {"fused": predictor.run(body, cut)},
                 labels=one_or_all(cut.labels),
+                sample_weight=cut.sample_weight,
                 window_rows=window_rows,
                 window=trained.preprocessor.sliding_window,
                 batch_size=require(settings.batch_size, "batch_size"),
@@ -152,7 +153,7 @@ def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
     """The trunk with new layers for the heads."""
     heads = prepared.heads
     grown = with_heads(parts(trained.model).trunk, heads, list(trained.heads))
-    standardize(grown, heads, prepared.rows.labels)
+    standardize(grown, heads, prepared.rows.labels, prepared.rows.sample_weight)
     return grown
 
 

@@ -17,6 +17,7 @@ from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import find_heads, label_columns, label_heads, with_columns
 from keras_mm.data.tables.sources import as_frame, cells_of
 from keras_mm.data.tables.targets import with_classes
+from keras_mm.data.tables.weights import weight_columns, with_weights
 from keras_mm.errors import ConfigError, InvalidValueError
 from keras_mm.estimator.classes import with_old_classes
 from keras_mm.settings.heads import Head
@@ -34,6 +35,7 @@ class Given:
     groups: Any = None
     image_dir: str | os.PathLike | None = None
     on_error: str = "raise"
+    sample_weight: Any = None
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,14 @@ class Prepared:
         heads: Heads by name, with their classes.
         parts: Checked rows: `"train"`, and `"val"` and `"test"` where there are any.
         sources: Name of the table that each part is from.
+        ids: Ids of the rows of the test rows' table, where it has such a column.
     """
 
     settings: Settings
     heads: dict[str, Head]
     parts: dict[str, Rows]
     sources: dict[str, str]
+    ids: pd.Series | None = None
 
     @property
     def rows(self) -> Rows:
@@ -71,6 +75,7 @@ def prepare(
     val_size: float = 0.0,
     test_size: float = 0.0,
     groups: Any = None,
+    weights: Mapping[str, str] | None = None,
     on_error: str = "raise",
     progress: bool = True,
 ) -> Prepared:
@@ -83,6 +88,7 @@ def prepare(
         val_size: As in `read_parts`.
         test_size: As in `read_parts`.
         groups: As in `read_parts`.
+        weights: As in `read_parts`.
         on_error: As in `read_parts`.
         progress: As in `read_parts`.
 
@@ -100,6 +106,7 @@ def prepare(
         val_size=val_size,
         test_size=test_size,
         groups=groups,
+        weights=weights,
         seed=settings.seed,
         on_error=on_error,
         progress=progress,
@@ -123,11 +130,11 @@ def prepare_fit(settings: Settings, given: Given, old: Mapping[str, Head]) -> Pr
         ConfigError: listing every wrong setting.
         TableError: listing every problem of the rows.
     """
-    table = _labelled(given, label_columns(label_heads(settings.resolved())))
-    settings = with_columns(settings, table).resolved()
+    table, weights = _read_given(given, label_columns(label_heads(settings.resolved())))
+    settings = with_columns(settings, table, also=weights).resolved()
     heads = find_heads(settings, table)
     heads = {name: with_old_classes(head, old.get(name)) for name, head in heads.items()}
-    return _prepare_given(settings, table, heads, given)
+    return _prepare_given(settings, table, heads, given, weights)
 
 
 def prepare_heads(
@@ -149,32 +156,41 @@ def prepare_heads(
         TableError: listing every problem of the rows.
     """
     columns = label_columns(heads)
-    table = _labelled(given, columns)
+    table, weights = _read_given(given, columns)
     settings = replace(settings, images=used.images, texts=used.texts).resolved()
-    absent = missing_columns(table, [*used.images, *used.texts, *columns])
-    absent += nested_columns(table, used.images, [*used.texts, *columns])
+    absent = missing_columns(table, [*used.images, *used.texts, *columns, *weights])
+    absent += nested_columns(table, used.images, [*used.texts, *columns, *weights])
     if absent:
         raise ConfigError([f"{table_name(table)}: {sentence}" for sentence in absent])
-    return _prepare_given(settings, table, with_classes(heads, table), given)
+    return _prepare_given(settings, table, with_classes(heads, table), given, weights)
 
 
-def _labelled(given: Given, columns: Sequence[str]) -> pd.DataFrame:
+def _read_given(given: Given, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The training table with labels in these columns, and its weight column, if there is one."""
     table = load_table(given.data, image_dir=given.image_dir)
-    return with_labels(table, given.y, columns)
+    table, column = with_weights(with_labels(table, given.y, columns), given.sample_weight)
+    return table, [] if column is None else [column]
 
 
 def _prepare_given(
-    settings: Settings, table: pd.DataFrame, heads: Mapping[str, Head], given: Given
+    settings: Settings,
+    table: pd.DataFrame,
+    heads: Mapping[str, Head],
+    given: Given,
+    weights: Sequence[str],
 ) -> Prepared:
     tables = {"train": table}
     if given.validation_data is not None:
         tables["val"] = load_beside(given.validation_data, given.image_dir, settings.images)
+    # Weights of an array are those of the training rows alone.
+    weighted = tables if isinstance(given.sample_weight, str) else {"train": table}
     return prepare(
         settings,
         tables,
         heads,
         val_size=0.0 if "val" in tables else given.validation_split,
         groups=given.groups,
+        weights=weight_columns(next(iter(weights), None), weighted),
         on_error=given.on_error,
         progress=bool(settings.verbose),
     )

@@ -33,17 +33,17 @@ def mean_score(predictor: Predictor, rows: Rows) -> float:
 
     Args:
         predictor: What answers the rows.
-        rows: Rows with labels of all heads.
+        rows: Rows with labels of all heads, and perhaps weights.
 
     Returns:
         The mean over the heads, of several heads over those that some row has a label of.
     """
     heads = predictor.heads
-    labels, logits = rows.labels, predictor.logits(rows)
+    labels, logits, weights = rows.labels, predictor.logits(rows), rows.sample_weight
     scores = [
-        head_metrics(head, labels[name], logits[name])[_SCORES[head.kind]]
-        for name, head in heads.items()
-        if len(heads) == 1 or is_labelled(head, labels[name])
+        head_metrics(head, labels[n], logits[n], sample_weight=weights)[_SCORES[head.kind]]
+        for n, head in heads.items()
+        if len(heads) == 1 or is_labelled(head, labels[n], weights)
     ]
     return float(np.mean(scores))
 
@@ -55,7 +55,7 @@ def best_thresholds(
 
     Args:
         predictor: What answers the rows.
-        rows: Rows with labels of the head alone.
+        rows: Rows with labels of the head alone, and perhaps weights.
         name: The head's name.
         metric: As in `keras_mm.metrics.tune_thresholds`.
 
@@ -64,7 +64,12 @@ def best_thresholds(
     """
     labels = rows.labels[name]
     logits = predictor.logits(rows)[name]
-    found = tune_thresholds(labels, probabilities(logits, "multilabel"), metric=metric)
+    found = tune_thresholds(
+        labels,
+        probabilities(logits, "multilabel"),
+        metric=metric,
+        sample_weight=rows.sample_weight,
+    )
     return tuple(found.tolist())
 
 

@@ -44,7 +44,7 @@ def evaluate_rows(
 
     Args:
         predictor: The model's predictor.
-        rows: Checked rows with labels of `heads`.
+        rows: Checked rows with labels of `heads`, and perhaps weights, which the metrics use.
         source: Name of the rows' table, for the report.
         priors: The best constant prediction by head, as `head_prior` returns it.
         heads: The heads to evaluate, by name; by default all.
@@ -60,14 +60,16 @@ def evaluate_rows(
     logits = predictor.logits(rows, features)
     frame = answer_frame(heads, logits, rows.numbers, rows.labels)
     frame.insert(0, "row", rows.numbers.to_flat_index())
+    if rows.sample_weight is not None:
+        frame.insert(1, "sample_weight", rows.sample_weight)
     modalities = evaluate_modalities(predictor, rows, features, logits, priors, heads)
     found = {}
     for name, head in heads.items():
         metrics, baselines = {}, {}
-        labels = rows.labels[name]
-        if len(heads) == 1 or is_labelled(head, labels):
-            metrics = head_metrics(head, labels, logits[name])
-            prior = prior_metrics(head, priors[name], labels)
+        labels, weights = rows.labels[name], rows.sample_weight
+        if len(heads) == 1 or is_labelled(head, labels, weights):
+            metrics = head_metrics(head, labels, logits[name], sample_weight=weights)
+            prior = prior_metrics(head, priors[name], labels, weights)
             baselines = {BASELINES[head.kind]: prior}
         found[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))
     left_out = {"skipped_rows": rows.num_skipped} if rows.num_skipped else {}
@@ -78,6 +80,7 @@ def evaluate_rows(
         about={"source": source, **(about or {}), "test_rows": len(rows), **left_out},
         monitor=monitor,
         several=len(predictor.heads) > 1,
+        rows=rows,
         skipped=rows.skipped,
         num_skipped=rows.num_skipped,
     )

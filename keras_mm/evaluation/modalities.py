@@ -31,7 +31,7 @@ def evaluate_modalities(
 
     Args:
         predictor: The model's predictor.
-        rows: Checked, labelled rows.
+        rows: Checked, labelled rows, and perhaps their weights, which the scores use.
         features: The encoders' features of `rows`.
         logits: Logits of `rows`, shape `(num_rows, num_logits)`, by head.
         priors: The best constant prediction by head, as `head_prior` returns it.
@@ -54,7 +54,7 @@ def evaluate_modalities(
     masks = predictor.preprocessor.masks(rows)
     image, text = masks["image_mask"].any(axis=1), masks["text_mask"].any(axis=1)
     held = {"image_and_text": image & text, "image_only": image & ~text, "text_only": text & ~image}
-    labels, answers = rows.labels, {"": logits}
+    labels, weights, answers = rows.labels, rows.sample_weight, {"": logits}
     complete = np.flatnonzero(held["image_and_text"])
     if len(complete):
         encoded = {name: value.take(complete.tolist()) for name, value in features.items()}
@@ -63,14 +63,13 @@ def evaluate_modalities(
             answers[side] = predictor.logits(left, encoded)
     found: dict[str, dict] = {}
     for name, head in heads.items():
-        score = _Scores(head, priors[name])
+        score = _Scores(head, priors[name], labels[name], weights)
         scores = {
-            what: score(labels[name][mask], answers[""][name][mask]) for what, mask in held.items()
+            what: score(np.flatnonzero(mask), answers[""][name][mask])
+            for what, mask in held.items()
         }
         hidden = {
-            side: score(labels[name][complete], answered[name])
-            for side, answered in answers.items()
-            if side
+            side: score(complete, answered[name]) for side, answered in answers.items() if side
         }
         found[name] = {
             "held": {what: one for what, one in scores.items() if one},
@@ -96,15 +95,19 @@ def hide(rows: Rows, side: str) -> Rows:
 class _Scores:
     """Scores of a head and its baseline."""
 
-    def __init__(self, head: Head, prior: list[float]):
-        self.head, self.prior = head, prior
+    def __init__(
+        self, head: Head, prior: list[float], labels: np.ndarray, weights: np.ndarray | None
+    ):
+        self.head, self.prior, self.labels, self.weights = head, prior, labels, weights
 
-    def __call__(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
-        """The scores on some rows; empty if no row has a label."""
-        if not is_labelled(self.head, labels):
+    def __call__(self, rows: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
+        """The scores on some rows; empty if no row of a weight above 0 has a label."""
+        labels = self.labels[rows]
+        weights = None if self.weights is None else self.weights[rows]
+        if not is_labelled(self.head, labels, weights):
             return {}
         kind = self.head.kind
-        metrics = head_metrics(self.head, labels, logits)
-        baseline = prior_metrics(self.head, self.prior, labels)
+        metrics = head_metrics(self.head, labels, logits, sample_weight=weights)
+        baseline = prior_metrics(self.head, self.prior, labels, weights)
         found = {name: metrics[name] for name in SCORES[kind]}
         return found | {BASELINE_SCORES[kind]: baseline[SCORES[kind][1]]}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.labels import label_value
+from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import InvalidValueError, Problem
 from keras_mm.inference.answers import names_array
 from keras_mm.metrics.classification import confusion_cells
@@ -68,6 +69,19 @@ class HeadEvaluation:
         return self.baselines[BASELINES[self.head.kind]]
 
     @property
+    def is_weighted(self) -> bool:
+        """Whether the rows have weights, so that metrics count weights, not rows."""
+        return "effective_rows" in self.metrics
+
+    @property
+    def rows(self) -> str:
+        """The number of rows that were measured, as text."""
+        count = f"{self.metrics['num_rows']} rows"
+        if not self.is_weighted:
+            return count
+        return f"{count} (weighted, {self.metrics['effective_rows']:.4g} effective)"
+
+    @property
     def classes(self) -> list:
         """Label names, or names of targets, in order."""
         return names_array(self.head.names).tolist()
@@ -80,11 +94,14 @@ class HeadEvaluation:
             also `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; for targets
             errors and correlations. Then, for classes and labels, the rows `macro avg` and
             `weighted avg` of scikit-learn's `classification_report`; for labels also `micro avg`
-            and `samples avg`.
+            and `samples avg`. With weights supports are sums of weights, and `num_rows` and
+            `effective_rows` are added.
         """
         scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
         averages = self.metrics.get("averages", {})  # numbers have none
         table = pd.DataFrame([*scores.values(), *averages.values()], [*scores, *averages])
+        if self.is_weighted:  # counts are sums of weights
+            return table
         # Averages have no counts, which without this would become floats.
         return table.astype({name: "Int64" for name in _COUNTS if name in table})
 
@@ -92,8 +109,8 @@ class HeadEvaluation:
         """The confusion matrix as a table.
 
         Returns:
-            Numbers of rows, shape `(num_classes, num_classes)`: labels in the index, predictions
-            in the columns.
+            Numbers of rows, with weights sums of weights, shape `(num_classes, num_classes)`:
+            labels in the index, predictions in the columns.
 
         Raises:
             ValueError: for a head without classes.
@@ -101,9 +118,10 @@ class HeadEvaluation:
         if "per_class" not in self.metrics:
             raise InvalidValueError(f"A {self.head.kind} head has no confusion matrix.")
         names = [str(name) for name in self.head.names]
-        labels, answers, counts = confusion_cells(self.metrics).T
+        labels, answers, counts = confusion_cells(self.metrics)
         # 10,000 classes take 400 MB.
-        matrix = np.zeros((len(names), len(names)), "int64" if len(names) < 1000 else "int32")
+        kinds = ("float64", "float32") if self.is_weighted else ("int64", "int32")
+        matrix = np.zeros((len(names), len(names)), kinds[len(names) >= 1000])
         matrix[labels, answers] = counts
         return pd.DataFrame(matrix, index=names, columns=names)
 
@@ -115,7 +133,7 @@ class HeadEvaluation:
             return (
                 f"mean absolute error {mine['mean_absolute_error']:.4g} "
                 f"(always the mean {its['mean_absolute_error']:.4g}), R² {mine['r2']:.4f}, "
-                f"{mine['num_rows']} rows"
+                f"{self.rows}"
             )
         first, words = "accuracy", "majority class"
         if self.head.kind == "multilabel":
@@ -125,7 +143,7 @@ class HeadEvaluation:
             f"{first.replace('_', ' ')} {mine[first]:.4f} [{low:.3f}, {high:.3f}] "
             f"({words} {its[first]:.4f}), "
             f"macro-F1 {mine['macro_f1']:.4f} ({words} {its['macro_f1']:.4f}), "
-            f"{mine['num_rows']} rows"
+            f"{self.rows}"
         )
 
 
@@ -136,8 +154,9 @@ class Results:
     Attributes:
         heads: The results of each head by name.
         predictions: A table with the index of the rows: `row`, the index as a column (an index of
-            several levels as tuples); and for each head `label`, `prediction` and
-            `probability_<class>`, named as in `MultimodalClassifier.predict_frame`.
+            several levels as tuples); `sample_weight` if the rows have weights; and for each head
+            `label`, `prediction` and `probability_<class>`, named as in
+            `MultimodalClassifier.predict_frame`.
         history: Metrics of the training by name, a list over the epochs.
         about: Facts for the report: source, preset, columns, sizes.
         monitor: The metric of `history` by which the epoch was chosen.
@@ -145,6 +164,8 @@ class Results:
             `classes` are dicts by head.
         skipped: Problems of the rows that `on_error="skip"` left out, in the table's order.
         num_skipped: Number of these rows; a row may have several problems.
+        rows: The rows that were predicted, for the report; `None` if they are not at hand.
+        id_column: The column of `predictions` with the rows' ids; `None` without one.
     """
 
     heads: dict[str, HeadEvaluation]
@@ -155,6 +176,8 @@ class Results:
     several: bool = False
     skipped: Sequence[Problem] = ()
     num_skipped: int = 0
+    rows: Rows | None = field(default=None, repr=False, compare=False)
+    id_column: str | None = None
 
     @property
     def metrics(self) -> dict:

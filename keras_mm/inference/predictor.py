@@ -60,6 +60,7 @@ class Predictor:
         image_dir: str | os.PathLike | None = None,
         *,
         heads: Mapping[str, Head] | None = None,
+        sample_weight: str | None = None,
         on_error: str = "raise",
     ) -> Rows:
         """Checked rows of a table.
@@ -68,6 +69,7 @@ class Predictor:
             data: What `keras_mm.load_table` takes.
             image_dir: Folder that image paths are relative to.
             heads: The heads whose labels are read; `None` reads no labels.
+            sample_weight: Column of the rows' weights; `None` if all rows count 1.
             on_error: `"raise"`, or `"skip"` to leave out rows that cannot be used.
 
         Returns:
@@ -81,6 +83,7 @@ class Predictor:
             images=self.images,
             texts=self.texts,
             labels=heads,
+            sample_weight=sample_weight,
             image_dir=image_dir,
             on_error=on_error,
             progress=self.progress,

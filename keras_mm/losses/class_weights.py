@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_mm.checks import is_number, nearest_name, quote
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
+from keras_mm.row_weights import check_weights
 from keras_mm.settings.label_keys import by_place
 
 _SHOWN = 20  # classes in a message
@@ -17,15 +18,20 @@ _SHOWN = 20  # classes in a message
 ClassWeight = str | Mapping[Any, float] | Sequence[float] | np.ndarray | None
 
 
-def balanced_class_weight(labels: Any, num_classes: int | None = None) -> np.ndarray:
+def balanced_class_weight(
+    labels: Any, num_classes: int | None = None, *, sample_weight: Any = None
+) -> np.ndarray:
     """Weights that give every class the same total weight: `num_rows / (num_occurring * count)`.
 
     Like scikit-learn's "balanced", over the classes that occur; the mean weight of a row is 1. A
-    class without rows gets the weight 0.
+    class without rows gets the weight 0. As in scikit-learn, a row of `sample_weight` 3 counts as
+    three rows do.
 
     Args:
         labels: Integer labels, shape `(num_rows,)`; negative means no label and is left out.
         num_classes: Length of the result; by default the largest label + 1.
+        sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
+            count 1.
 
     Returns:
         Floats, shape `(num_classes,)`.
@@ -36,14 +42,16 @@ def balanced_class_weight(labels: Any, num_classes: int | None = None) -> np.nda
     Example:
         >>> balanced_class_weight([0, 0, 0, 1, -1], num_classes=3)
         array([0.66666667, 2.        , 0.        ])
+        >>> balanced_class_weight([0, 1], sample_weight=[3, 1])
+        array([0.66666667, 2.        ])
     """
-    counts = count_labels(labels, num_classes)
+    counts = count_labels(labels, num_classes, sample_weight=sample_weight)
     # A class without rows would divide by 0; `_averaging_one` gives it the weight 0.
-    return _averaging_one(1 / np.maximum(counts, 1), counts)
+    return _averaging_one(1 / np.where(counts > 0, counts, 1), counts)
 
 
 def effective_number_class_weight(
-    labels: Any, num_classes: int | None = None, *, beta: float = 0.999
+    labels: Any, num_classes: int | None = None, *, beta: float = 0.999, sample_weight: Any = None
 ) -> np.ndarray:
     """Weights by the effective number of rows: `(1 - beta) / (1 - beta^count)`, scaled.
 
@@ -57,6 +65,7 @@ def effective_number_class_weight(
         num_classes: Length of the result; by default the largest label + 1.
         beta: In `[0, 1)`. 0 weights all rows alike; 0.9 to 0.9999 are usual, and larger values
             for more rows.
+        sample_weight: As in `balanced_class_weight`: a class's count is the sum of its weights.
 
     Returns:
         Floats, shape `(num_classes,)`.
@@ -78,8 +87,8 @@ def effective_number_class_weight(
             "`beta` must be in [0, 1); 0.999 is usual, 0 weights all rows alike. "
             f"Received: beta={beta!r}"
         )
-    counts = count_labels(labels, num_classes)
-    return _averaging_one((1 - beta) / (1 - beta ** np.maximum(counts, 1)), counts)
+    counts = count_labels(labels, num_classes, sample_weight=sample_weight)
+    return _averaging_one((1 - beta) / (1 - beta ** np.where(counts > 0, counts, 1)), counts)
 
 
 def _averaging_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -88,34 +97,38 @@ def _averaging_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return weights * (counts.sum() / (weights @ counts))
 
 
-def count_labels(labels: Any, num_classes: int | None = None) -> np.ndarray:
+def count_labels(
+    labels: Any, num_classes: int | None = None, *, sample_weight: Any = None
+) -> np.ndarray:
     """Counts the rows of each class.
 
     Args:
         labels: Integer labels, shape `(num_rows,)`; negative means no label and is left out.
         num_classes: Length of the result; by default the largest label + 1.
+        sample_weight: Weights of the rows, as in `balanced_class_weight`.
 
     Returns:
-        Integers, shape `(num_classes,)`.
+        Integers, shape `(num_classes,)`; with `sample_weight` floats, the sums of the weights.
 
     Raises:
-        ValueError: if the labels are not integers in `[0, num_classes)`, or there are none.
+        ValueError: if the labels are not integers in `[0, num_classes)`, or no row of a weight
+            above 0 has one.
 
     Example:
         >>> count_labels([0, 0, 0, 1, -1], num_classes=3)
         array([3, 1, 0])
     """
-    labels = _present_labels(labels)
+    labels, weights = _present_labels(labels, sample_weight)
     num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
     if labels.max() >= num_classes:
         raise InvalidValueError(
             f"`labels` must be below num_classes={num_classes}. Received: {int(labels.max())}"
         )
-    return np.bincount(labels, minlength=num_classes)
+    return np.bincount(labels, weights, num_classes)
 
 
-def _present_labels(labels: Any) -> np.ndarray:
-    """The labels that are present, as a flat integer array."""
+def _present_labels(labels: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """The labels that are present, as a flat integer array, and their rows' weights."""
     labels = np.asarray(labels)
     if labels.size and not np.issubdtype(labels.dtype, np.integer):
         raise InvalidValueError(
@@ -123,16 +136,23 @@ def _present_labels(labels: Any) -> np.ndarray:
             f"label names first. Received: dtype {labels.dtype}"
         )
     labels = labels.reshape(-1)
-    labels = labels[labels >= 0] if labels.size else labels
+    weights = check_weights(sample_weight, len(labels))
+    present = labels >= 0 if weights is None else (labels >= 0) & (weights > 0)
+    labels = labels[present] if labels.size else labels
     if not len(labels):
         raise InvalidValueError(
             "`labels` holds no label to count; pass the labels of the training rows."
         )
-    return labels
+    return labels, None if weights is None else weights[present]
 
 
 def resolve_class_weight(
-    class_weight: ClassWeight, labels: Any, classes: Sequence[Any], *, beta: float = 0.999
+    class_weight: ClassWeight,
+    labels: Any,
+    classes: Sequence[Any],
+    *,
+    beta: float = 0.999,
+    sample_weight: Any = None,
 ) -> list[float] | None:
     """Class weights as floats in the order of the classes.
 
@@ -144,6 +164,8 @@ def resolve_class_weight(
             and `"effective_number"`.
         classes: Class names, in the order of the logits.
         beta: See `effective_number_class_weight`.
+        sample_weight: Weights of the training rows, as in `balanced_class_weight`; read with
+            `labels`.
 
     Returns:
         `len(classes)` floats, or `None` for no weighting.
@@ -160,9 +182,11 @@ def resolve_class_weight(
         return None
     if isinstance(class_weight, str):
         if class_weight == "balanced":
-            return balanced_class_weight(labels, len(classes)).tolist()
+            return balanced_class_weight(labels, len(classes), sample_weight=sample_weight).tolist()
         if class_weight == "effective_number":
-            return effective_number_class_weight(labels, len(classes), beta=beta).tolist()
+            return effective_number_class_weight(
+                labels, len(classes), beta=beta, sample_weight=sample_weight
+            ).tolist()
         raise InvalidValueError(
             "`class_weight` as a string must be 'balanced' or 'effective_number'. "
             f"Received: class_weight={class_weight!r}"
@@ -178,7 +202,12 @@ def resolve_class_weight(
 
 
 def resolve_pos_weight(
-    pos_weight: ClassWeight, labels: Any, classes: Sequence[Any], *, beta: float = 0.999
+    pos_weight: ClassWeight,
+    labels: Any,
+    classes: Sequence[Any],
+    *,
+    beta: float = 0.999,
+    sample_weight: Any = None,
 ) -> list[float] | None:
     """Weights of positive labels, as floats in the order of the labels.
 
@@ -192,6 +221,8 @@ def resolve_pos_weight(
             a label without positive or without negative rows.
         classes: Label names, in the order of the logits.
         beta: See `effective_number_class_weight`.
+        sample_weight: Weights of the training rows, as in `balanced_class_weight`; read with
+            `labels`.
 
     Returns:
         `len(classes)` floats, or `None` for no weighting.
@@ -214,9 +245,13 @@ def resolve_pos_weight(
         labels = np.asarray(labels)
         formulas = balanced_class_weight, partial(effective_number_class_weight, beta=beta)
         weigh = formulas[pos_weight == "effective_number"]
+        weights = check_weights(sample_weight, len(labels))
+        counted = np.ones(len(labels), bool) if weights is None else weights > 0
         # Each label is a class of two, no and yes; a label without any row has no weights.
         no_and_yes = [
-            weigh(column.astype(int), 2) if (column >= 0).any() else (0.0, 0.0)
+            weigh(column.astype(int), 2, sample_weight=weights)
+            if ((column >= 0) & counted).any()
+            else (0.0, 0.0)
             for column in labels.T
         ]
         return [float(yes / no) if yes and no else 1.0 for no, yes in no_and_yes]

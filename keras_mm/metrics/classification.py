@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from sklearn.metrics import precision_recall_fscore_support
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.metrics.intervals import wilson_interval
+from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
+from keras_mm.row_weights import check_weights
 
 # With more classes only the cells that are not 0 are returned: the matrix grows by the square.
 LARGEST_MATRIX = 1000
@@ -19,7 +18,7 @@ _MAX_SUM_ERROR = 0.01  # probabilities computed in bfloat16 sum to 1 no more exa
 
 
 def classification_metrics(
-    labels: Any, probabilities: Any, classes: Sequence[Any]
+    labels: Any, probabilities: Any, classes: Sequence[Any], *, sample_weight: Any = None
 ) -> dict[str, Any]:
     """Metrics of predicted probabilities against labels, as plain JSON values.
 
@@ -30,11 +29,18 @@ def classification_metrics(
     `accuracy_interval` is Wilson's 95% interval. With two classes, the second is the positive class
     of `auroc` and `auprc` (average precision).
 
+    With `sample_weight` the metrics are scikit-learn's with that argument: a row of weight 3 counts
+    as three rows do. Supports and confusions are then sums of weights. A row of weight 0 has no
+    influence, so that a class which only such rows have does not occur. The interval is that of
+    `effective_rows` rows, see `keras_mm.metrics.intervals.effective_rows`.
+
     Args:
         labels: Integer labels, shape `(num_rows,)`. Rows with a negative (missing) label are left
             out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_classes)`, each row summing to 1.
         classes: Class names in the order of the columns.
+        sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
+            count 1.
 
     Returns:
         `num_rows accuracy accuracy_interval macro_f1 weighted_f1 balanced_accuracy log_loss mcc`;
@@ -43,10 +49,12 @@ def classification_metrics(
         scikit-learn's `classification_report`, with the same scores); and `confusion_matrix` (a
         list of lists: a row per label, a column per predicted class). With more than 1,000 classes
         `confusions` replaces the matrix: a list of integers `[label, prediction, rows]`, one for
-        each pair that occurs.
+        each pair that occurs. With `sample_weight` also `total_weight` and `effective_rows`, and
+        for each class `num_rows` and `effective_rows`; `num_rows` counts the rows whose weight is
+        above 0.
 
     Raises:
-        ValueError: if shapes or ranges are wrong, or no row has a label.
+        ValueError: if shapes or ranges are wrong, or no row of a weight above 0 has a label.
 
     Example:
         >>> metrics = classification_metrics([0, 1], [[0.9, 0.1], [0.6, 0.4]], ["no", "yes"])
@@ -55,49 +63,75 @@ def classification_metrics(
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
     _check(labels, probabilities, len(classes))
-    probabilities, labels = probabilities[labels >= 0], labels[labels >= 0]
+    weights = check_weights(sample_weight, len(labels))
+    rows = counted_rows(labels >= 0, weights)
+    labels, probabilities = labels[rows], probabilities[rows]
+    weights = None if weights is None else weights[rows]
     answers = probabilities.argmax(axis=1)
-    scores = _scores(labels, answers, len(classes))
+    scores = _scores(labels, answers, len(classes), weights)
     averages = average_rows(scores, np.union1d(labels, answers))
-    correct, total = int((labels == answers).sum()), len(labels)
+    accuracy, interval = share_with_interval(labels == answers, weights)
     return {
-        "num_rows": total,
-        "accuracy": correct / total,
-        "accuracy_interval": list(wilson_interval(correct, total)),
+        "num_rows": len(labels),
+        **weight_facts(weights),
+        "accuracy": accuracy,
+        "accuracy_interval": interval,
         "macro_f1": averages["macro avg"]["f1"],
         "weighted_f1": averages["weighted avg"]["f1"],
         "balanced_accuracy": float(scores.recall[scores.support > 0].mean()),
-        "log_loss": _log_loss(labels, probabilities),
-        "mcc": _matthews(labels, answers, len(classes)),
-        **(_areas_of_two(labels, probabilities) if len(classes) == 2 else {}),
-        "per_class": _per_class(scores, classes),
+        "log_loss": _log_loss(labels, probabilities, weights),
+        "mcc": _matthews(labels, answers, len(classes), weights),
+        **(_areas_of_two(labels, probabilities, weights) if len(classes) == 2 else {}),
+        "per_class": _per_class(scores, classes, labels, weights),
         "averages": averages,
-        **_confusions(labels, answers, len(classes)),
+        **_confusions(labels, answers, len(classes), weights),
     }
 
 
-def confusion_cells(metrics: Mapping[str, Any]) -> np.ndarray:
+def counted_rows(labelled: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """The rows that metrics are computed on.
+
+    Args:
+        labelled: Whether each row has a label, bool `(num_rows,)`.
+        weights: Weights of the rows, shape `(num_rows,)`; `None` if all count 1.
+
+    Returns:
+        Whether each row has a label and a weight above 0, bool `(num_rows,)`.
+
+    Raises:
+        ValueError: if no row has both.
+    """
+    rows = labelled if weights is None else labelled & (weights > 0)
+    if not rows.any():
+        raise InvalidValueError("No row of a weight above 0 has a label; give rows that have both.")
+    return rows
+
+
+def confusion_cells(metrics: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The cells of a confusion matrix that are not 0.
 
     Args:
         metrics: What `classification_metrics` returns.
 
     Returns:
-        Integers, shape `(num_cells, 3)`: label, predicted class and number of rows, sorted by label
-        and predicted class.
+        Labels, predicted classes and numbers of rows, sorted by label and predicted class: integers
+        of shape `(num_cells,)`; with weights the last are floats, sums of weights.
 
     Example:
-        >>> confusion_cells({"confusion_matrix": [[2, 1], [0, 3]]}).tolist()
-        [[0, 0, 2], [0, 1, 1], [1, 1, 3]]
+        >>> [x.tolist() for x in confusion_cells({"confusion_matrix": [[2, 1], [0, 3]]})]
+        [[0, 0, 1], [0, 1, 1], [2, 1, 3]]
     """
     if "confusions" in metrics:
-        return np.asarray(metrics["confusions"], dtype="int64").reshape(-1, 3)
-    matrix = np.asarray(metrics["confusion_matrix"], dtype="int64")
-    places = np.nonzero(matrix)
-    return np.column_stack([*places, matrix[places]])
+        labels, answers, counts = map(np.asarray, zip(*metrics["confusions"], strict=True))
+        return labels, answers, counts
+    matrix = np.asarray(metrics["confusion_matrix"])
+    labels, answers = np.nonzero(matrix)
+    return labels, answers, matrix[labels, answers]
 
 
-def majority_baseline(train_labels: Any, labels: Any, classes: Sequence[Any]) -> dict[str, Any]:
+def majority_baseline(
+    train_labels: Any, labels: Any, classes: Sequence[Any], *, sample_weight: Any = None
+) -> dict[str, Any]:
     """Metrics of always predicting the most frequent class of the training rows.
 
     Its probabilities are the classes' shares of the training rows: the best that a model can do
@@ -108,6 +142,7 @@ def majority_baseline(train_labels: Any, labels: Any, classes: Sequence[Any]) ->
             (missing) labels are left out.
         labels: Integer labels to score, shape `(num_rows,)`.
         classes: Class names.
+        sample_weight: Weights of the rows to score, as in `classification_metrics`.
 
     Returns:
         As `classification_metrics`.
@@ -123,7 +158,7 @@ def majority_baseline(train_labels: Any, labels: Any, classes: Sequence[Any]) ->
     _check_labels("train_labels", train_labels, len(classes))
     counts = np.bincount(train_labels[train_labels >= 0], minlength=len(classes))
     shares = np.broadcast_to(counts / counts.sum(), (len(labels), len(counts)))
-    return classification_metrics(labels, shares, classes)
+    return classification_metrics(labels, shares, classes, sample_weight=sample_weight)
 
 
 def _check(labels: np.ndarray, probabilities: np.ndarray, num_classes: int) -> None:
@@ -164,24 +199,34 @@ class ClassScores(NamedTuple):
     support: np.ndarray
 
 
-def _scores(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> ClassScores:
+def _scores(
+    labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None
+) -> ClassScores:
     """Scores of each class; 0 where no row is predicted or labelled as the class."""
+    from sklearn.metrics import precision_recall_fscore_support  # slow to import
+
+    every = np.arange(num_classes)
     return ClassScores(
         *precision_recall_fscore_support(
-            labels, answers, labels=np.arange(num_classes), zero_division=0
+            labels, answers, labels=every, zero_division=0, sample_weight=weights
         )
     )
 
 
-def _confusions(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> dict[str, list]:
+def _confusions(
+    labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None
+) -> dict[str, list]:
     """The confusion matrix, or its cells that are not 0."""
+    from scipy.sparse import coo_array  # slow to import
+
     # As scikit-learn's `confusion_matrix`, which gives no cells and warns of a single class.
-    ones, shape = np.ones(len(labels), "int64"), (num_classes, num_classes)
-    counts = coo_array((ones, (labels, answers)), shape=shape).tocsr()
+    each = np.ones(len(labels), "int64") if weights is None else weights
+    counts = coo_array((each, (labels, answers)), shape=(num_classes, num_classes)).tocsr()
     if num_classes <= LARGEST_MATRIX:
         return {"confusion_matrix": counts.toarray().tolist()}
     cells = counts.tocoo()
-    return {"confusions": np.column_stack([cells.row, cells.col, cells.data]).tolist()}
+    columns = (cells.row.tolist(), cells.col.tolist(), cells.data.tolist())
+    return {"confusions": [list(cell) for cell in zip(*columns, strict=True)]}
 
 
 def average_rows(scores: ClassScores, occurring: Any) -> dict[str, dict[str, float]]:
@@ -202,7 +247,7 @@ def average_rows(scores: ClassScores, occurring: Any) -> dict[str, dict[str, flo
         0.625
     """
     *columns, support = scores
-    total = int(support.sum())
+    total = support.sum().item()
     return {
         "macro avg": average_row([column[occurring] for column in columns], total),
         "weighted avg": average_row(columns, total, weights=support),
@@ -210,13 +255,13 @@ def average_rows(scores: ClassScores, occurring: Any) -> dict[str, dict[str, flo
 
 
 def average_row(
-    columns: Sequence[np.ndarray], support: int, weights: np.ndarray | None = None
+    columns: Sequence[np.ndarray], support: float, weights: np.ndarray | None = None
 ) -> dict[str, float]:
     """Means of precision, recall and F1.
 
     Args:
         columns: Precisions, recalls and F1s, an array `(n,)` each.
-        support: Number of labels that the means are of.
+        support: Number of labels that the means are of; of weighted rows the sum of weights.
         weights: Weights of the values, `(n,)`, >= 0; `None` for equal ones.
 
     Returns:
@@ -227,34 +272,45 @@ def average_row(
     return {**dict(zip(("precision", "recall", "f1"), means, strict=True)), "support": support}
 
 
-def _log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
+def _log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
     # scikit-learn's makes several tables of the size of `probabilities`, and refuses one class.
     own = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     eps = np.finfo("float64").eps
-    return float(-np.log(np.clip(own, eps, 1 - eps)).mean())
+    return float(np.average(-np.log(np.clip(own, eps, 1 - eps)), weights=weights))
 
 
-def _matthews(labels: np.ndarray, answers: np.ndarray, num_classes: int) -> float:
+def _matthews(
+    labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None
+) -> float:
     """Matthews' correlation between labels and answers, for any number of classes."""
     # scikit-learn's makes a whole matrix, which takes 800 MB for 10,000 classes.
     answered, support = (
-        np.bincount(values, minlength=num_classes).astype("float64") for values in (answers, labels)
+        np.bincount(values, weights, num_classes).astype("float64") for values in (answers, labels)
     )
-    right, total = float((labels == answers).sum()), support.sum()
+    hits = labels == answers
+    right = float(hits.sum() if weights is None else weights[hits].sum())
+    total = support.sum()
     spread = (total**2 - answered @ answered) * (total**2 - support @ support)
-    return float((right * total - answered @ support) / np.sqrt(spread)) if spread else 0.0
+    if min(np.count_nonzero(answered), np.count_nonzero(support)) < 2:  # the spread is 0
+        return 0.0
+    return float((right * total - answered @ support) / np.sqrt(spread))
 
 
-def _areas_of_two(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-    return areas_under_curves(labels[:, None], probabilities[:, 1:]).get(0, {})
+def _areas_of_two(
+    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None
+) -> dict[str, float]:
+    return areas_under_curves(labels[:, None], probabilities[:, 1:], weights).get(0, {})
 
 
-def areas_under_curves(labels: np.ndarray, scores: np.ndarray) -> dict[int, dict[str, float]]:
+def areas_under_curves(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
+) -> dict[int, dict[str, float]]:
     """Areas under the curves of binary labels: `auroc` and `auprc` (average precision).
 
     Args:
         labels: 0 or 1, shape `(num_rows, num_columns)`; negative (missing) labels are left out.
         scores: Floats, shape `(num_rows, num_columns)`; higher means more likely 1.
+        weights: Weights of the rows, floats > 0, shape `(num_rows,)`; `None` if all count 1.
 
     Returns:
         Areas by index of the column, for the columns in which both 0 and 1 occur.
@@ -269,13 +325,15 @@ def areas_under_curves(labels: np.ndarray, scores: np.ndarray) -> dict[int, dict
     for start in range(0, len(columns), size):
         part = columns[start : start + size]
         # Transposed, so that the values that are sorted and summed are contiguous in memory.
-        areas = _areas(labels.T[part], scores.T[part])
+        areas = _areas(labels.T[part], scores.T[part], weights)
         for column, auroc, auprc in zip(part.tolist(), *areas, strict=True):
             found[column] = {"auroc": float(auroc), "auprc": float(auprc)}
     return found
 
 
-def _areas(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _areas(
+    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Both areas of each row of scores; equal scores form one step, as in scikit-learn."""
     order = np.argsort(-scores, axis=1, kind="stable")
     labels, scores = (np.take_along_axis(x, order, axis=1) for x in (labels, scores))
@@ -287,13 +345,16 @@ def _areas(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     last = np.where(ends, places, places[-1])[:, ::-1]
     last = np.minimum.accumulate(last, axis=1)[:, ::-1]
     is_yes, is_no = labels == 1, labels == 0
+    if weights is not None:
+        is_yes, is_no = is_yes * weights[order], is_no * weights[order]
     yes, no = np.cumsum(is_yes, axis=1), np.cumsum(is_no, axis=1)
     yes_so_far, no_so_far = (np.take_along_axis(x, last, axis=1) for x in (yes, no))
     no_before = np.take_along_axis(no - is_no, first, axis=1)
     # Zeros with a lower score; zeros with an equal score count half.
     below = no[:, -1:] - (no_so_far + no_before) / 2
-    precision = yes_so_far / np.maximum(yes_so_far + no_so_far, 1)
-    auroc, auprc = (_sum(np.where(is_yes, x, 0.0)) / yes[:, -1] for x in (below, precision))
+    so_far = yes_so_far + no_so_far
+    precision = yes_so_far / np.where(so_far > 0, so_far, 1)
+    auroc, auprc = (_sum(is_yes * x) / yes[:, -1] for x in (below, precision))
     return auroc / no[:, -1], auprc
 
 
@@ -302,16 +363,24 @@ def _sum(values: np.ndarray) -> np.ndarray:
     return np.cumsum(values, axis=1)[:, -1]
 
 
-def _per_class(scores: ClassScores, classes: Sequence[Any]) -> dict[str, dict[str, Any]]:
-    return {
+def _per_class(
+    scores: ClassScores, classes: Sequence[Any], labels: np.ndarray, weights: np.ndarray | None
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {
         str(name): {
             "precision": float(precision),
             "recall": float(recall),
             "f1": float(f1),
-            "support": int(support),
+            "support": int(support) if weights is None else float(support),
         }
         for name, precision, recall, f1, support in zip(classes, *scores, strict=True)
     }
+    if weights is not None:
+        order = np.argsort(labels, kind="stable")
+        ends = np.cumsum(np.bincount(labels, minlength=len(classes)))[:-1]
+        for name, mine in zip(classes, np.split(weights[order], ends), strict=True):
+            found[str(name)] |= {"num_rows": len(mine), "effective_rows": effective_rows(mine)}
+    return found
 
 
 def lower_is_better(monitor: str) -> bool:

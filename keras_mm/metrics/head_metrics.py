@@ -23,7 +23,11 @@ METRICS = (
 
 
 def head_metrics(
-    head: Head, labels: Any, logits: Any, names: Sequence[Any] | None = None
+    head: Head,
+    labels: Any,
+    logits: Any,
+    names: Sequence[Any] | None = None,
+    sample_weight: Any = None,
 ) -> dict[str, Any]:
     """Metrics of a head's logits against labels.
 
@@ -34,6 +38,8 @@ def head_metrics(
             Negative or NaN where the label is missing.
         logits: Floats, shape `(num_rows, num_logits)`.
         names: Label names in order; by default the head's.
+        sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
+            count 1.
 
     Returns:
         What `classification_metrics`, `multilabel_metrics` or `regression_metrics` returns.
@@ -47,33 +53,37 @@ def head_metrics(
     """
     logits = np.asarray(logits)
     answers = logits if head.kind == "regression" else probabilities(logits, head.kind)
-    return measure(head, labels, answers, names)
+    return measure(head, labels, answers, names, sample_weight)
 
 
-def is_labelled(head: Head, labels: Any) -> bool:
-    """Whether any row has a label.
+def is_labelled(head: Head, labels: Any, sample_weight: Any = None) -> bool:
+    """Whether any row has a label, and a weight above 0.
 
     Args:
         head: The head of the labels.
         labels: As in `head_metrics`.
+        sample_weight: As in `head_metrics`.
 
     Returns:
-        False if every label is missing.
+        False if every label of these rows is missing.
 
     Example:
         >>> is_labelled(Head(classes=2), [-1, -1])
         False
     """
     labels = np.asarray(labels)
+    if sample_weight is not None:
+        labels = labels[np.asarray(sample_weight) > 0]
     return bool((~np.isnan(labels) if head.kind == "regression" else labels >= 0).any())
 
 
-def head_prior(head: Head, labels: Any) -> np.ndarray:
+def head_prior(head: Head, labels: Any, sample_weight: Any = None) -> np.ndarray:
     """The best constant prediction, made without any input.
 
     Args:
         head: The head of the labels.
         labels: Labels of the training rows, as in `head_metrics`.
+        sample_weight: Weights of the training rows, as in `head_metrics`.
 
     Returns:
         Floats, shape `(num_classes,)`: the share of the rows that have each class or label; for
@@ -86,31 +96,43 @@ def head_prior(head: Head, labels: Any) -> np.ndarray:
     labels = np.asarray(labels)
     if head.kind in ("multiclass", "binary"):
         codes = labels.reshape(-1)
-        counts = np.bincount(codes[codes >= 0], minlength=head.num_classes)
-        return counts / max(counts.sum(), 1)
+        known = codes >= 0
+        weights = None if sample_weight is None else np.asarray(sample_weight, "float64")[known]
+        counts = np.bincount(codes[known], weights, head.num_classes)
+        return counts / (counts.sum() or 1)
     columns = labels.reshape(len(labels), -1).astype("float64")
     known = ~np.isnan(columns) if head.kind == "regression" else columns >= 0
-    return np.where(known, columns, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    values = np.where(known, columns, 0)
+    if sample_weight is not None:
+        known = known * np.asarray(sample_weight, "float64")[:, None]
+        values = values * known
+    total = known.sum(axis=0)
+    return values.sum(axis=0) / np.where(total > 0, total, 1)
 
 
-def prior_metrics(head: Head, prior: Any, labels: Any) -> dict[str, Any]:
+def prior_metrics(head: Head, prior: Any, labels: Any, sample_weight: Any = None) -> dict[str, Any]:
     """Metrics of always predicting a head's prior: the baseline of a model.
 
     Args:
         head: The head of the labels.
         prior: What `head_prior` returns.
         labels: As in `head_metrics`.
+        sample_weight: As in `head_metrics`.
 
     Returns:
         As `head_metrics`.
     """
     prior = np.asarray(prior, "float64")
     answers = np.broadcast_to(prior, (len(np.asarray(labels)), len(prior)))
-    return measure(head, labels, answers)
+    return measure(head, labels, answers, sample_weight=sample_weight)
 
 
 def measure(
-    head: Head, labels: Any, answers: Any, names: Sequence[Any] | None = None
+    head: Head,
+    labels: Any,
+    answers: Any,
+    names: Sequence[Any] | None = None,
+    sample_weight: Any = None,
 ) -> dict[str, Any]:
     """Metrics of a head's predicted probabilities or numbers.
 
@@ -120,14 +142,16 @@ def measure(
         answers: Probabilities, shape `(num_rows, num_classes)`; for `"regression"` numbers, shape
             `(num_rows, num_targets)`.
         names: As in `head_metrics`.
+        sample_weight: As in `head_metrics`.
 
     Returns:
         As `head_metrics`.
     """
+    weights: dict[str, Any] = {"sample_weight": sample_weight}
     names = list(head.names if names is None else names)
     if head.kind == "regression":
         targets = np.asarray(labels, "float64").reshape(len(labels), -1)
-        return regression_metrics(targets, answers, names)
+        return regression_metrics(targets, answers, names, **weights)
     if head.kind == "multilabel":
-        return multilabel_metrics(labels, answers, names, threshold=head.threshold)
-    return classification_metrics(np.asarray(labels).reshape(-1), answers, names)
+        return multilabel_metrics(labels, answers, names, threshold=head.threshold, **weights)
+    return classification_metrics(np.asarray(labels).reshape(-1), answers, names, **weights)

@@ -1,14 +1,19 @@
-"""Confidence intervals of proportions."""
+"""Confidence intervals of proportions, also of weighted rows."""
 
 from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import Any
+
+import numpy as np
 
 from keras_mm.errors import InvalidValueError
 
 
-def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson_interval(
+    successes: float, total: float, confidence: float = 0.95
+) -> tuple[float, float]:
     """Wilson's score interval of a proportion, such as an accuracy.
 
     Unlike the usual plus-minus it stays within [0, 1] and keeps its coverage for small test
@@ -16,7 +21,7 @@ def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tup
 
     Args:
         successes: Number of correct rows, in `[0, total]`.
-        total: Number of rows, > 0.
+        total: Number of rows, > 0; of weighted rows their effective number.
         confidence: Probability with which the interval covers the true share, in (0, 1).
 
     Returns:
@@ -50,3 +55,71 @@ def wilson_interval(successes: int, total: int, confidence: float = 0.95) -> tup
     center = (share + z * z / (2 * total)) / scale
     margin = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     return max(0.0, center - margin), min(1.0, center + margin)
+
+
+def effective_rows(weights: Any) -> float:
+    """The number of rows of equal weight whose mean is known as well as that of weighted rows.
+
+    `(sum of weights)^2 / sum of squared weights`: the number of rows if all weights are equal, and
+    less the more they differ. A row of weight 3 is one observation, not three: large weights do
+    not narrow an interval.
+
+    Args:
+        weights: Floats >= 0, shape `(num_rows,)`.
+
+    Returns:
+        A number from 1 to `num_rows`; 0 if no weight is above 0.
+
+    Example:
+        >>> effective_rows([2, 2, 2]), effective_rows([1, 1, 4])
+        (3.0, 2.0)
+
+    Reference:
+        Kish 1965, "Survey Sampling", section 11.7. For Wilson's interval with it: Franco et al.
+        2019, J. Surv. Stat. Methodol. 7, 334-364.
+    """
+    weights = np.asarray(weights, "float64")
+    largest = weights.max(initial=0.0)
+    if not largest > 0:
+        return 0.0
+    weights = weights / largest  # squares of large numbers would be infinite
+    return float(weights.sum() ** 2 / (weights @ weights))
+
+
+def share_with_interval(
+    hits: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[float, list[float]]:
+    """The share of correct rows and Wilson's 95% interval.
+
+    Args:
+        hits: Whether each row is correct, bool `(num_rows,)`.
+        weights: Weights of the rows, float64 `(num_rows,)`, not all 0; `None` if all count 1.
+
+    Returns:
+        The weighted share; and the ends of its interval, with weights that of as many rows as
+        `effective_rows` says.
+
+    Example:
+        >>> share_with_interval(np.array([True, False]), np.array([3.0, 1.0]))[0]
+        0.75
+    """
+    if weights is None:
+        correct, total = int(hits.sum()), len(hits)
+        return correct / total, list(wilson_interval(correct, total))
+    share = min(float(weights[hits].sum() / weights.sum()), 1.0)
+    count = effective_rows(weights)
+    return share, list(wilson_interval(share * count, count))
+
+
+def weight_facts(weights: np.ndarray | None) -> dict[str, float]:
+    """What metrics say about the weights of their rows.
+
+    Args:
+        weights: Weights of the rows, float64 `(num_rows,)`; `None` if all count 1.
+
+    Returns:
+        `total_weight`, their sum, and `effective_rows`; an empty dict without weights.
+    """
+    if weights is None:
+        return {}
+    return {"total_weight": float(weights.sum()), "effective_rows": effective_rows(weights)}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import label_ranking_average_precision_score, log_loss
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.classification import (
@@ -14,15 +13,22 @@ from keras_mm.metrics.classification import (
     areas_under_curves,
     average_row,
     average_rows,
+    counted_rows,
 )
-from keras_mm.metrics.intervals import wilson_interval
+from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
+from keras_mm.row_weights import check_weights
 from keras_mm.settings.heads import resolve_threshold
 
 _CANDIDATES = 1000  # thresholds that are tried when the metric is a function
 
 
 def multilabel_metrics(
-    labels: Any, probabilities: Any, classes: Sequence[Any], *, threshold: Any = 0.5
+    labels: Any,
+    probabilities: Any,
+    classes: Sequence[Any],
+    *,
+    threshold: Any = 0.5,
+    sample_weight: Any = None,
 ) -> dict[str, Any]:
     """Metrics of predicted probabilities against multi-hot labels, as plain JSON values.
 
@@ -36,6 +42,9 @@ def multilabel_metrics(
         probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
         classes: Label names in the order of the columns.
         threshold: As in `keras_mm.settings.heads.resolve_threshold`.
+        sample_weight: Weights of the rows, as in
+            `keras_mm.metrics.classification.classification_metrics`: supports and counts of
+            predictions are then sums of weights.
 
     Returns:
         `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
@@ -45,40 +54,53 @@ def multilabel_metrics(
         `classification_report`, each `precision recall f1 support`). `subset_accuracy` is the share
         of rows whose known labels are all predicted correctly, with Wilson's 95% interval. `lrap`
         is the label ranking average precision of the rows whose labels are all known, and absent if
-        there is no such row. `log_loss` is the mean over all known labels, in nats.
+        there is no such row. `log_loss` is the mean over all known labels, in nats. With
+        `sample_weight` also `total_weight` and `effective_rows`, and for each label `num_rows` and
+        `effective_rows`, of the rows that have it.
 
     Raises:
-        ValueError: if shapes or ranges are wrong, or no label is known.
+        ValueError: if shapes or ranges are wrong, or no label of a row with a weight above 0 is
+            known.
 
     Example:
         >>> labels, found = [[1, 0, 0], [0, 0, 1]], [[0.75, 0.5, 1], [1, 0.2, 0.1]]
         >>> round(multilabel_metrics(labels, found, ["a", "b", "c"])["lrap"], 6)
         0.416667
     """
+    from sklearn.metrics import log_loss  # slow to import
+
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
     _check(labels, probabilities, len(classes))
+    weights = check_weights(sample_weight, len(labels))
     some = (labels >= 0).any(axis=1)
     if not some.any():
         raise InvalidValueError("`labels` holds no label that is known.")
+    some = counted_rows(some, weights)
     labels, probabilities = labels[some].astype(int), probabilities[some]
+    weights = None if weights is None else weights[some]
     known = labels >= 0
     whole = known.all(axis=1)
     thresholds = resolve_threshold(threshold, classes)
     answers = probabilities >= thresholds
-    counts = _Counts(labels == 1, answers, known)
+    counts = _Counts(labels == 1, answers, known, weights)
     wrong = (answers != (labels == 1)) & known
-    right = int((~wrong).all(axis=1).sum())
     averages = counts.average_rows()
+    accuracy, interval = share_with_interval((~wrong).all(axis=1), weights)
+    of_labels = None if weights is None else np.repeat(weights, known.sum(axis=1))
+    of_whole = None if weights is None else weights[whole]
     per_label = _per_label(counts, thresholds, labels, probabilities, classes)
     ranked = [found for found in per_label.values() if "auroc" in found]
     return {
         "num_rows": len(labels),
-        "subset_accuracy": right / len(labels),
-        "subset_accuracy_interval": list(wilson_interval(right, len(labels))),
-        "hamming_loss": float(wrong.sum() / known.sum()),
+        **weight_facts(weights),
+        "subset_accuracy": accuracy,
+        "subset_accuracy_interval": interval,
+        "hamming_loss": float(_sums(wrong, weights).sum() / _sums(known, weights).sum()),
         **{f"{name}_f1": averages[f"{name} avg"]["f1"] for name in ("micro", "macro", "samples")},
-        **({"lrap": _lrap(labels[whole], probabilities[whole])} if whole.any() else {}),
-        "log_loss": float(log_loss(labels[known], probabilities[known], labels=[0, 1])),
+        **({"lrap": _lrap(labels[whole], probabilities[whole], of_whole)} if whole.any() else {}),
+        "log_loss": float(
+            log_loss(labels[known], probabilities[known], labels=[0, 1], sample_weight=of_labels)
+        ),
         **{
             name: float(np.mean([found[name] for found in ranked]))
             for name in ("auroc", "auprc")
@@ -90,7 +112,12 @@ def multilabel_metrics(
 
 
 def frequency_baseline(
-    train_labels: Any, labels: Any, classes: Sequence[Any], *, threshold: Any = 0.5
+    train_labels: Any,
+    labels: Any,
+    classes: Sequence[Any],
+    *,
+    threshold: Any = 0.5,
+    sample_weight: Any = None,
 ) -> dict[str, Any]:
     """Metrics of always predicting each label's share of the training rows as its probability.
 
@@ -100,6 +127,7 @@ def frequency_baseline(
         labels: Labels to score, shape `(num_rows, num_labels)`.
         classes: Label names.
         threshold: As in `keras_mm.settings.heads.resolve_threshold`.
+        sample_weight: Weights of the rows to score, as in `multilabel_metrics`.
 
     Returns:
         As `multilabel_metrics`.
@@ -112,14 +140,17 @@ def frequency_baseline(
     known = np.maximum((train_labels >= 0).sum(axis=0), 1)
     shares = (train_labels == 1).sum(axis=0) / known
     found = np.tile(shares, (len(labels), 1))
-    return multilabel_metrics(labels, found, classes, threshold=threshold)
+    return multilabel_metrics(
+        labels, found, classes, threshold=threshold, sample_weight=sample_weight
+    )
 
 
 def tune_thresholds(
     labels: Any,
     probabilities: Any,
     *,
-    metric: str | Callable[[np.ndarray, np.ndarray], float] = "f1",
+    metric: str | Callable[..., float] = "f1",
+    sample_weight: Any = None,
 ) -> np.ndarray:
     """The best threshold of each label on these rows.
 
@@ -131,6 +162,8 @@ def tune_thresholds(
         metric: `"f1"`, or a function of one label's labels and predictions, each 0 or 1 and of
             shape `(num_rows,)`, that returns a number; higher is better. At most 1000 thresholds
             are tried.
+        sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
+            count 1. A function gets those of its labels as the keyword `sample_weight`.
 
     Returns:
         Floats in [0, 1], shape `(num_labels,)`, each halfway between two probabilities that occur.
@@ -148,14 +181,19 @@ def tune_thresholds(
     _check(labels, probabilities, labels.shape[-1] if labels.ndim == 2 else 0)
     if not (metric == "f1" or callable(metric)):
         raise InvalidValueError(f"`metric` must be 'f1' or a function. Received: metric={metric!r}")
-    found = [
-        _best_threshold(column[column >= 0] == 1, scores[column >= 0], metric)
-        for column, scores in zip(labels.T, probabilities.T, strict=True)
-    ]
+    weights = check_weights(sample_weight, len(labels))
+    counted = np.ones(len(labels), bool) if weights is None else weights > 0
+    found = []
+    for column, scores in zip(labels.T, probabilities.T, strict=True):
+        rows = (column >= 0) & counted
+        mine = None if weights is None else weights[rows]
+        found.append(_best_threshold(column[rows] == 1, scores[rows], metric, mine))
     return np.asarray(found)
 
 
-def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric: Any) -> float:
+def _best_threshold(
+    labels: np.ndarray, scores: np.ndarray, metric: Any, weights: np.ndarray | None
+) -> float:
     if not labels.any() or labels.all():
         return 0.5
     values = np.unique(scores)
@@ -170,21 +208,33 @@ def _best_threshold(labels: np.ndarray, scores: np.ndarray, metric: Any) -> floa
         if len(candidates) > _CANDIDATES:
             places = np.linspace(0, len(candidates) - 1, _CANDIDATES).round().astype(int)
             candidates = candidates[places]
+        more = {} if weights is None else {"sample_weight": weights}
+        truth = labels.astype(int)
         results = np.asarray(
-            [float(metric(labels.astype(int), (scores >= t).astype(int))) for t in candidates]
+            [float(metric(truth, (scores >= t).astype(int), **more)) for t in candidates]
         )
     else:
-        order = np.sort(scores)
-        answered = len(scores) - np.searchsorted(order, candidates)
-        found = np.sort(scores[labels])
-        right = len(found) - np.searchsorted(found, candidates)
-        results = 2 * right / np.maximum(answered + len(found), 1)
+        each = np.ones(len(scores), int) if weights is None else weights
+        answered = _weight_from(scores, each, candidates)
+        right = _weight_from(scores[labels], each[labels], candidates)
+        results = _ratio(2 * right, answered + each[labels].sum())
     best = candidates[results >= results.max() - 1e-12]
     return float(best[np.abs(best - 0.5).argmin()])
 
 
-def _lrap(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    return float(label_ranking_average_precision_score(labels, probabilities))
+def _weight_from(scores: np.ndarray, weights: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """For each candidate, the weight of the scores that are at least as high."""
+    order = np.argsort(scores, kind="stable")
+    above = np.append(np.cumsum(weights[order][::-1])[::-1], 0)
+    return above[np.searchsorted(scores[order], candidates)]
+
+
+def _lrap(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
+    from sklearn.metrics import label_ranking_average_precision_score  # slow to import
+
+    return float(
+        label_ranking_average_precision_score(labels, probabilities, sample_weight=weights)
+    )
 
 
 class _Counts:
@@ -193,36 +243,58 @@ class _Counts:
     scikit-learn's metrics can leave out rows, but not single labels of a row.
     """
 
-    def __init__(self, labels: np.ndarray, answers: np.ndarray, known: np.ndarray):
+    def __init__(
+        self,
+        labels: np.ndarray,
+        answers: np.ndarray,
+        known: np.ndarray,
+        weights: np.ndarray | None,
+    ):
+        self.labels, self.weights = labels & known, weights
         self.tp, self.fp = labels & answers & known, ~labels & answers & known
         self.fn, self.tn = labels & ~answers & known, ~labels & ~answers & known
 
     def of_labels(self) -> dict[str, np.ndarray]:
         """Scores by name, `(num_labels,)` each."""
         parts = self.tp, self.fp, self.fn, self.tn
-        tp, fp, fn, tn = (part.sum(axis=0) for part in parts)
+        tp, fp, fn, tn = (_sums(part, self.weights) for part in parts)
         return {
             **_scores(tp, fp, fn)._asdict(),
             "tp": tp,
             "fp": fp,
             "fn": fn,
             "tn": tn,
+            **self._rows_of_labels(),
         }
+
+    def _rows_of_labels(self) -> dict[str, np.ndarray]:
+        """With weights, the rows that have each label."""
+        weights = self.weights
+        if weights is None:
+            return {}
+        counts = [effective_rows(weights[rows]) for rows in self.labels.T]
+        return {"num_rows": self.labels.sum(axis=0), "effective_rows": np.asarray(counts)}
 
     def average_rows(self) -> dict[str, dict[str, float]]:
         """Averages over all labels, by label, and by row, named as in scikit-learn."""
         parts = self.tp, self.fp, self.fn
-        by_label, by_row = (tuple(part.sum(axis=axis) for part in parts) for axis in (0, 1))
-        support = int(sum(by_label[::2]).sum())
+        by_label = tuple(_sums(part, self.weights) for part in parts)
+        by_row = tuple(part.sum(axis=1) for part in parts)
+        support = (by_label[0] + by_label[2]).sum().item()
 
-        def mean(*counts: np.ndarray) -> dict[str, float]:
-            return average_row(_scores(*counts)[:3], support)
+        def mean(*counts: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
+            return average_row(_scores(*counts)[:3], support, weights)
 
         return {
-            "micro avg": mean(*(part.sum().reshape(1) for part in parts)),
+            "micro avg": mean(*(part.sum().reshape(1) for part in by_label)),
             **average_rows(_scores(*by_label), sum(by_label) > 0),
-            "samples avg": mean(*by_row),
+            "samples avg": mean(*by_row, weights=self.weights),
         }
+
+
+def _sums(marks: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """The number, or the weight, of the rows that are marked in each column."""
+    return marks.sum(axis=0) if weights is None else weights @ marks
 
 
 def _per_label(
@@ -234,22 +306,28 @@ def _per_label(
 ) -> dict[str, dict[str, Any]]:
     """Scores by label name; with areas only for labels that some rows have and others lack."""
     scores = {**counts.of_labels(), "threshold": thresholds}
-    order = ("precision", "recall", "f1", "support", "threshold", "tp", "fp", "fn", "tn")
+    order = ["precision", "recall", "f1", "support", "threshold", "tp", "fp", "fn", "tn"]
+    order += [name for name in ("num_rows", "effective_rows") if name in scores]
     columns = zip(*(scores[name].tolist() for name in order), strict=True)
     found: list[dict[str, Any]] = [dict(zip(order, values, strict=True)) for values in columns]
-    for place, areas in areas_under_curves(labels, probabilities).items():
+    for place, areas in areas_under_curves(labels, probabilities, counts.weights).items():
         found[place].update(areas)
     return dict(zip(map(str, classes), found, strict=True))
 
 
 def _scores(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> ClassScores:
     """Scores of counts; 0 where scikit-learn would divide by 0."""
-    precision, recall = tp / np.maximum(tp + fp, 1), tp / np.maximum(tp + fn, 1)
+    precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
     return ClassScores(precision, recall, _f1(tp, fp, fn), tp + fn)
 
 
 def _f1(tp: Any, fp: Any, fn: Any) -> Any:
-    return 2 * tp / np.maximum(2 * tp + fp + fn, 1)
+    return _ratio(2 * tp, 2 * tp + fp + fn)
+
+
+def _ratio(part: Any, whole: Any) -> Any:
+    """`part / whole`; 0 where the whole is 0."""
+    return part / np.where(whole > 0, whole, 1)
 
 
 def _check(labels: np.ndarray, probabilities: np.ndarray, num_labels: int) -> None:

@@ -7,35 +7,46 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import r2_score
 
 from keras_mm.errors import InvalidValueError
+from keras_mm.metrics.classification import counted_rows
+from keras_mm.metrics.intervals import effective_rows, weight_facts
+from keras_mm.row_weights import check_weights
 
 _SCORES = ("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "spearman")
 
 
-def regression_metrics(targets: Any, predictions: Any, names: Sequence[Any]) -> dict[str, Any]:
+def regression_metrics(
+    targets: Any, predictions: Any, names: Sequence[Any], *, sample_weight: Any = None
+) -> dict[str, Any]:
     """Metrics of predicted numbers against targets, as plain JSON values, in the targets' unit.
 
     `r2` is the share of the variance that is explained; below 0 the predictions are worse than the
     mean. A correlation that is not defined (one row, or constant values) is 0, and so is `r2` of
     one row.
 
+    With `sample_weight` a row of weight 3 counts as three rows do, also in the correlations and
+    their ranks; a row of weight 0 has no influence. The interval of the error is that of as many
+    rows as `keras_mm.metrics.intervals.effective_rows` says.
+
     Args:
         targets: Floats, shape `(num_rows, num_targets)`; NaN (missing) targets are left out.
         predictions: Floats, shape `(num_rows, num_targets)`.
         names: Names of the targets.
+        sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
+            count 1.
 
     Returns:
         `num_rows` (rows with at least one target); `mean_absolute_error root_mean_squared_error r2
         pearson spearman`, each the mean over the targets that some row has; and `per_target`: the
         same by name, with `mean_absolute_error_interval`, a 95% interval of the error by the normal
         approximation (both ends are equal for a single row). With one target the interval is
-        returned beside the means too.
+        returned beside the means too. With `sample_weight` also `total_weight` and
+        `effective_rows`, and the latter for each target.
 
     Raises:
-        ValueError: if shapes are wrong, a prediction is not finite, or there is no target.
+        ValueError: if shapes are wrong, a prediction is not finite, or no row of a weight above 0
+            has a target.
 
     Example:
         >>> regression_metrics([[1.0], [3.0]], [[1.0], [2.0]], ["stars"])["mean_absolute_error"]
@@ -52,12 +63,18 @@ def regression_metrics(targets: Any, predictions: Any, names: Sequence[Any]) -> 
     there = ~np.isnan(targets)
     if not there.any():
         raise InvalidValueError("`targets` holds no number.")
+    weights = check_weights(sample_weight, len(targets))
+    counted = counted_rows(there.any(axis=1), weights)
+    there &= counted[:, None]
     per_target = {
-        str(name): _scores(targets[rows, i], predictions[rows, i])
+        str(name): _scores(
+            targets[rows, i], predictions[rows, i], None if weights is None else weights[rows]
+        )
         for i, (name, rows) in enumerate(zip(names, there.T, strict=True))
         if rows.any()
     }
-    found: dict[str, Any] = {"num_rows": int(there.any(axis=1).sum())}
+    found: dict[str, Any] = {"num_rows": int(counted.sum())}
+    found |= weight_facts(None if weights is None else weights[counted])
     for score in _SCORES:
         found[score] = float(np.mean([scores[score] for scores in per_target.values()]))
     if len(names) == 1:
@@ -66,7 +83,9 @@ def regression_metrics(targets: Any, predictions: Any, names: Sequence[Any]) -> 
     return {**found, "per_target": per_target}
 
 
-def mean_baseline(train_targets: Any, targets: Any, names: Sequence[Any]) -> dict[str, Any]:
+def mean_baseline(
+    train_targets: Any, targets: Any, names: Sequence[Any], *, sample_weight: Any = None
+) -> dict[str, Any]:
     """Metrics of always predicting the mean of the training rows.
 
     Args:
@@ -74,6 +93,7 @@ def mean_baseline(train_targets: Any, targets: Any, names: Sequence[Any]) -> dic
             (missing) targets are left out.
         targets: Targets to score, shape `(num_rows, num_targets)`.
         names: Names of the targets.
+        sample_weight: Weights of the rows to score, as in `regression_metrics`.
 
     Returns:
         As `regression_metrics`.
@@ -83,28 +103,66 @@ def mean_baseline(train_targets: Any, targets: Any, names: Sequence[Any]) -> dic
         1.0
     """
     mean = np.nanmean(np.asarray(train_targets, "float64"), axis=0)
-    return regression_metrics(targets, np.tile(mean, (len(np.asarray(targets)), 1)), names)
+    predictions = np.tile(mean, (len(np.asarray(targets)), 1))
+    return regression_metrics(targets, predictions, names, sample_weight=sample_weight)
 
 
-def _scores(targets: np.ndarray, predictions: np.ndarray) -> dict[str, Any]:
+def _scores(
+    targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
+) -> dict[str, Any]:
+    from sklearn.metrics import r2_score  # slow to import
+
     errors = np.abs(predictions - targets)
-    mean, rows = errors.mean(), len(errors)
-    error = errors.std(ddof=1) / np.sqrt(rows) if rows > 1 else 0.0
+    mean, rows = np.average(errors, weights=weights), len(errors)
+    error = _standard_error(errors, weights) if rows > 1 else 0.0
     margin = NormalDist().inv_cdf(0.975) * error
     return {
         "num_rows": rows,
+        **({} if weights is None else {"effective_rows": effective_rows(weights)}),
         "mean_absolute_error": float(mean),
         "mean_absolute_error_interval": [float(max(mean - margin, 0.0)), float(mean + margin)],
-        "root_mean_squared_error": float(np.sqrt(np.mean(errors**2))),
-        "r2": float(r2_score(targets, predictions)) if rows > 1 else 0.0,
-        **_correlations(targets, predictions),
+        "root_mean_squared_error": float(np.sqrt(np.average(errors**2, weights=weights))),
+        "r2": float(r2_score(targets, predictions, sample_weight=weights)) if rows > 1 else 0.0,
+        **_correlations(targets, predictions, weights),
     }
 
 
-def _correlations(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+def _standard_error(values: np.ndarray, weights: np.ndarray | None) -> float:
+    """The standard error of the mean of two or more values."""
+    if weights is None:
+        return values.std(ddof=1) / np.sqrt(len(values))
+    # The same formula for `effective_rows` values; one row may have nearly all the weight.
+    deviations = values - np.average(values, weights=weights)
+    variance = np.average(deviations**2, weights=weights)
+    return np.sqrt(variance / max(effective_rows(weights) - 1, 1e-12))
+
+
+def _correlations(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> dict[str, float]:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return {"pearson": 0.0, "spearman": 0.0}  # where SciPy gives NaN and warns
+    if weights is not None:  # SciPy's take no weights
+        ranks = _ranks(x, weights), _ranks(y, weights)
+        return {
+            "pearson": _correlation(x, y, weights),
+            "spearman": _correlation(*ranks, weights),
+        }
+    from scipy.stats import pearsonr, spearmanr  # slow to import
+
     return {
         "pearson": float(pearsonr(x, y).statistic),
         "spearman": float(spearmanr(x, y).statistic),
     }
+
+
+def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean ranks of values, as if each stood there as often as its weight says."""
+    _, places = np.unique(values, return_inverse=True)
+    totals = np.bincount(places, weights)
+    return (np.cumsum(totals) - totals / 2)[places]
+
+
+def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
+    """Pearson's correlation of values that are not constant."""
+    x, y = (values - np.average(values, weights=weights) for values in (x, y))
+    spread = np.sqrt((weights @ x**2) * (weights @ y**2))
+    return float(np.clip((weights @ (x * y)) / spread, -1, 1)) if spread > 0 else 0.0

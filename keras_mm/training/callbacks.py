@@ -11,14 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.keras_internals import all_layers, moving_averages
 from keras_mm.metrics.window_votes import join_windows
-from keras_mm.progress import progress_bar, progress_line
+from keras_mm.progress import progress_bar, progress_line, seconds
 from keras_mm.settings.by_head import by_head, head_prefixes
 from keras_mm.training.memory import Snapshot
-from keras_mm.training.objectives import Objective
+from keras_mm.training.objectives import Objective, unknown_monitor
 
 _MOST_VALUES = 8  # in an epoch's line
 _TOTALS = ("loss", "val_loss")
@@ -64,12 +63,14 @@ class EpochEvaluation(keras.callbacks.Callback):
     """Adds `val_loss` and the validation metrics of each head to each epoch's logs.
 
     The weighted loss is a mean by the weights' sum, which depends on batching; so it is computed
-    once over the logits of all rows, as the metrics are, by the functions that evaluation uses.
+    once over the logits of all rows, as the metrics are, by the functions that evaluation uses, and
+    with the weights that the dataset gives its rows.
     With several heads the names are `val_<head>_loss`, `val_<head>_accuracy`, ..., and `val_loss`
     is the sum of the heads' losses by their weights. A head of which no row has labels has none.
 
     Args:
-        dataset: A dataset of `(inputs, labels)` batches; of several heads, labels by head.
+        dataset: A dataset of `(inputs, labels)` batches, or of `(inputs, labels, weights)`; of
+            several heads, labels by head.
         objectives: What measures each head, by name.
         monitors: Metrics that are logged beside those that always are.
 
@@ -103,7 +104,11 @@ class EpochEvaluation(keras.callbacks.Callback):
         Raises:
             FloatingPointError: if logits are not finite.
         """
-        labels, logits = (by_head(self.objectives, x) for x in collect(self.model, self.dataset))
+        found_rows = collect(self.model, self.dataset)
+        labels, logits = (by_head(self.objectives, x) for x in found_rows[:2])
+        weights = getattr(self.dataset, "row_weights", found_rows[2])
+        if not isinstance(weights, Mapping):
+            weights = dict.fromkeys(self.objectives, weights)
         window_rows = getattr(self.dataset, "window_rows", None)
         if window_rows is not None:
             labels = by_head(self.objectives, self.dataset.row_labels)
@@ -118,7 +123,7 @@ class EpochEvaluation(keras.callbacks.Callback):
                 tie = window.tie_index(objective.names)
                 z = join_windows(z, window_rows, objective.kind, vote=window.vote, tie=tie)
             result.labels[name], result.logits[name] = y, z
-            found = objective.measure(y, z)
+            found = objective.measure(y, z, weights[name])
             if "loss" in found:
                 total = (total or 0.0) + found["loss"] * objective.weight
             prefix = f"val_{prefixes[name]}"
@@ -278,18 +283,23 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
         """
         logs = {} if logs is None else logs
         if self.monitor not in logs:
-            raise InvalidValueError(
-                unknown_name("metric in `monitor`:", self.monitor, logs)
-                + " A head without labels among the validation rows has no metrics."
-            )
+            raise InvalidValueError(unknown_monitor(self.monitor, logs))
         super().on_epoch_end(epoch, logs)
 
 
-def collect(model: keras.Model, dataset: Any) -> tuple[Any, Any]:
-    """Labels and logits of all rows of a dataset; of several heads, each by head."""
-    labels, logits, size = [], [], 0
+def collect(model: keras.Model, dataset: Any) -> tuple[Any, Any, Any]:
+    """Labels, logits and weights of all rows of a dataset; of several heads, each by head.
+
+    Args:
+        model: The model, which gives the logits.
+        dataset: A dataset of `(inputs, labels)` or `(inputs, labels, weights)` batches.
+
+    Returns:
+        Labels, logits, and the weights as the dataset has them; `None` without weights.
+    """
+    labels, logits, weights, size = [], [], [], 0
     for index in range(len(dataset)):
-        inputs, batch_labels = dataset[index][:2]
+        inputs, batch_labels, *batch_weights = dataset[index]
         count = len(keras.tree.flatten(inputs)[0])
         size = max(size, count)
         if count < size:  # filled up: a batch of another size would be compiled for itself
@@ -298,25 +308,42 @@ def collect(model: keras.Model, dataset: Any) -> tuple[Any, Any]:
         found = keras.tree.map_structure(np.asarray, model.predict_on_batch(inputs))
         logits.append(keras.tree.map_structure(lambda x, n=count: x[:n], found))
         labels.append(keras.tree.map_structure(np.asarray, batch_labels))
+        weights += [keras.tree.map_structure(_flat, x) for x in batch_weights if x is not None]
 
     def join(*parts: np.ndarray) -> np.ndarray:
         return np.concatenate(parts)
 
-    return keras.tree.map_structure(join, *labels), keras.tree.map_structure(join, *logits)
+    found = (keras.tree.map_structure(join, *parts) for parts in (labels, logits))
+    return *found, keras.tree.map_structure(join, *weights) if weights else None
+
+
+def _flat(weights: Any) -> np.ndarray:
+    """Weights of shape `(batch,)` or `(batch, 1)` as `(batch,)`."""
+    return np.asarray(weights).reshape(-1)
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar per epoch on stderr, and a line with its results."""
+    """A bar per epoch on stderr, and a line with its results and its duration.
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Notes the size of the run."""
-        self._began = time.monotonic()
+    Args:
+        show: Whether stderr gets them; the log file of a run has the lines anyway.
+    """
+
+    def __init__(self, *, show: bool = True):
+        super().__init__()
+        self._show, self._bar = show, progress_bar(description="", unit="step", show=False)
+        self.async_safe = not show  # Keras then does not wait for each batch
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Opens the epoch's bar."""
+        self._began = time.monotonic()
         self._epoch = f"epoch {epoch + 1}/{self.params['epochs']}"
         self._bar = progress_bar(
-            description=self._epoch, total=self.params["steps"], unit="step", leave=False
+            description=self._epoch,
+            total=self.params["steps"],
+            unit="step",
+            leave=False,
+            show=self._show,
         )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -325,10 +352,14 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Closes the bar and prints the results."""
-        self._bar.close()
+        self.close()
         logs = logs or {}
         if len(logs) > _MOST_VALUES:  # of several heads: they stand in the history
             logs = {n: v for n, v in logs.items() if n in _TOTALS or not n.endswith("_loss")}
         values = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        seconds = time.monotonic() - self._began
-        progress_line(f"{self._epoch}  {values}  ({seconds:.0f} s)")
+        took = seconds(time.monotonic() - self._began)
+        progress_line(f"{self._epoch}  {values}  ({took})", show=self._show)
+
+    def close(self) -> None:
+        """Closes the bar of an epoch that did not come to its end."""
+        self._bar.close()

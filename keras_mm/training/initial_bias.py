@@ -14,7 +14,9 @@ from keras_mm.metrics.head_metrics import head_prior
 from keras_mm.settings.heads import Head
 
 
-def initial_bias(head: Head, loss: keras.losses.Loss, labels: Any) -> np.ndarray:
+def initial_bias(
+    head: Head, loss: keras.losses.Loss, labels: Any, sample_weight: Any = None
+) -> np.ndarray:
     """The logits that answer every row alike and have the least cross-entropy.
 
     They are the logarithms of the classes' shares of the rows, weighted and smoothed as the loss
@@ -26,6 +28,7 @@ def initial_bias(head: Head, loss: keras.losses.Loss, labels: Any) -> np.ndarray
         head: What the logits answer.
         loss: The head's loss, with its class weights and smoothing, as `create_loss` makes it.
         labels: Labels of the training rows, as in `keras_mm.metrics.head_metrics.head_metrics`.
+        sample_weight: Weights of the training rows, shape `(num_rows,)`; `None` if all count 1.
 
     Returns:
         Floats, shape `(num_logits,)`; zeros for `"regression"`, whose targets are standardised,
@@ -38,37 +41,39 @@ def initial_bias(head: Head, loss: keras.losses.Loss, labels: Any) -> np.ndarray
         [0.75, 0.25]
     """
     if isinstance(loss, MultilabelLoss):
-        return _label_bias(head, loss, labels)
+        return _label_bias(head, loss, labels, sample_weight)
     if not isinstance(loss, WeightedLoss):
         return np.zeros(head.num_logits)
-    bias = _class_bias(head, loss, labels)
+    bias = _class_bias(head, loss, labels, sample_weight)
     return bias if head.kind == "multiclass" else bias[1:] - bias[:1]
 
 
-def _class_bias(head: Head, loss: WeightedLoss, labels: Any) -> np.ndarray:
+def _class_bias(head: Head, loss: WeightedLoss, labels: Any, weights: Any) -> np.ndarray:
     """For one of several classes, also of two: shape `(num_classes,)`."""
-    shares = head_prior(head, labels)
+    shares = head_prior(head, labels, weights)
     if loss.class_weight is not None:
         shares = shares * loss.class_weight
     total, count = shares.sum(), len(shares)
     shares = shares / total if total > 0 else np.full(count, 1 / count)
     shares = (1 - loss.label_smoothing) * shares + loss.label_smoothing / count
-    bias = np.log(np.maximum(shares, _half_a_row(np.asarray(labels).reshape(-1))))
+    bias = np.log(np.maximum(shares, _half_a_row(np.asarray(labels).reshape(-1), weights)))
     return bias - loss.shift if isinstance(loss, LogitAdjusted) else bias
 
 
-def _label_bias(head: Head, loss: MultilabelLoss, labels: Any) -> np.ndarray:
+def _label_bias(head: Head, loss: MultilabelLoss, labels: Any, weights: Any) -> np.ndarray:
     """For several labels a row: shape `(num_labels,)`."""
-    share = head_prior(head, labels)
+    share = head_prior(head, labels, weights)
     yes = (1 - loss.label_smoothing) * share + loss.label_smoothing / 2
     no = 1 - yes
     if loss.pos_weight is not None:
         yes = yes * loss.pos_weight
-    least = _half_a_row(np.asarray(labels))
+    least = _half_a_row(np.asarray(labels), weights)
     share = np.clip(yes / np.maximum(yes + no, 1e-30), least, 1 - least)
     return np.log(share) - np.log1p(-share)
 
 
-def _half_a_row(labels: np.ndarray) -> Any:
+def _half_a_row(labels: np.ndarray, weights: Any) -> Any:
     """The share of half a row among those whose label is known, at most 1/2."""
-    return 0.5 / np.maximum((labels >= 0).sum(axis=0), 1)
+    known = labels >= 0
+    total = known.sum(axis=0) if weights is None else np.asarray(weights) @ known
+    return 0.5 / np.maximum(total, 1)

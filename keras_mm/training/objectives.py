@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import count_labels, resolve_class_weight, resolve_pos_weight
 from keras_mm.metrics.head_metrics import head_metrics, is_labelled
+from keras_mm.settings.by_head import head_prefixes
 from keras_mm.settings.heads import HEAD_LOSSES, Head
 from keras_mm.settings.training import LossSettings
 from keras_mm.training.initial_bias import initial_bias
@@ -45,15 +47,33 @@ class Objective:
     names: Sequence[Any] = ()
     bias: np.ndarray | None = None
 
-    def measure(self, labels: np.ndarray, logits: np.ndarray) -> dict[str, float]:
-        """The loss, and all metrics that are one number; nothing if nothing is labelled."""
-        if self.head is not None and not is_labelled(self.head, labels):
+    def measure(
+        self, labels: np.ndarray, logits: np.ndarray, sample_weight: np.ndarray | None = None
+    ) -> dict[str, float]:
+        """The loss, and all metrics that are one number; nothing if nothing is labelled.
+
+        Args:
+            labels: Labels, first axis the rows.
+            logits: Logits, shape `(num_rows, num_logits)`.
+            sample_weight: Weights of the rows, shape `(num_rows,)`; `None` if all count 1. Rows of
+                weight 0 are left out.
+
+        Returns:
+            Values by name.
+        """
+        if sample_weight is not None:
+            counted = sample_weight > 0
+            labels, logits = labels[counted], logits[counted]
+            sample_weight = sample_weight[counted]
+        if not len(labels) or (self.head is not None and not is_labelled(self.head, labels)):
             return {}
-        value = self.loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(logits))
-        found = {"loss": float(keras.ops.convert_to_numpy(value))}
+        tensors = [keras.ops.convert_to_tensor(x) for x in (labels, logits)]
+        if sample_weight is not None:
+            tensors.append(keras.ops.convert_to_tensor(sample_weight, "float32"))
+        found = {"loss": float(keras.ops.convert_to_numpy(self.loss(*tensors)))}
         if self.head is None:
             return found
-        metrics = head_metrics(self.head, labels, logits, self.names)
+        metrics = head_metrics(self.head, labels, logits, self.names, sample_weight)
         return found | {name: v for name, v in metrics.items() if isinstance(v, float)}
 
     @property
@@ -75,6 +95,7 @@ def create_objectives(
     settings: LossSettings | None = None,
     *,
     scales: Mapping[str, Any] | None = None,
+    sample_weight: Any = None,
 ) -> dict[str, Objective]:
     """The objective of each output of a model.
 
@@ -85,6 +106,8 @@ def create_objectives(
         names: Label names by head, where they are not the heads' own.
         settings: The loss and its knobs; heads may name their own loss and class weights.
         scales: By regression head, what its errors are divided by.
+        sample_weight: Weights of the training rows, shape `(num_rows,)`; `None` if all count 1.
+            Class weights by name, class counts and the heads' first biases are computed with them.
 
     Returns:
         Objectives by head.
@@ -105,6 +128,11 @@ def create_objectives(
         if mine is not None and measured:
             check_labels(name, head, mine)
         if not isinstance(loss, str):
+            if sample_weight is not None and not isinstance(loss, keras.losses.Loss):
+                raise InvalidValueError(
+                    "A loss that is a function takes no weights of rows. Name the `loss`, or give "
+                    f"a keras.losses.Loss. Received: {loss!r}"
+                )
             found[name] = Objective(loss, 1.0, head if measured else None, known)
             continue
         wanted, smoothing = head.loss or loss, settings.label_smoothing
@@ -118,19 +146,19 @@ def create_objectives(
         try:
             scale = (scales or {}).get(name)
             own = replace(settings, loss=wanted, class_weight=weight, label_smoothing=smoothing)
-            made = _create_loss(own, head, mine, known, scale)
+            made = _create_loss(own, head, mine, known, scale, sample_weight)
         except ValueError as error:
             if not several:
                 raise
             raise InvalidValueError(f"The head {name!r}: {error}") from error
-        bias = None if mine is None else initial_bias(head, made, mine)
+        bias = None if mine is None else initial_bias(head, made, mine, sample_weight)
         share = head.loss_weight if several else 1.0
         found[name] = Objective(made, share, head, known, bias)
     return found
 
 
 def _create_loss(
-    settings: LossSettings, head: Head, labels: Any, names: list, scale: Any
+    settings: LossSettings, head: Head, labels: Any, names: list, scale: Any, sample_weight: Any
 ) -> keras.losses.Loss:
     name, weight = settings.loss, settings.class_weight
     options: dict[str, Any] = {"label_smoothing": settings.label_smoothing, "class_weight": weight}
@@ -139,10 +167,54 @@ def _create_loss(
     else:
         _check_counted(name, weight, labels)
         resolve = resolve_pos_weight if head.kind == "multilabel" else resolve_class_weight
-        options["class_weight"] = resolve(weight, labels, names, beta=settings.beta)
+        options["class_weight"] = resolve(
+            weight, labels, names, beta=settings.beta, sample_weight=sample_weight
+        )
     if name == "logit_adjusted" and head.kind in ("multiclass", "binary"):
-        options["class_counts"] = count_labels(labels, len(names)).tolist()
+        counts = count_labels(labels, len(names), sample_weight=sample_weight)
+        options["class_counts"] = counts.tolist()
     return create_loss(name, kind=head.kind, gamma=settings.gamma, tau=settings.tau, **options)
+
+
+def check_monitor(
+    monitor: str, objectives: Mapping[str, Objective], labels: Mapping[str, Any]
+) -> None:
+    """Refuses a monitored metric that no epoch logs, before training.
+
+    Args:
+        monitor: The metric.
+        objectives: Objectives by head.
+        labels: Labels of the validation rows by head; an empty dict without such rows.
+
+    Raises:
+        ValueError: if no epoch logs it; the nearest name is offered.
+    """
+    known = ["loss", *(f"{name}_loss" for name in objectives if len(objectives) > 1)]
+    if monitor in known or (monitor == "val_loss" and labels):
+        return
+    known += ["val_loss"] if labels else []
+    for name, prefix in head_prefixes(objectives).items():
+        if name in labels:
+            objective, values = objectives[name], np.asarray(labels[name])
+            width = 1 if objective.head is None else objective.head.num_logits
+            logits = np.zeros((len(values), width), "float32")
+            known += [f"val_{prefix}{metric}" for metric in objective.measure(values, logits)]
+    if monitor not in known:
+        raise InvalidValueError(unknown_monitor(monitor, known))
+
+
+def unknown_monitor(monitor: str, known: Iterable[str]) -> str:
+    """The message for a monitored metric that is not logged.
+
+    Args:
+        monitor: The metric.
+        known: Names of the metrics that are logged.
+
+    Returns:
+        Sentences that offer the nearest name.
+    """
+    sentence = unknown_name("metric in `monitor`:", monitor, dict.fromkeys(known))
+    return f"{sentence} A head without labels among the validation rows has no metrics."
 
 
 def check_labels(name: str, head: Head, labels: Any) -> None:
@@ -191,7 +263,7 @@ def _check(
     wanted = {name: head.num_logits for name, head in heads.items()}
     if wanted != dict(widths):
         raise InvalidValueError(
-            f"`heads` do not fit the model: they ask for logits {wanted}, and it gives "
+            f"The heads do not fit the model: they need logits {wanted}, and it gives "
             f"{dict(widths)}."
         )
     if len(heads) > 1 and not isinstance(loss, str):

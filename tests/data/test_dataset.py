@@ -234,3 +234,48 @@ def test_a_column_of_several_images_fills_as_many_inputs():
         ValueError, match=r"takes 2 image columns. Received: images=\{'photos': 3\}"
     ):
         MultimodalDataset(rows, preprocessor, images={"photos": 3})
+
+
+def test_weights_go_with_their_rows(table, preprocessor):
+    rows = [{**row, "weight": str(i / 2)} for i, row in enumerate(table)]
+    for given in ("weight", np.arange(ROWS) / 2):
+        dataset = MultimodalDataset(
+            rows, preprocessor, **COLUMNS, sample_weight=given, batch_size=BATCH, seed=3
+        )
+        order = dataset.order()
+        for index in range(len(dataset)):
+            _, labels, weights = dataset[index]
+            places = order[index * BATCH : (index + 1) * BATCH]
+            assert weights.dtype == "float32" and weights.tolist() == (places / 2).tolist()
+            assert len(labels) == len(weights)
+        np.testing.assert_array_equal(dataset.row_weights, np.arange(ROWS) / 2)
+
+
+def test_each_head_gets_the_weights():
+    labels = {"one": np.arange(ROWS), "two": np.arange(ROWS)}
+    dataset = numbered(labels=labels, sample_weight=np.arange(ROWS))
+    assert {name: w.tolist() for name, w in dataset[0][2].items()} == {
+        "one": list(range(BATCH)), "two": list(range(BATCH)),
+    }  # fmt: skip
+
+
+def test_windows_share_the_weight_of_their_row():
+    window_rows = np.sort(np.resize([0, 1, 1, 1, 2], ROWS))
+    weights = np.array([2.0, 3.0, 0.5])[window_rows]
+    dataset = numbered(labels=np.zeros(ROWS), sample_weight=weights, window_rows=window_rows)
+    counts = np.bincount(window_rows)
+    found = np.concatenate([dataset[i][2] for i in range(len(dataset))])
+    np.testing.assert_allclose(found, weights / counts[window_rows], rtol=1e-6)
+    assert dataset.row_weights.tolist() == [2, 3, 0.5]
+    assert numbered(labels=np.zeros(ROWS), window_rows=window_rows).row_weights is None
+
+
+def test_wrong_weights_of_a_dataset(table, preprocessor):
+    options = {"images": ["image"], "texts": ["text"], "progress": False}
+    with pytest.raises(ValueError, match="needs `labels`"):
+        MultimodalDataset(table, preprocessor, **options, sample_weight=[1] * ROWS)
+    with pytest.raises(TableError, match="row 2, column 'sample_weight'.*Received: -1"):
+        bad = [1, 1, -1, *[1] * (ROWS - 3)]
+        MultimodalDataset(table, preprocessor, **COLUMNS, sample_weight=bad)
+    with pytest.raises(ValueError, match="finite numbers >= 0. Received: nan in row 1"):
+        numbered(labels=np.zeros(ROWS), sample_weight=[1, np.nan] * (ROWS // 2))

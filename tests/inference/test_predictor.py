@@ -117,7 +117,8 @@ def test_images_in_one_cell_are_predicted_as_those_of_two_columns(trained, tmp_p
                 (tmp_path / f"{number}-{i}.png").write_bytes(image["bytes"])
     np.testing.assert_array_equal(several.predict_proba(lists), expected)
     found = several.predict_proba(texts, image_dir=tmp_path)
-    np.testing.assert_array_equal(found, expected)
+    # Equal bytes are encoded once, files each by itself: so images have other places in a batch.
+    np.testing.assert_allclose(found, expected, atol=1e-6)
     assert several.score(lists) == model.score(table)
     several.save(tmp_path / "model")
     loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model").set_params(cache=False)

@@ -98,7 +98,7 @@ def read_images(
     """
     folder, confined = origin.get("image_dir"), origin.get("confined", False)
     slots: list[list] = [[None] * len(cells) for _ in range(count or 1)]
-    problems = []
+    problems: list[tuple[int, str]] = []
     for position, cell in enumerate(cells):
         try:
             images = in_slots(cell, column, count)
@@ -107,8 +107,8 @@ def read_images(
             continue
         for slot, image in enumerate(images):
             try:
-                found = None if image is None else resolve_image(image, folder, confined)
-                slots[slot][position] = found
+                if image is not None:
+                    slots[slot][position] = resolve_image(image, folder, confined)
             except ImageError as error:
                 problems.append((position, _place(slot, count) + str(error)))
     everything = [image for slot in slots for image in slot]

@@ -28,6 +28,7 @@ def read_parts(
     val_size: float = 0.0,
     test_size: float = 0.0,
     groups: Any = None,
+    weights: Mapping[str, str] | None = None,
     seed: int = 42,
     image_dir: str | PathLike | None = None,
     on_error: str = "raise",
@@ -46,6 +47,9 @@ def read_parts(
         test_size: Share of the training rows drawn for `"test"`.
         groups: Column of the training table, or one value per row of it: rows of one group stay
             together when parts are drawn.
+        weights: Column of the rows' weights by table; the rows of other tables count 1 each.
+            Rows of weight 0 are checked, but take part neither in training nor in validation, and
+            are not drawn for `"test"`.
         seed: Seed of the draw.
         image_dir: See `load_table`.
         on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
@@ -67,7 +71,9 @@ def read_parts(
     check_on_error(on_error)
     frames = {name: load_table(table, image_dir=image_dir) for name, table in tables.items()}
     found = {
-        name: examine(frame, images, texts, labels, classes, progress=progress)
+        name: examine(
+            frame, images, texts, labels, classes, (weights or {}).get(name), progress=progress
+        )
         for name, frame in frames.items()
     }
     problems = [problem for examined in found.values() for problem in examined.problems]
@@ -76,6 +82,7 @@ def read_parts(
         encoded, targets = found["train"].rows.labels, as_targets(labels, classes)
         # With "raise", bad rows are to be corrected: they count when the split is checked.
         rows = labelled_rows(encoded).tolist() if on_error == "raise" else found["train"].good
+        rows = _counting(found["train"].rows, rows)
         try:
             alike = strata(targets, encoded, rows, smallest=_smallest(val_size, test_size))
             options = {"val_size": val_size, "test_size": test_size, "seed": seed}
@@ -85,9 +92,32 @@ def read_parts(
     if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
         raise TableError(problems)
     parts = {name: examined.good_rows() for name, examined in found.items()}
+    parts |= {name: _counted(parts[name]) for name in ("train", "val") if name in parts}
     skipped = parts["train"].skipped
     parts |= {name: parts["train"].take(positions) for name, positions in drawn.items()}
     return {**parts, "train": replace(parts["train"], skipped=skipped)}
+
+
+def _counting(rows: Rows, positions: list[int]) -> list[int]:
+    """Those of some positions whose row has a weight above 0."""
+    weights = rows.sample_weight
+    return positions if weights is None else [p for p in positions if weights[p] > 0]
+
+
+def _counted(rows: Rows) -> Rows:
+    """The rows with a weight above 0."""
+    positions = _counting(rows, list(range(len(rows))))
+    if len(positions) == len(rows):
+        return rows
+    kept = rows.take(positions)
+    return replace(
+        rows,
+        images=kept.images,
+        texts=kept.texts,
+        labels=kept.labels,
+        numbers=kept.numbers,
+        sample_weight=kept.sample_weight,
+    )
 
 
 def _split_problem(frame: pd.DataFrame, targets: Mapping[str, Target], error: Exception) -> Problem:

@@ -16,6 +16,7 @@ from keras_mm.data.tables.image_cells import read_images
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.targets import Target, as_targets, encode_target, missing_label
+from keras_mm.data.tables.weights import read_weights
 from keras_mm.data.text.control_characters import control_characters
 from keras_mm.errors import InvalidValueError, Problem, TableError
 from keras_mm.settings.heads import Head
@@ -36,6 +37,7 @@ class Rows:
         numbers: The rows' part of the source table's index, of its kind and with its names.
         skipped: Problems of the rows that `on_error="skip"` left out.
         num_skipped: Number of these rows; a row may have several problems.
+        sample_weight: What each row counts, float64 `(num_rows,)`, >= 0; `None` if all count 1.
     """
 
     images: tuple[list, ...]
@@ -44,6 +46,7 @@ class Rows:
     numbers: pd.Index
     skipped: list[Problem] = field(default_factory=list)
     num_skipped: int = 0
+    sample_weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -62,6 +65,9 @@ class Rows:
             tuple([cells[i] for i in positions] for cells in self.texts),
             {name: array[list(positions)] for name, array in self.labels.items()},
             self.numbers.take(np.asarray(positions, dtype=np.intp)),
+            sample_weight=None
+            if self.sample_weight is None
+            else self.sample_weight[list(positions)],
         )
 
 
@@ -72,6 +78,7 @@ def read_rows(
     texts: Sequence[str] = (),
     labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
+    sample_weight: str | None = None,
     image_dir: str | PathLike | None = None,
     on_error: str = "raise",
     progress: bool = True,
@@ -85,6 +92,7 @@ def read_rows(
         texts: Text columns, in order.
         labels: Column of classes, or heads by name; `None` reads no labels.
         classes: Label names in order; required with a column. Heads have their own.
+        sample_weight: Column of the rows' weights, numbers >= 0; `None` if all rows count 1.
         image_dir: See `load_table`; with it, nothing outside it is read.
         on_error: `"raise"` reports all problems at once; `"skip"` leaves the rows out, with a
             warning, and lists them in `skipped`.
@@ -99,7 +107,7 @@ def read_rows(
     """
     check_on_error(on_error)
     table = load_table(table, image_dir=image_dir)
-    found = examine(table, images, texts, labels, classes, progress=progress)
+    found = examine(table, images, texts, labels, classes, sample_weight, progress=progress)
     unknown = any(target.needs_classes for target in as_targets(labels, classes).values())
     if unknown and found.rows is not None:
         raise InvalidValueError("`classes` are needed with `labels`: the label names in order.")
@@ -130,10 +138,11 @@ def check_table(
     texts: Sequence[str] = (),
     labels: str | Mapping[str, Head] | None = None,
     classes: Sequence | None = None,
+    sample_weight: str | None = None,
     image_dir: str | PathLike | None = None,
     progress: bool = True,
 ) -> list[Problem]:
-    """All problems of a table: bad files, bad texts, bad labels, empty rows.
+    """All problems of a table: bad files, bad texts, bad labels, bad weights, empty rows.
 
     Texts with control characters are warnings: training and prediction take such rows.
 
@@ -143,6 +152,7 @@ def check_table(
         texts: As `read_rows`.
         labels: As `read_rows`.
         classes: As `read_rows`; without them any label is valid.
+        sample_weight: As `read_rows`.
         image_dir: As `read_rows`.
         progress: As `read_rows`.
 
@@ -155,7 +165,7 @@ def check_table(
         [1]
     """
     table = load_table(table, image_dir=image_dir)
-    found = examine(table, images, texts, labels, classes, progress=progress)
+    found = examine(table, images, texts, labels, classes, sample_weight, progress=progress)
     return found.problems + _text_warnings(table, column_names(texts), found.rows)
 
 
@@ -164,7 +174,7 @@ class Examined:
     """The content of a table, and its problems.
 
     Attributes:
-        rows: All rows, bad cells `None`; `None` if a column is missing.
+        rows: All rows, bad cells `None`; `None` if a column is missing, or all weights are 0.
         good: Positions of the rows without a problem.
         problems: All problems, in the table's order.
         by_row: The problems of each bad row, by its position.
@@ -182,7 +192,7 @@ class Examined:
             Rows, with the problems of the others as `skipped`.
 
         Raises:
-            TableError: if a column is missing, or no row is left.
+            TableError: if there are no rows, or none is left.
         """
         if self.rows is not None and not self.problems:
             return self.rows
@@ -217,6 +227,7 @@ def examine(
     texts: Sequence[str],
     labels: str | Mapping[str, Head] | None,
     classes: Sequence | None,
+    sample_weight: str | None = None,
     *,
     progress: bool = True,
 ) -> Examined:
@@ -228,6 +239,7 @@ def examine(
         texts: Text columns, in order.
         labels: As `read_rows`.
         classes: As `read_rows`; without them labels are checked, but not encoded.
+        sample_weight: As `read_rows`.
         progress: Whether to show a bar while many images are checked.
 
     Returns:
@@ -237,6 +249,7 @@ def examine(
     names, texts = column_names(images), column_names(texts)
     targets = as_targets(labels, classes)
     columns = [column for target in targets.values() for column in target.columns]
+    columns += [] if sample_weight is None else [sample_weight]
     absent = missing_columns(table, [*names, *texts, *columns])
     for sentence in absent + nested_columns(table, names, [*texts, *columns]):
         report.add(None, None, sentence)
@@ -249,11 +262,15 @@ def examine(
     )
     text_lists = tuple(_text_column(table, column, report) for column in texts)
     encoded = _labels(table, targets, report)
+    weights = None if sample_weight is None else _weights(table, sample_weight, report)
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
         if all(part is None for part in parts) and not report.has(position):
             report.add(position, None, "the row is empty: give at least one image or text.")
-    rows = Rows(image_lists, text_lists, encoded, table.index.copy())
+    rows = Rows(image_lists, text_lists, encoded, table.index.copy(), sample_weight=weights)
     good = [position for position in range(len(rows)) if not report.has(position)]
+    if weights is not None and good and not weights[good].any():
+        report.add(None, sample_weight, "all weights are 0: give one above 0 to rows that count.")
+        return Examined(None, [], report.problems())
     return Examined(rows, good, report.problems(), report.by_row())
 
 
@@ -341,6 +358,13 @@ def _labels(
             words = f"all labels are missing ({names}). Fill one in or drop the row."
             report.add(position, None, words)
     return {name: one.labels for name, one in found.items() if one.labels is not None}
+
+
+def _weights(table: pd.DataFrame, column: str, report: _Report) -> np.ndarray:
+    weights, problems = read_weights(table[column])
+    for position, message in problems:
+        report.add(position, column, message)
+    return weights
 
 
 def _image_column(

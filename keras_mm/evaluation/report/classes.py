@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.evaluation.report.findings import Table, percent
+from keras_mm.evaluation.report.findings import Table, amount, percent
 from keras_mm.evaluation.results import HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.metrics.intervals import wilson_interval
@@ -28,13 +28,13 @@ class Confusion:
     Attributes:
         label: The class's name.
         answer: Name of the predicted class.
-        count: Number of rows.
+        count: Number of rows; with weights the sum of their weights.
         percent: Their share of the class's rows, as text.
     """
 
     label: Any
     answer: Any
-    count: int
+    count: float
     percent: str
 
 
@@ -78,7 +78,7 @@ def average_lines(one: HeadEvaluation, width: int = 5) -> list[list[str]]:
     """
     return [
         [name, *(f"{row[score]:.3f}" for score in ("precision", "recall", "f1"))]
-        + [str(row["support"]), *[""] * (width - 5)]
+        + [str(amount(row["support"])), *[""] * (width - 5)]
         for name, row in one.metrics.get("averages", {}).items()
     ]
 
@@ -103,20 +103,20 @@ _Made = tuple[tuple[str, ...], Callable[[int], list[str]], Callable[[int], tuple
 
 def _of_classes(one: HeadEvaluation) -> _Made:
     """The table's header, a function for each class's line, and a function that ranks classes."""
-    labels, answers, counts = confusion_cells(one.metrics).T
+    labels, answers, counts = confusion_cells(one.metrics)
     width = len(one.classes)
-    answered = np.bincount(answers, weights=counts, minlength=width).astype(int).tolist()
+    answered = np.bincount(answers, weights=counts, minlength=width).tolist()
     hits = labels == answers
-    correct = np.bincount(labels[hits], weights=counts[hits], minlength=width).astype(int).tolist()
+    correct = np.bincount(labels[hits], weights=counts[hits], minlength=width).tolist()
     scores = [one.metrics["per_class"][str(name)] for name in one.classes]
 
     def line(place: int) -> list[str]:
         return _class_scores(scores[place], correct[place], answered[place])
 
     def rank(place: int) -> tuple[float, float]:
-        return _recall_rank(correct[place], scores[place]["support"])
+        return _recall_rank(scores[place], correct[place])
 
-    return ("Class", "Precision", "Recall", "F1", "Test rows"), line, rank
+    return ("Class", "Precision", "Recall", "F1", _counted(one)), line, rank
 
 
 def _of_labels(one: HeadEvaluation) -> _Made:
@@ -127,13 +127,13 @@ def _of_labels(one: HeadEvaluation) -> _Made:
         answered = mine["tp"] + mine["fp"]
         auroc = f"{mine['auroc']:.3f}" if "auroc" in mine else "–"
         found = _class_scores(mine, mine["tp"], answered)
-        return [*found, str(answered), f"{mine['threshold']:.2f}", auroc]
+        return [*found, str(amount(answered)), f"{mine['threshold']:.2f}", auroc]
 
     def rank(place: int) -> tuple[float, float]:
-        return _recall_rank(scores[place]["tp"], scores[place]["support"])
+        return _recall_rank(scores[place], scores[place]["tp"])
 
     more = ("Answered", "Threshold", "ROC area")
-    return ("Label", "Precision", "Recall", "F1", "Test rows", *more), line, rank
+    return ("Label", "Precision", "Recall", "F1", _counted(one), *more), line, rank
 
 
 def _of_targets(one: HeadEvaluation) -> _Made:
@@ -158,21 +158,35 @@ def _of_targets(one: HeadEvaluation) -> _Made:
 _TABLES = {"multilabel": _of_labels, "regression": _of_targets}
 
 
-def _recall_rank(correct: int, support: int) -> tuple[float, float]:
+def _counted(one: HeadEvaluation) -> str:
+    """What the supports are."""
+    return "Weight of test rows" if one.is_weighted else "Test rows"
+
+
+def _recall_interval(scores: Mapping, correct: float) -> tuple[float, float]:
+    """Wilson's interval of the recall of a class that has rows."""
+    count = scores.get("effective_rows")
+    if count is None:
+        return wilson_interval(correct, scores["support"])
+    return wilson_interval(min(scores["recall"], 1.0) * count, count)
+
+
+def _recall_rank(scores: Mapping, correct: float) -> tuple[float, float]:
     """A rank by the upper end of the recall's interval; classes without rows come last."""
-    return (wilson_interval(correct, support)[1], -support) if support else (_UNMEASURED, 0)
+    support = scores["support"]
+    return (_recall_interval(scores, correct)[1], -support) if support else (_UNMEASURED, 0)
 
 
-def _class_scores(scores: Mapping, correct: int, answered: int) -> list[str]:
+def _class_scores(scores: Mapping, correct: float, answered: float) -> list[str]:
     """Precision, recall with its interval, F1 and rows of one class."""
     support = scores["support"]
     recall = "–"
     if support:
-        low, high = wilson_interval(correct, support)
+        low, high = _recall_interval(scores, correct)
         recall = f"{scores['recall']:.3f} [{low:.2f}, {high:.2f}]"
     precision = f"{scores['precision']:.3f}" if answered else "–"
     f1 = f"{scores['f1']:.3f}" if support + answered else "–"
-    return [precision, recall, f1, str(support)]
+    return [precision, recall, f1, str(amount(support))]
 
 
 def frequent_confusions(one: HeadEvaluation) -> tuple[list[Confusion], str]:
@@ -185,23 +199,29 @@ def frequent_confusions(one: HeadEvaluation) -> tuple[list[Confusion], str]:
         The confusions, most frequent first; and with many classes a note that says how many more
         there are, else an empty text.
     """
-    cells, names = confusion_cells(one.metrics), one.classes
-    support = np.bincount(cells[:, 0], weights=cells[:, 2])
-    misses = cells[cells[:, 0] != cells[:, 1]]
-    shares = misses[:, 2] / support[misses[:, 0]]
-    misses = misses[np.lexsort((-shares, -misses[:, 2]))]
+    (labels, answers, counts), names = confusion_cells(one.metrics), one.classes
+    support = np.bincount(labels, weights=counts)
+    misses = np.flatnonzero(labels != answers)
+    shares = counts[misses] / support[labels[misses]]
+    misses = misses[np.lexsort((-shares, -counts[misses]))]
     many = len(names) > MOST_CLASSES
-    shown = misses[: _NUM_WORST if many else _MOST_CONFUSIONS]
+    shown = misses[: _NUM_WORST if many else _MOST_CONFUSIONS].tolist()
     found = [
-        Confusion(names[label], names[answer], count, percent(count / support[label]))
-        for label, answer, count in shown.tolist()
+        Confusion(
+            names[labels[cell]],
+            names[answers[cell]],
+            amount(counts[cell]),
+            percent(counts[cell] / support[labels[cell]]),
+        )
+        for cell in shown
     ]
     if not many:
         return found, ""
-    rest = misses[len(shown) :]
+    rest = counts[misses[len(shown) :]]
+    what = f"a weight of {amount(rest.sum()):,}" if one.is_weighted else f"{rest.sum():,} rows"
     note = (
         f"{len(shown)} of {len(misses):,} pairs of label and answer that were confused"
-        + (f"; {len(rest):,} with {rest[:, 2].sum():,} rows are not shown" if len(rest) else "")
+        + (f"; {len(rest):,} with {what} are not shown" if len(rest) else "")
         + f". The matrix of {len(names):,} classes is not drawn: confusion_matrix() of the "
         "evaluation gives it."
     )

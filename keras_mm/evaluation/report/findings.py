@@ -102,7 +102,7 @@ def find_verdict(one: HeadEvaluation) -> Verdict:
     metrics, baseline = one.metrics, one.baseline[score]
     low, high = metrics[f"{score}_interval"]
     better = baseline < low
-    rows = _rows(metrics["num_rows"])
+    rows = _rows(metrics["num_rows"], weighted=one.is_weighted)
     if one.head.kind == "multilabel":
         answer = "always answering by the labels' frequencies"
         detail = (
@@ -140,7 +140,8 @@ def _verdict_of_numbers(one: HeadEvaluation) -> Verdict:
         about = f"“{name}”: mean" if len(one.classes) > 1 else "Mean"
         words = (
             f"{about} absolute error {_number(scores['mean_absolute_error'])} "
-            f"[{_number(low)}, {_number(high)}] on {_rows(scores['num_rows'])}, against "
+            f"[{_number(low)}, {_number(high)}] on "
+            f"{_rows(scores['num_rows'], weighted=one.is_weighted)}, against "
             f"{_number(baseline)} for always answering the mean of the training rows."
         )
         if high >= baseline:
@@ -166,7 +167,7 @@ def _stronger_constant(one: HeadEvaluation) -> str:
     """A sentence if another constant prediction does as well: the test rows have other shares."""
     if "per_class" not in one.metrics:
         return ""
-    labels, _, rows = confusion_cells(one.metrics).T
+    labels, _, rows = confusion_cells(one.metrics)
     support = np.bincount(labels, weights=rows)
     first, share = one.classes[int(support.argmax())], float(support.max() / support.sum())
     majority = one.baseline["accuracy"]
@@ -270,6 +271,12 @@ def find_limits(one: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:
     limits = [
         f"The {baseline} is the only baseline: whether {simpler} would do as well was not measured."
     ]
+    if one.is_weighted:
+        limits.append(
+            f"The test rows are weighted: {_rows(metrics['num_rows'])} count like "
+            f"{metrics['effective_rows']:.4g} rows of equal weight, and the intervals are those of "
+            "so many rows."
+        )
     score = SCORES[kind][1]
     if kind == "regression":
         few = [f"“{n}”" for n, s in metrics["per_target"].items() if s["num_rows"] < _FEW_ROWS]
@@ -279,15 +286,18 @@ def find_limits(one: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:
     low, high = metrics[f"{score}_interval"]
     what = "the accuracy" if score == "accuracy" else "the share of rows with all labels right"
     known = (
-        f"From {_rows(metrics['num_rows'])} {what} is only known to lie between "
-        f"{percent(low)} and {percent(high)} (95% interval)."
+        f"From {_rows(metrics['num_rows'], weighted=one.is_weighted)} {what} is only known to lie "
+        f"between {percent(low)} and {percent(high)} (95% interval)."
     )
     return [known, *limits, *_limits_of_classes(one)]
 
 
 def _limits_of_classes(one: HeadEvaluation) -> list[str]:
     scores = one.metrics["per_label" if one.head.kind == "multilabel" else "per_class"]
-    named, limits = [(name, scores[str(name)]["support"]) for name in one.classes], []
+    # With weights the support is no number of rows.
+    counts = (scores[str(name)] for name in one.classes)
+    rows = [found.get("num_rows", found["support"]) for found in counts]
+    named, limits = list(zip(one.classes, rows, strict=True)), []
     few = [f"“{name}” ({count})" for name, count in named if 0 < count < _FEW_ROWS]
     if few:
         limits.append(
@@ -309,8 +319,8 @@ def majority_class(one: HeadEvaluation) -> Any:
     Returns:
         The class's name.
     """
-    _, answer, _ = confusion_cells(one.baseline)[0]  # all rows have the same prediction
-    return one.classes[answer]
+    _, answers, _ = confusion_cells(one.baseline)
+    return one.classes[answers[0]]  # all rows have the same prediction
 
 
 def percent(share: float) -> str:
@@ -326,6 +336,19 @@ def percent(share: float) -> str:
     if text == "100.0%" and share < 1:
         return ">99.9%"
     return "<0.1%" if text == "0.0%" and share > 0 else text
+
+
+def amount(value: float) -> int | float:
+    """A number of rows, or a sum of weights, as it is shown.
+
+    Args:
+        value: The number, >= 0.
+
+    Returns:
+        An integer where the number is whole, else a number of six digits.
+    """
+    shown = value if value == int(value) else float(f"{value:.6g}")
+    return int(shown) if shown == int(shown) else shown
 
 
 def plain(value: Any) -> str:
@@ -355,8 +378,8 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def _rows(count: int) -> str:
-    return f"{count} test row{'' if count == 1 else 's'}"
+def _rows(count: int, *, weighted: bool = False) -> str:
+    return f"{count} {'weighted ' if weighted else ''}test row{'' if count == 1 else 's'}"
 
 
 def _some(names: Sequence[str]) -> str:

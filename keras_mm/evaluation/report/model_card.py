@@ -181,6 +181,8 @@ def _data(evaluation: Results, facts: Mapping) -> str:
     more = len(columns) - _MOST_CLASSES
     names = ", ".join(map(_code, columns[:_MOST_CLASSES])) + (f" and {more} more" * (more > 0))
     lines.append(f"{title}: {names} (not needed to predict)")
+    if facts.get("weight_column"):
+        lines.append(f"Weight column: {_code(facts['weight_column'])} (not needed to predict)")
     for name, title in (
         ("data", "Training table"),
         ("validation_data", "Validation table"),

@@ -18,12 +18,13 @@ def render_text(evaluation: Results) -> str:
     Returns:
         Lines of text. Of more than 20 classes or labels only the averages are listed; of a single
         target, or of more than 20, there is no table.
+        The last line counts rows that were left out, if there are any.
     """
     found = []
     for name, one in evaluation.heads.items():
         title = f"{name}: {one}" if evaluation.several else str(one)
         found += [title, *_aligned(_table(one))]
-    return "\n".join(found)
+    return "\n".join([*found, evaluation.skipped_summary] if evaluation.num_skipped else found)
 
 
 def _table(one: HeadEvaluation) -> Table:

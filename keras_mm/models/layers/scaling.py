@@ -55,7 +55,9 @@ def scaling_name(head: str) -> str:
     return head + _SUFFIX
 
 
-def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
+def standardize_targets(
+    model: keras.Model, head: str, targets: Any, sample_weight: Any = None
+) -> None:
     """Scales a regression head so that it learns targets of mean 0 and standard deviation 1.
 
     Args:
@@ -63,6 +65,8 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
         head: Name of the regression head.
         targets: Training targets in their own unit, shape `(num_rows, num_targets)`; NaN for
             missing ones. Targets that are all equal are only shifted.
+        sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
+            count 1.
 
     Raises:
         ValueError: if the model has no regression head of this name, or if the targets differ so
@@ -81,9 +85,11 @@ def standardize_targets(model: keras.Model, head: str, targets: Any) -> None:
         raise InvalidValueError(f"The model has no regression head {head!r}.")
     targets = np.asarray(targets, "float64")
     present = ~np.isnan(targets)
-    count = np.maximum(present.sum(axis=0), 1)
-    mean = np.where(present, targets, 0).sum(axis=0) / count
-    deviation = np.sqrt((np.where(present, targets - mean, 0) ** 2).sum(axis=0) / count)
+    each = present if sample_weight is None else present * np.asarray(sample_weight)[:, None]
+    count = np.where(each.any(axis=0), each.sum(axis=0), 1)
+    mean = (each * np.where(present, targets, 0)).sum(axis=0) / count
+    squares = np.where(present, targets - mean, 0) ** 2
+    deviation = np.sqrt((each * squares).sum(axis=0) / count)
     # The distance of float32 numbers near the mean must be small compared with the deviation.
     coarse = np.spacing(np.abs(mean).astype("float32")) > 0.01 * deviation
     if (coarse & (deviation > 0)).any():

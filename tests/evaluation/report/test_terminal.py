@@ -69,3 +69,20 @@ def test_numbers_have_no_averages():
     assert len(render_text(regression_of(1)).split("\n")) == 1
     lines = render_text(regression_of(2)).split("\n")
     assert [line.split()[0] for line in lines[1:]] == ["Target", "t0", "t1"]
+
+
+def test_tables_of_weighted_labels_have_sums_of_weights():
+    head = Head("multilabel", ("a", "b"))
+    labels, weights = np.array([[1, 0], [1, 1], [0, 1]]), np.array([0.5, 1.25, 2.0])
+    logits = np.array([[3.0, -3.0], [3.0, 3.0], [3.0, -3.0]])
+    evaluation = evaluation_of([0, 1], [0, 1], ["no", "yes"])
+    metrics = head_metrics(head, labels, logits, sample_weight=weights)
+    prior = prior_metrics(head, head_prior(head, labels), labels, sample_weight=weights)
+    one = HeadEvaluation(head, metrics, {"frequency": prior})
+    evaluation.heads.update(label=one)
+    table = one.classification_report()
+    assert table.loc[["a", "b"], ["tp", "fp", "fn", "support"]].to_numpy().tolist() == [
+        [1.75, 2, 0, 1.75], [1.25, 0, 2, 3.25],
+    ]  # fmt: skip
+    assert table.loc["micro avg", "support"] == 5
+    assert "1.75" in render_text(evaluation)
