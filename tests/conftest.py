@@ -47,6 +47,7 @@ LONG = (
     "tests/export/test_backends.py",
     "tests/test_notebooks.py",
     "tests/test_docs.py",
+    "tests/test_docstrings.py",
     "tests/simple_transformers/test_text.py",
     "tests/data/text/test_families.py",
     "tests/estimator/test_reuse.py",
