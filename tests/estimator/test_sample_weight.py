@@ -90,7 +90,8 @@ def test_the_report_says_that_rows_are_weighted(weighted, tables, tmp_path):
     matrix = evaluation.heads["label"].confusion_matrix()
     assert matrix.to_numpy().sum() == pytest.approx(tables[1]["weight"].sum())
     weighted.evaluate(tables[1]).save(tmp_path / "report.html")
-    assert "eighted" not in (tmp_path / "report.html").read_text()
+    text = (tmp_path / "report.html").read_text()
+    assert "rows are weighted" not in text and "Weight of test rows" not in text
 
 
 def test_rows_of_weight_0_change_no_bit(tables):

@@ -38,7 +38,8 @@ def test_padded_to_the_bucket_of_the_longest(model, words, length):
 def test_a_last_batch_that_is_smaller_gives_its_rows_answers(model):
     _, batches = batches_of(model, ["red", "a blue one", "left", "the"], batch_size=3)
     batches.labels, batches.shuffle = np.array([0, 1, 2, 1]), False
-    labels, logits = collect(model, batches)
+    labels, logits, weights = collect(model, batches)
+    assert weights is None
     assert labels.tolist() == [0, 1, 2, 1] and logits.shape == (4, 3)
     for index, rows in ((0, slice(0, 3)), (1, slice(3, 4))):
         alone = np.asarray(model.predict_on_batch(batches[index][0]))
