@@ -1,4 +1,4 @@
-"""What each head of a model is trained for, and measured by."""
+"""The objective of each head: its loss, its metrics and the bias that it starts with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_mm.settings.heads import HEAD_LOSSES, Head
 from keras_mm.settings.training import LossSettings
 from keras_mm.training.initial_bias import initial_bias
 
-# Metrics that each epoch logs; others are logged where they are monitored.
+# Metrics that each epoch logs; others are logged only if they are monitored.
 _LOGGED = {
     "multiclass": ("accuracy", "macro_f1"),
     "binary": ("accuracy", "macro_f1"),
@@ -28,15 +28,15 @@ _LOGGED = {
 
 @dataclass(frozen=True)
 class Objective:
-    """One head's loss and metrics.
+    """The loss and the metrics of a head.
 
     Args:
-        loss: From labels and logits to a scalar.
-        weight: What the loss counts beside those of other heads; 1 where there are none.
-        head: What the logits answer; `None` measures the loss only.
-        names: Label names in order.
-        bias: The bias that a new head begins with, shape `(num_logits,)`; `None` where the
-            training labels are not at hand.
+        loss: Computes a scalar from labels and logits.
+        weight: Factor of the loss in the sum over all heads; 1 for a single head.
+        head: The head; `None` to compute the loss but no metrics.
+        names: Label names in the order of the logits.
+        bias: The initial bias of a new head, shape `(num_logits,)`; `None` if the training labels
+            are not known.
     """
 
     loss: keras.losses.Loss
@@ -48,16 +48,16 @@ class Objective:
     def measure(
         self, labels: np.ndarray, logits: np.ndarray, sample_weight: np.ndarray | None = None
     ) -> dict[str, float]:
-        """The loss, and all metrics that are one number; nothing if nothing is labelled.
+        """Computes the loss, and the metrics that are a single number.
 
         Args:
-            labels: Labels, first axis the rows.
+            labels: Encoded labels, as in `check_labels`.
             logits: Logits, shape `(num_rows, num_logits)`.
             sample_weight: Weights of the rows, shape `(num_rows,)`; `None` if all count 1. Rows of
                 weight 0 are left out.
 
         Returns:
-            Values by name.
+            Values by name; an empty dict if no row has a label.
         """
         if sample_weight is not None:
             counted = sample_weight > 0
@@ -76,12 +76,12 @@ class Objective:
 
     @property
     def kind(self) -> str:
-        """The head's kind."""
+        """The kind of the head; `"multiclass"` without a head."""
         return "multiclass" if self.head is None else self.head.kind
 
     @property
     def logged(self) -> tuple[str, ...]:
-        """Metrics that each epoch logs."""
+        """Names of the metrics that each epoch logs."""
         return ("loss",) if self.head is None else ("loss", *_LOGGED[self.head.kind])
 
 
@@ -95,23 +95,26 @@ def create_objectives(
     scales: Mapping[str, Any] | None = None,
     sample_weight: Any = None,
 ) -> dict[str, Objective]:
-    """The objective of each output of a model.
+    """Creates the objective of each output of a model.
 
     Args:
-        heads: Heads by name; `None` takes each output for the logits of classes.
+        heads: Heads by name. With `None`, each output is a binary head if it has one logit, else a
+            multiclass head.
         widths: Number of logits by output.
-        labels: Training labels by head; `None` where they are not at hand.
-        names: Label names by head, where they are not the heads' own.
-        settings: The loss and its knobs; heads may name their own loss and class weights.
-        scales: By regression head, what its errors are divided by.
+        labels: Encoded training labels by head, as in `check_labels`; `None` for a head whose
+            labels are not known.
+        names: Label names by head; by default those of the heads.
+        settings: The loss and its settings; a head can have its own loss and class weights. By
+            default cross-entropy.
+        scales: For each regression head the scale of its targets, by which errors are divided.
         sample_weight: Weights of the training rows, shape `(num_rows,)`; `None` if all count 1.
-            Class weights by name, class counts and the heads' first biases are computed with them.
+            Class weights by name, class counts and initial biases are computed with them.
 
     Returns:
         Objectives by head.
 
     Raises:
-        ValueError: if heads and outputs do not fit, or a setting does not suit a head.
+        ValueError: if heads and outputs do not match, or a setting is not allowed for a head.
     """
     settings = LossSettings() if settings is None else settings
     loss, class_weight = settings.loss, settings.class_weight
@@ -122,14 +125,14 @@ def create_objectives(
     found, several = {}, len(heads) > 1
     for name, head in heads.items():
         known = list(names.get(name) or head.names)
-        mine = labels.get(name)
-        if mine is not None and measured:
-            check_labels(name, head, mine)
+        encoded = labels.get(name)
+        if encoded is not None and measured:
+            check_labels(name, head, encoded)
         if not isinstance(loss, str):
             if sample_weight is not None and not isinstance(loss, keras.losses.Loss):
                 raise InvalidValueError(
-                    "A loss that is a function takes no weights of rows. Name the `loss`, or give "
-                    f"a keras.losses.Loss. Received: {loss!r}"
+                    "Weights of rows cannot be used with a `loss` that is a function. Use the name "
+                    f"of a loss, or a keras.losses.Loss. Received: {loss!r}"
                 )
             found[name] = Objective(loss, 1.0, head if measured else None, known)
             continue
@@ -144,14 +147,14 @@ def create_objectives(
         try:
             scale = (scales or {}).get(name)
             own = replace(settings, loss=wanted, class_weight=weight, label_smoothing=smoothing)
-            made = _create_loss(own, head, mine, known, scale, sample_weight)
+            created = _create_loss(own, head, encoded, known, scale, sample_weight)
         except ValueError as error:
             if not several:
                 raise
             raise InvalidValueError(f"The head {name!r}: {error}") from error
-        bias = None if mine is None else initial_bias(head, made, mine, sample_weight)
+        bias = None if encoded is None else initial_bias(head, created, encoded, sample_weight)
         share = head.loss_weight if several else 1.0
-        found[name] = Objective(made, share, head, known, bias)
+        found[name] = Objective(created, share, head, known, bias)
     return found
 
 
@@ -175,17 +178,18 @@ def _create_loss(
 
 
 def check_labels(name: str, head: Head, labels: Any) -> None:
-    """Refuses arrays that are no labels of a head.
+    """Checks that arrays are encoded labels of a head.
 
     Args:
         name: The head's name.
         head: The head.
-        labels: Integers `(num_rows,)` or `(num_rows, 1)`; for `"multilabel"` 0 or 1
-            `(num_rows, num_labels)`; negative where missing; for `"regression"` floats
-            `(num_rows, num_targets)`, NaN where missing.
+        labels: For `"multiclass"` and `"binary"` integers in `[0, num_classes)`, shape
+            `(num_rows,)` or `(num_rows, 1)`; for `"multilabel"` 0 or 1, shape
+            `(num_rows, num_labels)`; for both, negative values are missing labels. For
+            `"regression"` floats, shape `(num_rows, num_targets)`, NaN for missing ones.
 
     Raises:
-        ValueError: for another shape, or values that are none of these.
+        ValueError: for another shape, or other values.
     """
     labels = np.asarray(labels)
     width = head.num_classes if head.kind in ("multilabel", "regression") else 1
@@ -194,13 +198,13 @@ def check_labels(name: str, head: Head, labels: Any) -> None:
     shape = "(num_rows,)" if width == 1 and head.kind != "multilabel" else f"(num_rows, {width})"
     if labels.dtype.kind not in "iufb" or not (flat or labels.ndim == 2) or columns != width:
         raise InvalidValueError(
-            f"The {head.kind} head {name!r} needs labels of numbers, shape {shape}. "
+            f"The labels of the {head.kind} head {name!r} must be numbers, shape {shape}. "
             f"Received: dtype {labels.dtype}, shape {labels.shape}"
         )
     if head.kind == "regression":
-        right, rule = ~np.isinf(labels), "finite numbers, NaN where there is none"
+        right, rule = ~np.isinf(labels), "finite numbers, or NaN where missing"
     elif head.kind == "multilabel":
-        right, rule = (labels < 0) | np.isin(labels, (0, 1)), "0 or 1, or negative where not known"
+        right, rule = (labels < 0) | np.isin(labels, (0, 1)), "0 or 1, or negative where missing"
     else:
         last = head.num_classes - 1
         right = (labels < 0) | np.isin(labels, range(last + 1))
@@ -225,12 +229,12 @@ def _check(
         )
     if len(heads) > 1 and not isinstance(loss, str):
         raise InvalidValueError(
-            "With several heads name the `loss`, or give each its own: Head(loss=...). "
+            "With several heads, `loss` must be a name; or each head has its own: Head(loss=...). "
             f"Received: {loss!r}"
         )
     if len(heads) > 1 and not (class_weight is None or isinstance(class_weight, str)):
         raise InvalidValueError(
-            "With several heads give each its class weights: Head(class_weight=...). "
+            "With several heads, set the class weights of each: Head(class_weight=...). "
             f"Received: class_weight={class_weight!r}"
         )
 
@@ -238,7 +242,7 @@ def _check(
 def _check_counted(loss: str, class_weight: Any, labels: Any) -> None:
     if labels is None and (loss == "logit_adjusted" or isinstance(class_weight, str)):
         raise InvalidValueError(
-            f"loss={loss!r} with class_weight={class_weight!r} needs the training labels: train "
-            "on a MultimodalDataset or arrays, or give the weights as a list and a loss that "
-            "keras_mm.create_loss made."
+            f"loss={loss!r} with class_weight={class_weight!r} needs the training labels, which the "
+            "dataset does not have. Train on a MultimodalDataset or on arrays, or create the loss "
+            "by keras_mm.create_loss, with class weights as a list."
         )
