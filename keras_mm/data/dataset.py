@@ -276,7 +276,7 @@ class MultimodalDataset(RowBatches):
             bad = missing_columns(table, [labels]) + nested_columns(table, others=[labels])
             classes = [] if bad else find_classes(table[labels])
         elif isinstance(labels, Mapping):
-            labels = with_classes(as_heads(labels), table)
+            labels = with_classes(as_heads(labels, argument="labels"), table)
         rows = read_rows(
             table, images=images, texts=texts, labels=labels, classes=classes,
             sample_weight=weights, image_dir=image_dir, on_error=on_error, progress=progress,

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from sklearn.metrics import precision_recall_fscore_support
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
@@ -205,6 +203,8 @@ def _scores(
     labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None
 ) -> ClassScores:
     """Scores of each class; 0 where no row is predicted or labelled as the class."""
+    from sklearn.metrics import precision_recall_fscore_support  # slow to import
+
     every = np.arange(num_classes)
     return ClassScores(
         *precision_recall_fscore_support(
@@ -217,6 +217,8 @@ def _confusions(
     labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None
 ) -> dict[str, list]:
     """The confusion matrix, or its cells that are not 0."""
+    from scipy.sparse import coo_array  # slow to import
+
     # As scikit-learn's `confusion_matrix`, which gives no cells and warns of a single class.
     each = np.ones(len(labels), "int64") if weights is None else weights
     counts = coo_array((each, (labels, answers)), shape=(num_classes, num_classes)).tocsr()

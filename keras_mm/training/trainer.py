@@ -18,6 +18,7 @@ from keras_mm.forks import check_not_forked
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.keras_settings import default_settings
 from keras_mm.models.layers.scaling import target_scales
+from keras_mm.progress import progress_line
 from keras_mm.random_state import seed_layers, seeded
 from keras_mm.settings.by_head import by_head, one_or_all
 from keras_mm.settings.documentation import signature_with, with_arguments
@@ -35,8 +36,9 @@ from keras_mm.training.callbacks import (
     TrainingObserver,
 )
 from keras_mm.training.head_start import start_heads
-from keras_mm.training.objectives import Objective, check_labels, create_objectives
+from keras_mm.training.objectives import Objective, check_labels, check_monitor, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
+from keras_mm.training.reports import end_report, failure_report
 from keras_mm.training.user_callbacks import check_callbacks, monitored, note_other_stopping
 
 _log = logging.getLogger("keras_mm")
@@ -58,8 +60,7 @@ class Trainer:
     `keras_mm.training.head_start`.
 
     Args:
-        model: The model. Its output is the logits, `(batch, num_logits)`, or a dict of them by
-            head.
+        model: The model. Its output is logits `(batch, num_logits)`, or a dict of them by head.
         heads: The heads of the outputs, as in `create_multimodal_model`: a number of classes, a
             `keras_mm.Head`, or a dict of them by name. By default every output is a head for
             classes. With several heads, labels are dicts by head, and the loss is the sum of the
@@ -134,8 +135,7 @@ class Trainer:
         Args:
             dataset: A `MultimodalDataset`, another `PyDataset` of `(inputs, labels)` batches, or a
                 tuple `(inputs, labels)` of arrays; with several heads, labels are a dict by head. A
-                third element holds a weight for each row, shape `(num_rows,)`, `(batch,)` in a
-                batch.
+                third element holds a weight >= 0 for each row.
             validation_data: The same for validation rows, whose weights count in all metrics; by
                 default none.
             batch_size: Rows of a batch, >= 1, for arrays.
@@ -144,8 +144,8 @@ class Trainer:
             Metrics by name, a list over the epochs.
 
         Raises:
-            ValueError: if labels and model do not match, or the dataset has no `labels` to compute
-                class weights from.
+            ValueError: if labels do not match the model, or class weights need them but the dataset
+                has no `labels`; if no epoch logs the monitored metric.
             ForkError: in a process that was forked while the backend was running.
             FloatingPointError: if the loss or validation logits are infinite or NaN.
         """
@@ -162,6 +162,7 @@ class Trainer:
             self._check_alike(dataset, validation_data, objectives)
         check_callbacks(self.callbacks, objectives, self.optimization)
         note_other_stopping(self.callbacks, self.stopping)
+        self._check_monitor(validation_data, objectives)
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.optimization.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
@@ -177,7 +178,8 @@ class Trainer:
         callbacks += [best, *self.callbacks, *self._plateaus(validation_data is not None)]
         stopping = self._early_stopping(validation_data is not None)
         callbacks += stopping
-        callbacks += [ProgressBar()] if self.verbose else []
+        progress = ProgressBar(show=bool(self.verbose))
+        callbacks.append(progress)
         self._compile(self._optimizer(len(dataset)), objectives)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
@@ -192,28 +194,20 @@ class Trainer:
                 verbose=0,
             )
         except BaseException as error:
+            progress.close()
             self.history = best.history
-            self._keep_best(best, error)
+            number = best.restore(after_failure=True)
+            _log.warning(failure_report(error, number, self.history))
             raise
         self.history = found.history
         if stopping:
-            best.restore()
+            number, stopped = best.restore(), stopping[0].stopped_epoch > 0
+            words = end_report(self.stopping, number, self.history, stopped=stopped)
+            if words:
+                progress_line(words, show=bool(self.verbose))
         if self.keep_step:  # not after a failure, as JAX could not continue with the step
             _steps[self.model] = self._step(self.model.optimizer, objectives)
         return self.history
-
-    def _keep_best(self, best: BestWeights, error: BaseException) -> None:
-        """Puts the best weights of a training that failed back, and says so in one line."""
-        number = best.restore(after_failure=True)
-        reason = type(error).__name__
-        if not number:
-            _log.warning("training ended in its first epoch (%s): nothing of it is kept", reason)
-        else:
-            count = len(next(iter(self.history.values()), ()))
-            _log.warning(
-                "training ended after %d epochs (%s): the weights of epoch %d are kept",
-                count, reason, number,
-            )  # fmt: skip
 
     def _compile(
         self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
@@ -235,12 +229,7 @@ class Trainer:
     def _step(
         self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
     ) -> str | None:
-        """Describes everything that the compiled step depends on.
-
-        Returns:
-            JSON; `None` if the step cannot be reused: for losses and optimizers that are objects,
-            for variables with their own rates, and on torch, which compiles nothing.
-        """
+        """Describes, as JSON, what the compiled step depends on; `None` if it cannot be reused."""
         given = (self.loss_settings.loss, self.optimization.optimizer)
         named = all(isinstance(one, str) for one in given)
         if not named or self._rates() or keras.backend.backend() == "torch":
@@ -301,6 +290,16 @@ class Trainer:
             head = objectives[name].head
             if head is not None:
                 check_labels(name, head, values)
+
+    def _check_monitor(self, validation: Any, objectives: Mapping[str, Objective]) -> None:
+        """Checks that epochs log the monitored metric, unless a callback may add it."""
+        watched = self.stopping.early_stopping or self.optimization.decay == "plateau"
+        if self.callbacks or not (watched and self._is_watched(validation is not None)):
+            return
+        labels = getattr(validation, "row_labels", getattr(validation, "labels", None))
+        if labels is not None or validation is None:
+            labels = {} if labels is None else by_head(objectives, labels)
+            check_monitor(self.stopping.monitor, objectives, labels)
 
     def _is_watched(self, validated: bool) -> bool:
         """Whether the monitored metric is logged."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-import pandas as pd
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from keras_mm.checks import nearest_name
-from keras_mm.data.tables.labels import is_missing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _IMAGE_FIELDS = {"bytes", "path"}
 
@@ -23,13 +24,27 @@ def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
         Sentences, in the order of `columns`; with the nearest name for one that is not there.
 
     Example:
+        >>> import pandas as pd
         >>> missing_columns(pd.DataFrame({"text_1": ["a"]}), ["text1"])
         ["no column 'text1'. Did you mean 'text_1'?"]
     """
-    known = [str(column) for column in table.columns]
+    return missing_names(list(table.columns), columns)
+
+
+def missing_names(names: Sequence[object], columns: Iterable[str]) -> list[str]:
+    """As `missing_columns`, for the names of a table's columns.
+
+    Args:
+        names: Names of the table's columns.
+        columns: Names that must be there, once.
+
+    Returns:
+        Sentences, in the order of `columns`.
+    """
+    known = [str(column) for column in names]
     sentences = []
     for column in dict.fromkeys(columns):
-        count = int((table.columns == column).sum())
+        count = names.count(column)
         if count > 1:
             sentences.append(f"{count} columns are named {column!r}. Rename all but one.")
         if count:
@@ -58,6 +73,7 @@ def nested_columns(
         Sentences, images first.
 
     Example:
+        >>> import pandas as pd
         >>> nested_columns(pd.DataFrame({"meta": [{"name": "a"}] * 2}), others=["meta"])[0][:56]
         "the column 'meta' holds records with the fields 'name'. "
     """
@@ -81,6 +97,8 @@ def _record_fields(cells: Iterable) -> list[str]:
 
     A record alone counts as the mistake of its row.
     """
+    from keras_mm.data.tables.labels import is_missing  # imports pandas
+
     fields, count = list[str](), 0
     for cell in cells:
         parts = cell if isinstance(cell, list | tuple) else [cell]
