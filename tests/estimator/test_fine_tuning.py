@@ -311,9 +311,9 @@ def test_other_errors_are_not_taken_for_memory(sample):
         ([{}, {"epochs": 0}], r"`training.stages\[1\].epochs` must be an integer >= 1"),
         ([{"learning_rate": 0}], "learning_rate` must be a number > 0"),
         ([{"encoder_learning_rate": {"text": -1}}], "a dict of numbers by side"),
-        ([{"blocks": 2}, {"blocks": 2}], r"`training.stages\[1\]` unfreezes nothing"),
-        ([{"blocks": "all"}, {"blocks": 1}], "unfreezes nothing"),
-        ([{"blocks": {"text": 1}}, {"blocks": {"text": 0}}], "unfreezes nothing"),
+        ([{"blocks": 2}, {"blocks": 2}], r"`training.stages\[1\]` must train more"),
+        ([{"blocks": "all"}, {"blocks": 1}], "must train more"),
+        ([{"blocks": {"text": 1}}, {"blocks": {"text": 0}}], "must train more"),
     ],
 )  # fmt: skip
 def test_bad_stages(stages, words):
@@ -325,7 +325,7 @@ def test_bad_stages(stages, words):
 def test_more_that_is_wrong_is_told_before_training(sample):
     with pytest.raises(ValueError, match=r"has 2 blocks, but a stage trains the top 3"):
         classifier(training={"stages": [{"blocks": {"text": 3}}]}).fit(sample[0][:48])
-    with pytest.raises(ValueError, match="blocks of the vision encoder, and there is none"):
+    with pytest.raises(ValueError, match="blocks of the vision encoder, but the model has none"):
         keras_mm.MultimodalClassifier(
             texts=["text_1"], preset="tiny", verbose=0,
             training={"stages": [{"blocks": {"vision": 1}}]},
