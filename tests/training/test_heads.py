@@ -205,8 +205,8 @@ def test_one_seed_gives_the_same_bits():
     [
         ({"heads": {"mood": Head(classes=3)}}, "must have the logits of the heads"),
         ({"heads": HEADS | {"mood": Head(classes=4)}}, "'mood': 4"),
-        ({"loss": keras.losses.MeanSquaredError()}, "name the `loss`"),
-        ({"class_weight": [1, 2, 3]}, "give each its class weights"),
+        ({"loss": keras.losses.MeanSquaredError()}, "`loss` must be a name"),
+        ({"class_weight": [1, 2, 3]}, "set the class weights of each"),
         ({"loss": "logit_adjusted"}, "multilabel"),
         ({"loss": "fokal"}, "Did you mean 'focal'"),
     ],
@@ -223,15 +223,15 @@ def without(y, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda y: without(y, "spam"), r"must be a dict with the names.*Received: \['mood', 'topics'"),
+        (lambda y: without(y, "spam"), r"must be a dict.*Received: \['mood', 'topics'"),
         (lambda y: y | {"other": y["spam"]}, "must be a dict with the names"),
         (lambda y: y["mood"], "must be a dict with the names.*one array"),
         (lambda y: y | {"mood": y["mood"] + 1}, "'mood' must be whole numbers from 0 to 2.*3"),
         (lambda y: y | {"mood": y["mood"] + 0.5}, "'mood' must be whole numbers"),
-        (lambda y: y | {"mood": y["topics"]}, r"'mood' needs labels.*shape \(num_rows,\)"),
+        (lambda y: y | {"mood": y["topics"]}, r"'mood' must be numbers.*shape \(num_rows,\)"),
         (lambda y: y | {"spam": y["spam"].astype(str)}, "'spam' must be numbers"),
         (lambda y: y | {"topics": y["topics"] * np.nan}, "'topics' must be 0 or 1"),
-        (lambda y: y | {"topics": y["topics"][:, :3]}, r"'topics' needs.*\(num_rows, 4\)"),
+        (lambda y: y | {"topics": y["topics"][:, :3]}, r"'topics' must be numbers.*\(num_rows, 4\)"),
         (lambda y: y | {"stars": y["stars"] / 0.0}, "'stars' must be finite"),
     ],
 )
@@ -266,7 +266,7 @@ def test_validation_rows_of_other_classes_are_refused():
     heads, (x, y), _ = one("mood")
     training, validation = (RowBatches({"": x}, labels=y) for _ in range(2))
     training.classes, validation.classes = ["a", "b", "c"], ["a", "c", "d"]
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="The validation rows have the classes"):
         Trainer(model_of(heads), heads=heads, verbose=0).fit(training, validation)
 
 
