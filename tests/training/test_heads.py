@@ -231,7 +231,7 @@ def without(y, name):
         (lambda y: y | {"mood": y["topics"]}, r"'mood' must be numbers.*shape \(num_rows,\)"),
         (lambda y: y | {"spam": y["spam"].astype(str)}, "'spam' must be numbers"),
         (lambda y: y | {"topics": y["topics"] * np.nan}, "'topics' must be 0 or 1"),
-        (lambda y: y | {"topics": y["topics"][:, :3]}, r"'topics' must be numbers.*\(num_rows, 4\)"),
+        (lambda y: y | {"topics": y["topics"][:, :3]}, r"'topics' must be.*\(num_rows, 4\)"),
         (lambda y: y | {"stars": y["stars"] / 0.0}, "'stars' must be finite"),
     ],
 )
