@@ -105,8 +105,8 @@ def _monitor_of(monitor: str, heads: Mapping[str, Head], own: Mapping[str, Head]
     if len(heads) == 1:
         (name, head), *_ = heads.items()
         # If `labels` has one head, names have no prefix and hold for any head of the same kind.
-        alike = named is None and measured is not None and own[measured].kind == head.kind
-        return f"val_{metric}" if alike or measured == name else "val_loss"
+        same_kind = named is None and measured is not None and own[measured].kind == head.kind
+        return f"val_{metric}" if same_kind or measured == name else "val_loss"
     if measured is None:  # a metric that a callback logs
         return monitor
     return f"val_{measured}_{metric}" if measured in heads else "val_loss"

@@ -118,33 +118,33 @@ def check_metric_name(name: str, head: Head, metrics: Iterable[str]) -> None:
         raise InvalidValueError(unknown_name("early_stopping_metric", name, known))
 
 
-def _of_classes(found: Mapping[str, Any]) -> dict[str, float]:
-    scores = {"mcc": found["mcc"], "accuracy": found["accuracy"], "f1_score": found["macro_f1"]}
-    if len(found["per_class"]) == 2:
-        (scores["tn"], scores["fp"]), (scores["fn"], scores["tp"]) = found["confusion_matrix"]
-    return {**scores, **_areas(found)}
+def _of_classes(values: Mapping[str, Any]) -> dict[str, float]:
+    scores = {"mcc": values["mcc"], "accuracy": values["accuracy"], "f1_score": values["macro_f1"]}
+    if len(values["per_class"]) == 2:
+        (scores["tn"], scores["fp"]), (scores["fn"], scores["tp"]) = values["confusion_matrix"]
+    return {**scores, **_areas(values)}
 
 
-def _of_labels(found: Mapping[str, Any]) -> dict[str, float]:
-    scores = {"LRAP": found["lrap"]} if "lrap" in found else {}
+def _of_labels(values: Mapping[str, Any]) -> dict[str, float]:
+    scores = {"LRAP": values["lrap"]} if "lrap" in values else {}
     return {
         **scores,
-        "accuracy": found["subset_accuracy"],
-        "f1_score": found["macro_f1"],
-        **_areas(found),
+        "accuracy": values["subset_accuracy"],
+        "f1_score": values["macro_f1"],
+        **_areas(values),
     }
 
 
-def _of_numbers(found: Mapping[str, Any]) -> dict[str, float]:
+def _of_numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {
-        "mae": found["mean_absolute_error"],
-        "rmse": found["root_mean_squared_error"],
-        "r2": found["r2"],
+        "mae": values["mean_absolute_error"],
+        "rmse": values["root_mean_squared_error"],
+        "r2": values["r2"],
     }
 
 
-def _areas(found: Mapping[str, Any]) -> dict[str, float]:
-    return {name: found[name] for name in ("auroc", "auprc") if name in found}
+def _areas(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: values[name] for name in ("auroc", "auprc") if name in values}
 
 
 _SCORES = {"multiclass": _of_classes, "multilabel": _of_labels, "regression": _of_numbers}

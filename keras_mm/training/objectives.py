@@ -70,11 +70,11 @@ class Objective:
         tensors = [keras.ops.convert_to_tensor(x) for x in (labels, logits)]
         if sample_weight is not None:
             tensors.append(keras.ops.convert_to_tensor(sample_weight, "float32"))
-        found = {"loss": float(keras.ops.convert_to_numpy(self.loss(*tensors)))}
+        values = {"loss": float(keras.ops.convert_to_numpy(self.loss(*tensors)))}
         if self.head is None:
-            return found
+            return values
         metrics = head_metrics(self.head, labels, logits, self.names, sample_weight)
-        return found | {name: v for name, v in metrics.items() if isinstance(v, float)}
+        return values | {name: v for name, v in metrics.items() if isinstance(v, float)}
 
     @property
     def kind(self) -> str:
@@ -124,7 +124,7 @@ def create_objectives(
     if heads is None:
         heads = {n: Head("binary") if w == 1 else Head(classes=w) for n, w in widths.items()}
     _check(heads, widths, loss, class_weight)
-    found, several = {}, len(heads) > 1
+    objectives, several = {}, len(heads) > 1
     for name, head in heads.items():
         known = list(names.get(name) or head.names)
         encoded = labels.get(name)
@@ -136,7 +136,7 @@ def create_objectives(
                     "Weights of rows cannot be used with a `loss` that is a function. Use the name "
                     f"of a loss, or a keras.losses.Loss. Received: {loss!r}"
                 )
-            found[name] = Objective(loss, 1.0, head if measured else None, known)
+            objectives[name] = Objective(loss, 1.0, head if measured else None, known)
             continue
         wanted, smoothing = head.loss or loss, settings.label_smoothing
         weight = class_weight if head.class_weight is None else head.class_weight
@@ -156,8 +156,8 @@ def create_objectives(
             raise InvalidValueError(f"The head {name!r}: {error}") from error
         bias = None if encoded is None else initial_bias(head, created, encoded, sample_weight)
         share = head.loss_weight if several else 1.0
-        found[name] = Objective(created, share, head, known, bias)
-    return found
+        objectives[name] = Objective(created, share, head, known, bias)
+    return objectives
 
 
 def _create_loss(

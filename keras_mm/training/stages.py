@@ -219,12 +219,12 @@ def fit_stages(
             message = f"stage {number + 1} of {len(stages)}: {counted(count, 'weight')} are trained"
             progress_line(message, show=bool(verbose))
         result = _fit_stage(trainer, batches, batch_size, auto_find_batch_size)
-        found, batch_size, error = result.history, result.batch_size, result.error
+        logs, batch_size, error = result.history, result.batch_size, result.error
         forget(tuning.trained_sides(number))
-        if len(stages) > 1 and found:
-            found = {**found, "stage": [number + 1] * len(found["loss"])}
-            best.note(found)
-        for name, values in found.items():
+        if len(stages) > 1 and logs:
+            logs = {**logs, "stage": [number + 1] * len(logs["loss"])}
+            best.note(logs)
+        for name, values in logs.items():
             history.setdefault(name, []).extend(values)
         if error is not None:
             break
@@ -288,7 +288,7 @@ def fit_within_memory(
             if batch_size == 1 or not is_out_of_memory(error):
                 raise
             half = batch_size // 2
-            _log.warning("out of memory with batches of %d; going on with %d", batch_size, half)
+            _log.warning("out of memory with batches of %d; continuing with %d", batch_size, half)
             batch_size = half
         # Outside the handler, as the error keeps the arrays of the failed step in memory.
         gc.collect()

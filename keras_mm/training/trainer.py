@@ -186,7 +186,7 @@ class Trainer:
         start_heads(self.model, dataset, objectives)
         seed_layers(self.model, self.seed)
         try:
-            found = self.model.fit(
+            fitted = self.model.fit(
                 dataset,
                 epochs=self.stopping.epochs,
                 callbacks=callbacks,
@@ -199,7 +199,7 @@ class Trainer:
             number = best.restore(after_failure=True)
             _log.warning(failure_report(error, number, self.history))
             raise
-        self.history = found.history
+        self.history = fitted.history
         if stopping:
             number, stopped = best.restore(), stopping[0].stopped_epoch > 0
             words = end_report(self.stopping, number, self.history, stopped=stopped)
@@ -230,8 +230,8 @@ class Trainer:
         self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
     ) -> str | None:
         """Describes, as JSON, what the compiled step depends on; `None` if it cannot be reused."""
-        given = (self.loss_settings.loss, self.optimization.optimizer)
-        named = all(isinstance(one, str) for one in given)
+        names = (self.loss_settings.loss, self.optimization.optimizer)
+        named = all(isinstance(one, str) for one in names)
         if not named or self._rates() or keras.backend.backend() == "torch":
             return None
         # Without names, as Keras numbers them: they differ each time.

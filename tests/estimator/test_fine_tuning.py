@@ -273,7 +273,7 @@ def test_batches_are_halved_where_memory_runs_out(sample, caplog):
     found = classifier(
         batch_size=32, training={"auto_find_batch_size": True}, **options
     ).fit(rows, validation_split=0, callbacks=[failing])  # fmt: skip
-    assert failing.steps == [2, 4] and "batches of 16; going on with 8" in caplog.text
+    assert failing.steps == [2, 4] and "batches of 16; continuing with 8" in caplog.text
     assert found.get_params()["batch_size"] == 32 and found._trained.settings.batch_size == 8
     # The same as with these batches from the first: nothing of the failed steps is left.
     plain = classifier(batch_size=8, **options).fit(rows, validation_split=0)
