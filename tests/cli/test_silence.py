@@ -11,7 +11,11 @@ from keras_mm import Head, progress
 from keras_mm.data.dataset import MultimodalDataset
 from keras_mm.progress import keras_output, progress_bar, progress_line
 
-pytestmark = [pytest.mark.backend_free, pytest.mark.usefixtures("bars_at_once")]
+pytestmark = [
+    pytest.mark.backend_free,
+    pytest.mark.eager,
+    pytest.mark.usefixtures("bars_at_once"),
+]
 
 
 @pytest.fixture

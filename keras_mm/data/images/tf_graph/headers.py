@@ -1,7 +1,7 @@
 """Headers of image files, read inside a TensorFlow graph.
 
-Here a file is a uint8 vector `data`, followed by `PADDING` zeros: reading beyond the end of a short
-file gives zeros instead of an error, and the decoder then says what is wrong with the file.
+Here a file is a `uint8` vector `data`, followed by `PADDING` zeros: reading beyond the end of a
+short file gives zeros instead of an error, and the decoder then says what is wrong with the file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def file_bytes(encoded: Tensor) -> Tensor:
         encoded: A scalar string.
 
     Returns:
-        A uint8 vector.
+        A `uint8` vector.
     """
     tf = load_tensorflow()
 
@@ -60,7 +60,7 @@ def jpeg_exif(data: Tensor) -> Tensor:
         data: The file's bytes from `file_bytes`.
 
     Returns:
-        The TIFF-structured block, a uint8 vector; empty where there is none.
+        The TIFF-structured block, a `uint8` vector; empty where there is none.
     """
     tf = load_tensorflow()
 
@@ -91,7 +91,7 @@ def exif_orientation(tiff: Tensor) -> Tensor:
     """The orientation that an EXIF block gives (tag 0x0112), in either byte order.
 
     Args:
-        tiff: A TIFF-structured EXIF block, a uint8 vector; may be empty.
+        tiff: A TIFF-structured EXIF block, a `uint8` vector; may be empty.
 
     Returns:
         An int32 scalar, 1 to 8; 1 where there is none.
@@ -121,7 +121,7 @@ def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
         data: The file's bytes from `file_bytes`.
 
     Returns:
-        Whether there is a tRNS chunk, a bool scalar; and the EXIF block, a uint8 vector, empty
+        Whether there is a tRNS chunk, a bool scalar; and the EXIF block, a `uint8` vector, empty
         where there is none.
     """
     tf = load_tensorflow()
