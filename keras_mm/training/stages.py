@@ -82,8 +82,9 @@ class FineTuning:
             before, plan = (_ids(p) for p in plans[number - 1 : number + 1])
             if plan <= before:
                 raise InvalidValueError(
-                    f"`training.stages[{number}]` must train more than the stage before, which "
-                    f"already trains its blocks. Received: blocks={self.stages[number].blocks!r}"
+                    f"`training.stages[{number}]` unfreezes nothing: the previous stage already "
+                    f"trains its blocks, {self.stages[number].blocks!r}. Give it more blocks, or "
+                    "leave it out."
                 )
         return plans
 
