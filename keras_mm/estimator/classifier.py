@@ -649,7 +649,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             data: Rows with the label columns of these heads; see `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
             sample_weight: Weights of the rows for all these heads, as in `fit`.
-            freeze: Whether to train only these heads. Otherwise everything that `fit` trains is
+            freeze: Whether to train only these heads. If not, everything that `fit` trains is
                 trained further, and the predictions of other heads change.
             validation_data: As in `fit`.
             validation_split: As in `fit`.

@@ -264,7 +264,7 @@ class Model(ScriptAttributes):
             raise
         self.num_labels = None  # the training may have added labels
         self._take_model(classifier)
-        progress.classifier = None  # otherwise the callback keeps the model in memory
+        progress.classifier = None  # or else the callback keeps the model in memory
         if not self.args.no_save:
             progress.clear_once()
             write_model(progress.output_dir, classifier, self.args, self.config)

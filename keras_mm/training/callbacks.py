@@ -71,7 +71,7 @@ class EpochEvaluation(keras.callbacks.Callback):
     """Adds `val_loss` and the validation metrics of each head to the logs of each epoch.
 
     A weighted loss is divided by the sum of the weights, so a mean over batches would depend on the
-    batches. Therefore loss and metrics are computed from the logits of all rows, by the functions
+    batches. Therefore, loss and metrics are computed from the logits of all rows, by the functions
     that evaluation uses, with the row weights of the dataset.
     With several heads, the names are `val_<head>_loss`, `val_<head>_accuracy`, ..., and `val_loss`
     is the sum of the heads' losses, each times its weight. A head without labels has no metrics.

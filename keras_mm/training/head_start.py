@@ -52,7 +52,7 @@ def start_heads(model: keras.Model, dataset: Any, objectives: Mapping[str, Objec
     logits = by_head(objectives, _first_logits(model, dataset))
     for name, (layer, chosen) in new.items():
         values = standardized(model, name, logits[name].astype("float64"))
-        if np.isfinite(values).all():  # otherwise training raises the error
+        if np.isfinite(values).all():  # or else training raises the error
             _start(layer, chosen, values, objectives[name])
 
 
