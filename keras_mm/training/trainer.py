@@ -124,7 +124,7 @@ class Trainer:
 
     __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping)
 
-    @default_settings("floatx", "epsilon")  # of metrics and optimizers
+    @default_settings("floatx", "epsilon")  # metrics and optimizers use both
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
         """Trains the model.
 
