@@ -118,7 +118,7 @@ def _unknown(model_type: str) -> str:
     hint = f" Did you mean {near!r}?" if near else ""
     return (
         f"Unknown model_type {model_type!r}.{hint} KerasHub converts "
-        f"{', '.join(map(repr, MODEL_TYPES))}; 'auto' takes the type from the config.json of the folder."
+        f"{', '.join(map(repr, MODEL_TYPES))}; 'auto' reads the type from the folder's config.json."
     )
 
 
