@@ -1,1 +1,1 @@
-"""The estimator: trains, answers, saves and loads."""
+"""The estimator: trains, predicts, evaluates, saves and loads a classifier."""

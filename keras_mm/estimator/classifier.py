@@ -1,4 +1,4 @@
-"""The estimator: trains, evaluates, saves and exports a classifier of table rows."""
+"""The estimator: trains, evaluates, saves and exports a classifier of rows of a table."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from keras_mm.estimator.head_names import (
 )
 from keras_mm.estimator.nested_parameters import split_nested
 from keras_mm.estimator.pickling import pack_state, unpack_state
-from keras_mm.estimator.prepare import Given, Prepared, prepare_fit, prepare_heads, with_labels
+from keras_mm.estimator.prepare import FitArgs, Prepared, prepare_fit, prepare_heads, with_labels
 from keras_mm.estimator.reuse import Workbench
-from keras_mm.estimator.rollback import Former
+from keras_mm.estimator.rollback import PreviousModel
 from keras_mm.estimator.saved import load_trained, save_trained
 from keras_mm.estimator.scores import best_thresholds, evaluate_trained, mean_score
 from keras_mm.estimator.spec import check_own_backbones
@@ -65,87 +65,88 @@ if TYPE_CHECKING:
 class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     """Classifies rows of images and texts.
 
-    A scikit-learn estimator over Keras 3: the encoders, fusion and training come from a preset, and
-    every keyword that is not `None` replaces the preset's value. Frozen encoders are run once over
-    the rows, and the rest of the model is trained on their features. A second `fit`, also of a
-    clone, trains from the start, but reuses frozen encoders if nothing else holds the last model.
+    A scikit-learn estimator that trains a Keras 3 model. A preset sets encoders, fusion and
+    training; a keyword that is not `None` replaces the preset's value. Frozen encoders are run once
+    over the rows, and the rest of the model is trained on their features. A second `fit`, also of a
+    clone, trains a new model; frozen encoders are reused if nothing else uses the previous model.
 
     Args:
-        images: Image columns, in order; or a dict of column to the most images of its cells, such
-            as `{"photos": 4}`: a cell then is a list, or a text such as `a.jpg|b.jpg`, and images
-            that a row lacks are missing. Without `images` and `texts`, columns with the usual
-            names (`image_1`, `text_1`, ...) are used.
+        images: Image columns, in order; or a dict from columns to the largest number of images in
+            a cell, such as `{"photos": 4}`. Such a cell is a list, or a text such as `a.jpg|b.jpg`,
+            and can have fewer images. Without `images` and `texts`, columns with the usual names
+            (`image_1`, `text_1`, ...) are used.
         texts: Text columns, one or two.
-        labels: Label column; a list of columns, each with its own head, or with
-            `head="multilabel"` or `"regression"` each a label (0 or 1) or a target of one head; or
-            a dict of name to `keras_mm.Head`, for heads of different kinds, each with its own
-            column.
+        labels: The label column. A list of columns has a head for each column; with
+            `head="multilabel"` the columns are labels (0 or 1) of one head, with `"regression"`
+            targets of one head. A dict from names to `keras_mm.Head` has heads of different kinds,
+            each with its own column.
         preset: Name of a preset, see `keras_mm.list_presets`.
         fusion: `"concat"`, `"bilinear"`, `"gated"`, `"cross_attention"`, `"bottleneck"` or
             `"mmbt"`; a dict of `name` and that layer's arguments; or a Keras layer. See
             `keras_mm.models.fusion`.
-        compare: Compare image pairs, and text pairs that are encoded separately.
-        text_pairing: `"packed"` or `"separate"`.
-        vision_pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`.
-        text_pooling: `"mean"`, `"max"`, `"cls"` or `"pooler"`.
+        compare: Whether to compare the two images of a row, and two texts encoded separately.
+        text_pairing: How two texts are encoded: as one sequence, `"packed"`, or `"separate"`.
+        vision_pooling: How image features become one vector: `"mean"`, `"max"`, `"cls"`,
+            `"pooler"`.
+        text_pooling: How token features become one vector, as `vision_pooling`.
         vision_backbone: A name, a folder or a `keras.Model`; see `create_vision_encoder`.
         vision_weights: `"pretrained"`, `"random"` or a path.
         text_backbone: A name, a folder or a `keras.Model`; see `create_text_encoder`.
         text_weights: `"pretrained"`, `"random"` or a path: a folder with weights and vocabulary, or
             a weights file with `vocab.txt` beside it.
         image_size: `(height, width)` in pixels, or one number for both.
-        sequence_length: Tokens of a sequence.
+        sequence_length: Largest number of tokens of a sequence, with special tokens.
         vision_trainable: Whether the vision backbone is trained.
         text_trainable: Whether the text backbone is trained.
-        head: What the label column holds: `"multiclass"`, `"binary"` (two classes, one logit),
-            `"multilabel"` (any number of labels per row: a list, or text such as `red|old`) or
+        head: Kind of the labels: `"multiclass"`, `"binary"` (two classes, one logit),
+            `"multilabel"` (any number of labels per row: a list, or a text such as `red|old`) or
             `"regression"` (a number).
         loss: `"cross_entropy"`, `"focal"`, or `"logit_adjusted"`, which corrects the predictions
-            for the class imbalance of the training rows; for regression `"mean_squared_error"`
-            (also when the loss is `"cross_entropy"`), `"mean_absolute_error"` or `"huber"`. A head
-            can have its own loss.
+            for the class imbalance of the training rows. For regression `"mean_squared_error"`
+            (also used for `"cross_entropy"`), `"mean_absolute_error"` or `"huber"`. A head can have
+            its own loss.
         class_weight: `None`, `"balanced"`, `"effective_number"`, a dict by label, or a list in
             class order; for multilabel heads, the weight of the rows that have the label.
         classes: Label names in a fixed order; by default the training labels, sorted.
-        modality_dropout: Probability, in [0, 1), of hiding all images of a row during training, and
-            of hiding all its texts; never both in one row.
+        modality_dropout: Probability, in [0, 1), that all images of a row are hidden in training,
+            and that all its texts are; never both in one row.
         augmentation: Random changes of the images during training: a `keras_mm.Augmentation` or a
             dict of its fields. Needs `vision_trainable=True`.
-        sliding_window: How texts longer than `sequence_length` are read. `True`, a
-            `keras_mm.SlidingWindow` or a dict of its fields reads them in windows and joins the
-            windows' predictions to one per row; by default they are truncated.
+        sliding_window: `True`, a `keras_mm.SlidingWindow` or a dict of its fields splits texts
+            longer than `sequence_length` into windows, whose predictions are joined to one per row.
+            By default such texts are truncated.
         special_tokens: Texts such as `"<url>"` that become one token each instead of being split,
             with a new embedding that is trained. Needs `text_trainable=True`.
-        epochs: Largest number of epochs.
-        batch_size: Rows of a batch.
-        learning_rate: Peak learning rate of the trunk.
-        encoder_learning_rate: Peak learning rate of trainable encoders; or a dict by side,
-            `"vision"` and `"text"`, where a missing side has the preset's rate.
+        epochs: Maximum number of epochs, >= 1.
+        batch_size: Rows of a batch, >= 1.
+        learning_rate: Peak learning rate of the trunk (everything but the encoders), > 0.
+        encoder_learning_rate: Peak learning rate of trainable encoders, > 0; or a dict with a rate
+            for `"vision"` or `"text"`, where a side without one has the preset's rate.
         optimizer: `"adamw"`, `"adam"`, `"sgd"` or `"adafactor"`.
         early_stopping: Whether to stop when validation no longer improves; the best weights are
             restored.
-        cache: Whether features of frozen encoders are cached on disk, for later trainings and
-            predictions, in the folder that `keras-mm cache info` shows; or a folder.
-        engine: What runs encoders that are not trained: `"keras"`, `"openvino"`, or `"auto"`:
-            OpenVINO where it is installed and faster (on a CPU, with `cache`, for frozen encoders
+        cache: Whether to cache the features of frozen encoders on disk, for later trainings and
+            predictions; or the folder of the cache. `keras-mm cache info` shows the default folder.
+        engine: Runs encoders that are not trained: `"keras"`, `"openvino"`, or `"auto"`, which
+            uses OpenVINO if it is installed and faster (on a CPU, with `cache`, for frozen encoders
             that are not tiny; not in float32 under TensorFlow), else Keras.
         precision: `"float32"`, or `"bfloat16"` for the encoders.
-        seed: Seed of weights, row order and dropout. The same seed gives the same result on the
-            same backend.
-        warm_start: Whether `fit` continues with the trained model, its weights and its classes;
-            new rows may add classes. The settings that the model is built from must not change.
-        verbose: 0 is silent, 1 shows progress on stderr. A change by `set_params` takes effect at
+        seed: Seed of weights, row order and dropout, in [0, 2**32). The same seed gives the same
+            result on the same backend.
+        warm_start: Whether `fit` continues to train the model. New rows can add classes; settings
+            that the model is built from must not change.
+        verbose: 0 is silent; 1 shows progress on stderr. A change by `set_params` takes effect at
             once.
         training: Less common settings: a `keras_mm.Training` or a dict of its fields.
 
     Attributes:
-        heads_: The model's heads: `keras_mm.Head` by name, with their classes. The only head of a
-            label column is called `"label"`.
+        heads_: The heads of the model: `keras_mm.Head` by name, with their classes. If `labels` is
+            a single column, its head is called `"label"`.
         classes_: Label names in the order of the probabilities; for regression the names of the
             targets. A dict by head if there are several heads.
-        model_: The Keras model, from raw inputs to logits.
+        model_: The Keras model, from preprocessed inputs to logits.
         history_: Metrics by name, a list over the epochs.
-        preprocessor_: Makes the model's inputs from rows.
+        preprocessor_: The `keras_mm.Preprocessor` that makes the inputs of `model_` from rows.
         skipped_: Problems of the training rows that `on_error="skip"` left out.
 
     Example:
@@ -159,13 +160,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     """
 
     _trained: Trained | None = None
-    # The heads of `add_head`, trained or not.
+    # Heads of `add_head`, trained or not.
     _declared: Mapping[str, Head] = MappingProxyType({})
-    # Parameters whose value, a keras.Model of the user's, is not part of a loaded classifier.
+    # Parameters that were a keras.Model of the user's, if the classifier was loaded.
     _own_networks: tuple[str, ...] = ()
     _workbench: Workbench | None = None
 
-    # scikit-learn's routing takes the rows for metadata where they are not called X.
+    # scikit-learn treats every argument except X and y as metadata, but `data` holds the rows.
     __metadata_request__fit = {"data": UNUSED}
     __metadata_request__predict = {"data": UNUSED}
     __metadata_request__predict_proba = {"data": UNUSED}
@@ -265,34 +266,34 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_error: str = "raise",
     ) -> MultimodalClassifier:
-        """Trains on a table of rows, from the start or, with `warm_start`, from the trained model.
+        """Trains a new model on a table of rows, or with `warm_start` continues with the old one.
 
-        A training that fails or is interrupted leaves a fitted classifier as it was. A classifier
-        that was not fitted gets the weights of the best epoch so far, if one ended. In both cases
-        the error is raised, and a line of the log says what is kept.
+        If training fails or is interrupted, the error is raised, and the log says what is kept. A
+        fitted classifier keeps its old model. One that was not fitted gets the weights of the best
+        epoch so far, if an epoch was completed.
 
-        The heads of `labels` are trained. Heads of `add_head` stay declared; where they were
-        trained, a warning says that `fit_head` must train them again.
+        Only the heads of `labels` are trained. Heads of `add_head` must be trained again by
+        `fit_head`; a warning names those that were trained.
 
         Args:
             data: A DataFrame, a path, or anything else that `load_table` takes.
             y: Labels of the rows, instead of the label column: cells as in that column, or an
                 array with a column for each label column.
-            sample_weight: What each row counts in the loss, in early stopping and in all validation
-                metrics: a column of numbers >= 0, or one number per row in the order of the rows,
-                shape `(num_rows,)`; by default 1. A row of weight 3 counts as three rows do. One
-                of weight 0 is left out, though its label still names a class. The weight is
-                multiplied by that of the row's class; class weights by name are computed from
-                weighted counts. Rows of `validation_data` have the weights of the same column, or
-                1 each if there is no such column.
+            sample_weight: Weights of the rows in the loss, early stopping and all validation
+                metrics: a column of numbers >= 0, or an array of shape `(num_rows,)`; by default 1.
+                A row with weight 3 counts as three rows; one with weight 0 is left out, though its
+                label still is a class. Weights are multiplied by class weights; class weights by
+                name are computed from weighted counts. Rows of `validation_data` have the weights
+                of the same column, or weight 1 if they have no such column.
             validation_data: Rows for early stopping; by default `validation_split` of `data`.
             validation_split: Share of the rows for validation, stratified by label, in [0, 1). 0
                 trains without validation.
-            groups: Column name, or array of shape `(num_rows,)`: rows of a group are not split.
-            image_dir: Folder that image paths are relative to. Validation rows from a file are
-                read from the file's folder instead if it holds their images.
+            groups: Column name, or array of shape `(num_rows,)`. Rows of a group are all training
+                rows or all validation rows.
+            image_dir: Folder that image paths are relative to; by default that of the table file.
+                Images of validation rows from a file can also be in the folder of that file.
             callbacks: Your own Keras callbacks; see `keras_mm.Trainer` for those that monitor a
-                metric or set the learning rate. They see the part of the model that is trained.
+                metric or set the learning rate. Their `model` is the part that is trained.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
 
         Returns:
@@ -301,15 +302,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ConfigError: listing every setting that is wrong.
             TableError: listing every row that cannot be used.
-            ValueError: for labels of one class only, or too few rows to split.
+            ValueError: if all labels are of one class, or there are too few rows to split.
         """
-        given = Given(
+        arguments = FitArgs(
             data, y, validation_data, validation_split, groups, image_dir, on_error, sample_weight
         )
-        going_on = self._trained if self.warm_start else None
-        old = {} if going_on is None else going_on.heads
-        del going_on  # a reference to the model would keep its encoders from being reused
-        return self._fit(prepare_fit(self._settings(), given, old), callbacks)
+        previous = self._trained if self.warm_start else None
+        old = {} if previous is None else previous.heads
+        del previous  # encoders are only reused if nothing refers to their model
+        return self._fit(prepare_fit(self._settings(), arguments, old), callbacks)
 
     def fit_rows(
         self,
@@ -319,13 +320,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         heads: Mapping[str, Head],
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> MultimodalClassifier:
-        """Trains on rows that are checked and split already.
+        """Trains on rows that are already checked and split.
 
         Args:
             rows: Training rows, as `keras_mm.data.tables.partition.read_parts` returns them, with
-                weights if they have any.
-            validation: Rows for early stopping.
-            heads: Heads by name, with the classes that the rows' labels are encoded by, as
+                their weights, if there are any.
+            validation: Rows for early stopping; by default none.
+            heads: Heads by name, with the classes that encode the labels of the rows, as
                 `keras_mm.data.tables.run_columns.find_heads` returns them.
             callbacks: Your own Keras callbacks.
 
@@ -341,15 +342,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             **params: Values by name. `training__<field>`, `augmentation__<field>` and
-                `sliding_window__<field>` set a field of these objects, also where the parameter is
-                `None`.
+                `sliding_window__<field>` set a field of these parameters, also if they are `None`.
 
         Returns:
             The classifier itself.
 
         Raises:
             ValueError: for an unknown parameter.
-            TypeError: for an unknown field; the nearest is offered.
+            TypeError: for an unknown field, with the nearest name.
         """
         super().set_params(**split_nested(params, vars(self)))
         return self
@@ -361,23 +361,22 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Any:
-        """Predictions of rows.
+        """Predicts the labels or numbers of rows.
 
-        A table is processed some thousand rows at a time; a CSV file is never wholly in memory.
+        Tables are read in parts of some thousand rows; a CSV file is never in memory as a whole.
 
         Args:
             data: As in `fit`; also a list of dicts, or one dict for one row.
             image_dir: Folder that image paths are relative to.
-            on_error: `"raise"`, or `"skip"` to give rows that cannot be used a missing prediction.
-                The predictions of the other rows are the same as without such rows.
+            on_error: `"raise"`, or `"skip"`: rows that cannot be used have a missing prediction,
+                and the predictions of the other rows do not change.
 
         Returns:
             Labels as in the training rows, shape `(num_rows,)`; for a multilabel head 0 or 1,
             shape `(num_rows, num_labels)`, columns in the order of `classes_`; for a regression
-            head numbers in the targets' unit, shape `(num_rows,)`, with several targets
-            `(num_rows, num_targets)`. A dict by head if there are several heads. If rows were
-            skipped, labels that are not floats are an array of objects with `None` for these rows;
-            all other arrays are of floats with NaN.
+            head numbers in the unit of the targets, shape `(num_rows,)`, with several targets
+            `(num_rows, num_targets)`. A dict by head if there are several heads. Skipped rows are
+            `None` in an array of objects if labels are not floats, else NaN in an array of floats.
 
         Raises:
             TableError: listing every row that cannot be used, unless rows are skipped.
@@ -387,8 +386,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         skipped = SkippedRows.create(on_error)
         logits = self.predictor_.all_logits(data, image_dir, skipped=skipped)
-        found = {n: predictions(head, logits[n]) for n, head in self.heads_.items()}
-        return one_or_all({n: with_skipped(values, skipped) for n, values in found.items()})
+        predicted = {n: predictions(head, logits[n]) for n, head in self.heads_.items()}
+        return one_or_all({n: with_skipped(values, skipped) for n, values in predicted.items()})
 
     def predict_proba(
         self,
@@ -397,7 +396,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Any:
-        """Probabilities of the classes.
+        """Predicts the probabilities of the classes.
 
         Args:
             data: As in `predict`.
@@ -420,14 +419,14 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
         if not kinds:
             raise InvalidValueError(
-                "A regression head has no probabilities; `predict` gives its numbers."
+                "A regression head has no probabilities; use `predict` for its numbers."
             )
         logits = self.predictor_.all_logits(data, image_dir, skipped=skipped)
-        found = {
+        by_name = {
             name: with_skipped(probabilities(logits[name], kind), skipped)
             for name, kind in kinds.items()
         }
-        return one_or_all(found) if len(self.heads_) == 1 else found
+        return one_or_all(by_name) if len(self.heads_) == 1 else by_name
 
     def predict_frame(
         self,
@@ -436,11 +435,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> pd.DataFrame:
-        """Predictions as a DataFrame of pandas with the table's index.
+        """Predicts rows, and returns a pandas DataFrame with the index of the table.
 
-        If the index is unique, `table.join(classifier.predict_frame(table))` puts the predictions
-        beside the rows. Rows of a table of another library, such as polars, are numbered from 0.
-        A table without rows gives a frame without rows.
+        If the index is unique, `table.join(classifier.predict_frame(table))` adds the predictions
+        as columns. Rows of a table of another library, such as polars, are numbered from 0. For a
+        table without rows, the DataFrame has no rows.
 
         Args:
             data: As in `predict`.
@@ -451,9 +450,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             Columns `prediction` (for a multilabel head a list of labels) and
             `probability_<class>` for each class; with several targets `prediction_<target>`. With
             several heads each column begins with the head's name, such as `<head>_prediction`.
-            With `on_error="skip"` the last column, `error`, has the problem of each row that was
-            skipped, in at most 200 characters, and `None` for all others. Skipped rows have `None`
-            as label and NaN as number.
+            With `on_error="skip"` the last column, `error`, is the problem of each skipped row, in
+            at most 200 characters, and `None` for other rows. Skipped rows have `None` instead of
+            a label and NaN instead of a number.
 
         Raises:
             TableError: as in `predict`.
@@ -482,19 +481,19 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image_dir: Any = None,
         on_error: str = "raise",
     ) -> float:
-        """Score on labelled rows.
+        """Computes a score on labelled rows; higher is better.
 
         Args:
             data: As in `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
-            sample_weight: What each row counts: a column, or one weight per row; see `fit`.
+            sample_weight: Weights of the rows: a column, or a weight for each row; see `fit`.
             image_dir: Folder that image paths are relative to.
             on_error: As in `evaluate`.
 
         Returns:
             Accuracy; for a multilabel head the share of rows whose labels are all correct; for a
             regression head the coefficient of determination R². With several heads the mean over
-            the heads that some row has a label of.
+            the heads for which the rows have labels.
         """
         predictor = self.predictor_
         columns = label_columns(predictor.heads)
@@ -515,20 +514,20 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> dict:
-        """Chooses the threshold of each label of a multilabel head; later predictions use it.
+        """Chooses the best threshold for each label of a multilabel head, for later predictions.
 
-        Use validation rows: metrics on the same rows would be too optimistic.
+        Use validation rows: metrics on the rows that thresholds are tuned on are too optimistic.
 
         Args:
             data: Rows with the head's label column.
             head: The head's name; not needed if there is only one multilabel head.
-            metric: What is maximised, as in `keras_mm.metrics.tune_thresholds`.
-            sample_weight: What each row counts: a column, or one weight per row; see `fit`.
+            metric: The metric to maximise, as in `keras_mm.metrics.tune_thresholds`.
+            sample_weight: Weights of the rows: a column, or a weight for each row; see `fit`.
             image_dir: Folder that image paths are relative to.
             on_error: As in `evaluate`.
 
         Returns:
-            Thresholds by label; they are saved with the model.
+            Thresholds in [0, 1] by label. They are saved with the model.
 
         Raises:
             ValueError: if there is no such head.
@@ -554,17 +553,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Evaluation:
-        """Metrics on labelled rows, compared with a baseline that sees no input.
+        """Computes metrics on labelled rows, and those of a baseline that ignores the input.
 
-        The baseline always predicts the majority class, each label's share, or the mean of the
-        training rows.
+        The baseline always predicts the majority class, the frequency of each label, or the mean of
+        the targets in the training rows.
 
         Args:
             data: Rows with the label columns of the heads.
-            heads: Names of the heads that are evaluated; by default all.
-            sample_weight: What each row counts in all metrics, also in the baseline's: a column, or
-                one weight per row; see `fit`. The weights that the model was trained with are not
-                used here unless they are given.
+            heads: Names of the heads to evaluate; by default all.
+            sample_weight: Weights of the rows in all metrics, also of the baseline: a column, or a
+                weight for each row; see `fit`. By default 1, also if training had weights.
             image_dir: Folder that image paths are relative to.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used; the results
                 count and list them.
@@ -591,13 +589,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def evaluate_rows(
         self, rows: Rows, source: str, *, heads: Mapping[str, Head] | None = None
     ) -> Evaluation:
-        """Metrics on rows that are checked already; see `evaluate`.
+        """Evaluates rows that are already checked; see `evaluate`.
 
         Args:
             rows: Rows with labels of `heads`, as `keras_mm.data.tables.partition.read_parts`
                 returns them.
-            source: Name of the rows' table, for the report.
-            heads: The heads that are evaluated, by name; by default all.
+            source: Name of the table of the rows, for the report.
+            heads: The heads to evaluate, by name; by default all.
 
         Returns:
             As `evaluate`.
@@ -605,20 +603,20 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return evaluate_trained(self._check_fitted(), self.predictor_, rows, source, heads)
 
     def add_head(self, name: str, head: Head) -> MultimodalClassifier:
-        """Adds a head to the trained model; it predicts once `fit_head` has trained it.
+        """Adds a head to the trained model; `fit_head` trains it.
 
-        It stays declared when `fit` trains a new model, for which `fit_head` must train it again.
+        If `fit` then trains a new model, `fit_head` must train the head again. A head that was
+        added but not trained is replaced by a new one with the same name.
 
         Args:
-            name: The head's name; letters, digits, `_` and `-`.
-            head: The head; without classes, those of its training rows are used.
+            name: Name of the head, of letters, digits, `_` and `-`.
+            head: The head; by default its classes are those of its training rows.
 
         Returns:
             The classifier itself.
 
         Raises:
-            ValueError: if the model has such a head, or the name cannot be a head's. A head that
-                was added and is not trained yet is replaced.
+            ValueError: if the model already has a head with this name, or the name is not allowed.
         """
         check_new_head(name, head, self.heads_, self._added)
         self._declared = {**self._declared, name: head}
@@ -639,20 +637,20 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         callbacks: Sequence[keras.callbacks.Callback] = (),
         on_error: str = "raise",
     ) -> MultimodalClassifier:
-        """Trains single heads of the trained model, on other rows.
+        """Trains some heads of the trained model, on rows of their own.
 
-        The encoders, projections and fusion are run once over the rows and do not change, so the
-        predictions of the other heads stay the same to the bit. The classifier's parameters
+        The encoders, projections and fusion run once over the rows and do not change, so the
+        predictions of the other heads stay the same, bit for bit. The parameters of the classifier
         (epochs, learning rate, optimizer, early stopping, ...) apply; see `set_params`. Thresholds
         do not change.
 
         Args:
-            names: A head of the model or of `add_head`, or several that are trained jointly.
+            names: A head of the model or of `add_head`; or several, to train them jointly.
             data: Rows with the label columns of these heads; see `fit`.
             y: Labels of the rows, instead of the label column; see `fit`.
-            sample_weight: As in `fit`; one weight per row, for all these heads.
-            freeze: Whether only these heads are trained. Without it everything that `fit` trains
-                is trained further, and the predictions of the other heads change.
+            sample_weight: Weights of the rows for all these heads, as in `fit`.
+            freeze: Whether to train only these heads. If not, everything that `fit` trains is
+                trained further, and the predictions of other heads change.
             validation_data: As in `fit`.
             validation_split: As in `fit`.
             groups: As in `fit`.
@@ -661,23 +659,23 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             on_error: As in `fit`.
 
         Returns:
-            The classifier itself, unchanged if a training with `freeze` fails.
+            The classifier itself. It is unchanged if training fails.
 
         Raises:
             ValueError: if there is no such head.
             TableError: listing every row that cannot be used.
 
         Warns:
-            UserWarning: without `freeze`, if there are other heads.
+            UserWarning: with `freeze=False`, if there are other heads.
         """
         trained = self._check_fitted()
         chosen = choose_heads(names, {**trained.heads, **self._added}, self._added)
-        given = Given(
+        arguments = FitArgs(
             data, y, validation_data, validation_split, groups, image_dir, on_error, sample_weight
         )
         self._trained = fit_heads(
             trained,
-            prepare_heads(self._settings(), trained.settings, chosen, given),
+            prepare_heads(self._settings(), trained.settings, chosen, arguments),
             self.predictor_,
             freeze=freeze,
             callbacks=callbacks,
@@ -686,10 +684,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def save(self, folder: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Writes the model as a folder of JSON, weights and vocabulary, whole or not at all.
+        """Saves the model as a folder of JSON, weights and vocabulary, whole or not at all.
 
         Args:
-            folder: Where to write.
+            folder: The folder to write.
             overwrite: Whether to replace a folder that is not empty.
 
         Raises:
@@ -701,18 +699,18 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def load(
         cls, folder: str | os.PathLike, *, custom_objects: Mapping[str, Any] | None = None
     ) -> MultimodalClassifier:
-        """Reads a classifier that `save` wrote on any backend. Executes nothing from the folder.
+        """Loads a classifier that was saved on any backend. No code of the folder is executed.
 
         Args:
-            folder: What `save` wrote.
-            custom_objects: Your own layer classes by name, if the model contains any.
+            folder: A folder that `save` wrote.
+            custom_objects: Your own layer classes by name, if the model has any.
 
         Returns:
-            The classifier, fitted.
+            The fitted classifier.
 
         Raises:
-            FileNotFoundError: if `folder` holds no saved model.
-            ValueError: if it is from a newer version, or has classes that are not allowed.
+            FileNotFoundError: if `folder` has no saved model.
+            ValueError: if the model is from a newer version, or has classes that are not allowed.
         """
         saved = load_trained(folder, custom_objects=custom_objects)
         classifier = cls(**saved.parameters)
@@ -731,18 +729,19 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     ) -> dict:
         """Writes a SavedModel that takes raw images and strings, and checks its predictions.
 
-        Its inputs are `image_1`, ... and `text_1`, ... in the order of the columns; a column of up
-        to N images is N of them, and an empty string is a missing one.
-        Its outputs are `probabilities` and `label`. For a multilabel head `label` is a matrix of
+        The inputs are `image_1`, ... and `text_1`, ... in the order of the columns; a column with
+        up to N images has N inputs, and an empty string is a missing image or text.
+        The outputs are `probabilities` and `label`. For a multilabel head `label` is a matrix of
         strings, empty where a label is not predicted; for a regression head the output is
-        `prediction`, shape `(num_rows, num_targets)`. With several heads each output begins with
-        the head's name, such as `<head>_label`. The SavedModel is loaded in a fresh process without
-        keras_mm and compared with this model row by row; if it differs, nothing is written.
+        `prediction`, shape `(num_rows, num_targets)`. With several heads the name of each output
+        begins with that of its head, such as `<head>_label`. The SavedModel is loaded in a fresh
+        process without keras_mm and compared with this model row by row; nothing is written if
+        predictions differ.
 
         Args:
-            folder: Where to write; must not exist or be empty.
+            folder: The folder to write; it must not exist, or be empty.
             format: `"tf_saved_model"`.
-            data: Rows to compare; by default random rows.
+            data: Rows for the comparison; by default random rows.
             image_dir: Folder that image paths are relative to.
             on_error: `"raise"`, or `"skip"` to leave out rows of `data` that cannot be used.
 
@@ -768,17 +767,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """Changes the sequence length and sliding window of the trained model, not its weights.
 
         Args:
-            sequence_length: Tokens of a sequence.
-            sliding_window: As the parameter of the same name.
+            sequence_length: Largest number of tokens of a sequence, with special tokens.
+            sliding_window: As the parameter of the same name; by default texts are truncated.
 
         Raises:
-            ValueError: for a length that the text network cannot read, or a wrong window.
+            ValueError: if the text network cannot read this length, or the window is not valid.
         """
         trained = self._check_fitted()
         changed = with_text_length(trained, sequence_length, sliding_window)
         if changed is not trained:
-            read = {n: getattr(changed.settings, n) for n in ("sequence_length", "sliding_window")}
-            self.set_params(**read)
+            params = ("sequence_length", "sliding_window")
+            self.set_params(**{name: getattr(changed.settings, name) for name in params})
             self._trained = changed
 
     # --- training, copies and state ---------------------------------------------------------
@@ -789,33 +788,33 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
 
     def _fit(self, prepared: Prepared, callbacks: Sequence) -> MultimodalClassifier:
-        """Trains; if the training fails, restores the model as `fit` describes."""
+        """Trains; if training fails, keeps or restores a model as `fit` describes."""
         bench, before = self._bench(), {} if self._trained is None else self._trained.heads
         warm = prepared.settings.warm_start and self._trained is not None
-        former = Former(self._trained, bench, in_place=warm)
-        going_on, self._trained = self._trained if warm else None, None
+        previous = PreviousModel(self._trained, bench, in_place=warm)
+        former, self._trained = self._trained if warm else None, None
         try:
             with seeded(prepared.settings.seed):
                 outcome = fit(
-                    prepared, bench, former=going_on, callbacks=callbacks, classifier_of=self._with
+                    prepared, bench, former=former, callbacks=callbacks, classifier_of=self._with
                 )
         except BaseException:
-            self._trained = former.give_back()
+            self._trained = previous.restore()
             raise
-        self._trained = former.better(outcome)
+        self._trained = previous.after(outcome)
         if outcome.error is not None:
             raise outcome.error
         warn_of_untrained(self._declared, before, self.heads_)
         return self
 
     def _with(self, trained: Trained) -> MultimodalClassifier:
-        """A copy of this classifier that has another model."""
-        found = copy(self)
-        found._trained = trained
-        return found
+        """A copy of this classifier with another model."""
+        other = copy(self)
+        other._trained = trained
+        return other
 
     def _bench(self) -> Workbench:
-        """What builds the models of this classifier and its clones, one after the other."""
+        """The workbench that builds the models of this classifier and its clones."""
         if self._workbench is None:
             self._workbench = Workbench()
         return self._workbench
@@ -829,17 +828,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         return self._trained is not None
 
     def __sklearn_clone__(self) -> MultimodalClassifier:
-        with unseeded():  # a parameter may be a network, which is built again
+        with unseeded():  # a network among the parameters is built again, and draws random weights
             clone = super().__sklearn_clone__()
         clone._workbench, clone._own_networks = self._bench(), self._own_networks
         clone._declared = dict(self._declared)
         return clone
 
     def __copy__(self) -> MultimodalClassifier:
-        """A classifier that shares the model."""
-        found = object.__new__(type(self))
-        found.__dict__.update(self.__dict__)
-        return found
+        """A classifier that shares the model; `__getstate__` would copy it."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        return other
 
     def __getstate__(self) -> dict:
         """The state for pickle, joblib and deepcopy: a fitted model in its saved form."""
@@ -862,24 +861,24 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def predictor_(self) -> Predictor:
-        """The trained model with everything that it needs to predict rows."""
+        """The predictor: the model, and everything it needs to predict rows."""
         return self._check_fitted().predictor(
             cache=self.cache, engine=self.engine, progress=bool(self.verbose)
         )
 
     @property
     def model_(self) -> keras.Model:
-        """The Keras model, from raw inputs to logits."""
+        """The Keras model, from preprocessed inputs to logits."""
         return self._check_fitted().model
 
     @property
     def preprocessor_(self) -> Preprocessor:
-        """Makes the model's inputs from rows."""
+        """The preprocessor, which makes the inputs of the model from rows."""
         return self._check_fitted().preprocessor
 
     @property
     def heads_(self) -> Mapping[str, Head]:
-        """The heads by name, with their classes; assign new heads to change thresholds."""
+        """Heads by name, with their classes; assign heads with other thresholds to change these."""
         return self._check_fitted().heads
 
     @heads_.setter
@@ -888,7 +887,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def priors_(self) -> Mapping[str, list]:
-        """The best constant prediction of each head: class shares or means of the training rows."""
+        """The best constant prediction by head: frequencies or means of the training rows."""
         return self._check_fitted().priors
 
     @property
@@ -908,5 +907,5 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def classes_(self) -> Any:
-        """Label names in the order of the probabilities."""
+        """Label names in the order of the probabilities; a dict if there are several heads."""
         return one_or_all({n: names_array(head.names) for n, head in self.heads_.items()})

@@ -1,4 +1,4 @@
-"""Trains all heads of a model on checked rows, from the start or from a trained model."""
+"""Trains all heads of a new or a trained model on checked rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Outcome:
 
     Attributes:
         trained: The model with the best weights so far.
-        error: What interrupted the training; `None` if it was completed.
+        error: The error or interruption that stopped the training; `None` if it was completed.
     """
 
     trained: Trained
@@ -52,30 +52,30 @@ class Outcome:
 
 def fit(
     prepared: Prepared,
-    bench: Workbench,
+    workbench: Workbench,
     *,
     former: Trained | None = None,
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
 ) -> Outcome:
-    """Trains a new model, or continues with a trained one.
+    """Trains a new model, or continues to train a model.
 
-    Call it within `keras_mm.random_state.seeded`.
+    Call it inside `keras_mm.random_state.seeded`.
 
     Args:
         prepared: Resolved settings, heads and rows.
-        bench: Builds the model.
-        former: The trained model to continue with; `None` builds a new one.
+        workbench: Builds the model.
+        former: The trained model to continue with; by default a new model is built.
         callbacks: The user's Keras callbacks.
         classifier_of: Returns a classifier with the model that is being trained, for callbacks
             that are a `TrainingObserver`.
 
     Returns:
-        The trained model, and the error if the training was interrupted.
+        The trained model, and the error if the training was stopped by one.
 
     Raises:
-        ValueError: if the labels do not fit the heads, or the settings describe another model
-            than `former`.
+        ValueError: if labels or settings are not allowed for the heads, or the settings describe
+            another model than `former`.
     """
     settings, heads = prepared.settings, prepared.heads
     labels, weights = prepared.rows.labels, prepared.rows.sample_weight
@@ -90,7 +90,7 @@ def fit(
     else:
         preprocessor = _preprocessor(settings)
         with keras_output(show=bool(settings.verbose)):
-            model, twin = bench.model(
+            model, twin = workbench.model(
                 model_spec(settings, heads, preprocessor),
                 vision_weights=settings.vision_weights,
                 text_weights=settings.text_weights,
@@ -119,12 +119,12 @@ def train(
     Args:
         trained: The model; its outputs are the heads of `prepared`.
         prepared: Resolved settings, heads and rows.
-        twin: The copy of the trunk that is trained; see `Workbench.model`.
+        twin: A copy of the trunk to train instead of it; see `Workbench.model`.
         callbacks: As in `fit`.
         classifier_of: As in `fit`.
 
     Returns:
-        History, batch size, and the error if the training was interrupted. The weights of
+        History, batch size, and the error if the training was stopped by one. The weights of
         `trained.model` are changed in place.
     """
     settings, training = prepared.settings, prepared.settings.training
@@ -133,7 +133,7 @@ def train(
         training.stages or (),
         lora_rank=training.lora_rank,
         lora_alpha=training.lora_alpha,
-        twin=None if callbacks else twin,  # callbacks would see it in place of the model
+        twin=None if callbacks else twin,  # callbacks must see the model itself
     )
     for observer in callbacks:
         if isinstance(observer, TrainingObserver):
@@ -163,7 +163,7 @@ def train(
 
 
 def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -> keras.Model:
-    """The former model, widened where `heads` has more classes."""
+    """The former model, with more logits for heads that have new classes."""
     old = former.heads
     changed = changed_parts(former, settings, heads)
     if list(old) != list(heads):
@@ -175,8 +175,8 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
         changed.append("heads")
     if changed:
         raise InvalidValueError(
-            "warm_start=True continues with the trained model, but the settings describe "
-            f"another one ({', '.join(changed)}). Change them back, or set warm_start=False."
+            "warm_start=True continues to train the model, but settings were changed that it is "
+            f"built from: {', '.join(changed)}. Change them back, or set warm_start=False."
         )
     wider = {n: head for n, head in heads.items() if head.num_logits > old[n].num_logits}
     if not wider:
@@ -186,14 +186,15 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
 
 
 def check_objectives(prepared: Prepared, callbacks: Callbacks = ()) -> None:
-    """Checks that loss, class weights and monitored metric fit the heads, before any work.
+    """Checks before training that the heads allow the loss, class weights and monitored metric.
 
     Args:
         prepared: Resolved settings, heads and rows.
-        callbacks: The user's Keras callbacks; they may log the monitored metric.
+        callbacks: The user's Keras callbacks. If there are any, the monitored metric is not
+            checked, as they may log it.
 
     Raises:
-        ValueError: if they do not fit.
+        ValueError: if one of them is not allowed.
     """
     settings, heads, validation = prepared.settings, prepared.heads, prepared.validation
     widths = {name: head.num_logits for name, head in heads.items()}
@@ -211,7 +212,7 @@ def check_objectives(prepared: Prepared, callbacks: Callbacks = ()) -> None:
 
 
 def check_labelled(heads: Mapping[str, Head], labels: Mapping, sample_weight: Any = None) -> None:
-    """Checks that each head has at least one labelled training row of a weight above 0.
+    """Checks that each head has at least one labelled training row with a weight above 0.
 
     Args:
         heads: Heads by name.
@@ -223,10 +224,10 @@ def check_labelled(heads: Mapping[str, Head], labels: Mapping, sample_weight: An
     """
     for name, head in heads.items():
         if not is_labelled(head, labels[name], sample_weight):
-            of = "" if sample_weight is None else " of a weight above 0"
+            weighted = "" if sample_weight is None else " with a weight above 0"
             raise InvalidValueError(
-                f"No training row{of} has a label of the head {name!r}: give rows that have one, "
-                "or leave the head out."
+                f"No training row{weighted} has a label of the head {name!r}. Add labelled rows, "
+                "or remove the head."
             )
 
 
@@ -245,7 +246,7 @@ def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
 def standardize(
     model: keras.Model, heads: Mapping[str, Head], labels: Mapping, sample_weight: Any = None
 ) -> None:
-    """Makes regression heads learn standardised targets.
+    """Sets mean and scale of the targets of regression heads, which learn standardised targets.
 
     Args:
         model: The model, changed in place.
@@ -259,7 +260,7 @@ def standardize(
 
 
 def _layers(head: Head) -> tuple:
-    """What a head's layers are built from, besides its classes."""
+    """The values that the layers of a head are built from, except its classes."""
     return head.kind, head.dropout_rate, head.l2
 
 
@@ -285,6 +286,6 @@ def _preprocessor(settings: Settings) -> Preprocessor:
 
 
 def _window(settings: Settings) -> SlidingWindow | None:
-    """The sliding window, with the number of its text instead of the column's name."""
+    """The sliding window, with the position of its text instead of the name of the column."""
     window = as_sliding_window(settings.sliding_window)
     return None if window is None else window.by_slot(settings.texts)

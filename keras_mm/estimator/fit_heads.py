@@ -1,4 +1,4 @@
-"""Trains single heads of a trained model."""
+"""Trains some heads of a trained model, or new heads."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fit_heads(
         trained: The trained model.
         prepared: Resolved settings, and the heads to train with their rows.
         predictor: The predictor of `trained`.
-        freeze: Whether only the heads are trained; without it everything that `fit` trains is.
+        freeze: Whether to train only the heads; otherwise everything that `fit` trains.
         callbacks: The user's Keras callbacks.
         classifier_of: As in `keras_mm.estimator.fit.fit`.
 
@@ -57,7 +57,11 @@ def fit_heads(
         The model with the trained heads. With `freeze`, `trained` itself is not changed.
 
     Raises:
-        ValueError: if a head has no labels, or the settings describe another model.
+        ValueError: if a head has no labels, or with `freeze=False` if settings were changed that
+            the model is built from.
+
+    Warns:
+        UserWarning: with `freeze=False`, if there are other heads, whose predictions change.
     """
     heads = prepared.heads
     labels, weights = prepared.rows.labels, prepared.rows.sample_weight
@@ -69,14 +73,14 @@ def fit_heads(
     try:
         with seeded(settings.seed):
             if freeze:
-                found = _fit_frozen(trained, prepared, predictor, callbacks)
+                after = _fit_frozen(trained, prepared, predictor, callbacks)
             else:
-                found = _fit_through(trained, prepared, callbacks, classifier_of)
+                after = _fit_through(trained, prepared, callbacks, classifier_of)
     except BaseException:
         _log.warning("the classifier keeps the model that it had before this training")
         raise
     priors = {n: head_prior(head, labels[n], weights).tolist() for n, head in heads.items()}
-    return replace(found, heads={**found.heads, **heads}, priors={**found.priors, **priors})
+    return replace(after, heads={**after.heads, **heads}, priors={**after.priors, **priors})
 
 
 def _fit_frozen(
@@ -129,15 +133,15 @@ def _fit_through(
     others = sorted(set(trained.heads) - set(heads))
     if others:
         warnings.warn(
-            "The fusion and other trained parts are shared: the answers of the other heads "
+            "freeze=False trains parts that all heads share, so the predictions of the other heads "
             f"({', '.join(others)}) change.",
             stacklevel=4,
         )
     changed = changed_parts(trained, settings, trained.heads)
     if changed:
         raise InvalidValueError(
-            "freeze=False trains the model further, but the settings describe another one "
-            f"({', '.join(changed)}). Change them back."
+            "freeze=False continues to train the model, but settings were changed that it is built "
+            f"from: {', '.join(changed)}. Change them back."
         )
     encoders, _ = parts(trained.model)
     grown, before = _grown(trained, prepared), Snapshot(trained.model.variables)
@@ -150,7 +154,7 @@ def _fit_through(
 
 
 def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
-    """The trunk with new layers for the heads."""
+    """The trunk with layers for all heads, new ones for the heads to train."""
     heads = prepared.heads
     grown = with_heads(parts(trained.model).trunk, heads, list(trained.heads))
     standardize(grown, heads, prepared.rows.labels, prepared.rows.sample_weight)
@@ -160,19 +164,19 @@ def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
 def _put_in(
     trained: Trained, model: keras.Model, heads: Mapping[str, Head], history: Mapping[str, list]
 ) -> Trained:
-    """The model with the trained heads, their history added by head to the model's."""
+    """The model with the trained heads; their history is added to that of the model."""
     before = trained.history
     if len(trained.heads) == 1:
-        before = _of_head(before, next(iter(trained.heads)))
+        before = _with_prefix(before, next(iter(trained.heads)))
     if len(trained.heads) > 1 or set(heads) != set(trained.heads):
-        own = _of_head(history, next(iter(heads))) if len(heads) == 1 else history
+        own = _with_prefix(history, next(iter(heads))) if len(heads) == 1 else history
         history = {**before, **{n: v for n, v in own.items() if n not in _TOTALS}}
     heads = {**trained.heads, **heads}
     return replace(trained, model=model, history=history, heads=heads)
 
 
-def _of_head(history: Mapping[str, list], name: str) -> dict[str, list]:
-    """The history of a single head, its metrics named as in a model of several heads."""
+def _with_prefix(history: Mapping[str, list], name: str) -> dict[str, list]:
+    """The history of a single head, with the metric names of a model with several heads."""
     named = {}
     for metric, values in history.items():
         prefix = "val_" if metric.startswith("val_") else ""

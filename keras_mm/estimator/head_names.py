@@ -1,4 +1,4 @@
-"""Heads of a classifier that a user names."""
+"""Checks the names of heads that the user gives to the estimator."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from keras_mm.settings.heads import Head, as_heads
 def choose_heads(
     names: str | Sequence[str], known: Mapping[str, Head], untrained: Container[str] = ()
 ) -> dict[str, Head]:
-    """The heads that are named.
+    """The heads with the given names.
 
     Args:
-        names: Name of a head, or several.
-        known: The heads that can be named.
-        untrained: Names of heads that have been added and not trained yet, for the message.
+        names: Name of a head, or several names.
+        known: The heads to choose from, by name.
+        untrained: Names of heads that were added but are not trained yet, for the message.
 
     Returns:
         Heads by name, in the order of `names`.
 
     Raises:
-        ValueError: if there is no name, or one is not known.
+        ValueError: if there is no name, or a name is not in `known`.
     """
     names = [names] if isinstance(names, str) else list(names)
     if not names:
-        raise InvalidValueError(f"Name at least one head of {list(known)}.")
+        raise InvalidValueError(f"At least one head must be named, of {list(known)}.")
     for name in names:
         if name not in known:
-            later = " `fit_head` has not trained it yet." if name in untrained else ""
-            raise InvalidValueError(unknown_name("head", name, known) + later)
+            hint = " `fit_head` has not trained it yet." if name in untrained else ""
+            raise InvalidValueError(unknown_name("head", name, known) + hint)
     return {name: known[name] for name in names}
 
 
 def check_new_head(
     name: str, head: Head, heads: Mapping[str, Head], added: Mapping[str, Head]
 ) -> None:
-    """Refuses a head that cannot be added to a model.
+    """Checks that a head can be added to a model.
 
     Args:
-        name: The new head's name.
+        name: Name of the new head.
         head: The new head.
-        heads: The model's heads by name.
-        added: Heads that have been added and not trained yet.
+        heads: Heads of the model by name.
+        added: Heads that were added but are not trained yet, by name.
 
     Raises:
-        ValueError: if the model has a head of that name, or the name cannot be a head's.
+        ValueError: if the model has a head with this name, or the name is not allowed.
     """
     if name in heads:
         raise InvalidValueError(
-            f"The model has a head {name!r} already; `fit_head` trains it anew."
+            f"The model already has a head {name!r}; `fit_head` trains it again."
         )
     as_heads({**heads, **added, name: head})
 
@@ -60,21 +60,21 @@ def check_new_head(
 def warn_of_untrained(
     declared: Iterable[str], before: Container[str], after: Container[str]
 ) -> None:
-    """Warns of added heads that were trained, and that the new model of `fit` does not have.
+    """Warns of added heads that were trained, but that the new model of `fit` does not have.
 
     Args:
         declared: Names of the heads of `add_head`.
-        before: Names of the heads that were trained before.
-        after: Names of the heads that are trained now.
+        before: Names of the heads of the model before `fit`.
+        after: Names of the heads of the model after `fit`.
 
     Warns:
-        UserWarning: naming them.
+        UserWarning: with the names of such heads.
     """
     lost = [name for name in declared if name in before and name not in after]
     if lost:
         warnings.warn(
-            f"`fit` trains the heads of `labels`. {_listed(lost)} of `add_head` must be trained "
-            f"again: fit_head({lost[0]!r}, ...).",
+            f"`fit` trains only the heads of `labels`. {_listed(lost)} of `add_head` must be "
+            f"trained again: fit_head({lost[0]!r}, ...).",
             stacklevel=4,
         )
 
@@ -85,17 +85,17 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def choose_multilabel(heads: Mapping[str, Head], name: str | None) -> str:
-    """The name of a multilabel head.
+    """Chooses a multilabel head by name.
 
     Args:
-        heads: The model's heads by name.
-        name: The name that was given; `None` for the only multilabel head.
+        heads: Heads of the model by name.
+        name: Name of the head; `None` for the only multilabel head.
 
     Returns:
-        The name.
+        Name of the head.
 
     Raises:
-        ValueError: if there is no such head, or several and no name.
+        ValueError: if there is no such head, or if no name is given and there are several.
     """
     known = [key for key, head in heads.items() if head.kind == "multilabel"]
     if name is None and len(known) == 1:

@@ -1,4 +1,4 @@
-"""Parameters such as `training__clipnorm`: fields of the objects that parameters hold."""
+"""Parameters such as `training__clipnorm`, which set a field of another parameter."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from keras_mm.settings.problems import TABLES
 
 
 def split_nested(params: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters in which fields are put into the objects that they belong to.
+    """Puts the values of fields into the objects that they belong to.
 
     Args:
-        params: Values by name, as `MultimodalClassifier.set_params` takes them.
+        params: Values by name, as in `MultimodalClassifier.set_params`.
         now: The present values of all parameters.
 
     Returns:
-        Values by names of parameters. Names with `__` of other parameters are left as they are.
+        Values by name of the parameter, without names of fields. Names with `__` that begin with
+        another parameter are not changed.
 
     Raises:
-        TypeError: for an unknown field; the nearest is offered.
+        TypeError: for an unknown field, with the nearest name.
 
     Example:
         >>> split_nested({"training__clipnorm": 0.5}, {"training": None})["training"].clipnorm
         0.5
     """
-    found = {name: value for name, value in params.items() if not _is_field(name)}
+    merged = {name: value for name, value in params.items() if not _is_field(name)}
     for name, kind in TABLES.items():
         fields = {
             key.removeprefix(f"{name}__"): value
@@ -35,8 +36,8 @@ def split_nested(params: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
         }
         if fields:
             check_names(fields, kind)
-            found[name] = kind(**{**_values(found.get(name, now.get(name)), kind), **fields})
-    return found
+            merged[name] = kind(**{**_values(merged.get(name, now.get(name)), kind), **fields})
+    return merged
 
 
 def _is_field(name: str) -> bool:
@@ -44,7 +45,7 @@ def _is_field(name: str) -> bool:
 
 
 def _values(value: Any, kind: type) -> dict[str, Any]:
-    """The fields of a parameter's value; none of `None` and of `True`."""
+    """The fields of the value of a parameter; an empty dict for `None` and `True`."""
     if isinstance(value, kind):
         return dict(vars(value))
     return dict(value) if isinstance(value, Mapping) else {}

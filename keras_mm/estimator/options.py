@@ -1,4 +1,4 @@
-"""What a training takes, from an estimator's settings."""
+"""Converts the settings of an estimator into the settings of a training."""
 
 from __future__ import annotations
 
@@ -13,59 +13,59 @@ from keras_mm.settings.training import LossSettings, Optimization, Stopping
 
 
 def loss_settings(settings: Settings) -> LossSettings:
-    """What a training minimises.
+    """The loss settings of an estimator.
 
     Args:
-        settings: The estimator's, resolved.
+        settings: Resolved settings of the estimator.
 
     Returns:
-        The loss and its knobs.
+        The loss, class weights and other settings of the loss.
     """
     return LossSettings(**_values(settings, LossSettings))
 
 
 def optimization(settings: Settings) -> Optimization:
-    """How a training minimises it.
+    """The optimizer settings of an estimator.
 
     Args:
-        settings: The estimator's, resolved.
+        settings: Resolved settings of the estimator.
 
     Returns:
-        The optimizer, learning rates and their knobs.
+        The optimizer, the learning rates and their schedule.
     """
     return Optimization(**_values(settings, Optimization))
 
 
 def stopping(settings: Settings) -> Stopping:
-    """When a training ends.
+    """The stopping settings of an estimator.
 
     Args:
-        settings: The estimator's, resolved.
+        settings: Resolved settings of the estimator.
 
     Returns:
-        Epochs, and what early stopping watches.
+        The number of epochs, and early stopping.
     """
     return Stopping(**_values(settings, Stopping))
 
 
 def _values(settings: Settings, kind: type) -> dict[str, Any]:
-    """The fields of a dataclass, from the settings and their rarer knobs."""
-    found = {**vars(settings), **vars(settings.training)}
-    return {f.name: found[f.name] for f in fields(kind)}
+    """Values for the fields of a dataclass, from the settings and from their `training`."""
+    values = {**vars(settings), **vars(settings.training)}
+    return {f.name: values[f.name] for f in fields(kind)}
 
 
 def settings_for_heads(
     settings: Settings, heads: Mapping[str, Head]
 ) -> tuple[Settings, dict[str, Head]]:
-    """Settings and heads for training these heads alone: what is meant for others is left out.
+    """Settings for the training of some heads, without values that are for other heads.
 
     Args:
-        settings: The estimator's.
-        heads: Those of its heads that are trained, with their classes.
+        settings: Settings of the estimator.
+        heads: The heads to train, by name, with their classes.
 
     Returns:
-        Settings whose loss, class weights, smoothing and monitored metric suit the heads; and heads
-        with losses of their own where the settings' is of another kind.
+        Settings whose class weights, label smoothing and monitored metric are valid for the heads;
+        and the heads, each with its own loss, as the loss of the settings can be of another kind.
     """
     named = {}
     for name, head in heads.items():
@@ -75,7 +75,7 @@ def settings_for_heads(
     training, weight = settings.training, settings.class_weight
     own = label_heads(settings)
     if not (isinstance(weight, str) or set(heads) <= set(own)):
-        weight = None  # given class by class, for other classes
+        weight = None  # a dict or list with the classes of other heads
     kinds = {head.kind for head in heads.values()}
     if kinds == {"regression"}:
         weight, training = None, replace(training, label_smoothing=0.0)
@@ -85,15 +85,15 @@ def settings_for_heads(
 
 
 def _monitor_of(monitor: str, heads: Mapping[str, Head], own: Mapping[str, Head]) -> str:
-    """The monitored metric as it is logged where these heads are trained.
+    """The name that the monitored metric has in the logs when only some heads are trained.
 
     Args:
-        monitor: The metric as it is logged where the classifier's own heads are trained.
-        heads: The heads that are trained.
-        own: The classifier's own heads.
+        monitor: The name in the logs of a training of the heads of `labels`.
+        heads: The heads to train.
+        own: The heads of `labels`.
 
     Returns:
-        The metric's name; `"val_loss"` where the metric is that of a head that is not trained.
+        The name of the metric; `"val_loss"` if it is a metric of a head that is not trained.
     """
     if monitor == "val_loss" or not monitor.startswith("val_"):
         return monitor
@@ -104,9 +104,9 @@ def _monitor_of(monitor: str, heads: Mapping[str, Head], own: Mapping[str, Head]
         metric = metric.removeprefix(f"{named}_")
     if len(heads) == 1:
         (name, head), *_ = heads.items()
-        # A metric of a model's only head is also one of another head of its kind.
-        alike = named is None and measured is not None and own[measured].kind == head.kind
-        return f"val_{metric}" if alike or measured == name else "val_loss"
-    if measured is None:  # what a callback logs
+        # If `labels` has one head, names have no prefix and hold for any head of the same kind.
+        same_kind = named is None and measured is not None and own[measured].kind == head.kind
+        return f"val_{metric}" if same_kind or measured == name else "val_loss"
+    if measured is None:  # a metric that a callback logs
         return monitor
     return f"val_{measured}_{metric}" if measured in heads else "val_loss"

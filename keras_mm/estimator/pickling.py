@@ -1,4 +1,4 @@
-"""Classifiers, trained models and layers as plain values, for pickle, joblib and deepcopy."""
+"""Converts classifiers, models and layers to values that pickle, joblib and deepcopy accept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_mm.keras_internals import all_layers
 from keras_mm.random_state import unseeded
 from keras_mm.settings.heads import Head
 
-_PACKED = ("_packed", "_used", "_skipped")  # a trained model in a pickled state
+_PACKED = ("_packed", "_used", "_skipped")  # keys of a trained model in a pickled state
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PackedBundle:
 
     Attributes:
         archive: The files of the bundle, as a ZIP archive.
-        classes: The user's own layer classes that it needs, by name.
+        classes: The user's own layer classes that the model needs, by name.
     """
 
     archive: bytes
@@ -40,7 +40,7 @@ class PackedBundle:
 def pack_bundle(
     model: keras.Model, preprocessor: Preprocessor, spec: Mapping[str, Any]
 ) -> PackedBundle:
-    """A model and its preprocessor in their saved form.
+    """Saves a model and its preprocessor into memory.
 
     Args:
         model: As in `save_bundle`.
@@ -48,23 +48,23 @@ def pack_bundle(
         spec: As in `save_bundle`.
 
     Returns:
-        What `unpack_bundle` takes.
+        The saved model, for `unpack_bundle`.
     """
     buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary, "model")
         save_bundle(folder, model, preprocessor, spec)
-        with zipfile.ZipFile(buffer, "w") as archive:  # weights hardly get smaller
+        with zipfile.ZipFile(buffer, "w") as archive:  # not compressed: weights hardly get smaller
             for file in sorted(folder.iterdir()):
                 archive.write(file, file.name)
     return PackedBundle(buffer.getvalue(), own_classes(model))
 
 
 def unpack_bundle(packed: PackedBundle) -> tuple[keras.Model, Preprocessor, dict]:
-    """A model from its saved form.
+    """Loads a model from memory.
 
     Args:
-        packed: What `pack_bundle` returned.
+        packed: The result of `pack_bundle`.
 
     Returns:
         The model, its preprocessor and its spec, as `load_bundle` returns them.
@@ -76,7 +76,7 @@ def unpack_bundle(packed: PackedBundle) -> tuple[keras.Model, Preprocessor, dict
 
 
 class PackedLayer:
-    """A Keras layer or model of the user's, as its config, weights and classes.
+    """The config, weights and classes of a Keras layer or model of the user's.
 
     Args:
         layer: The layer or model.
@@ -93,12 +93,12 @@ class PackedLayer:
         Returns:
             A new layer with the same weights.
         """
-        found = keras.saving.deserialize_keras_object(
+        layer = keras.saving.deserialize_keras_object(
             self.config, custom_objects=self.classes, safe_mode=False
         )
-        if found.built:
-            found.set_weights(self.weights)
-        return found
+        if layer.built:
+            layer.set_weights(self.weights)
+        return layer
 
 
 def pack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,7 +108,8 @@ def pack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
         state: Attributes by name.
 
     Returns:
-        The attributes with a `PackedLayer` in place of each layer; equal layers stay equal.
+        The attributes, with a `PackedLayer` instead of each layer. A layer that occurs twice is
+        the same `PackedLayer` twice.
     """
     known: dict[int, PackedLayer] = {}
 
@@ -123,13 +124,13 @@ def pack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unpack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
-    """Unpacks what `pack_layers` packed.
+    """Builds the layers that `pack_layers` packed.
 
     Args:
-        state: What `pack_layers` returned.
+        state: The result of `pack_layers`.
 
     Returns:
-        The attributes with their layers.
+        The attributes, with layers.
     """
     known: dict[int, Any] = {}
 
@@ -146,15 +147,15 @@ def unpack_layers(state: Mapping[str, Any]) -> dict[str, Any]:
 def pack_state(
     state: Mapping[str, Any], trained: Trained | None, declared: Mapping[str, Head]
 ) -> dict[str, Any]:
-    """A classifier's state as plain values, its model in its saved form.
+    """Converts the state of a classifier to values that can be pickled.
 
     Args:
-        state: The classifier's attributes by name.
-        trained: Its trained model, if it has one.
+        state: Attributes of the classifier by name.
+        trained: The trained model, if there is one.
         declared: The heads of `add_head` by name.
 
     Returns:
-        What `unpack_state` takes.
+        The state for `unpack_state`, with a saved model instead of the trained one.
     """
     packed = {}
     if trained is not None:
@@ -168,13 +169,13 @@ def pack_state(
 
 
 def unpack_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], Trained | None]:
-    """A classifier's attributes and trained model.
+    """Restores the attributes and the trained model of a classifier.
 
     Args:
-        state: What `pack_state` returned.
+        state: The result of `pack_state`.
 
     Returns:
-        The attributes by name; and the trained model, if the classifier had one.
+        The attributes by name; and the trained model, if there is one.
     """
     with unseeded():
         state = unpack_layers(state)
@@ -187,13 +188,13 @@ def unpack_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], Trained | No
 
 
 def own_classes(layer: keras.layers.Layer) -> dict[str, type]:
-    """The user's own classes that a layer is made of.
+    """The user's own classes among those of a layer and the layers inside it.
 
     Args:
         layer: A layer or model.
 
     Returns:
-        Classes by name that are from neither Keras, KerasHub nor this package.
+        Classes by name that are not from Keras, KerasHub or this package.
     """
     kinds = {type(part) for part in all_layers(layer)}
     return {
@@ -204,14 +205,16 @@ def own_classes(layer: keras.layers.Layer) -> dict[str, type]:
 
 
 def _mapped(state: Mapping[str, Any], change: Any) -> dict[str, Any]:
-    found = {}
+    """Applies `change` to all values, and to the fields of those that are dataclasses."""
+    mapped = {}
     for name, value in state.items():
         changed = dict(_changes(value, change)) if is_dataclass(value) else {}
-        found[name] = replace(value, **changed) if changed else change(value)
-    return found
+        mapped[name] = replace(value, **changed) if changed else change(value)
+    return mapped
 
 
 def _changes(settings: Any, change: Any) -> Iterator[tuple[str, Any]]:
+    """The fields of a dataclass that `change` changes, with their new values."""
     for field in fields(settings):
         value = getattr(settings, field.name)
         changed = change(value)

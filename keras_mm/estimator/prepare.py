@@ -1,4 +1,4 @@
-"""Prepares a training: columns, heads and checked rows by part. Loads no backend."""
+"""Prepares a training: finds columns and heads, and checks and splits the rows; no backend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from keras_mm.settings.settings import Settings
 
 
 @dataclass(frozen=True)
-class Given:
+class FitArgs:
     """Arguments of a training; see `MultimodalClassifier.fit`."""
 
     data: Any
@@ -43,11 +43,11 @@ class Prepared:
     """Settings, heads and rows of a training.
 
     Attributes:
-        settings: Settings with their columns.
+        settings: Settings, with names of columns.
         heads: Heads by name, with their classes.
-        parts: Checked rows: `"train"`, and `"val"` and `"test"` where there are any.
-        sources: Name of the table that each part is from.
-        ids: Ids of the rows of the test rows' table, where it has such a column.
+        parts: Checked rows: `"train"`, and, if there are any, `"val"` and `"test"`.
+        sources: Name of the table of each part.
+        ids: The id column of the table that the test rows are from, if it has one.
     """
 
     settings: Settings
@@ -63,7 +63,7 @@ class Prepared:
 
     @property
     def validation(self) -> Rows | None:
-        """The rows for early stopping, where there are any."""
+        """The rows for early stopping, if there are any."""
         return self.parts.get("val")
 
 
@@ -82,8 +82,8 @@ def prepare(
     """Checks and splits all rows, for the estimator and the command line.
 
     Args:
-        settings: Settings with their columns.
-        tables: `"train"` and, where there are such tables, `"val"` and `"test"`.
+        settings: Settings, with names of columns.
+        tables: `"train"`, and, if there are such tables, `"val"` and `"test"`.
         heads: Heads by name, with their classes.
         val_size: As in `read_parts`.
         test_size: As in `read_parts`.
@@ -96,7 +96,7 @@ def prepare(
         The settings and heads, and the rows by part.
 
     Raises:
-        TableError: with every problem of every table.
+        TableError: listing every problem of all tables.
     """
     parts = read_parts(
         tables,
@@ -115,38 +115,39 @@ def prepare(
     return Prepared(settings, dict(heads), parts, sources)
 
 
-def prepare_fit(settings: Settings, given: Given, old: Mapping[str, Head]) -> Prepared:
-    """Columns, heads and rows of a training of all heads.
+def prepare_fit(settings: Settings, arguments: FitArgs, old: Mapping[str, Head]) -> Prepared:
+    """Prepares a training of all heads.
 
     Args:
-        settings: The estimator's settings.
-        given: The rows.
-        old: The heads of the model that the training continues with; their classes come first.
+        settings: Settings of the estimator.
+        arguments: Arguments of the training.
+        old: Heads of the model that the training continues with, whose classes come first; empty
+            for a new model.
 
     Returns:
         Resolved settings, heads with their classes, and checked rows.
 
     Raises:
-        ConfigError: listing every wrong setting.
+        ConfigError: listing every setting that is wrong.
         TableError: listing every problem of the rows.
     """
-    table, weights = _read_given(given, label_columns(label_heads(settings.resolved())))
+    table, weights = _read_table(arguments, label_columns(label_heads(settings.resolved())))
     settings = with_columns(settings, table, also=weights).resolved()
     heads = find_heads(settings, table)
     heads = {name: with_old_classes(head, old.get(name)) for name, head in heads.items()}
-    return _prepare_given(settings, table, heads, given, weights)
+    return _prepare_rows(settings, table, heads, arguments, weights)
 
 
 def prepare_heads(
-    settings: Settings, used: Settings, heads: Mapping[str, Head], given: Given
+    settings: Settings, used: Settings, heads: Mapping[str, Head], arguments: FitArgs
 ) -> Prepared:
-    """Rows of a training of single heads of a trained model.
+    """Prepares a training of some heads of a trained model.
 
     Args:
-        settings: The estimator's settings.
-        used: The settings that the model was trained with; its columns are read.
+        settings: Settings of the estimator.
+        used: Settings that the model was trained with; their image and text columns are read.
         heads: The heads to train, by name.
-        given: The rows.
+        arguments: Arguments of the training.
 
     Returns:
         Resolved settings, the heads with their classes, and checked rows.
@@ -156,58 +157,58 @@ def prepare_heads(
         TableError: listing every problem of the rows.
     """
     columns = label_columns(heads)
-    table, weights = _read_given(given, columns)
+    table, weights = _read_table(arguments, columns)
     settings = replace(settings, images=used.images, texts=used.texts).resolved()
     absent = missing_columns(table, [*used.images, *used.texts, *columns, *weights])
     absent += nested_columns(table, used.images, [*used.texts, *columns, *weights])
     if absent:
         raise ConfigError([f"{table_name(table)}: {sentence}" for sentence in absent])
-    return _prepare_given(settings, table, with_classes(heads, table), given, weights)
+    return _prepare_rows(settings, table, with_classes(heads, table), arguments, weights)
 
 
-def _read_given(given: Given, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
-    """The training table with labels in these columns, and its weight column, if there is one."""
-    table = load_table(given.data, image_dir=given.image_dir)
-    table, column = with_weights(with_labels(table, given.y, columns), given.sample_weight)
+def _read_table(arguments: FitArgs, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """The training table, with the labels `y` in these columns, and its weight column, if any."""
+    table = load_table(arguments.data, image_dir=arguments.image_dir)
+    table, column = with_weights(with_labels(table, arguments.y, columns), arguments.sample_weight)
     return table, [] if column is None else [column]
 
 
-def _prepare_given(
+def _prepare_rows(
     settings: Settings,
     table: pd.DataFrame,
     heads: Mapping[str, Head],
-    given: Given,
+    arguments: FitArgs,
     weights: Sequence[str],
 ) -> Prepared:
     tables = {"train": table}
-    if given.validation_data is not None:
-        tables["val"] = load_beside(given.validation_data, given.image_dir, settings.images)
-    # Weights of an array are those of the training rows alone.
-    weighted = tables if isinstance(given.sample_weight, str) else {"train": table}
+    if arguments.validation_data is not None:
+        tables["val"] = load_beside(arguments.validation_data, arguments.image_dir, settings.images)
+    # An array holds the weights of the training rows only.
+    weighted = tables if isinstance(arguments.sample_weight, str) else {"train": table}
     return prepare(
         settings,
         tables,
         heads,
-        val_size=0.0 if "val" in tables else given.validation_split,
-        groups=given.groups,
+        val_size=0.0 if "val" in tables else arguments.validation_split,
+        groups=arguments.groups,
         weights=weight_columns(next(iter(weights), None), weighted),
-        on_error=given.on_error,
+        on_error=arguments.on_error,
         progress=bool(settings.verbose),
     )
 
 
 def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataFrame:
-    """The table with the labels `y` in its label columns.
+    """Puts the labels `y` into the label columns of a table.
 
     Args:
         table: The rows.
-        y: Labels of the rows: a sequence of cells, or with several columns an array of shape
-            `(num_rows, num_columns)` or a DataFrame, also of polars; `None` for the labels of the
-            table.
+        y: Labels of the rows: a sequence of cells; for several columns an array of shape
+            `(num_rows, num_columns)` or a DataFrame, also of polars. `None` for the labels that the
+            table has.
         columns: The label columns.
 
     Returns:
-        A new table; `table` itself without `y`.
+        A new table; without `y` the given one.
 
     Raises:
         ValueError: if `y` has another number of rows or other columns.
@@ -216,7 +217,9 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
         return table
     y = as_frame(y)
     if len(y) != len(table):
-        raise InvalidValueError(f"`y` has {len(y)} labels for {len(table)} rows.")
+        raise InvalidValueError(
+            f"`y` must have a label for each of the {len(table)} rows. Received: {len(y)} labels"
+        )
     if isinstance(y, pd.DataFrame):
         if set(columns) <= set(y.columns):
             y = y[list(columns)]
@@ -229,9 +232,9 @@ def with_labels(table: pd.DataFrame, y: Any, columns: Sequence[str]) -> pd.DataF
         if isinstance(y, np.ndarray) and y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         return table.assign(**{columns[0]: pd.Series(cells_of(y), dtype=object).to_numpy()})
-    given = np.asarray(y, dtype=object)
-    if given.ndim != 2 or given.shape[1] != len(columns):
+    cells = np.asarray(y, dtype=object)
+    if cells.ndim != 2 or cells.shape[1] != len(columns):
         raise InvalidValueError(
-            f"`y` must have a column for each of {list(columns)}. Received: shape {given.shape}"
+            f"`y` must have a column for each of {list(columns)}. Received: shape {cells.shape}"
         )
-    return table.assign(**{column: given[:, i] for i, column in enumerate(columns)})
+    return table.assign(**{column: cells[:, i] for i, column in enumerate(columns)})

@@ -1,4 +1,4 @@
-"""Reuses frozen encoders and the compiled training step from one training to the next."""
+"""Reuses frozen encoders and the compiled training step in the next training."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from keras_mm.random_state import set_states
 
 
 class Workbench:
-    """Builds models, with the networks of the last model where the two are of the same kind.
+    """Builds models, and reuses networks of the last model if a new one needs the same.
 
-    Frozen encoders are reused if they have not changed and nothing else holds the last model. The
-    training runs on a twin of the new model's trunk, which nothing else sees. For trunks with the
-    same layers the twin is the same object, with its compiled training step; it starts with the new
-    trunk's weights and random state. The results are the same as without any reuse.
+    Frozen encoders are reused if they have not changed, and nothing else refers to the last model.
+    Training runs on a twin: a copy of the trunk that nothing else refers to. The twin, with its
+    compiled training step, is reused for a trunk with the same layers; it starts with the weights
+    and the random state of the new trunk. The results are the same as without any reuse.
 
     A classifier shares its workbench with its clones. A pickled workbench is empty.
     """
@@ -47,19 +47,20 @@ class Workbench:
         text_weights: str | PathLike | None,
         seed: int,
     ) -> tuple[keras.Model, keras.Model | None]:
-        """The model that a spec describes.
+        """Builds the model that a spec describes.
 
-        Call it within `keras_mm.random_state.seeded(seed)`; it restarts the random states.
+        Call it inside `keras_mm.random_state.seeded(seed)`; it sets the random states again.
 
         Args:
             spec: As in `build_model`.
             vision_weights: As in `build_encoders`.
             text_weights: As in `build_encoders`.
-            seed: Seed of the weights and of dropout.
+            seed: Seed of the weights and of dropout, in [0, 2**32).
 
         Returns:
-            The model; and the twin of its trunk to train, whose weights are then copied to the
-            trunk. The twin is `None` if an encoder is not frozen, or nothing can be reused.
+            The model, and the twin of its trunk. If there is a twin, train it instead of the trunk,
+            and then copy its weights to the trunk. The twin is `None` if an encoder is not frozen,
+            or if it cannot be known whether the networks are the same.
         """
         set_states(seed)
         kind = _kind(spec, vision_weights, text_weights, seed)
@@ -75,8 +76,8 @@ class Workbench:
         if kind is None or state is None:
             return build_model(spec, encoders), None
         model = _on_views(spec, encoders)
-        found = parts(model)
-        if set(found.encoders) != set(encoders):  # a part of the trunk, with MMBT
+        own = parts(model)
+        if set(own.encoders) != set(encoders):  # with MMBT, the text encoder is part of the trunk
             return model, None
         layers = _text([spec["trunk"], spec["heads"]])
         if last is not None and last.twin is not None and last.layers == layers:
@@ -84,30 +85,31 @@ class Workbench:
         else:
             twin = None if layers is None else cut(_on_views(spec, encoders))
         if twin is not None:
-            copy_variables(found.trunk, parts(twin).trunk)
+            copy_variables(own.trunk, parts(twin).trunk)
         # Users of the model hold views of the encoders, which are freed with the model.
-        users = [weakref.ref(user) for user in (model, *found.encoders.values())]
+        users = [weakref.ref(user) for user in (model, *own.encoders.values())]
         self._kept.append(_Kept(kind, encoders, layers, twin, state, users))
         return model, twin
 
     def set_aside(self, model: keras.Model) -> Callable[[], keras.Model]:
-        """Puts the last model aside, so that the next one can use its encoders.
+        """Prepares for the deletion of the last model, so that the next one can use its encoders.
 
         Args:
             model: The last model.
 
         Returns:
-            A function that returns the model: the same object while something else holds it, else
-            a model of the same layers.
+            A function that returns the model: the same object as long as something refers to it,
+            else a new model with the same layers. It does not refer to the model itself, unless
+            the encoders cannot be reused.
         """
-        found = parts(model)
+        own = parts(model)
         kept = self._kept[-1] if self._kept else None
-        if kept is None or not kept.serves(found.encoders.values()):
+        if kept is None or not kept.serves(own.encoders.values()):
             return lambda: model
-        # A view, since the trunk itself holds the model that it is a part of.
-        return partial(self._given_back, kept, _view(found.trunk), weakref.ref(model))
+        # A view of the trunk, because the trunk itself refers to the model.
+        return partial(self._rebuilt, kept, _view(own.trunk), weakref.ref(model))
 
-    def _given_back(
+    def _rebuilt(
         self, kept: _Kept, trunk: keras.Model, known: weakref.ref[keras.Model]
     ) -> keras.Model:
         model = known()
@@ -119,7 +121,7 @@ class Workbench:
         return model
 
     def _take(self, kind: str | None) -> _Kept | None:
-        """The last networks, if they are of this kind, unused and unchanged."""
+        """The last networks, if they are the same, not in use and unchanged."""
         try:
             last = self._kept.pop()
         except IndexError:
@@ -129,7 +131,16 @@ class Workbench:
 
 @dataclass
 class _Kept:
-    """The networks of a model, and the objects that use them."""
+    """The networks of a model.
+
+    Attributes:
+        kind: The description of the encoders; see `_kind`.
+        encoders: The frozen encoders.
+        layers: The description of the layers of the trunk.
+        twin: The copy of the trunk that is trained; see `Workbench`.
+        state: The description of the state of the encoders; see `_state`.
+        users: Weak references to the model and to its views of the encoders.
+    """
 
     kind: str
     encoders: dict[str, keras.Model]
@@ -144,7 +155,7 @@ class _Kept:
         return all(user() is None for user in self.users)
 
     def serves(self, views: Iterable[keras.Model]) -> bool:
-        """Whether all of these are the views of the encoders in the last model."""
+        """Whether these models are the views of the encoders in the last model."""
         known = [user() for user in self.users]
         return all(any(view is user for user in known) for view in views)
 
@@ -153,9 +164,9 @@ class _Kept:
 
 
 def _state(encoders: Mapping[str, keras.Model]) -> str | None:
-    """The state of frozen encoders as text, to find changes.
+    """Describes the state of frozen encoders as text, to recognise changes.
 
-    `None` if that is not possible: with the user's own layers, or an encoder that is trained.
+    `None` if this is not possible: with layers of the user's own, or an encoder that is trained.
     """
     if any(encoder.trainable_variables for encoder in encoders.values()):
         return None
@@ -171,7 +182,7 @@ def _on_views(spec: Mapping[str, Any], encoders: Mapping[str, keras.Model]) -> k
 
 
 def _view(model: keras.Model) -> keras.Model:
-    """The same layers as a model of its own."""
+    """A new model with the same layers."""
     view = type(model)(model.input, model.output, name=model.name)
     if not model.trainable:
         view.trainable = False
@@ -184,7 +195,7 @@ def _trunk_seed(seed: int) -> int:
 
 
 def _kind(spec: Mapping, vision_weights: Any, text_weights: Any, seed: int) -> str | None:
-    """Everything that determines the encoders, as text; `None` if it is not JSON-serialisable."""
+    """Describes everything that determines the encoders, as JSON; `None` if that is impossible."""
     sides = [spec["vision_encoder"], spec["text_encoder"]]
     pairs = zip(sides, (vision_weights, text_weights), strict=True)
     sources = [source for side, weights in pairs if side for source in (weights, side["backbone"])]
@@ -193,7 +204,7 @@ def _kind(spec: Mapping, vision_weights: Any, text_weights: Any, seed: int) -> s
 
 
 def _stamp(source: Any) -> Any:
-    """Size and time of a file, or of the files in a folder; any other value unchanged."""
+    """Sizes and times of a file, or of the files in a folder; returns other values unchanged."""
     if not isinstance(source, str | PathLike) or not Path(source).exists():
         return source
     path = Path(source)
@@ -203,7 +214,8 @@ def _stamp(source: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
+    """The value as JSON; `None` if that is impossible."""
     try:
         return json.dumps(value, sort_keys=True)
-    except TypeError:  # a network or a layer of the user's own
+    except TypeError:  # a network or layer of the user's own
         return None

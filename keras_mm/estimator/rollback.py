@@ -1,4 +1,4 @@
-"""The trained model of before a training, restored if the training fails."""
+"""Keeps the trained model of a classifier during a training, and restores it if that fails."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from keras_mm.training.memory import Snapshot
 _log = logging.getLogger("keras_mm")
 
 
-class Former:
-    """The trained model of before a training.
+class PreviousModel:
+    """The trained model that a classifier had before a training.
 
-    Nothing else needs to hold the model during the training, so that the next model can use its
+    It refers to the layers of the model, not to the model, so that the next model can reuse the
     encoders.
 
     Args:
-        trained: What the classifier has; `None` if it is not trained.
-        bench: What builds the classifier's models.
-        in_place: Whether the training continues with the model's weights.
+        trained: The trained model of the classifier; `None` if it is not fitted.
+        workbench: Builds the models of the classifier.
+        in_place: Whether the training continues to train this model.
     """
 
-    def __init__(self, trained: Trained | None, bench: Workbench, *, in_place: bool = False):
-        self.there = trained is not None
+    def __init__(self, trained: Trained | None, workbench: Workbench, *, in_place: bool = False):
+        self.exists = trained is not None
         if trained is None:
             return
         self._rest = {f.name: getattr(trained, f.name) for f in fields(Trained)}
         model = self._rest.pop("model")
         self._weights = Snapshot(model.variables) if in_place else None
-        self._model = (lambda: model) if in_place else bench.set_aside(model)
+        self._model = (lambda: model) if in_place else workbench.set_aside(model)
 
-    def give_back(self) -> Trained | None:
-        """What the classifier had.
+    def restore(self) -> Trained | None:
+        """Restores the trained model.
 
         Returns:
-            The trained model with its weights of before; `None` if there was none.
+            The trained model with its previous weights; `None` if there was none.
         """
-        if not self.there:
+        if not self.exists:
             return None
         if self._weights is not None:
             self._weights.restore()
         return Trained(**self._rest, model=self._model())
 
-    def better(self, outcome: Outcome) -> Trained | None:
-        """What the classifier has after a training, which may have failed.
+    def after(self, outcome: Outcome) -> Trained | None:
+        """Chooses the model that the classifier has after a training.
 
         Args:
-            outcome: What the training returned.
+            outcome: The result of the training, which may have failed.
 
         Returns:
             The new model if the training succeeded, or if there was no model before and at least
-            one epoch ended; else what the classifier had.
+            one epoch was completed; else the previous model, restored, or `None`.
         """
         if outcome.error is None:
             return outcome.trained
-        if self.there:
+        if self.exists:
             _log.warning("the classifier keeps the model that it had before this training")
-            return self.give_back()
+            return self.restore()
         return outcome.trained if outcome.trained.history else None

@@ -1,4 +1,4 @@
-"""Classifiers on disk: what `save` writes and `load` reads."""
+"""Saves and loads classifiers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Saved:
     """A classifier that was saved.
 
     Attributes:
-        parameters: The classifier's parameters by name.
-        trained: Its trained model.
+        parameters: Parameters of the classifier by name.
+        trained: The trained model.
         declared: The heads of `add_head` by name, trained or not.
         own_networks: Parameters whose value was a `keras.Model` of the user's.
     """
@@ -40,10 +40,10 @@ def save_trained(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Writes a trained model as a folder, whole or not at all.
+    """Saves a trained model as a folder, whole or not at all.
 
     Args:
-        folder: Where to write.
+        folder: The folder to write.
         trained: The trained model.
         declared: The heads of `add_head` by name, trained or not.
         overwrite: Whether to replace a folder that is not empty.
@@ -58,18 +58,18 @@ def save_trained(
 def load_trained(
     folder: str | PathLike, *, custom_objects: Mapping[str, Any] | None = None
 ) -> Saved:
-    """Reads what `save_trained` wrote. Executes nothing from the folder.
+    """Loads what `save_trained` saved. No code of the folder is executed.
 
     Args:
-        folder: What `save_trained` wrote.
-        custom_objects: The user's layer classes by name.
+        folder: A folder that `save_trained` wrote.
+        custom_objects: The user's own layer classes by name, if the model has any.
 
     Returns:
-        The classifier's parameters, trained model and heads.
+        Parameters, trained model and heads of the classifier.
 
     Raises:
-        FileNotFoundError: if `folder` holds no saved model.
-        ValueError: if it is from a newer version, or has classes that are not allowed.
+        FileNotFoundError: if `folder` has no saved model.
+        ValueError: if the model is from a newer version, or has classes that are not allowed.
     """
     with unseeded():
         model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)

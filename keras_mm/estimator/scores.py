@@ -1,4 +1,4 @@
-"""How well a trained model predicts labelled rows: score, thresholds and evaluation."""
+"""Score, thresholds and evaluation of a trained model on labelled rows."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _SCORES = {
 
 
 def mean_score(predictor: Predictor, rows: Rows) -> float:
-    """The score of a model on labelled rows; see `MultimodalClassifier.score`.
+    """Computes the score of a model on labelled rows; see `MultimodalClassifier.score`.
 
     Args:
-        predictor: What answers the rows.
-        rows: Rows with labels of all heads, and perhaps weights.
+        predictor: Predicts the rows.
+        rows: Rows with labels of all heads; they may have weights.
 
     Returns:
-        The mean over the heads, of several heads over those that some row has a label of.
+        The score of a single head; of several heads, the mean over those that have labels.
     """
     heads = predictor.heads
     labels, logits, weights = rows.labels, predictor.logits(rows), rows.sample_weight
@@ -51,12 +51,12 @@ def mean_score(predictor: Predictor, rows: Rows) -> float:
 def best_thresholds(
     predictor: Predictor, rows: Rows, name: str, *, metric: Any = "f1"
 ) -> tuple[float, ...]:
-    """The best threshold of each label of a multilabel head.
+    """Finds the best threshold for each label of a multilabel head.
 
     Args:
-        predictor: What answers the rows.
-        rows: Rows with labels of the head alone, and perhaps weights.
-        name: The head's name.
+        predictor: Predicts the rows.
+        rows: Rows with labels of this head; they may have weights.
+        name: Name of the head.
         metric: As in `keras_mm.metrics.tune_thresholds`.
 
     Returns:
@@ -64,13 +64,13 @@ def best_thresholds(
     """
     labels = rows.labels[name]
     logits = predictor.logits(rows)[name]
-    found = tune_thresholds(
+    thresholds = tune_thresholds(
         labels,
         probabilities(logits, "multilabel"),
         metric=metric,
         sample_weight=rows.sample_weight,
     )
-    return tuple(found.tolist())
+    return tuple(thresholds.tolist())
 
 
 def evaluate_trained(
@@ -80,17 +80,17 @@ def evaluate_trained(
     source: str,
     heads: Mapping[str, Head] | None = None,
 ) -> Evaluation:
-    """The evaluation of a trained model, with facts about its training.
+    """Evaluates a trained model, and adds facts about its training to the report.
 
     Args:
         trained: The trained model.
-        predictor: What answers the rows.
+        predictor: Predicts the rows.
         rows: Rows with labels of `heads`.
-        source: Name of the rows' table.
-        heads: The heads that are evaluated, by name; by default all.
+        source: Name of the table of the rows.
+        heads: The heads to evaluate, by name; by default all.
 
     Returns:
-        What `keras_mm.evaluation.evaluate.evaluate_rows` returns.
+        The evaluation, as `keras_mm.evaluation.evaluate.evaluate_rows` returns it.
     """
     from keras_mm.evaluation.evaluate import evaluate_rows
 

@@ -1,4 +1,4 @@
-"""Models as plain data: what a model is built from, and what is saved of a trained model."""
+"""Descriptions of models: what a model is built from, and what is saved of a trained model."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ def model_spec(
     Args:
         settings: Resolved settings.
         heads: Heads by name, with their classes.
-        preprocessor: The model's preprocessor; with special tokens, the size of its vocabulary is
-            that of the text encoder's embedding.
+        preprocessor: The preprocessor of the model. With special tokens, the text encoder has an
+            embedding for each token of its vocabulary.
 
     Returns:
-        Values by name that are JSON-serialisable, except for the user's own backbones and fusion.
+        Values by name. They are JSON-serialisable, except backbones and a fusion that are the
+        user's own networks or layers.
     """
     vision: dict[str, Any] | None = None
     if settings.images:
@@ -73,15 +74,15 @@ def model_spec(
 
 
 def changed_parts(former: Trained, settings: Settings, heads: Mapping[str, Head]) -> list[str]:
-    """Parts of the model, besides the heads, that other settings would build differently.
+    """Compares the model that settings describe with a trained model; heads are not compared.
 
     Args:
         former: The trained model.
-        settings: The other settings, resolved.
-        heads: Heads by name; they are not compared.
+        settings: Resolved settings.
+        heads: Heads by name; any, as they are not compared.
 
     Returns:
-        Names of the parts.
+        Names of the parts that differ.
     """
     before, after = (
         model_spec(one, heads, former.preprocessor) for one in (former.settings, settings)
@@ -93,26 +94,27 @@ def changed_parts(former: Trained, settings: Settings, heads: Mapping[str, Head]
 
 
 def saved_spec(trained: Trained, declared: Mapping[str, Head]) -> dict[str, Any]:
-    """The description of a trained model that is saved beside its weights.
+    """The description of a trained model that is saved with its weights.
 
     Args:
         trained: The trained model.
         declared: The heads of `add_head` by name, trained or not.
 
     Returns:
-        Values by name, as in `model_spec`, with settings, history and priors.
+        JSON-serialisable values by name: those of `model_spec`, settings, history and priors.
     """
-    # The fusion is saved in the part `trunk`; `asdict` would copy it, which a layer cannot be.
+    # Without the fusion, which is saved in `trunk`: `asdict` copies values, but not layers.
     settings = asdict(replace(trained.settings, fusion=None))
     if settings["classes"] is not None:
         settings["classes"] = next(iter(trained.heads.values())).names
     spec = model_spec(trained.settings, trained.heads, trained.preprocessor)
-    # A preset may compare pairs where there is none; as a setting of the user's that is an error.
+    # A preset may set `compare` although there is no pair. In a loaded classifier it would be a
+    # setting of the user's, for which that is an error.
     settings["compare"] = spec["trunk"]["compare"]
-    # A cache folder of this machine is of no use elsewhere.
+    # The model may be loaded on a machine without this cache folder.
     settings["cache"] = bool(settings["cache"])
     for side in _SIDES:
-        # The initial weights may not be there any more, and are in the saved model.
+        # The model is saved with its weights; a path of the initial ones may not exist later.
         settings[f"{side}_weights"] = None
         if not isinstance(settings[f"{side}_backbone"], str):
             settings[f"{side}_backbone"] = None
@@ -129,29 +131,29 @@ def saved_spec(trained: Trained, declared: Mapping[str, Head]) -> dict[str, Any]
 def trained_from(
     spec: Mapping[str, Any], settings: Settings, model: keras.Model, preprocessor: Preprocessor
 ) -> Trained:
-    """The trained model that `saved_spec` describes.
+    """Creates the trained model that `saved_spec` describes.
 
     Args:
         spec: The description in a saved model, of any format version.
-        settings: Its settings.
+        settings: The settings of the saved model.
         model: The model with its weights.
-        preprocessor: The model's preprocessor.
+        preprocessor: The preprocessor of the model.
 
     Returns:
         The trained model.
     """
     heads = heads_of(spec["heads"])
-    if spec["format_version"] == 1:  # one head, whose column was saved among the settings
+    if spec["format_version"] == 1:  # a single head; its column is among the settings
         heads = {"label": replace(heads["label"], column=spec["settings"]["labels"])}
-    num_rows, priors = _known_of_training(spec)
+    num_rows, priors = _training_facts(spec)
     return Trained(settings, heads, model, preprocessor, priors, spec["history"], num_rows)
 
 
 def heads_of(values: Mapping[str, Mapping]) -> dict[str, Head]:
-    """Heads from dicts of their fields.
+    """Creates heads from dicts of their fields.
 
     Args:
-        values: Fields by name of the head.
+        values: A dict of fields for each head, by name of the head.
 
     Returns:
         Heads by name.
@@ -160,13 +162,13 @@ def heads_of(values: Mapping[str, Mapping]) -> dict[str, Head]:
 
 
 def own_backbones(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Backbones of a saved model that were a `keras.Model` of the user's.
+    """Finds the backbones of a saved model that were a `keras.Model` of the user's.
 
     Args:
         spec: The description in a saved model.
 
     Returns:
-        Names of the settings.
+        Names of the settings: `"vision_backbone"`, `"text_backbone"`, both or none.
     """
     return tuple(
         f"{side}_backbone"
@@ -177,40 +179,44 @@ def own_backbones(spec: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def check_own_backbones(names: Iterable[str], parameters: Mapping[str, Any]) -> None:
-    """Refuses to train a loaded classifier anew without the user's own backbones.
+    """Checks that a loaded classifier has the user's own backbones, to train a new model.
 
     Args:
-        names: What `own_backbones` returned.
-        parameters: The classifier's parameters by name.
+        names: The result of `own_backbones`.
+        parameters: Parameters of the classifier by name.
 
     Raises:
-        ValueError: naming a backbone that has to be given again.
+        ValueError: with the name of a backbone that must be set again.
     """
     for name in names:
         if parameters[name] is None:
             raise InvalidValueError(
-                f"this classifier was trained with a keras.Model of your own as `{name}`, and "
-                "a saved model holds it as it was trained. To train anew, give it again: "
-                f"set_params({name}=...)."
+                f"`{name}` must be set to train a new model: it was a keras.Model of your own, and "
+                f"the saved model only has its trained weights. Use set_params({name}=...), or "
+                "set_params(warm_start=True) to continue with the loaded model."
             )
 
 
-def _known_of_training(spec: Mapping[str, Any]) -> tuple[int, dict[str, list]]:
-    """Training rows, and each head's prior, of a saved model."""
-    counts = spec.get("train_counts")  # of the first saved models
+def _training_facts(spec: Mapping[str, Any]) -> tuple[int, dict[str, list]]:
+    """Number of training rows, and the prior of each head, of a saved model."""
+    counts = spec.get("train_counts")  # in models of the first version
     if counts is None:
         return spec["num_rows"], spec["priors"]
     return sum(counts), {"label": [count / sum(counts) for count in counts]}
 
 
 def plain_values(value: Any) -> Any:
-    """A JSON-serialisable copy of a value.
+    """Copies a value as plain Python values, which JSON can hold.
 
     Args:
-        value: NumPy values, paths and plain values, in mappings and sequences.
+        value: A NumPy value, a path or a plain value; or mappings and sequences of these.
 
     Returns:
-        The value as dicts, lists, numbers and strings.
+        Dicts with strings as keys, lists, numbers and strings.
+
+    Example:
+        >>> plain_values({"size": (np.int64(2), np.float32(0.5))})
+        {'size': [2, 0.5]}
     """
     if isinstance(value, Mapping):
         return {str(k): plain_values(v) for k, v in value.items()}

@@ -1,4 +1,4 @@
-"""A trained model that reads texts in other pieces."""
+"""Changes the sequence length and sliding window of a trained model."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from keras_mm.settings.sliding_window import as_sliding_window
 
 
 def with_text_length(trained: Trained, sequence_length: int, sliding_window: Any) -> Trained:
-    """The trained model with another sequence length and sliding window; same weights.
+    """Changes the sequence length and sliding window of a trained model, not its weights.
 
     Args:
         trained: The trained model.
-        sequence_length: Tokens of a sequence.
-        sliding_window: As the estimator's parameter of the same name.
+        sequence_length: Largest number of tokens of a sequence.
+        sliding_window: As the parameter of the estimator; `None` to truncate long texts.
 
     Returns:
-        The model with changed settings and preprocessor; `trained` itself where nothing changes.
+        The model with changed settings and preprocessor; `trained` itself if nothing changes.
 
     Raises:
-        ValueError: for a length that the text network cannot read, or a wrong window.
+        ValueError: if the text network cannot read this length, or the window is not valid.
     """
     sliding = as_sliding_window(sliding_window)
-    cut = None if sliding is None else sliding.by_slot(trained.settings.texts)
+    window = None if sliding is None else sliding.by_slot(trained.settings.texts)
     before = trained.preprocessor
-    if (before.sequence_length, before.sliding_window) == (sequence_length, cut):
+    if (before.sequence_length, before.sliding_window) == (sequence_length, window):
         return trained
     if not is_whole(sequence_length):
         raise InvalidValueError(
@@ -40,5 +40,5 @@ def with_text_length(trained: Trained, sequence_length: int, sliding_window: Any
     return replace(
         trained,
         settings=replace(trained.settings, sequence_length=sequence_length, sliding_window=sliding),
-        preprocessor=before.with_texts(sequence_length, cut),
+        preprocessor=before.with_texts(sequence_length, window),
     )

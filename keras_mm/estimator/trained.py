@@ -24,9 +24,10 @@ class Trained:
     Attributes:
         settings: The resolved settings of the training.
         heads: The heads by name, with their classes.
-        model: The Keras model, from raw inputs to logits.
-        preprocessor: Makes the model's inputs.
-        priors: The best constant prediction by head: shares of the classes or labels, or means.
+        model: The Keras model, from preprocessed inputs to logits.
+        preprocessor: Makes the inputs of the model from rows.
+        priors: The best constant prediction by head: frequencies of the classes or labels, or means
+            of the targets.
         history: Metrics by name, a list over the epochs.
         num_rows: Number of training rows.
         skipped: Problems of the training rows that were left out.
@@ -42,12 +43,12 @@ class Trained:
     skipped: Sequence[Problem] = ()
 
     def predictor(self, *, cache: Any, engine: str, progress: bool) -> Predictor:
-        """The predictor of this model.
+        """Creates the predictor of this model.
 
         Args:
             cache: As in the estimator.
             engine: As in the estimator.
-            progress: Whether to show a progress bar for what takes longer than two seconds.
+            progress: Whether to show a progress bar for steps that take longer than two seconds.
 
         Returns:
             The predictor.

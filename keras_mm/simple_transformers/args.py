@@ -1,4 +1,4 @@
-"""The settings of Simple Transformers' classification models, under their own names."""
+"""The settings of Simple Transformers' classification models, with their names there."""
 
 from __future__ import annotations
 
@@ -37,60 +37,61 @@ Args = TypeVar("Args", bound="ModelArgs")
 
 @named
 class ModelArgs:
-    """The settings that all classes share, with the defaults of Simple Transformers.
+    """Settings of all classes, with the defaults of Simple Transformers.
 
     Attributes:
-        num_train_epochs: Epochs.
-        train_batch_size: Rows of a batch.
-        learning_rate: Peak learning rate of all layers that are trained.
-        gradient_accumulation_steps: Batches whose gradients are averaged into one step.
+        num_train_epochs: Number of epochs, >= 1.
+        train_batch_size: Rows of a batch, >= 1.
+        learning_rate: Peak learning rate of all layers that are trained, > 0.
+        gradient_accumulation_steps: Number of batches whose gradients are averaged into one step,
+            >= 1.
         max_grad_norm: Largest global norm of the gradient.
-        max_seq_length: Tokens of a sequence, special ones included.
-        manual_seed: Seed of all random draws; `None` is 0.
+        max_seq_length: Largest number of tokens of a sequence, with special tokens.
+        manual_seed: Seed of all random draws; by default 0.
         optimizer: `"AdamW"`, `"Adam"` or `"Adafactor"`.
-        adam_betas: Decay of AdamW's two moments.
-        adam_epsilon: Added to AdamW's denominator.
-        weight_decay: AdamW's weight decay; biases and normalisation have none.
+        adam_betas: Decay rates of the two moments of AdamW and Adam, in [0, 1).
+        adam_epsilon: Added to the denominator of AdamW and Adam.
+        weight_decay: Weight decay of AdamW; biases and normalisation have none.
         scheduler: `"linear_schedule_with_warmup"`, `"constant_schedule"`,
             `"constant_schedule_with_warmup"`, `"cosine_schedule_with_warmup"` or
             `"polynomial_decay_schedule_with_warmup"`.
-        warmup_ratio: Share of the steps in which the learning rate rises from 0.
+        warmup_ratio: Share of the steps during which the learning rate rises from 0, in [0, 1).
         warmup_steps: The same as a number of steps; 0 to use `warmup_ratio`.
-        polynomial_decay_schedule_power: Power of the polynomial schedule.
+        polynomial_decay_schedule_power: Exponent of the polynomial schedule, > 0.
         loss_type: `None` for cross-entropy, or `"focal"`.
         loss_args: Arguments of the focal loss: `{"gamma": 2.0}`.
         evaluate_during_training: Whether `eval_data` is evaluated during training.
         evaluate_during_training_steps: Steps between two evaluations; 0 for evaluations at the end
             of epochs only.
-        evaluate_each_epoch: Whether the end of each epoch has an evaluation.
+        evaluate_each_epoch: Whether `eval_data` is evaluated at the end of each epoch.
         use_early_stopping: Whether training stops when `early_stopping_metric` no longer improves;
             the best weights are restored.
-        early_stopping_metric: Name of a metric of the evaluation, or of a function that was given
-            to `train_model`.
-        early_stopping_metric_minimize: Whether lower is better.
+        early_stopping_metric: Name of a result of the evaluation, or of a metric that was passed to
+            `train_model`.
+        early_stopping_metric_minimize: Whether a lower value is better.
         early_stopping_patience: Number of evaluations without improvement after which training
-            stops.
-        early_stopping_delta: An improvement is larger than this.
+            stops, >= 1.
+        early_stopping_delta: The metric must improve by more than this, >= 0.
         early_stopping_consider_epochs: Whether evaluations at the end of an epoch count, too.
         output_dir: Folder of the model, checkpoints and results.
         best_model_dir: Folder of the best model; by default in `output_dir`.
-        overwrite_output_dir: Whether `output_dir` may hold files from before.
-        no_save: Whether no file is written.
+        overwrite_output_dir: Whether `output_dir` may have files already.
+        no_save: Whether to write no files.
         save_steps: Steps between two checkpoints; 0 or less for none.
-        save_model_every_epoch: Whether the end of each epoch has a checkpoint.
-        save_eval_checkpoints: Whether each evaluation has a checkpoint.
-        save_best_model: Whether `best_model_dir` is written.
+        save_model_every_epoch: Whether to save a checkpoint at the end of each epoch.
+        save_eval_checkpoints: Whether to save a checkpoint at each evaluation within an epoch.
+        save_best_model: Whether to save the best model to `best_model_dir`.
         no_cache: Whether the outputs of frozen encoders are not cached.
         silent: Whether progress bars are hidden.
-        special_tokens_list: Texts that become one token each, with an embedding that is learned.
-        text_pooling: How tokens become a vector: `"pooler"`, `"cls"`, `"mean"` or `"max"`; `None`
-            for the pooling that the network was trained with.
-        model_name: Name or folder of the network.
-        model_type: Family of the network.
-        model_class: The class that wrote these settings.
+        special_tokens_list: Texts that become one token each, with a new embedding that is trained.
+        text_pooling: How token features become one vector: `"pooler"`, `"cls"`, `"mean"` or
+            `"max"`; by default as the network was trained.
+        model_name: Name or folder of the text network.
+        model_type: Family of the text network.
+        model_class: Name of the class that saved these settings.
 
     Raises:
-        TypeError: for an unknown name, with the nearest one.
+        TypeError: for an unknown name, with the nearest name.
 
     Example:
         >>> ClassificationArgs(num_train_epochs=3).train_batch_size
@@ -184,7 +185,7 @@ class ModelArgs:
     adafactor_scale_parameter: bool = unused(default=True, why=_ADAFACTOR)
     adafactor_warmup_init: bool = unused(default=True, why=_ADAFACTOR)
 
-    config: dict = refused(default={}, instead="give a folder whose config.json says so")
+    config: dict = refused(default={}, instead="use a folder with this config.json")
     custom_layer_parameters: list = refused(
         default=[], instead="see `layer_decay` of keras_mm.Training"
     )
@@ -209,7 +210,7 @@ class ModelArgs:
         note_given(self, name)
 
     def given(self) -> dict[str, Any]:
-        """The settings that the user gave, also those that were set to their defaults.
+        """The settings that the user set, also to their default.
 
         Returns:
             Their values by name.
@@ -218,12 +219,12 @@ class ModelArgs:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name in names}
 
     def make_plain(self) -> None:
-        """Converts values that were put into lists and dicts of the settings; see `plain`."""
+        """Converts all settings to plain values, also items added to their lists; see `plain`."""
         for f in fields(self):
             super().__setattr__(f.name, plain(getattr(self, f.name)))
 
     def update_from_dict(self, new_values: Mapping[str, Any]) -> None:
-        """Sets several settings; unknown names are ignored.
+        """Changes several settings; unknown names are ignored.
 
         Args:
             new_values: Values by name.
@@ -242,7 +243,7 @@ class ModelArgs:
             setattr(self, name, value)
 
     def get_args_for_saving(self) -> dict[str, Any]:
-        """The settings as `save` writes them.
+        """The settings that `save` writes.
 
         Returns:
             All values by name; settings without effect are left out if JSON cannot hold them.
@@ -267,7 +268,7 @@ class ModelArgs:
         check_savable(self)
         labels = values.get(_MAP)
         if labels and not all(isinstance(label, str) for label in labels):
-            values[_MAP] = list(labels.items())  # keys of JSON are texts
+            values[_MAP] = list(labels.items())  # keys in JSON can only be texts
         text = json.dumps(values, indent=2)
         write_text(Path(output_dir) / FILE, text + "\n")
 
@@ -294,12 +295,12 @@ class ClassificationArgs(ModelArgs):
     """Settings of `ClassificationModel`, in addition to those of `ModelArgs`.
 
     Attributes:
-        regression: Whether labels are numbers.
+        regression: Whether labels are numbers to predict.
         labels_list: Labels in the order of the outputs.
-        labels_map: The same, as a dict from labels to their indices.
+        labels_map: Another form of `labels_list`: a dict from labels to their indices.
         sliding_window: Whether texts longer than `max_seq_length` are read in windows.
-        stride: Distance between the starts of two windows: a share of `max_seq_length`, or a whole
-            number of tokens.
+        stride: Distance between the starts of two windows: a share of `max_seq_length`, or an
+            integer number of tokens.
         tie_value: The label that is predicted if two labels have the same number of windows.
         sliding_window_vote: `"majority"` of the windows' predictions, or `"mean"` of their
             probabilities.
@@ -336,8 +337,8 @@ class MultiLabelClassificationArgs(ClassificationArgs):
     """Settings of `MultiLabelClassificationModel`, in addition to those of `ClassificationArgs`.
 
     Attributes:
-        threshold: Labels with at least this probability are predicted: a number, or one for each
-            label.
+        threshold: Labels with at least this probability are predicted: a number in [0, 1], or one
+            for each label.
     """
 
     threshold: Any = 0.5
@@ -348,18 +349,19 @@ class MultiModalClassificationArgs(ModelArgs):
     """Settings of `MultiModalClassificationModel`, in addition to those of `ModelArgs`.
 
     Attributes:
-        regression: Whether labels are numbers.
+        regression: Whether labels are numbers to predict.
         num_image_embeds: Number of tokens for an image, 1 to 9.
         text_label: Column or key of the text.
         labels_label: Column or key of the label.
         images_label: Column or key of the image's path.
-        image_type_extension: Extension that the names of images lack, such as `".jpg"`.
-        data_type_extension: Extension that the names in `files_list` lack, such as `".json"`.
+        image_type_extension: Extension to add to names of images without it, such as `".jpg"`.
+        data_type_extension: Extension to add to names in `files_list` without it, such as
+            `".json"`.
         threshold: With `multi_label`, as in `MultiLabelClassificationArgs`.
         image_encoder: Encoder of the images, as `backbone` of `keras_mm.create_vision_encoder`.
         image_weights: `"imagenet"`, `"random"`, or a path.
-        image_size: Height and width that images are resized to, in pixels.
-        fusion: How image and text are joined; see `keras_mm.MultimodalClassifier`.
+        image_size: Height and width that images are resized to, in pixels, >= 1.
+        fusion: The fusion of image and text; see `keras_mm.MultimodalClassifier`.
     """
 
     regression: bool = False
@@ -377,14 +379,14 @@ class MultiModalClassificationArgs(ModelArgs):
 
 
 def settings_class(args: Any, default: type[Args]) -> type[Args]:
-    """The class of a model's settings.
+    """Chooses the class for the settings of a model.
 
     Args:
-        args: The argument of the constructor.
-        default: The class of settings that belongs to the model.
+        args: The argument `args` of the constructor of the model.
+        default: The settings class of the model.
 
     Returns:
-        The class of `args` if a user derived it from `default`, else `default`.
+        The class of `args` if it is derived from `default` by the user, else `default`.
     """
     ours = [kind for kind in type(args).__mro__ if kind.__module__ == __name__]
     return type(args) if ours[:1] == [default] else default

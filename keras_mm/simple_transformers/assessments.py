@@ -1,4 +1,4 @@
-"""What an evaluation gives: results, outputs, and the rows with wrong predictions."""
+"""The result of an evaluation: metrics, outputs, and the rows with wrong predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keras_mm.simple_transformers.args import ModelArgs
 from keras_mm.simple_transformers.scores import results
 from keras_mm.simple_transformers.translation import focal_gamma, loss_name
 
-# From a head, encoded labels and logits to results by name.
+# Computes results by name from a head, encoded labels and logits.
 Assess = Callable[[Head, np.ndarray, np.ndarray], dict[str, float]]
 
 
@@ -27,7 +27,7 @@ class InputExample:
     Attributes:
         guid: The row's index in its table.
         text_a: The text, or the first of a pair.
-        text_b: The second of a pair.
+        text_b: The second text of a pair.
         label: The true label.
         image: The image's path, bytes or array.
     """
@@ -40,16 +40,17 @@ class InputExample:
 
 
 class Assessment(NamedTuple):
-    """Labelled rows and their predictions.
+    """The evaluation of labelled rows.
 
     Attributes:
         results: Results by name.
         head: The head.
         rows: The rows.
-        labels: Their encoded labels.
-        predictions: Predictions in the form of the encoded labels.
-        probabilities: Probabilities; of a regression the predicted numbers.
-        logits: Logits, `(num_rows, num_logits)`.
+        labels: Encoded labels of the rows.
+        predictions: Predictions, encoded as the labels are.
+        probabilities: Probabilities, shape `(num_rows, num_labels)`; for a regression the predicted
+            numbers, shape `(num_rows,)`.
+        logits: Logits, shape `(num_rows, num_logits)`.
     """
 
     results: dict[str, float]
@@ -67,15 +68,15 @@ def create_assess(
     """Creates the function that computes the results of an evaluation.
 
     Args:
-        args: The settings, which say what `eval_loss` is.
+        args: The settings, with the loss that `eval_loss` reports.
         metrics: As in `keras_mm.simple_transformers.scores.results`.
-        of_probabilities: The same.
+        of_probabilities: As in `keras_mm.simple_transformers.scores.results`.
 
     Returns:
-        The function.
+        A function of head, encoded labels and logits, which returns results by name.
 
     Raises:
-        ValueError: for an unknown loss, or wrong arguments of it.
+        ValueError: for an unknown loss, or unknown arguments of the loss.
     """
     loss, gamma = loss_name(args), focal_gamma(args)
 
@@ -93,30 +94,30 @@ def create_assess(
     return assess
 
 
-def wrong_rows(found: Assessment) -> list[InputExample]:
-    """The rows with wrong predictions.
+def wrong_rows(assessment: Assessment) -> list[InputExample]:
+    """Lists the rows with wrong predictions.
 
     Args:
-        found: The evaluation.
+        assessment: The evaluation.
 
     Returns:
-        The rows in order; none for a regression.
+        The rows in order; an empty list for a regression.
     """
-    head, texts = found.head, found.rows.texts
+    head, texts = assessment.head, assessment.rows.texts
     if head.kind == "regression":
         return []
-    differs = found.predictions != found.labels
+    differs = assessment.predictions != assessment.labels
     wrong = np.flatnonzero(differs.any(axis=1) if differs.ndim == 2 else differs)
     names = None if head.kind == "multilabel" else names_array(head.names)
     return [
         InputExample(
-            guid=label_value(found.rows.numbers[row]),
+            guid=label_value(assessment.rows.numbers[row]),
             text_a=texts[0][row],
             text_b=texts[1][row] if len(texts) > 1 else None,
-            label=found.labels[row].tolist()
+            label=assessment.labels[row].tolist()
             if names is None
-            else label_value(names[found.labels[row]]),
-            image=found.rows.images[0][row] if found.rows.images else None,
+            else label_value(names[assessment.labels[row]]),
+            image=assessment.rows.images[0][row] if assessment.rows.images else None,
         )
         for row in wrong.tolist()
     ]

@@ -1,4 +1,4 @@
-"""Texts, or pairs of texts, to classes or numbers: `ClassificationModel`."""
+"""`ClassificationModel`: classifies texts or pairs of texts, or predicts numbers for them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ClassificationModel(TextModel):
     Args:
         model_type: The family: `"bert"`, `"roberta"`, `"distilbert"`, `"xlmroberta"`, `"albert"`,
             `"electra"`, `"debertav2"`; or `"auto"`.
-        model_name: A local folder, a KerasHub preset, a handle, or a name on the Hugging Face hub;
-            or the output folder of a trained model.
+        model_name: A local folder, a KerasHub preset, a handle such as `hf://...`, or a name on the
+            Hugging Face hub; or the output folder of a trained model.
         tokenizer_type: Has no effect: a vocabulary belongs to its model.
         tokenizer_name: Has no effect, as `tokenizer_type`.
         num_labels: Number of classes, by default 2; 1 for a regression.
@@ -32,19 +32,19 @@ class ClassificationModel(TextModel):
         args: Settings: a `ClassificationArgs` or a dict.
         use_cuda: Has no effect: the backend finds its device by itself.
         cuda_device: Has no effect, as `use_cuda`.
-        **keywords: Other arguments of Simple Transformers. They have no effect; a warning gives
-            the reason.
+        **keywords: Other arguments of Simple Transformers. They have no effect; a warning says
+            why.
 
     Attributes:
-        weight: The argument; a change has effect from the next call on.
+        weight: The argument; a change takes effect in the next call.
         config: The labels (`id2label`, `label2id`, `num_labels`) and `model_type`. Other attributes
-            can be set: they are written to `config.json` and change no prediction.
+            can be set; they are saved in `config.json` and do not change predictions.
         model: The Keras model; `None` before the first training.
         tokenizer: The vocabulary, with `tokenize`, `encode` and `save_pretrained`.
-        device: `"cpu"`, or `"cuda:0"` where the backend computes on a GPU.
+        device: `"cpu"`, or `"cuda:0"` if the backend uses a GPU.
 
     Raises:
-        ValueError: if the model is of another type, or numbers of labels differ.
+        ValueError: if the model is of another type, or numbers of labels do not match.
         TypeError: for an unknown argument, with the nearest name.
 
     Example:
@@ -96,28 +96,28 @@ class ClassificationModel(TextModel):
         auto_weights: bool = False,
         **metrics: Any,
     ) -> tuple[int, Any]:
-        """Trains on labelled texts; a trained model is trained further.
+        """Trains on labelled texts, or continues to train a trained model.
 
         Args:
             train_df: A DataFrame, or the path of a table, with the columns `text` and `labels`, or
                 `text_a`, `text_b` and `labels`.
-            multi_label: Not needed; the class determines it.
+            multi_label: Not needed, as there is a class for each task.
             output_dir: Folder for all files; by default `args.output_dir`.
             show_running_loss: Has no effect; see `args.silent`.
-            args: Settings to change; they stay changed.
+            args: Settings to change, also for later calls.
             eval_data: Rows to evaluate during training, with `evaluate_during_training`.
             verbose: Whether the end of the training is logged.
             eval_df: Another name of `eval_data`.
-            auto_weights: Whether labels are weighted so that they balance.
+            auto_weights: Whether to weight labels by their frequencies, so that they are balanced.
             **metrics: Functions of labels and predictions, both as indices of labels. A function
                 whose name begins with `prob_` receives probabilities instead of predictions.
 
         Returns:
-            The number of steps, and the mean loss; with `evaluate_during_training`, the columns of
-            `training_progress_scores.csv` as a dict of lists.
+            The number of steps, and the mean loss; with `evaluate_during_training` instead of the
+            loss a dict of lists, the columns of `training_progress_scores.csv`.
 
         Raises:
-            ValueError: if the output folder is not empty, or the rows do not fit the settings.
+            ValueError: if the output folder is not empty, or the settings do not allow the labels.
             keras_mm.TableError: listing every row that cannot be used.
         """
         return self._train_texts(
@@ -141,7 +141,10 @@ class ClassificationModel(TextModel):
                 )
             return
         if self.num_labels == 1:
-            raise InvalidValueError("num_labels=1 is for numbers: args={'regression': True}.")
+            raise InvalidValueError(
+                "`num_labels` must be >= 2; to predict numbers, set args={'regression': True}. "
+                "Received: 1"
+            )
         check_labels("labels_list", labels, self.num_labels, self._trained_head)
         check_each("weight", self.weight, len(labels) or self.num_labels or NUM_LABELS)
 

@@ -1,4 +1,4 @@
-"""`model.config` and `config.json`: the labels of a model, under the names of Hugging Face."""
+"""`model.config` and `config.json`: the labels of a model, as Hugging Face names them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ FILE = "config.json"
 
 
 class ModelConfig:
-    """What a model says of itself, and attributes that scripts set.
+    """The labels and the type of a model, and attributes that scripts set.
 
-    The labels are those of the model. An attribute that is set is kept, and written into
-    `config.json`; it changes no prediction.
+    Attributes that a script sets are saved in `config.json`; they do not change predictions.
 
     Args:
-        describe: Returns the values of the attributes that are not set.
+        describe: Returns the values of attributes that a script has not set.
 
     Attributes:
-        id2label: Labels by their index.
-        label2id: Indices of the labels by their names.
+        id2label: Labels by index.
+        label2id: Indices by label.
         num_labels: Number of labels.
         model_type: Family of the text network.
 
@@ -44,12 +43,13 @@ class ModelConfig:
         vars(self)["_describe"] = describe
 
     def __getattr__(self, name: str) -> Any:
-        """The value of an attribute that is not set."""
-        if not name.startswith("_"):  # or copying would look for `_describe` without end
-            found = self._describe()
-            if name in found:
-                return found[name]
-        raise AttributeError(f"This config has no {name!r}; attributes can be set.")
+        """The value of an attribute that a script has not set."""
+        # Not for private names: in a copy without `_describe`, this method would call itself.
+        if not name.startswith("_"):
+            values = self._describe()
+            if name in values:
+                return values[name]
+        raise AttributeError(f"This config has no attribute {name!r}; it can be set.")
 
     def to_dict(self) -> dict[str, Any]:
         """All attributes.
@@ -60,7 +60,7 @@ class ModelConfig:
         return {**self._describe(), **self.given()}
 
     def given(self) -> dict[str, Any]:
-        """The attributes that were set.
+        """The attributes that a script has set.
 
         Returns:
             Their values by name.
@@ -68,11 +68,11 @@ class ModelConfig:
         return {name: value for name, value in vars(self).items() if name != "_describe"}
 
     def save(self, folder: str | PathLike, head: Head, model_type: str | None) -> None:
-        """Writes `config.json`; attributes that JSON cannot hold are left out.
+        """Writes `config.json`, without attributes that JSON cannot hold.
 
         Args:
-            folder: The folder.
-            head: The head of the model that is saved.
+            folder: The folder to write to.
+            head: The head of the saved model.
             model_type: Family of the text network.
         """
         values = {**described(head, model_type), **self.given()}
@@ -81,13 +81,13 @@ class ModelConfig:
         write_text(Path(folder) / FILE, text + "\n")
 
     def load(self, folder: str | PathLike) -> None:
-        """Sets the attributes that `save` wrote and the model does not say itself.
+        """Reads `config.json`, and sets the attributes whose values the model does not have itself.
 
         Args:
-            folder: The folder.
+            folder: The folder of a saved model.
         """
         file = Path(folder) / FILE
-        if not file.is_file():  # the model was saved by an earlier version
+        if not file.is_file():  # earlier versions did not write it
             return
         own = json.loads(json.dumps(plain(dict(self._describe()))))
         for name, value in json.loads(file.read_text(encoding="utf-8")).items():
@@ -97,34 +97,34 @@ class ModelConfig:
 
 
 def device_name() -> str:
-    """The device that Keras computes on.
+    """The device that the backend uses.
 
     Returns:
-        `"cpu"`, or as PyTorch names a GPU, `"cuda:0"`.
+        `"cpu"`, or `"cuda:0"` for a GPU, as in PyTorch.
     """
     device = str(getattr(keras.Variable(0.0).value, "device", "")).lower()
     return "cuda:0" if "gpu" in device or "cuda" in device else "cpu"
 
 
 def untrained_head(labels: Sequence, num_labels: int | None) -> Head:
-    """A head with the labels of a model that is not trained yet, for its config.
+    """Creates a head with the labels of a model that is not trained yet, for its config.
 
     Args:
-        labels: The labels that are given; empty for those of Hugging Face, `LABEL_0`, ...
-        num_labels: Their number; `None` is the default, 2.
+        labels: The labels; if it is empty, they are `LABEL_0`, ..., as in Hugging Face.
+        num_labels: Number of labels, >= 1; by default 2.
 
     Returns:
-        The head.
+        The head; its kind does not matter.
     """
     count = num_labels or 2
     return Head("multilabel", tuple(labels or (f"LABEL_{place}" for place in range(count))))
 
 
 def described(head: Head, model_type: str | None) -> dict[str, Any]:
-    """What a model says of itself.
+    """Describes a model by its labels and type.
 
     Args:
-        head: Its head.
+        head: The head of the model.
         model_type: Family of the text network.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The output folder of a training: what it may hold before, and how models are saved in it."""
+"""The output folder of a training: checks and clears it, and saves models to it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _TEXT, _LABELS, _IMAGES = CLASSES = (
 
 
 def task_class(kind: type) -> str:
-    """The name of the class in `CLASSES` that a class is, or is derived from.
+    """Finds the class in `CLASSES` that a class is, or is derived from.
 
     Args:
         kind: The class.
 
     Returns:
-        The name.
+        The name of the class in `CLASSES`.
     """
     return next(base.__name__ for base in kind.__mro__ if base.__name__ in CLASSES)
 
@@ -48,34 +48,35 @@ def check_class(folder: Path, kind: type) -> None:
     file = folder / FILE
     stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     name = stated.get("model_class") or "MultimodalClassifier (see its `load`)"
-    # The name of a user's subclass does not say the task; the heads of the model do.
+    # The name of a user's subclass does not determine the task, so the model is looked at.
     known = name in CLASSES or "model_class" not in stated
     if (name if known else _task_of(folder)) != task_class(kind):
         raise InvalidValueError(
-            f"{str(folder)!r} holds a model of {name}, and this is a {kind.__name__}."
+            f"`model_name` must be the folder of a {kind.__name__}. Received: {str(folder)!r}, a "
+            f"model of {name}"
         )
 
 
 def check_type(folder: Path, model_type: str, trained_as: str | None) -> None:
-    """Checks that a saved model is of the family that the constructor is given.
+    """Checks that a saved model has the type that the constructor receives.
 
     Args:
         folder: The folder of the model.
         model_type: The argument of the constructor.
-        trained_as: The family that the model was trained as.
+        trained_as: The type that the model was trained with.
 
     Raises:
         ValueError: if they differ and neither is `"auto"`.
     """
     if "auto" not in (model_type, trained_as) and model_type != trained_as:
         raise InvalidValueError(
-            f"`model_type` must be that of the model. Received: model_type={model_type!r}, and "
-            f"{str(folder)!r} was trained as {trained_as!r}."
+            f"`model_type` must be {trained_as!r}, as {str(folder)!r} was trained with this type. "
+            f"Received: model_type={model_type!r}"
         )
 
 
 def _task_of(folder: Path) -> str:
-    """The class in `CLASSES` for the model in a folder."""
+    """The class in `CLASSES` that has the same task as a saved model."""
     spec = read_spec(folder)
     if spec["settings"]["images"]:
         return _IMAGES
@@ -109,30 +110,31 @@ def check_output(folder: str | PathLike, args: ModelArgs) -> Path:
         return folder
     if not args.overwrite_output_dir:
         raise InvalidValueError(
-            f"The output folder {str(folder)!r} is not empty. Give another `output_dir`, or "
+            f"The output folder {str(folder)!r} is not empty. Use another `output_dir`, or set "
             "overwrite_output_dir=True."
         )
     return folder
 
 
 def output_folder(output_dir: Any, args: ModelArgs) -> Path:
-    """The folder that a call writes into: its argument, or else that of the settings.
+    """The folder that a call writes to.
 
     Args:
-        output_dir: The argument of the call.
+        output_dir: The argument of the call; `None` for the folder of the settings.
         args: The settings.
 
     Returns:
         The folder.
 
     Raises:
-        TypeError: if it is not a path, for example because of another order of arguments.
+        TypeError: if it is not a path. The order of positional arguments differs between the
+            classes, so `output_dir` can be the value of another argument.
     """
     if output_dir is None:
         return Path(args.output_dir)
     if not isinstance(output_dir, str | PathLike):
         raise InvalidArgumentError(
-            "`output_dir` must be the path of a folder; give other arguments by their names. "
+            "`output_dir` must be the path of a folder; pass other arguments by their names. "
             f"Received: {type(output_dir).__name__}"
         )
     return Path(output_dir or args.output_dir)
@@ -146,14 +148,14 @@ def best_model_folder(folder: Path, args: ModelArgs) -> Path:
         args: The settings.
 
     Returns:
-        A folder in `folder`, unless the settings name another one.
+        The folder `best_model` in `folder`, unless the settings name another one.
     """
     unnamed = args.best_model_dir == ModelArgs().best_model_dir
     return folder / "best_model" if unnamed else Path(args.best_model_dir)
 
 
 def clear_output(folder: Path) -> None:
-    """Removes what an earlier training has written into a folder, and nothing else.
+    """Removes the files that an earlier training wrote to a folder, and no others.
 
     Args:
         folder: The output folder.
@@ -185,30 +187,30 @@ def write_model(
     config: ModelConfig,
     results: Mapping[str, Any] | None = None,
 ) -> None:
-    """Saves a model into a folder, and keeps the other files that the folder holds.
+    """Saves a model to a folder; other files in the folder are kept.
 
     Args:
         folder: The folder.
-        classifier: A trained `MultimodalClassifier`.
+        classifier: A trained classifier.
         args: The settings, for `model_args.json`.
-        config: What the script set on `model.config`, for `config.json`.
+        config: Attributes that the script set, for `config.json`.
         results: Results by name, for `eval_results.txt`.
     """
-    # A model without its description is not loaded.
-    with new_files(folder, last=SPEC) as made:
-        classifier.save(made)
-        args.save(made)
+    # The description is put into place last: a folder without it is not taken for a model.
+    with new_files(folder, last=SPEC) as temporary:
+        classifier.save(temporary)
+        args.save(temporary)
         (head,) = classifier.heads_.values()
-        config.save(made, head, args.model_type)
+        config.save(temporary, head, args.model_type)
         if results is not None:
-            write_results(made, results)
+            write_results(temporary, results)
 
 
 def write_results(folder: Path, results: Mapping[str, Any]) -> None:
-    """Writes `eval_results.txt`: sorted lines `name = value`.
+    """Writes `eval_results.txt`, with sorted lines `name = value`.
 
     Args:
-        folder: The folder of the file.
+        folder: The folder to write to.
         results: Results by name.
     """
     lines = [f"{name} = {results[name]}\n" for name in sorted(results)]

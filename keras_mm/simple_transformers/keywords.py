@@ -1,4 +1,4 @@
-"""Keywords of constructors and calls in addition to their named arguments."""
+"""Checks the additional keywords of constructors and calls."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 
-_DOWNLOADS = "files are loaded by KerasHub; give a folder to load others"
-# Keywords of a constructor that have no effect here, with the reason.
+_DOWNLOADS = "KerasHub loads the files; to load others, use a folder"
+# Keywords of constructors without effect here, with the reasons.
 _UNUSED = {
     "onnx_execution_provider": "see MultimodalClassifier.export",
     "global_attention_fn": "no model here has global attention",
@@ -23,14 +23,14 @@ _UNUSED = {
 
 
 def unused_keywords(keywords: Mapping[str, Any], kind: type) -> dict[str, str]:
-    """The keywords of a constructor that were given and have no effect here.
+    """Finds the keywords of a constructor call that have no effect here.
 
     Args:
-        keywords: The keywords.
+        keywords: The keywords of the call, with their values.
         kind: The class.
 
     Returns:
-        The reasons by keyword.
+        For each such keyword the reason.
 
     Raises:
         TypeError: for an unknown keyword, with the nearest argument of the class.
@@ -45,16 +45,16 @@ def unused_keywords(keywords: Mapping[str, Any], kind: type) -> dict[str, str]:
 
 
 def sweep_settings(sweep_config: Any) -> dict[str, Any]:
-    """The settings of one run of a sweep, as `wandb.config` holds them.
+    """Reads the settings of one run of a sweep, such as `wandb.config`.
 
     Args:
-        sweep_config: The argument of the same name.
+        sweep_config: The argument of the same name: any object with `keys` and items.
 
     Returns:
         The settings by name.
 
     Raises:
-        TypeError: if it has no names.
+        TypeError: if it has no keys.
         ValueError: if it describes a whole sweep instead of one run.
     """
     if not callable(getattr(sweep_config, "keys", None)):

@@ -1,4 +1,4 @@
-"""Checks of labels, their number, and what is given for each of them."""
+"""Checks of labels, of their number, and of arguments with a value for each label."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def check_count(name: str, labels: Sequence, num_labels: int | None) -> None:
     Args:
         name: The argument or setting that holds the labels.
         labels: The labels; empty if they are not given.
-        num_labels: Their number, if it is given.
+        num_labels: Number of labels, if it is given.
 
     Raises:
-        ValueError: if the number differs, or a label occurs twice.
+        ValueError: if there is another number of labels, or a label occurs twice.
     """
     if labels and num_labels is not None and len(labels) != num_labels:
         raise InvalidValueError(
@@ -29,11 +29,11 @@ def check_count(name: str, labels: Sequence, num_labels: int | None) -> None:
             f"num_labels={num_labels}"
         )
     if len({str(label) for label in labels}) != len(labels):
-        raise InvalidValueError(f"`{name}` has a label twice. Received: {list(labels)}")
+        raise InvalidValueError(f"`{name}` must not have a label twice. Received: {list(labels)}")
 
 
 def check_trained_count(num_labels: int | None, labels: Sequence, head: Head) -> None:
-    """Checks that `num_labels` fits a trained model; more labels need their names.
+    """Checks that `num_labels` is that of a trained model, or that new labels are listed.
 
     Args:
         num_labels: Number of labels, if it is given.
@@ -41,13 +41,13 @@ def check_trained_count(num_labels: int | None, labels: Sequence, head: Head) ->
         head: The head of the trained model.
 
     Raises:
-        ValueError: if there is another number of labels without their names.
+        ValueError: if it is another number, and `labels` does not list as many.
     """
     trained = head.num_classes
     if num_labels is not None and num_labels != trained and len(labels) != num_labels:
         raise InvalidValueError(
-            f"`num_labels` must be {trained}, what the model was trained with; name all labels to "
-            f"add some. Received: num_labels={num_labels}"
+            f"`num_labels` must be {trained}, as in the trained model; to add labels, list all of "
+            f"them. Received: num_labels={num_labels}"
         )
 
 
@@ -60,7 +60,7 @@ def check_goes_on(name: str, labels: Sequence, trained: Sequence) -> None:
         trained: The labels of the trained model.
 
     Raises:
-        ValueError: if they do not.
+        ValueError: if the labels do not begin so.
     """
     if labels and [str(label) for label in labels[: len(trained)]] != [str(x) for x in trained]:
         raise InvalidValueError(
@@ -70,12 +70,12 @@ def check_goes_on(name: str, labels: Sequence, trained: Sequence) -> None:
 
 
 def check_labels(name: str, labels: Sequence, num_labels: int | None, trained: Head | None) -> None:
-    """Checks labels and their number by themselves, or against a trained model.
+    """Checks labels and their number, also against a trained model.
 
     Args:
         name: The argument or setting that holds the labels.
         labels: The labels; empty if they are not given.
-        num_labels: Their number, if it is given.
+        num_labels: Number of labels, if it is given.
         trained: The head of the trained model; `None` if there is none.
 
     Raises:
@@ -90,13 +90,13 @@ def check_labels(name: str, labels: Sequence, num_labels: int | None, trained: H
 
 
 def check_number(num_labels: Any) -> None:
-    """Checks that `num_labels` can be a number of labels.
+    """Checks that `num_labels` is a positive integer.
 
     Args:
         num_labels: The value; `None` if it is not given.
 
     Raises:
-        ValueError: if it is not an integer of at least 1.
+        ValueError: if it is not an integer >= 1.
     """
     if num_labels is not None and not is_whole(num_labels, 1):
         raise InvalidValueError(f"`num_labels` must be an integer >= 1. Received: {num_labels!r}")
@@ -112,7 +112,7 @@ def check_each(name: str, values: Any, num_labels: int | None, *, single: bool =
         single: Whether one number for all labels is allowed.
 
     Raises:
-        ValueError: if a value is wrong, or their number is.
+        ValueError: if there is another number of values, or a value is wrong.
     """
     if values is None or isinstance(values, str | Mapping):
         return
@@ -125,7 +125,7 @@ def check_each(name: str, values: Any, num_labels: int | None, *, single: bool =
     if num_labels is not None and len(values) != num_labels:
         raise InvalidValueError(
             f"`{name}` must have a number for each label, {num_labels} in all. "
-            f"Received: {len(values)} of them"
+            f"Received: {len(values)}"
         )
     wrong = [value for value in values if not (is_number(value) and value >= 0)]
     if wrong:

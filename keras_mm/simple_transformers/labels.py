@@ -1,4 +1,4 @@
-"""Which labels a model has, in which order, and how they are weighted in the loss."""
+"""The labels of a model, their order, and their weights in the loss."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) ->
 
     Args:
         labels_list: The labels as a list.
-        labels_map: The labels as a dict from each to its index.
+        labels_map: The labels as a dict from labels to indices.
 
     Returns:
-        The labels; an empty list if none are given.
+        The labels; an empty list if both arguments are empty.
 
     Raises:
-        ValueError: if the indices are not 0, 1, 2, ..., or the list and the dict differ.
+        ValueError: if the indices are not 0, 1, 2, ..., or list and dict differ.
     """
     if isinstance(labels_list, set | frozenset | str):
         raise InvalidValueError(
-            f"Labels must be a list: they have an order. Received: {quote(labels_list)}"
+            f"Labels must be a list, as their order matters. Received: {quote(labels_list)}"
         )
     listed = [] if labels_list is None else [label_value(label) for label in labels_list]
     if not labels_map:
@@ -46,20 +46,21 @@ def in_order(labels_list: Sequence | None, labels_map: Mapping | None = None) ->
     mapped = sorted(labels_map, key=lambda label: labels_map[label])
     if [labels_map[label] for label in mapped] != list(range(len(mapped))):
         raise InvalidValueError(
-            f"`labels_map` must have the places 0, 1, 2, ... Received: {dict(labels_map)}"
+            f"`labels_map` must have the indices 0, 1, 2, ... Received: {dict(labels_map)}"
         )
     if listed and [str(label) for label in listed] != [str(label) for label in mapped]:
         raise InvalidValueError(
-            f"`labels_list` and `labels_map` differ. Received: {listed} and {dict(labels_map)}"
+            "`labels_list` and `labels_map` must have the same labels in the same order. Received: "
+            f"{listed} and {dict(labels_map)}"
         )
     return listed or mapped
 
 
 def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) -> tuple:
-    """The classes of a model, in the order of its outputs.
+    """Finds the classes of a model, in the order of its outputs.
 
-    They are `labels` if these are given. If the table has only whole numbers below `num_labels`,
-    they are all of these numbers. Otherwise, they are the labels of the table, sorted.
+    They are `labels`, if these are given. If the table has only integers below `num_labels`, they
+    are all integers below it. Otherwise, they are the labels of the table, sorted.
 
     Args:
         table: Training rows.
@@ -70,46 +71,46 @@ def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) ->
         The classes.
 
     Raises:
-        ValueError: if the table has another number of labels than `num_labels`, or only one.
+        ValueError: if the number of labels in the table is not `num_labels`, or is 1.
     """
     if labels:
         return tuple(labels)
-    found = find_classes(table[LABELS])
+    present = find_classes(table[LABELS])
     numbers = {str(number) for number in range(num_labels or 0)}
-    if num_labels is not None and {str(label) for label in found} <= numbers:
-        kind: type = str if found and isinstance(found[0], str) else int
+    if num_labels is not None and {str(label) for label in present} <= numbers:
+        kind: type = str if present and isinstance(present[0], str) else int
         return tuple(kind(number) for number in range(num_labels))
-    if len(found) == 1:
+    if len(present) == 1:
         raise InvalidValueError(
-            f"All rows have the label {quote(found[0])}; give rows of at least two labels."
+            f"The rows must have at least two labels. Received: all rows have {quote(present[0])}"
         )
-    if num_labels is not None and len(found) != num_labels:
+    if num_labels is not None and len(present) != num_labels:
         raise InvalidValueError(
-            f"The rows have {len(found)} labels ({', '.join(map(quote, found[:20]))}), and "
-            f"num_labels is {num_labels}. Give num_labels={len(found)}, or all labels as a list."
+            f"The rows have {len(present)} labels ({', '.join(map(quote, present[:20]))}), but "
+            f"num_labels is {num_labels}. Set num_labels={len(present)}, or list all labels."
         )
-    return tuple(found)
+    return tuple(present)
 
 
 def label_problems(table: pd.DataFrame) -> list[Problem]:
-    """A problem for each cell that cannot be the label of one class, such as a list.
+    """Finds cells that cannot be a label of a class, such as lists.
 
     Args:
         table: The rows.
 
     Returns:
-        The problems.
+        A problem for each cell.
     """
-    words = "a label must be a text, a number or a bool. Received: {}"
+    message = "a label must be a text, a number or a bool. Received: {}"
     return [
-        Problem(row, LABELS, table_name(table), words.format(quote(cell)))
+        Problem(row, LABELS, table_name(table), message.format(quote(cell)))
         for row, cell in zip(table.index, table[LABELS], strict=True)
         if not is_scalar(label_value(cell)) and not is_missing(cell)
     ]
 
 
 def without_rows(table: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFrame:
-    """A table without the rows that have problems.
+    """Removes the rows that have problems from a table.
 
     Args:
         table: The rows.
@@ -119,22 +120,22 @@ def without_rows(table: pd.DataFrame, problems: Sequence[Problem]) -> pd.DataFra
         The other rows.
     """
     bad = {problem.row for problem in problems}
-    found = table[[row not in bad for row in table.index]]
-    found.attrs = table.attrs
-    return found
+    good = table[[row not in bad for row in table.index]]
+    good.attrs = table.attrs
+    return good
 
 
 def label_form(table: pd.DataFrame, head: Head) -> bool | None:
-    """How the lists of labels in training rows are read, as `Head.multi_hot`.
+    """Determines how lists of labels are read: as 0 or 1 for each label, or as names.
 
     Args:
         table: Training rows.
-        head: Their head.
+        head: The head of the labels.
 
     Returns:
-        `True` (0 or 1 for each label) if the labels have no names. `False` (lists of names) if a
-        cell holds a text; the texts "0" and "1" count only if labels have these names. Otherwise,
-        `None`: the cells decide.
+        A value for `Head.multi_hot`: `True` (0 or 1 for each label) if the labels have no names;
+        `False` (names) if a list has a text, where "0" and "1" only count if they are names of
+        labels. Otherwise, `None`: each cell is read by its own values.
     """
     if head.kind != "multilabel" or head.classes is None:
         return None
@@ -147,13 +148,13 @@ def label_form(table: pd.DataFrame, head: Head) -> bool | None:
 
 
 def has_names(head: Head) -> bool:
-    """Whether a head's labels have names other than 0, 1, 2, ...
+    """Whether the labels of a head have names other than 0, 1, 2, ...
 
     Args:
         head: The head.
 
     Returns:
-        Whether they do; then a prediction is a list of names, else of 0 and 1.
+        Whether they have. Predictions are then lists of names, otherwise of 0 and 1.
     """
     return isinstance(head.classes, tuple) and head.classes != tuple(range(len(head.classes)))
 
@@ -161,15 +162,18 @@ def has_names(head: Head) -> bool:
 def class_weight(
     table: pd.DataFrame, head: Head, weights: Any, *, automatic: bool, trained: Head | None
 ) -> Any:
-    """The class weights of a training, as numbers, as evaluation rows have other frequencies.
+    """Computes the class weights of a training.
+
+    A name such as `"balanced"` is replaced by numbers here, because `eval_loss` uses the weights,
+    too, and evaluation rows have other label frequencies.
 
     Args:
         table: Training rows.
-        head: Their head.
+        head: The head of the labels.
         weights: The weights that the user gave: numbers, a dict by label, a name, or `None`.
-        automatic: Whether the weights are computed so that labels balance.
-        trained: The head of the model that is trained further, if there is one. Its weights stay
-            as long as no class is added.
+        automatic: Whether to compute weights that balance the labels instead.
+        trained: The head of the model that training continues with, if there is one. Its weights
+            are kept if no weights are given and no class is added.
 
     Returns:
         The weights, or `None` for equal ones.
@@ -179,7 +183,7 @@ def class_weight(
     """
     if head.kind == "regression":
         if automatic or weights is not None:
-            warn("Numbers have no classes to balance: no weights are used.")
+            warn("A regression has no classes: class weights are not used.")
         return None
     if automatic:
         return automatic_weights(table, head)
@@ -193,15 +197,17 @@ def class_weight(
 def automatic_weights(
     table: pd.DataFrame, head: Head, how: str = "balanced"
 ) -> tuple[float, ...] | None:
-    """Weights that balance a head's labels in training rows.
+    """Computes weights that balance the labels of training rows.
 
     Args:
         table: The rows.
-        head: The head. With several labels a row, the weight of each is `num_rows / frequency`.
-        how: For classes, a name as in `class_weight` of `keras_mm.MultimodalClassifier`.
+        head: The head of the labels. For a multilabel head, the weight of a label is the number of
+            rows divided by the number of rows with this label.
+        how: Kind of the weights for other heads, as in `class_weight` of
+            `keras_mm.MultimodalClassifier`.
 
     Returns:
-        A number for each label; `None` if the rows have no labels.
+        A number for each label; `None` for a regression, or if the rows have no labels.
     """
     labels = encode_target(table, as_targets({"label": head})["label"]).labels
     if labels is None or head.kind == "regression":

@@ -1,4 +1,4 @@
-"""What the classes share: one classifier that is trained, evaluated, saved and loaded."""
+"""The base class of all models: trains, evaluates, saves and loads a classifier."""
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ _log = logging.getLogger("keras_mm")
 class Model(ScriptAttributes):
     """A `MultimodalClassifier` behind the interface of Simple Transformers.
 
-    A subclass sets `num_labels` and what its checks need before it calls this constructor.
+    The constructor of a subclass sets `num_labels`, and the attributes that its checks read, before
+    it calls this one.
 
     Args:
         model_type: As in `ClassificationModel`.
@@ -72,11 +73,11 @@ class Model(ScriptAttributes):
         keywords: As in `ClassificationModel`.
 
     Attributes:
-        args: The settings. A change has effect from the next call on.
+        args: The settings. A change takes effect in the next call.
         classifier: The trained `keras_mm.MultimodalClassifier`, for its reports, plots and export;
-            `None` before the first training. Its columns are `text`, or `text_a` and `text_b`,
+            `None` before the first training. Its columns are `text` (or `text_a` and `text_b`),
             `images` and `labels`.
-        results: The results of the last evaluation.
+        results: Results of all evaluations by name; a later result replaces an earlier one.
         num_labels: Number of labels, once it is known.
     """
 
@@ -121,13 +122,13 @@ class Model(ScriptAttributes):
         self._warn_unused({**unused, **without_effect(self.args)})
         if self.classifier is None and (folder / FILE).is_file():
             warn(
-                f"{str(folder)!r} is a model of Simple Transformers: its encoder is taken, its "
-                "head and its arguments are not. Train the model."
+                f"{str(folder)!r} is a model of Simple Transformers: only its encoder is loaded, "
+                "not its head and its arguments. Train the model before you predict with it."
             )
 
     def _update_args(self, args: ModelArgs | Mapping | None) -> None:
         if isinstance(args, ModelArgs):
-            # Type and name of the model are arguments of the constructor.
+            # Not the type and name of the model, which are arguments of the constructor.
             args = {n: v for n, v in args.given().items() if not n.startswith("model_")}
             check_names(type(self.args), args, InvalidArgumentError)
         self.args.update_from_dict({} if args is None else args)
@@ -144,18 +145,18 @@ class Model(ScriptAttributes):
             check_built(self.args, self._built)
 
     def _warn_unused(self, unused: Mapping[str, str]) -> None:
-        """Warns of arguments without effect, of each only once."""
+        """Warns of arguments without effect, once of each."""
         new = {name: why for name, why in unused.items() if name not in self._warned}
         self._warned.update(new)
         if new:
             reasons = "; ".join(f"{name} ({why})" for name, why in new.items())
-            warn(f"These arguments do nothing here: {reasons}.")
+            warn(f"These arguments have no effect here: {reasons}.")
 
     # --- what a subclass defines --------------------------------------------------------------
 
     @property
     def _kind(self) -> str:
-        """The kind of the head."""
+        """The kind of the head, as in `keras_mm.Head`."""
         raise NotImplementedError
 
     def _head(self, table: pd.DataFrame) -> Head:
@@ -163,20 +164,20 @@ class Model(ScriptAttributes):
         raise NotImplementedError
 
     def _weights(self) -> Any:
-        """The class weights that the user gave."""
+        """The class weights that the user gave, as in `class_weight` of `keras_mm.Head`."""
         raise NotImplementedError
 
     def _structure(self, texts: Sequence[str]) -> dict[str, Any]:
-        """Keywords of the classifier for what it is built of."""
+        """Keywords of the classifier for columns, encoders and fusion."""
         raise NotImplementedError
 
     def _window(self, head: Head) -> Mapping[str, Any] | None:
         """The sliding window over long texts; `None` to truncate them."""
         return None
 
-    # Whether a row has an image.
+    # Whether each row has an image.
     _reads_images = False
-    # Whether the user's metrics receive probabilities if a row has several labels.
+    # Whether the user's metrics receive probabilities for multilabel heads.
     _metrics_of_probabilities = False
 
     # --- training -----------------------------------------------------------------------------
@@ -191,18 +192,27 @@ class Model(ScriptAttributes):
         metrics: Mapping[str, Callable],
         verbose: bool,
     ) -> tuple[int, Any]:
-        """Trains, or continues training, and saves the model; see `train_model`.
+        """Trains a new model, or continues to train this one, and saves it; see `train_model`.
 
-        `tables` are the training table by the name of its argument, then that for evaluation, if
-        there is one.
+        Args:
+            tables: The training table, then the evaluation table, if there is one, each by the name
+                of its argument.
+            texts: Text columns.
+            output_dir: As in `train_model`.
+            auto_weights: As in `train_model`.
+            metrics: As in `train_model`.
+            verbose: As in `train_model`.
+
+        Returns:
+            As `train_model`.
         """
         self._check()
         self._warn_unused(without_effect(self.args))
         evaluating = self.args.evaluate_during_training
         if evaluating and len(tables) == 1:
-            raise InvalidValueError("evaluate_during_training needs `eval_data`: rows to evaluate.")
+            raise InvalidValueError("`eval_data` must be given with evaluate_during_training=True.")
         folder = check_output(output_folder(output_dir, self.args), self.args)
-        given = read_training_rows(
+        rows = read_training_rows(
             {name: named(t, name) for name, t in list(tables.items())[: 1 + evaluating]},
             texts,
             kind=self._kind,
@@ -212,49 +222,49 @@ class Model(ScriptAttributes):
             progress=not self.args.silent,
         )
         if evaluating:
-            check_metric_name(self.args.early_stopping_metric, given.head, metrics)
+            check_metric_name(self.args.early_stopping_metric, rows.head, metrics)
         weight = class_weight(
-            given.table,
-            given.head,
+            rows.table,
+            rows.head,
             self._weights(),
             automatic=auto_weights,
             trained=self._trained_head,
         )
-        given = given._replace(head=replace(given.head, class_weight=weight))
+        rows = rows._replace(head=replace(rows.head, class_weight=weight))
         progress = Progress(
             self.args, self.config, folder, self._assess_with(metrics) if evaluating else None
         )
-        self._fit(texts, given, progress)
+        self._fit(texts, rows, progress)
         if verbose:
             where = "not saved" if self.args.no_save else f"saved to {folder}"
             _log.info("training of the %s model complete, %s", self.args.model_type, where)
         details = progress.scores if evaluating else float(np.mean(progress.losses))
         return progress.global_step, details
 
-    def _fit(self, texts: Sequence[str], given: TrainingRows, progress: Progress) -> None:
-        """Trains a classifier, keeps it and saves it; if this fails, a trained one is kept."""
+    def _fit(self, texts: Sequence[str], rows: TrainingRows, progress: Progress) -> None:
+        """Trains and saves a classifier; if this fails, a classifier that was trained is kept."""
         trained = self._trained
         before = None if trained is None else trained.get_params(deep=False)
-        classifier = self._classifier_for(texts, given.head, len(given.table))
+        classifier = self._classifier_for(texts, rows.head, len(rows.table))
         try:
             with errors_in_their_names():
                 classifier.fit_rows(
-                    given.train,
-                    given.validation,
-                    heads={"label": given.head},
+                    rows.train,
+                    rows.validation,
+                    heads={"label": rows.head},
                     callbacks=[progress],
                 )
         except BaseException:
-            if before is not None:  # the classifier has its model from before the training
+            if before is not None:  # the classifier has restored its model
                 classifier.set_params(**before)
                 if progress.has_cleared and not self.args.no_save:
                     write_model(progress.output_dir, classifier, self.args, self.config)
-            elif hasattr(classifier, "model_"):  # with the best weights so far
+            elif hasattr(classifier, "model_"):  # a new model, with the best weights so far
                 self._take_model(classifier)
             raise
         self.num_labels = None  # the training may have added labels
         self._take_model(classifier)
-        progress.classifier = None  # the callback would keep this training's model alive
+        progress.classifier = None  # or else the callback keeps the model in memory
         if not self.args.no_save:
             progress.clear_once()
             write_model(progress.output_dir, classifier, self.args, self.config)
@@ -274,7 +284,7 @@ class Model(ScriptAttributes):
         return MultimodalClassifier(**self._structure(texts), sliding_window=window, **settings)
 
     def _take_model(self, classifier: MultimodalClassifier) -> None:
-        """Makes a trained classifier this model's, and adopts its labels."""
+        """Takes over a trained classifier and its labels."""
         self.classifier, head = classifier, only_head(classifier)
         self._tokenizer = None
         if head.kind == "multiclass" and isinstance(self.args, ClassificationArgs):
@@ -286,11 +296,11 @@ class Model(ScriptAttributes):
     # --- evaluation and predictions -----------------------------------------------------------
 
     def _ready(self) -> tuple[MultimodalClassifier, Head]:
-        """The trained classifier, which reads texts and has thresholds as set, and its head."""
+        """The trained classifier and its head, with text length and thresholds of the settings."""
         if self._trained is None:
             raise InvalidValueError(
-                "This model is not trained, so its predictions would be random: call train_model, "
-                "or give the folder of a trained model as `model_name`."
+                "This model is not trained, so its predictions would be random. Call train_model, "
+                "or use the folder of a trained model as `model_name`."
             )
         self._check()
         classifier = self._read_as_set(self._trained).set_params(verbose=int(not self.args.silent))
@@ -301,7 +311,7 @@ class Model(ScriptAttributes):
         return classifier, head
 
     def _read_as_set(self, classifier: MultimodalClassifier) -> MultimodalClassifier:
-        """The same classifier, which now reads texts as the settings say."""
+        """Sets text length and sliding window of the classifier to those of the settings."""
         read_as(classifier, self.args.max_seq_length, self._window(only_head(classifier)))
         return classifier
 
@@ -329,19 +339,19 @@ class Model(ScriptAttributes):
             progress=not (silent or self.args.silent),
         ).values()
         logits = logits_of(classifier, rows, silent)
-        found = self._assess_with(metrics)(head, rows.labels["label"], logits)
-        self.results.update(found)
+        results = self._assess_with(metrics)(head, rows.labels["label"], logits)
+        self.results.update(results)
         if not self.args.no_save:
-            write_results(folder, found)
+            write_results(folder, results)
         if verbose:
-            _log.info("%s", found)
-        return Assessment(found, head, rows, rows.labels["label"], *answers(head, logits), logits)
+            _log.info("%s", results)
+        return Assessment(results, head, rows, rows.labels["label"], *answers(head, logits), logits)
 
     def _assess_with(self, metrics: Mapping[str, Callable]) -> Assess:
         return create_assess(self.args, metrics, of_probabilities=self._metrics_of_probabilities)
 
-    def _answered(self, classifier: MultimodalClassifier, table: pd.DataFrame) -> np.ndarray:
-        """Logits of unlabelled rows."""
+    def _logits(self, classifier: MultimodalClassifier, table: pd.DataFrame) -> np.ndarray:
+        """Logits of unlabelled rows, shape `(num_rows, num_logits)`."""
         (rows,) = checked_rows(
             {"to_predict": named(table, "to_predict")},
             classifier.texts,
@@ -360,13 +370,13 @@ class Model(ScriptAttributes):
         model: Any = None,
         results: Mapping[str, Any] | None = None,
     ) -> None:
-        """Saves the trained model into a folder; give the folder as `model_name` to load it.
+        """Saves the trained model to a folder, which can be a `model_name` to load the model.
 
         Args:
             output_dir: The folder; by default `args.output_dir`.
-            optimizer: Has no effect: a saved model holds no optimizer.
+            optimizer: Has no effect: a saved model has no optimizer.
             scheduler: Has no effect, as `optimizer`.
-            model: Not needed; the attribute `model` of this object.
+            model: Not needed; only the attribute `model` of this object is allowed.
             results: Results by name, for `eval_results.txt`.
 
         Raises:

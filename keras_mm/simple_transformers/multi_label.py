@@ -1,4 +1,4 @@
-"""Texts, or pairs of texts, to several labels each: `MultiLabelClassificationModel`."""
+"""`MultiLabelClassificationModel`: predicts any number of labels for texts or pairs of texts."""
 
 from __future__ import annotations
 
@@ -19,25 +19,31 @@ from keras_mm.simple_transformers.text_model import NUM_LABELS, TextModel
 class MultiLabelClassificationModel(TextModel):
     """Predicts any number of labels for each text or pair of texts.
 
-    The labels of a row are 0 or 1 for each of `num_labels` or, with `labels_list`, their names.
+    The labels of a row are a list: 0 or 1 for each label, or, with `labels_list`, names of labels.
 
     Args:
         model_type: As in `ClassificationModel`.
         model_name: As in `ClassificationModel`.
         num_labels: Number of labels, by default 2.
-        pos_weight: Weight of the positive rows of each label in the loss.
+        pos_weight: For each label the weight, in the loss, of the rows that have it.
         args: Settings: a `MultiLabelClassificationArgs` or a dict.
         use_cuda: As in `ClassificationModel`.
         cuda_device: As in `ClassificationModel`.
         **keywords: As in `ClassificationModel`.
 
     Attributes:
-        pos_weight: The argument; a change has effect from the next call on.
+        pos_weight: The argument; a change takes effect in the next call.
 
     Raises:
-        ValueError: as in `ClassificationModel`; or if the number of weights or thresholds is not
-            that of the labels.
+        ValueError: as in `ClassificationModel`; or if there is not one weight or threshold for each
+            label.
         TypeError: for an unknown argument, with the nearest name.
+
+    Example:
+        >>> args = {"labels_list": ["red", "round"], "threshold": 0.6}
+        >>> model = MultiLabelClassificationModel("bert", "tiny_bert", num_labels=2, args=args)
+        >>> model.config.id2label
+        {0: 'red', 1: 'round'}
     """
 
     args: MultiLabelClassificationArgs
@@ -73,7 +79,7 @@ class MultiLabelClassificationModel(TextModel):
         auto_weights: bool = False,
         **metrics: Any,
     ) -> tuple[int, Any]:
-        """Trains on labelled texts; a trained model is trained further.
+        """Trains on labelled texts, or continues to train a trained model.
 
         As in Simple Transformers, the third argument is `eval_df`; in `ClassificationModel` it is
         `output_dir`.
@@ -88,7 +94,7 @@ class MultiLabelClassificationModel(TextModel):
             verbose: As in `ClassificationModel.train_model`.
             eval_data: Another name of `eval_df`.
             auto_weights: As in `ClassificationModel.train_model`.
-            **metrics: Functions of labels, 0 or 1, and of probabilities, both of the shape
+            **metrics: Functions of labels (0 or 1) and probabilities, both of shape
                 `(num_rows, num_labels)`.
 
         Returns:
@@ -113,7 +119,8 @@ class MultiLabelClassificationModel(TextModel):
         super()._check()
         if self.args.regression:
             raise InvalidValueError(
-                "Several numbers a row: see keras_mm.Head('regression', column=[...])"
+                "A MultiLabelClassificationModel has no regression. For several numbers per row, "
+                "use keras_mm.Head('regression', column=[...]) in a MultimodalClassifier."
             )
         labels = self._labels()
         check_labels("labels_list", labels, self.num_labels, self._trained_head)

@@ -1,4 +1,4 @@
-"""A text and an image to labels: `MultiModalClassificationModel`."""
+"""`MultiModalClassificationModel`: predicts labels or numbers for texts with images."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from keras_mm.simple_transformers.translation import text_settings
 
 
 class MultiModalClassificationModel(Model):
-    """Predicts classes, several labels or a number for a text with an image.
+    """Predicts a class, several labels or a number for a text with an image.
 
-    BERT reads the image's tokens together with those of the text (the `mmbt` fusion). The text
-    side is trained; the image encoder is frozen and runs once for each image.
+    BERT reads tokens of the image and of the text in one sequence (the `mmbt` fusion). The text
+    encoder is trained; the image encoder is frozen and runs once for each image.
 
     Args:
         model_type: `"bert"`; with another `args.fusion` any type of `ClassificationModel`.
         model_name: As in `ClassificationModel`.
-        multi_label: Whether a row has any number of labels.
-        label_list: All labels, in the order of the outputs.
-        num_labels: Number of labels; without `label_list` and `num_labels` the labels are those of
-            the training rows.
-        pos_weight: With `multi_label`, the weight of the positive rows of each label in the loss.
+        multi_label: Whether a row can have any number of labels.
+        label_list: All labels, in the order of the outputs; by default those of the training rows.
+        num_labels: Number of labels, >= 1; by default that of `label_list` or the training rows.
+        pos_weight: With `multi_label`, for each label the weight, in the loss, of the rows that
+            have it.
         args: Settings: a `MultiModalClassificationArgs` or a dict. `image_encoder` and
             `image_weights` name the encoder of the images.
         use_cuda: As in `ClassificationModel`.
@@ -46,13 +46,18 @@ class MultiModalClassificationModel(Model):
         **keywords: As in `ClassificationModel`.
 
     Attributes:
-        multi_label: The argument; of a loaded model whether it was trained so.
-        label_list: The argument as a list; a change has effect from the next call on.
-        pos_weight: The argument; a change has effect from the next call on.
+        multi_label: The argument; for a loaded model, whether it was trained with `multi_label`.
+        label_list: The argument as a list; a change takes effect in the next call.
+        pos_weight: The argument; a change takes effect in the next call.
 
     Raises:
-        ValueError: if the model is of another type, or numbers of labels differ.
+        ValueError: if the model is of another type, or numbers of labels do not match.
         TypeError: for an unknown argument, with the nearest name.
+
+    Example:
+        >>> model = MultiModalClassificationModel("bert", "tiny_bert", label_list=["cat", "dog"])
+        >>> model.config.label2id
+        {'cat': 0, 'dog': 1}
     """
 
     args: MultiModalClassificationArgs
@@ -90,11 +95,12 @@ class MultiModalClassificationModel(Model):
         check_labels("label_list", self.label_list, self.num_labels, trained)
         if self.pos_weight is not None and not self.multi_label:
             raise InvalidValueError(
-                "`pos_weight` is for multi_label=True; classes have `auto_weights`."
+                "`pos_weight` needs multi_label=True; to weight classes, use `auto_weights`."
             )
         if self.multi_label and self.args.regression:
             raise InvalidValueError(
-                "A row has labels, or a number: multi_label or regression, not both."
+                "`multi_label` and `args.regression` must not both be true: a row has labels or a "
+                "number."
             )
         count = len(self.label_list) or self.num_labels
         check_each("pos_weight", self.pos_weight, count)
@@ -154,28 +160,30 @@ class MultiModalClassificationModel(Model):
         eval_image_path: str | PathLike | None = None,
         **metrics: Any,
     ) -> tuple[int, Any]:
-        """Trains on labelled texts and images; a trained model is trained further.
+        """Trains on labelled texts and images, or continues to train a trained model.
 
         Args:
             train_data: A DataFrame with a text, a label and the path of an image in each row; or a
-                folder with images and a JSON file for each row. Such a file may leave out the
-                image: it then is the image file of the same name.
-            files_list: Files of the folder, with or without extension: a list, or a JSON file.
+                folder with images and a JSON file for each row. If such a file does not name an
+                image, the image file with the same name is used.
+            files_list: The JSON files of the folder to read, with or without extension: a list, or
+                the path of a JSON file with a list. By default all.
             image_path: Folder of the images; needed with a DataFrame.
-            text_label: Column of the text. This and the next four become settings of the model.
+            text_label: Column of the text. This and the next four arguments change settings of the
+                model, also for later calls.
             labels_label: Column of the label.
-            images_label: Column of the image's path.
-            image_type_extension: Extension that the names of images lack.
-            data_type_extension: Extension that the names in `files_list` lack.
-            auto_weights: Whether labels are weighted so that they balance.
+            images_label: Column of the path of the image.
+            image_type_extension: Extension to add to names of images without it.
+            data_type_extension: Extension to add to names in `files_list` without it.
+            auto_weights: Whether to weight labels by their frequencies, so that they are balanced.
             output_dir: Folder for all files; by default `args.output_dir`.
             show_running_loss: Has no effect; see `args.silent`.
-            args: Settings to change; they stay changed.
+            args: Settings to change, also for later calls.
             eval_data: Rows to evaluate during training, with `evaluate_during_training`.
             verbose: Whether the end of the training is logged.
-            eval_files_list: The files of the folder `eval_data` to read; by default all.
-            eval_image_path: Folder of the images of `eval_data`. By default the folder that
-                `eval_data` names, or that of its table, if it has the images; else `image_path`.
+            eval_files_list: As `files_list`, for `eval_data`.
+            eval_image_path: Folder of the images of `eval_data`. By default the folder `eval_data`,
+                or that of its table, if the images are there; else `image_path`.
             **metrics: As in `ClassificationModel.train_model`.
 
         Returns:
@@ -241,7 +249,7 @@ class MultiModalClassificationModel(Model):
             silent: Whether progress bars are hidden.
             auto_weights: Has no effect; the weights are those of the training.
             show_running_loss: Has no effect, as nothing is trained.
-            args: Settings to change; they stay changed.
+            args: Settings to change, also for later calls.
             eval_files_list: Another name of `files_list`.
             eval_image_path: Another name of `image_path`.
             **metrics: As in `train_model`.
@@ -258,7 +266,7 @@ class MultiModalClassificationModel(Model):
         extensions = (image_type_extension, data_type_extension)
         with unchanged_on_error(self.args):
             self._change_args(args, *columns, *extensions)
-            found = self._assess(
+            assessment = self._assess(
                 self._table(
                     eval_data,
                     eval_files_list if files_list is None else files_list,
@@ -270,7 +278,7 @@ class MultiModalClassificationModel(Model):
                 verbose=verbose,
                 silent=silent,
             )
-        return found.results, found.probabilities
+        return assessment.results, assessment.probabilities
 
     def predict(
         self,
@@ -282,27 +290,27 @@ class MultiModalClassificationModel(Model):
 
         Args:
             to_predict: `{"text": [...], "images": [...]}`, or a DataFrame with these columns. The
-                names in `text_label` and `images_label` are keys, too, and come first.
+                names in `text_label` and `images_label` are used first, if there are such keys.
             image_path: Folder of the images.
-            image_type_extension: Extension that the names of images lack; by default that of the
-                settings.
+            image_type_extension: Extension to add to names of images without it; by default that of
+                the settings.
 
         Returns:
-            A list of labels, and their probabilities, `(num_rows, num_labels)`. With `multi_label`
-            the list has a list of labels for each row, or of 0 and 1 if labels have no names. For a
-            regression the numbers, `(num_rows,)`, twice.
+            A list of labels, and probabilities, shape `(num_rows, num_labels)`. With `multi_label`
+            the list has for each row a list of labels, or of 0 and 1 if labels have no names. For a
+            regression the numbers, shape `(num_rows,)`, twice.
 
         Raises:
             ValueError: if the numbers of images and texts differ, or are 0.
         """
         classifier, head = self._ready()
         table = images_to_predict(to_predict, self.args, image_type_extension=image_type_extension)
-        logits = self._answered(classifier, with_images(table, str(image_path)))
-        found = predictions(head, logits)
+        logits = self._logits(classifier, with_images(table, str(image_path)))
+        predicted = predictions(head, logits)
         if head.kind == "regression":
-            return found, found
+            return predicted, predicted
         named = head.kind == "multilabel" and has_names(head)
-        labels = (label_cells(head, found) if named else found).tolist()
+        labels = (label_cells(head, predicted) if named else predicted).tolist()
         return labels, probabilities(logits, head.kind)
 
     def _change_args(
@@ -314,16 +322,16 @@ class MultiModalClassificationModel(Model):
         image_type_extension: str | None,
         data_type_extension: str | None,
     ) -> None:
-        """Changes the settings by `args`, then by the arguments of a call that are settings."""
+        """Changes settings: first those in `args`, then those that are arguments of a call."""
         self.args.update_from_dict({} if args is None else args)
-        given = {
+        values = {
             "text_label": text_label,
             "labels_label": labels_label,
             "images_label": images_label,
             "image_type_extension": image_type_extension,
             "data_type_extension": data_type_extension,
         }
-        self.args.update_from_dict({n: value for n, value in given.items() if value is not None})
+        self.args.update_from_dict({n: value for n, value in values.items() if value is not None})
 
     def _table(
         self,
@@ -331,7 +339,7 @@ class MultiModalClassificationModel(Model):
         files_list: Sequence[str] | str | PathLike | None,
         image_path: str | PathLike | None,
     ) -> pd.DataFrame:
-        """Labelled rows as a table that knows the folder of its images; see `image_table`."""
+        """Labelled rows as a table with the folder of its images; see `image_table`."""
         table, folder = image_table(data, self.args, files_list=files_list, image_path=image_path)
         return with_images(table, folder)
 
@@ -343,7 +351,7 @@ class MultiModalClassificationModel(Model):
         *,
         beside: str | PathLike | None,
     ) -> pd.DataFrame:
-        """The same for rows that are evaluated during training; see `image_table`."""
+        """As `_table`, for rows that are evaluated during training."""
         table, folder = image_table(
             data,
             self.args,

@@ -1,4 +1,4 @@
-"""Settings as plain Python values, which JSON can hold."""
+"""Converts settings to plain Python values, which JSON can hold."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """Converts arrays, tensors, Series and NumPy scalars into Python's own types.
+    """Converts arrays, tensors, Series and NumPy scalars to built-in types of Python.
 
     Args:
         value: Any value. Lists, tuples and mappings are copied; their keys and items are converted.
 
     Returns:
-        The converted value. Values of other types, such as a set or a layer, stay as they are.
+        The converted value. Values of other types, such as a set or a layer, are not changed.
 
     Example:
         >>> plain({np.int64(3): np.array(["a", "b"])})
@@ -44,13 +44,13 @@ def plain(value: Any) -> Any:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether JSON can hold a value: numbers, texts, `None`, and lists and dicts of these.
+    """Whether JSON can hold a value.
 
     Args:
         value: The value.
 
     Returns:
-        Whether it can.
+        `True` for numbers, texts, bools, `None`, and for lists and dicts of these.
     """
     if isinstance(value, Mapping):
         return all(is_scalar(key) and is_plain(cell) for key, cell in value.items())
@@ -60,12 +60,12 @@ def is_plain(value: Any) -> bool:
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether a value can be a label: a text, a number or a bool.
+    """Whether a value can be a label.
 
     Args:
         value: The value.
 
     Returns:
-        Whether it can.
+        `True` for texts, numbers and bools.
     """
     return isinstance(value, bool | int | float | str)

@@ -1,4 +1,4 @@
-"""What happens during a training: checkpoints, evaluations, early stopping."""
+"""Checkpoints, evaluations and early stopping during a training."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class EarlyStopping:
     """Decides whether an evaluation is the best so far, and when to stop.
 
     Args:
-        minimize: Whether lower is better.
+        minimize: Whether a lower value is better.
         patience: Number of evaluations without improvement after which training stops, >= 1.
-        delta: An improvement is larger than this, >= 0.
+        delta: The metric must improve by more than this, >= 0.
 
     Attributes:
-        best: The best metric so far.
+        best: The best value so far; `None` before the first evaluation.
 
     Example:
         >>> stopping = EarlyStopping(patience=3)
@@ -52,18 +52,18 @@ class EarlyStopping:
 
     @property
     def is_over(self) -> bool:
-        """Whether there were `patience` evaluations without improvement."""
+        """Whether the last `patience` evaluations brought no improvement."""
         return self._without >= self.patience
 
     def note(self, value: float, *, counts: bool = True) -> bool:
-        """Notes the metric of an evaluation.
+        """Takes the metric of an evaluation into account.
 
         Args:
-            value: The metric.
-            counts: Whether an evaluation without improvement counts.
+            value: The value of the metric.
+            counts: Whether the evaluation counts for `patience` if it brings no improvement.
 
         Returns:
-            Whether it is the best so far.
+            Whether the value is the best so far.
         """
         sign = 1 if self.minimize else -1
         gain = float("inf") if self.best is None else (self.best - value) * sign
@@ -75,18 +75,18 @@ class EarlyStopping:
 
 
 class Progress(TrainingObserver):
-    """Evaluates, saves and stops a training as `ModelArgs` say.
+    """Evaluates and saves the model during training, and stops it, as the settings require.
 
     Args:
         args: The settings.
         config: As in `write_model`.
         output_dir: Folder for checkpoints and scores.
-        assess: Computes the results of an evaluation; `None` if there is no evaluation.
+        assess: Computes the results of an evaluation; `None` to evaluate nothing.
 
     Attributes:
         global_step: Number of optimizer steps.
         losses: The mean loss of each epoch.
-        scores: A list for each column of `training_progress_scores.csv`.
+        scores: The columns of `training_progress_scores.csv`, each a list.
         has_cleared: Whether this training has cleared the output folder.
     """
 
@@ -114,45 +114,45 @@ class Progress(TrainingObserver):
         return best_model_folder(self.output_dir, self.args)
 
     def clear_once(self) -> None:
-        """Clears the output folder before the first write of this training."""
+        """Clears the output folder, if this training has not done so yet; call it before writes."""
         if not self.has_cleared:
             clear_output(self.output_dir)
         self.has_cleared = True
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Counts optimizer steps; saves and evaluates after as many as the settings say.
+        """Counts optimizer steps, and saves and evaluates at the steps that the settings require.
 
         Args:
             batch: Number of the batch in its epoch.
-            logs: The epoch's metrics so far.
+            logs: Metrics of the epoch so far.
         """
         self._batches += 1
         if self._batches % self.args.gradient_accumulation_steps:
             return
         self.global_step += 1
-        found = None
+        results = None
         due = self._is_due(self.args.evaluate_during_training_steps)
         if self._assess is not None and self.evaluation is not None and due:
-            found = self._note(self._assess, self.evaluation.evaluate(), logs, counts=True)
-        evaluated = found is not None and self.args.save_eval_checkpoints
+            results = self._note(self._assess, self.evaluation.evaluate(), logs, counts=True)
+        evaluated = results is not None and self.args.save_eval_checkpoints
         if evaluated or self._is_due(self.args.save_steps):
-            self._save_checkpoint(f"checkpoint-{self.global_step}", found)
+            self._save_checkpoint(f"checkpoint-{self.global_step}", results)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Saves and evaluates, if the settings say so.
+        """Saves and evaluates, if the settings require it.
 
         Args:
             epoch: Number of the epoch, from 0.
-            logs: The epoch's metrics.
+            logs: Metrics of the epoch.
         """
         self.losses.append(self._loss(logs))
-        found = None
+        results = None
         each = self.args.evaluate_each_epoch
         if self._assess is not None and self.evaluation is not None and each:
             counts = self.args.early_stopping_consider_epochs
-            found = self._note(self._assess, self.evaluation.last, logs, counts=counts)
+            results = self._note(self._assess, self.evaluation.last, logs, counts=counts)
         if self.args.save_model_every_epoch:
-            self._save_checkpoint(f"checkpoint-{self.global_step}-epoch-{epoch + 1}", found)
+            self._save_checkpoint(f"checkpoint-{self.global_step}-epoch-{epoch + 1}", results)
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Restores the best weights, if early stopping is used.
@@ -165,7 +165,10 @@ class Progress(TrainingObserver):
             self._best.restore()
 
     def _loss(self, logs: dict | None) -> float:
-        """The training loss; of a regression in the labels' unit, as targets are standardised."""
+        """The training loss; for a regression converted to the unit of the labels.
+
+        The logged loss of a regression is that of standardised targets.
+        """
         loss = (logs or {}).get("loss", math.nan)
         ((name, head),) = self.classifier.heads_.items()
         if head.kind != "regression":
@@ -174,18 +177,18 @@ class Progress(TrainingObserver):
         return loss * float(np.mean(target_scales(self.classifier.model_)[name])) ** 2
 
     def _update_variables(self) -> None:
-        """Copies the state of JAX's training step into the model's variables."""
-        _ = self.model  # the property of Keras' callbacks does so
+        """Updates the variables of the model, which are outdated on JAX during training."""
+        _ = self.model  # this property of Keras' callbacks updates them
 
     def _is_due(self, steps: int) -> bool:
         return steps > 0 and self.global_step % steps == 0
 
     def _note(
-        self, assess: Assess, found: ValidationResult, logs: dict | None, *, counts: bool
+        self, assess: Assess, validation: ValidationResult, logs: dict | None, *, counts: bool
     ) -> dict[str, float]:
-        """Writes the results of an evaluation, and keeps or stops the model by them."""
+        """Writes the results of an evaluation; keeps the best weights, and may stop training."""
         ((name, head),) = self.classifier.heads_.items()
-        scores = assess(head, found.labels[name], found.logits[name])
+        scores = assess(head, validation.labels[name], validation.logits[name])
         metric = self.args.early_stopping_metric
         if metric not in scores:
             raise InvalidValueError(unknown_name("early_stopping_metric", metric, scores))

@@ -1,4 +1,4 @@
-"""A trained classifier: its head, its logits, and how it reads texts."""
+"""Access to a trained classifier: its head, its logits, and its text length."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from keras_mm.settings.heads import Head
 def read_as(
     classifier: MultimodalClassifier, sequence_length: int, window: Mapping[str, Any] | None
 ) -> None:
-    """Changes how a trained classifier reads texts; its weights stay as they are.
+    """Changes the text length and sliding window of a trained classifier, not its weights.
 
     Args:
         classifier: A trained classifier; changed in place.
-        sequence_length: Number of tokens of a sequence.
+        sequence_length: Largest number of tokens of a sequence.
         window: Fields of `keras_mm.SlidingWindow`; `None` to truncate long texts.
 
     Raises:
@@ -29,12 +29,12 @@ def read_as(
     try:
         classifier.read_texts(sequence_length=sequence_length, sliding_window=window)
     except ValueError as error:
-        words = str(error).replace("sequence_length", "max_seq_length")
-        raise InvalidValueError(words) from None
+        message = str(error).replace("sequence_length", "max_seq_length")
+        raise InvalidValueError(message) from None
 
 
 def only_head(classifier: MultimodalClassifier) -> Head:
-    """The head of a classifier of one head.
+    """The head of a classifier with a single head.
 
     Args:
         classifier: A trained classifier.
@@ -47,14 +47,14 @@ def only_head(classifier: MultimodalClassifier) -> Head:
 
 
 def logits_of(classifier: MultimodalClassifier, rows: Rows, silent: bool = False) -> np.ndarray:
-    """Logits of rows.
+    """Predicts the logits of rows.
 
     Args:
-        classifier: A trained classifier of one head.
+        classifier: A trained classifier whose only head is called `"label"`.
         rows: Checked rows.
-        silent: Whether to show no progress bar.
+        silent: Whether to hide progress bars.
 
     Returns:
-        Floats, `(num_rows, num_logits)`.
+        Floats, shape `(num_rows, num_logits)`.
     """
     return classifier.predictor_.logits(rows, progress=not silent)["label"]

@@ -18,7 +18,7 @@ from keras_mm.simple_transformers.tables import COLUMNS, IMAGES, LABELS
 
 _UNNAMED = "<table>"
 _ARGUMENT = "simple_transformers.image_path"  # key in `attrs`: the argument for the image folder
-# Replaces an empty text while rows are checked, as the check takes an empty text for a missing one.
+# Replaces empty texts while rows are checked, because the check treats them as missing.
 _BLANK = " "
 
 
@@ -35,11 +35,11 @@ def checked_rows(
 
     Args:
         tables: Tables by the name of their argument.
-        texts: Text columns. An empty text is not missing.
+        texts: Text columns. Empty texts are not missing.
         images: Whether each row has an image in the column `images`.
         head: The head for the column `labels`; `None` to read no labels.
         problems: Problems that are already known. No other problem of the same cell is reported.
-        progress: Whether to show a bar on what takes longer than two seconds.
+        progress: Whether to show progress bars for steps that take longer than two seconds.
 
     Returns:
         Checked rows by the name of the argument.
@@ -47,30 +47,30 @@ def checked_rows(
     Raises:
         keras_mm.TableError: listing every problem, with the user's names of columns and arguments.
     """
-    found = list(problems)
+    known = list(problems)
     rows: dict[str, Rows] = {}
     labels = None if head is None else {"label": replace(head, column=LABELS)}
     for name, table in tables.items():
-        found += missing_images(table) if images else missing_texts(table, texts)
+        known += missing_images(table) if images else missing_texts(table, texts)
         examined = examine(
-            _with_stand_ins(table, texts),
+            _with_blanks(table, texts),
             (IMAGES,) if images else (),
             texts,
             labels,
             None,
             progress=progress,
         )
-        found += _not_known(examined.problems, found)
+        known += _not_known(examined.problems, known)
         if examined.rows is not None:
             rows[name] = _with_empty_texts(examined.rows, table, texts)
-    if found:
-        found = [_in_their_words(p, tables) for p in _in_order(found, tables)]
-        raise TableError(found, skippable=False)
+    if known:
+        known = [_with_users_names(p, tables) for p in _in_order(known, tables)]
+        raise TableError(known, skippable=False)
     return rows
 
 
 def named(table: pd.DataFrame, argument: str) -> pd.DataFrame:
-    """A table that error messages name after its argument, unless it comes from a file.
+    """Sets the name of a table in error messages to that of its argument; not if it is a file.
 
     Args:
         table: The table.
@@ -85,12 +85,12 @@ def named(table: pd.DataFrame, argument: str) -> pd.DataFrame:
 
 
 def with_images(table: pd.DataFrame, image_path: str, argument: str = "image_path") -> pd.DataFrame:
-    """A table whose images are read from one folder only.
+    """Sets the only folder that the images of a table are read from.
 
     Args:
         table: The table.
         image_path: The folder.
-        argument: The argument that named the folder, for error messages.
+        argument: Name of the argument for the folder, for error messages.
 
     Returns:
         A shallow copy of the table.
@@ -102,46 +102,49 @@ def with_images(table: pd.DataFrame, image_path: str, argument: str = "image_pat
         raise NotAFolderError(
             f"`{argument}` must be a folder that exists. Received: {argument}={image_path!r}"
         )
-    found = _with_origin(table, image_dir=image_path, confined=True)
-    found.attrs[_ARGUMENT] = argument
-    return found
+    copied = _with_origin(table, image_dir=image_path, confined=True)
+    copied.attrs[_ARGUMENT] = argument
+    return copied
 
 
 def missing_images(table: pd.DataFrame) -> list[Problem]:
-    """A problem for each row without an image, which Simple Transformers cannot read.
+    """Finds rows without an image, which models of Simple Transformers need.
 
     Args:
         table: The rows.
 
     Returns:
-        The problems.
+        A problem for each row.
     """
-    words = "there is no image: name it, or put an image file of the row's name beside it"
+    message = (
+        "there is no image; add its name, or in a folder of JSON files an image file with the name "
+        "of the JSON file"
+    )
     return [
-        Problem(row, IMAGES, table_name(table), words)
+        Problem(row, IMAGES, table_name(table), message)
         for row, cell in zip(table.index, table[IMAGES], strict=True)
         if is_missing(cell)
     ]
 
 
 def missing_texts(table: pd.DataFrame, texts: Sequence[str]) -> list[Problem]:
-    """A problem for each row whose texts are all missing; an empty text is not missing.
+    """Finds rows whose texts are all missing; empty texts are not missing.
 
     Args:
         table: The rows.
         texts: Text columns.
 
     Returns:
-        The problems.
+        A problem for each row.
     """
-    words = "there is no text; an empty one is written as ''"
+    message = "there is no text; write an empty text as ''"
     absent = pd.DataFrame({name: [_is_absent(cell) for cell in table[name]] for name in texts})
     rows = table.index[absent.all(axis=1).to_numpy()]
-    return [Problem(row, texts[0], table_name(table), words) for row in rows]
+    return [Problem(row, texts[0], table_name(table), message) for row in rows]
 
 
 def _not_known(problems: Sequence[Problem], known: Sequence[Problem]) -> list[Problem]:
-    """The problems of other cells than the known problems; without a cell, of other rows."""
+    """Leaves out problems of cells with a known problem, and of whole rows with a known problem."""
     cells = {(p.file, p.row, p.column) for p in known}
     rows = {(p.file, p.row) for p in known}
     return [
@@ -153,7 +156,7 @@ def _not_known(problems: Sequence[Problem], known: Sequence[Problem]) -> list[Pr
 
 
 def _in_order(problems: Sequence[Problem], tables: Mapping[str, pd.DataFrame]) -> list[Problem]:
-    """The problems in the order of the tables and their rows, those of a whole table first."""
+    """Sorts problems by table and row; those of a whole table come before its rows."""
     places: dict[tuple, int] = {}
     for table in tables.values():
         for row in (None, *table.index):
@@ -166,13 +169,15 @@ def _is_absent(cell: Any) -> bool:
 
 
 def _with_origin(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
-    found = table.copy(deep=False)
+    """A shallow copy of the table, with values that `load_table` keeps in `attrs`."""
+    copied = table.copy(deep=False)
     origin = {**table.attrs.get("keras_mm", {}), **values}
-    found.attrs = {**table.attrs, "keras_mm": origin}
-    return found
+    copied.attrs = {**table.attrs, "keras_mm": origin}
+    return copied
 
 
-def _with_stand_ins(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
+def _with_blanks(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
+    """The table with `_BLANK` instead of each empty text."""
     columns = {
         name: pd.Series(
             [_BLANK if _is_empty(cell) else cell for cell in table[name]],
@@ -181,12 +186,13 @@ def _with_stand_ins(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
         )
         for name in texts
     }
-    found = table.assign(**columns)
-    found.attrs = table.attrs
-    return found
+    copied = table.assign(**columns)
+    copied.attrs = table.attrs
+    return copied
 
 
 def _with_empty_texts(rows: Rows, table: pd.DataFrame, texts: Sequence[str]) -> Rows:
+    """The rows with the empty texts of the table, instead of `_BLANK`."""
     columns = tuple(
         ["" if _is_empty(cell) else text for cell, text in zip(table[name], column, strict=True)]
         for name, column in zip(texts, rows.texts, strict=True)
@@ -198,9 +204,9 @@ def _is_empty(cell: Any) -> bool:
     return isinstance(cell, str) and cell == ""
 
 
-def _in_their_words(problem: Problem, tables: Mapping[str, pd.DataFrame]) -> Problem:
+def _with_users_names(problem: Problem, tables: Mapping[str, pd.DataFrame]) -> Problem:
     """The problem with the user's names of columns and arguments."""
     attrs = {table_name(table): table.attrs for table in tables.values()}[problem.file]
     columns = attrs.get(COLUMNS, {})
-    words = problem.message.replace("image_dir=", f"{attrs.get(_ARGUMENT, 'image_path')}=")
-    return replace(problem, column=columns.get(problem.column, problem.column), message=words)
+    message = problem.message.replace("image_dir=", f"{attrs.get(_ARGUMENT, 'image_path')}=")
+    return replace(problem, column=columns.get(problem.column, problem.column), message=message)

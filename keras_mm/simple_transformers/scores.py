@@ -1,4 +1,4 @@
-"""Results under the names that Simple Transformers gives them."""
+"""Results of an evaluation, with their names in Simple Transformers."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ Metric = Callable[[Any, Any], Any]
 
 
 def answers(head: Head, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Predictions in the form of encoded labels, and probabilities.
+    """Computes predictions, encoded as labels are, and probabilities.
 
     Args:
         head: The head.
-        logits: `(num_rows, num_logits)`.
+        logits: Logits, shape `(num_rows, num_logits)`.
 
     Returns:
-        For classes their indices, `(num_rows,)`; for several labels a row 0 or 1 for each,
-        `(num_rows, num_labels)`; for a regression the numbers, `(num_rows,)`, twice.
+        Predictions and probabilities. For a multiclass head, predictions are indices of classes,
+        shape `(num_rows,)`; for a multilabel head 0 or 1, shape `(num_rows, num_labels)`.
+        Probabilities have the shape `(num_rows, num_labels)`. For a regression both are the
+        numbers, shape `(num_rows,)`.
     """
     if head.kind == "regression":
         numbers = np.asarray(logits, "float64")[:, 0]
         return numbers, numbers
-    found = probabilities(logits, head.kind)
+    proba = probabilities(logits, head.kind)
     if head.kind == "multilabel":
-        return (found >= resolve_threshold(head.threshold, head.names)).astype(int), found
-    return found.argmax(axis=1), found
+        return (proba >= resolve_threshold(head.threshold, head.names)).astype(int), proba
+    return proba.argmax(axis=1), proba
 
 
 def results(
@@ -48,47 +50,48 @@ def results(
     gamma: float = 2.0,
     of_probabilities: bool = False,
 ) -> dict[str, float]:
-    """All results of an evaluation.
+    """Computes all results of an evaluation.
 
     Args:
         head: The head, with its classes and class weights.
         labels: Encoded labels, as in `keras_mm.data.tables.targets.Encoded`.
-        logits: `(num_rows, num_logits)`.
+        logits: Logits, shape `(num_rows, num_logits)`.
         metrics: Functions of labels and predictions by name. A function whose name begins with
             `prob_` receives probabilities instead of predictions.
-        loss: The loss that `eval_loss` is.
-        gamma: Exponent of the focal loss.
-        of_probabilities: Whether all functions receive probabilities if a row has several labels.
+        loss: Name of the loss that `eval_loss` reports.
+        gamma: Exponent of the focal loss, >= 0.
+        of_probabilities: Whether all functions receive probabilities for a multilabel head.
 
     Returns:
-        For two classes `mcc accuracy f1_score tp tn fp fn`, and `auroc auprc` if both occur; for
-        more classes `mcc accuracy f1_score`; for several labels a row `LRAP accuracy f1_score`, and
-        `auroc auprc` where they are defined; for a regression `mae rmse r2`; `eval_loss` over all
-        rows; and the results of the functions. `f1_score` is macro-F1. With several labels a row,
-        `accuracy` is the share of rows with all labels right.
+        Values by name. For two classes `mcc accuracy f1_score tp tn fp fn`, and `auroc auprc` if
+        the rows have both; for more classes `mcc accuracy f1_score`; for a multilabel head
+        `LRAP accuracy f1_score`, and `auroc auprc` if they are defined; for a regression
+        `mae rmse r2`. `eval_loss` is the loss over all rows. The results of the functions have the
+        names of these. `f1_score` is macro-F1; for a multilabel head, `accuracy` is the share of
+        rows whose labels are all correct.
     """
     settings = LossSettings(loss=loss, gamma=gamma)
     objective = create_objectives(
         {"label": head}, {"label": head.num_logits}, {"label": labels}, {}, settings
     )["label"]
-    predicted, found = answers(head, logits)
-    given = labels[:, 0] if head.kind == "regression" else labels
-    scores = _SCORES[head.kind](measure(head, labels, found[:, None] if found.ndim == 1 else found))
+    predicted, proba = answers(head, logits)
+    true = labels[:, 0] if head.kind == "regression" else labels
+    scores = _SCORES[head.kind](measure(head, labels, proba[:, None] if proba.ndim == 1 else proba))
     of_probabilities = of_probabilities and head.kind == "multilabel"
     for name, metric in metrics.items():
-        takes_found = of_probabilities or name.startswith("prob_")
-        scores[name] = metric(given, found if takes_found else predicted)
+        takes_proba = of_probabilities or name.startswith("prob_")
+        scores[name] = metric(true, proba if takes_proba else predicted)
     return {**scores, "eval_loss": objective.measure(labels, logits)["loss"]}
 
 
 def names_of(head: Head) -> list[str]:
-    """The names in `results` of a head, also of metrics that rows may leave undefined.
+    """The names of all results of a head, also of metrics that are undefined for some rows.
 
     Args:
         head: The head.
 
     Returns:
-        The names.
+        The names in `results`, without those of the user's functions.
     """
     areas = ["auroc", "auprc"]
     if head.kind == "regression":
@@ -100,7 +103,7 @@ def names_of(head: Head) -> list[str]:
 
 
 def check_metric_name(name: str, head: Head, metrics: Iterable[str]) -> None:
-    """Checks that `results` has the metric that early stopping watches.
+    """Checks that `results` has the metric that early stopping monitors.
 
     Args:
         name: The setting `early_stopping_metric`.
@@ -115,33 +118,33 @@ def check_metric_name(name: str, head: Head, metrics: Iterable[str]) -> None:
         raise InvalidValueError(unknown_name("early_stopping_metric", name, known))
 
 
-def _of_classes(found: Mapping[str, Any]) -> dict[str, float]:
-    scores = {"mcc": found["mcc"], "accuracy": found["accuracy"], "f1_score": found["macro_f1"]}
-    if len(found["per_class"]) == 2:
-        (scores["tn"], scores["fp"]), (scores["fn"], scores["tp"]) = found["confusion_matrix"]
-    return {**scores, **_areas(found)}
+def _of_classes(values: Mapping[str, Any]) -> dict[str, float]:
+    scores = {"mcc": values["mcc"], "accuracy": values["accuracy"], "f1_score": values["macro_f1"]}
+    if len(values["per_class"]) == 2:
+        (scores["tn"], scores["fp"]), (scores["fn"], scores["tp"]) = values["confusion_matrix"]
+    return {**scores, **_areas(values)}
 
 
-def _of_labels(found: Mapping[str, Any]) -> dict[str, float]:
-    scores = {"LRAP": found["lrap"]} if "lrap" in found else {}
+def _of_labels(values: Mapping[str, Any]) -> dict[str, float]:
+    scores = {"LRAP": values["lrap"]} if "lrap" in values else {}
     return {
         **scores,
-        "accuracy": found["subset_accuracy"],
-        "f1_score": found["macro_f1"],
-        **_areas(found),
+        "accuracy": values["subset_accuracy"],
+        "f1_score": values["macro_f1"],
+        **_areas(values),
     }
 
 
-def _of_numbers(found: Mapping[str, Any]) -> dict[str, float]:
+def _of_numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {
-        "mae": found["mean_absolute_error"],
-        "rmse": found["root_mean_squared_error"],
-        "r2": found["r2"],
+        "mae": values["mean_absolute_error"],
+        "rmse": values["root_mean_squared_error"],
+        "r2": values["r2"],
     }
 
 
-def _areas(found: Mapping[str, Any]) -> dict[str, float]:
-    return {name: found[name] for name in ("auroc", "auprc") if name in found}
+def _areas(values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: values[name] for name in ("auroc", "auprc") if name in values}
 
 
 _SCORES = {"multiclass": _of_classes, "multilabel": _of_labels, "regression": _of_numbers}

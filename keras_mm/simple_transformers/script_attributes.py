@@ -1,4 +1,4 @@
-"""What scripts read from a model beside its calls: network, tokenizer, device and config."""
+"""Attributes of models that scripts read: network, tokenizer, device and config."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from keras_mm.simple_transformers.tokenizer import ModelTokenizer, tokenizer_of
 
 
 class ScriptAttributes:
-    """The attributes of Simple Transformers' models that are objects of other libraries there.
+    """Attributes that are objects of PyTorch or Transformers in Simple Transformers.
 
     Attributes:
         args: The settings.
         classifier: The classifier; `None` before the first training.
-        num_labels: Number of labels, once it is known.
-        config: Labels by their index, and attributes that a script sets; see `ModelConfig`.
+        num_labels: Number of labels; `None` if it is not known yet.
+        config: Labels, and attributes that a script sets; see `ModelConfig`.
     """
 
     args: ModelArgs
@@ -43,14 +43,14 @@ class ScriptAttributes:
 
     @property
     def tokenizer(self) -> ModelTokenizer:
-        """The vocabulary that texts are read with."""
+        """The tokenizer that texts are read with."""
         if self._tokenizer is None:
             self._tokenizer = tokenizer_of(self._trained, self.args)
         return self._tokenizer
 
     @property
     def device(self) -> str:
-        """The device that the backend computes on: `"cpu"`, or `"cuda:0"` for a GPU."""
+        """The device that the backend uses: `"cpu"`, or `"cuda:0"` for a GPU."""
         return device_name()
 
     @property
@@ -61,14 +61,14 @@ class ScriptAttributes:
 
     @property
     def _trained_head(self) -> Head | None:
-        """The head of the trained classifier."""
+        """The head of the classifier, if it is trained."""
         return None if self._trained is None else only_head(self._trained)
 
     def _labels(self) -> Sequence:
-        """The labels that the user gave, in order; empty if none are given."""
+        """The labels that the user gave, in order; empty if there are none."""
         raise NotImplementedError
 
     def _description(self) -> dict[str, Any]:
-        """What `config` says unless a script sets it."""
+        """The attributes of `config` that a script has not set."""
         head = self._trained_head or untrained_head(self._labels(), self.num_labels)
         return described(head, self.args.model_type)

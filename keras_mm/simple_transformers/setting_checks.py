@@ -1,4 +1,4 @@
-"""Checks of all settings of a model at once."""
+"""Checks of the settings of a model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_mm.simple_transformers.plain import is_plain
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-# Settings that are integers, and the least value of each.
+# Settings that are integers, with the smallest allowed value of each.
 _WHOLE = {
     "num_train_epochs": 1,
     "train_batch_size": 1,
@@ -23,7 +23,7 @@ _WHOLE = {
     "save_steps": -1,
     "evaluate_during_training_steps": -1,
 }
-# Settings that a trained model is built from.
+# Settings that a model is built from, which cannot change after training.
 _BUILT = (
     "special_tokens_list", "regression", "text_pooling", "num_image_embeds", "image_encoder",
     "image_size", "fusion",
@@ -31,28 +31,28 @@ _BUILT = (
 
 
 def without_effect(args: DataclassInstance) -> dict[str, str]:
-    """The settings that differ from their defaults and have no effect here.
+    """Finds settings that are not at their default but have no effect here.
 
     Args:
         args: The settings.
 
     Returns:
-        The reasons by name.
+        For the name of each such setting the reason.
     """
     return _changed(args, "why")
 
 
 def check_refused(args: DataclassInstance) -> None:
-    """Checks that no setting is given that would change predictions and is not supported.
+    """Checks that all settings which would change predictions are supported.
 
     Args:
         args: The settings.
 
     Raises:
-        ValueError: if there are such settings, with what to use instead of each.
+        ValueError: if some are not supported, with an alternative for each.
     """
-    given = _changed(args, "instead")
-    problems = [f"`{name}` is not supported: {instead}." for name, instead in given.items()]
+    refused = _changed(args, "instead")
+    problems = [f"`{name}` is not supported: {instead}." for name, instead in refused.items()]
     if problems:
         raise InvalidValueError(" ".join(problems))
 
@@ -64,10 +64,10 @@ def check_savable(args: DataclassInstance) -> None:
         args: The settings.
 
     Raises:
-        ValueError: if it cannot, naming the settings.
+        ValueError: if it cannot, with the names and values of such settings.
     """
     problems = [
-        f"`{f.name}` must be made of numbers, texts, lists and dicts, so that it can be saved. "
+        f"`{f.name}` must consist of numbers, texts, lists and dicts, so that it can be saved. "
         f"Received: {f.name}={getattr(args, f.name)!r}"
         for f in fields(args)
         if "why" not in f.metadata and not is_plain(getattr(args, f.name))
@@ -90,7 +90,7 @@ def check_integers(args: Any) -> None:
 
 
 def built_settings(args: DataclassInstance) -> dict[str, Any]:
-    """The settings that a model is built from, which cannot change once it is trained.
+    """The settings that a model is built from, which cannot change after training.
 
     Args:
         args: The settings.
@@ -102,26 +102,26 @@ def built_settings(args: DataclassInstance) -> dict[str, Any]:
 
 
 def check_built(args: DataclassInstance, built: Mapping[str, Any]) -> None:
-    """Checks that the settings still are those that a trained model was built from.
+    """Checks that the settings that a trained model was built from have not changed.
 
     Args:
         args: The settings.
-        built: What `built_settings` gave when the model was trained.
+        built: The result of `built_settings` when the model was trained.
 
     Raises:
-        ValueError: if they differ.
+        ValueError: if they have changed.
     """
     now = {name: getattr(args, name) for name in built if getattr(args, name) != built[name]}
     if now:
-        was = {name: built[name] for name in now}
+        before = {name: built[name] for name in now}
         raise InvalidValueError(
-            f"The trained model was built with other settings: {was}. Received: {now}. Create a "
-            "new model for these settings."
+            f"A trained model must keep the settings that it was built with: {before}. "
+            f"Received: {now}. Create a new model for these settings."
         )
 
 
 def _changed(args: DataclassInstance, what: str) -> dict[str, str]:
-    """Of the fields with the metadata `what`, that metadata where the value is not the default."""
+    """The metadata `what` of those fields that have it and are not at their default."""
     defaults = type(args)()
     return {
         f.name: f.metadata[what]

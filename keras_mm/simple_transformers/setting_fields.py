@@ -1,4 +1,4 @@
-"""Dataclasses of settings that know which settings the user gave and suggest names for typos."""
+"""Dataclasses of settings that record what the user set, and suggest names for unknown ones."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidArgumentError
 from keras_mm.warn import warn
 
-_GIVEN = "_given"  # names of the settings that the user gave
+_GIVEN = "_given"  # attribute with the names of the settings that the user set
 
 Kind = TypeVar("Kind")
 
 
 def unused(*, default: Any, why: str) -> Any:
-    """A dataclass field for a setting that is accepted and has no effect.
+    """A dataclass field for a setting that is accepted but has no effect.
 
     Args:
         default: The default. A list or dict is copied for each instance.
@@ -34,7 +34,7 @@ def refused(*, default: Any, instead: str) -> Any:
     """A dataclass field for a setting that would change predictions and is not supported.
 
     Args:
-        default: The default, the only value that is allowed. A list or dict is copied for each
+        default: The default, which is the only allowed value. A list or dict is copied for each
             instance.
         instead: What to use instead, for the error.
 
@@ -52,7 +52,7 @@ def _field(default: Any, metadata: dict[str, str]) -> Any:
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(field, unused, refused))
 def named(kind: type[Kind]) -> type[Kind]:
-    """Makes a class a keyword-only dataclass that suggests the nearest name for an unknown one.
+    """Makes a class a keyword-only dataclass that suggests names for unknown keywords.
 
     Args:
         kind: The class.
@@ -60,32 +60,32 @@ def named(kind: type[Kind]) -> type[Kind]:
     Returns:
         The same class, as a dataclass.
     """
-    made: Any = dataclass(kw_only=True)(kind)
-    create: Callable[..., None] = made.__init__
+    cls: Any = dataclass(kw_only=True)(kind)
+    create: Callable[..., None] = cls.__init__
 
     def __init__(self: Any, **values: Any) -> None:
-        check_names(made, values, InvalidArgumentError)
+        check_names(cls, values, InvalidArgumentError)
         create(self, **values)
         vars(self)[_GIVEN] = set(values)
 
     __init__.__doc__ = None
-    made.__init__ = __init__
-    return made
+    cls.__init__ = __init__
+    return cls
 
 
 def without_unknown(kind: type[Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The values of a dict that a dataclass has fields for.
+    """Removes the values of a dict that a dataclass has no fields for.
 
     Args:
         kind: The dataclass.
         values: Values by name.
-        where: What the dict is, for the warning.
+        where: Name of the dict, for the warning.
 
     Returns:
         The values whose names are fields.
 
     Warns:
-        UserWarning: naming the others, each with the nearest field.
+        UserWarning: for other names, each with the nearest field.
     """
     known = [f.name for f in fields(kind)]
     unknown = [unknown_name("setting", name, known) for name in values if name not in known]
@@ -114,7 +114,7 @@ def check_names(kind: type[Any], names: Iterable[str], error: type[Exception]) -
 
 
 def note_given(settings: Any, name: str) -> None:
-    """Notes that the user gave a setting after the settings were created.
+    """Records that the user set a setting after the settings were created.
 
     Args:
         settings: The settings, an instance of a `named` class.
@@ -125,16 +125,17 @@ def note_given(settings: Any, name: str) -> None:
 
 
 def given_names(settings: Any) -> set[str]:
-    """Names of the settings that the user gave, also of those that were set to their default.
+    """Names of the settings that the user set, also to their default.
 
     Args:
         settings: The settings, an instance of a `named` class or of a dataclass derived from one.
 
     Returns:
-        The names.
+        The names. For a derived dataclass, whose own `__init__` does not record them, the names of
+        settings that are not at their default.
     """
     names = vars(settings).get(_GIVEN)
-    if names is None:  # a derived dataclass has an `__init__` of its own
+    if names is None:
         defaults = vars(type(settings)())
         names = {name for name, value in vars(settings).items() if value != defaults[name]}
     return names
@@ -142,13 +143,13 @@ def given_names(settings: Any) -> set[str]:
 
 @contextmanager
 def unchanged_on_error(settings: Any) -> Iterator[None]:
-    """Puts settings back as they were if the block inside fails.
+    """Restores settings if the code inside raises an error.
 
     Args:
-        settings: The settings.
+        settings: The settings, which the code inside may change.
 
     Yields:
-        Nothing; the settings may change inside.
+        Nothing.
     """
     before = {name: copy(value) for name, value in vars(settings).items()}
     try:

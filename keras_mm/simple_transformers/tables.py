@@ -1,4 +1,4 @@
-"""Converts the data that users of Simple Transformers give into tables with known columns."""
+"""Converts the data of Simple Transformers' calls to tables with known column names."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ from keras_mm.warn import warn
 
 SINGLE, PAIR = ("text",), ("text_a", "text_b")
 LABELS, IMAGES = "labels", "images"
-COLUMNS = "simple_transformers.columns"  # key in `attrs`: the user's names of the columns
+COLUMNS = "simple_transformers.columns"  # key in `attrs`: the column names of the user
 
 
 def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Labelled texts as a table.
+    """Converts labelled texts to a table.
 
     Args:
         data: A DataFrame (or another table that `keras_mm.load_table` takes), a path, or a list of
-            rows, with the columns `text` and `labels`, or `text_a`, `text_b` and `labels`; `label`
-            is taken for `labels`. Without these names the first two columns are used.
+            rows, with the columns `text` and `labels`, or `text_a`, `text_b` and `labels`. Instead
+            of `labels`, the name `label` is allowed. If there are none of these names, the first
+            two columns are text and label.
 
     Returns:
         The table, and the names of its text columns.
 
     Warns:
-        UserWarning: if the column `label` or the first two columns are used.
+        UserWarning: if the column `label`, or the first two columns are used.
 
     Raises:
         ValueError: if there are fewer columns, or only some of these names.
@@ -48,15 +49,15 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
             return _with_texts(table, texts), texts
     if set(names) & {*SINGLE, *PAIR}:
         raise InvalidValueError(
-            "A table has the columns 'text' and 'labels', or 'text_a', 'text_b' and 'labels'. "
-            f"Received: {names}"
+            "A table must have the columns 'text' and 'labels', or 'text_a', 'text_b' and "
+            f"'labels'. Received: {names}"
         )
     if len(names) < 2:
         raise InvalidValueError(
-            f"A table has a column of texts and one of labels. Received: {names}"
+            f"A table must have a column of texts and one of labels. Received: {names}"
         )
     warn(
-        f"The table has no columns 'text' and 'labels': taking {names[0]!r} as the text and "
+        f"The table has no columns 'text' and 'labels': {names[0]!r} is used as the text, and "
         f"{names[1]!r} as the label."
     )
     wanted = dict(zip(names[:2], [*SINGLE, LABELS], strict=True))
@@ -64,17 +65,17 @@ def text_table(data: Any) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
-    """Texts, or pairs of texts, as a table.
+    """Converts texts, or pairs of texts, to a table.
 
     Args:
         to_predict: A list of texts, or of pairs.
         texts: Text columns of the model: one, or two for pairs.
 
     Returns:
-        The table.
+        A table with these columns.
 
     Raises:
-        ValueError: for a single text, an empty list, or texts instead of pairs.
+        ValueError: for a single text, an empty list, or texts instead of pairs and vice versa.
     """
     each = "texts" if len(texts) == 1 else "pairs of texts"
     others = str | bytes | Mapping | set | frozenset
@@ -88,7 +89,7 @@ def texts_to_predict(to_predict: Any, texts: Sequence[str]) -> pd.DataFrame:
         )
     rows = cells_of(to_predict)
     if not rows:
-        raise InvalidValueError(f"`to_predict` must hold at least one of the {each}. Received: []")
+        raise InvalidValueError(f"`to_predict` must be a list of {each}, not empty. Received: []")
     columns: list[list] = [[] for _ in texts]
     for place, row in enumerate(rows):
         cells = [row] if isinstance(row, str) or not hasattr(row, "__len__") else list(row)
@@ -111,21 +112,21 @@ def image_table(
     beside: str | PathLike | None = None,
     argument: str = "image_path",
 ) -> tuple[pd.DataFrame, str]:
-    """Labelled texts and images as a table.
+    """Converts labelled texts and images to a table.
 
     Args:
         data: A DataFrame, or another table that `keras_mm.load_table` takes; or a folder with
             images and a JSON file for each row.
-        args: Settings: names of columns and extensions of files.
-        files_list: The files of the folder to read, with or without extension: a list, or the
-            path of a JSON file with such a list. `None` for all files.
+        args: Settings with names of columns and extensions of files.
+        files_list: The JSON files of the folder to read, with or without extension: a list, or the
+            path of a JSON file with such a list. By default all.
         image_path: Folder of the images; by default the folder `data`, or that of the table file.
-        beside: Folder of the images of the training rows. Without `image_path` it is used if the
-            rows have no folder of their own, or none of their images is in it.
-        argument: The caller's name of `image_path`, for error messages.
+        beside: Folder of the images of the training rows. Without `image_path`, it is used if the
+            rows have no folder of their own, or if this has none of their images.
+        argument: Name of the argument `image_path` in the caller, for error messages.
 
     Returns:
-        The table, and the folder that its images are relative to.
+        The table, and the folder that image paths are relative to.
 
     Raises:
         ValueError: if columns or `image_path` are missing, or files of the folder cannot be read.
@@ -138,25 +139,27 @@ def image_table(
         table.attrs["keras_mm"] = {"source": str(folder), "image_dir": str(folder)}
     else:
         if isinstance(data, str | PathLike) and not Path(data).exists():
-            raise InvalidValueError(f"There is no folder or table {str(data)!r}.")
+            raise InvalidValueError(
+                f"The rows must be a table, or a path that exists. Received: {str(data)!r}"
+            )
         if files_list is not None:
             raise InvalidValueError(
-                "`files_list` names files of a folder, but the rows are no folder."
+                "`files_list` can only be used with a folder of JSON files. Received: a table"
             )
         table = load_table(_as_frame(data))
     wanted = {args.text_label: "text", args.images_label: IMAGES, args.labels_label: LABELS}
     table = _with_labels(table) if args.labels_label == LABELS else table
-    found = _with_extension(_renamed(table, wanted), args.image_type_extension)
-    images = _own_folder(found, beside) if image_path is None else image_path
+    table = _with_extension(_renamed(table, wanted), args.image_type_extension)
+    images = _own_folder(table, beside) if image_path is None else image_path
     if images is None:
         raise InvalidValueError(
-            f"`{argument}` must be given with a DataFrame: the folder of its images."
+            f"`{argument}`, the folder of the images, must be given with a DataFrame."
         )
-    return found, str(images)
+    return table, str(images)
 
 
 def _own_folder(table: pd.DataFrame, beside: str | PathLike | None) -> Any:
-    """The folder of a table's images: its own, unless its images are only in `beside`."""
+    """The folder of the images of a table: its own, or `beside` if it has none of the images."""
     origin = table.attrs["keras_mm"]
     own = origin.get("image_dir")
     if beside is None or origin.get("confined"):
@@ -167,18 +170,18 @@ def _own_folder(table: pd.DataFrame, beside: str | PathLike | None) -> Any:
 def images_to_predict(
     to_predict: Any, args: MultiModalClassificationArgs, *, image_type_extension: str | None = None
 ) -> pd.DataFrame:
-    """A dict of lists of texts and images, or a DataFrame, as a table; neither is changed.
+    """Converts unlabelled texts and images to a table.
 
     Args:
-        to_predict: The dict or DataFrame.
-        args: Settings: names of columns and the extension of images.
-        image_type_extension: The extension, if it is not that of the settings.
+        to_predict: A dict with a list of texts and one of images, or a DataFrame; not changed.
+        args: Settings with names of columns and the extension of images.
+        image_type_extension: The extension of images; by default that of the settings.
 
     Returns:
-        The table.
+        A table with the columns `text` and `images`.
 
     Raises:
-        ValueError: if it is not a dict of two lists of the same length, or they are empty.
+        ValueError: if it is not a dict of two lists with the same length, or they are empty.
     """
     index = None
     if isinstance(to_predict, pd.DataFrame):
@@ -194,7 +197,7 @@ def images_to_predict(
     lengths = [len(column) for column in columns]
     if len(set(lengths)) > 1 or not lengths[0]:
         raise InvalidValueError(
-            f"`to_predict` must hold as many images as texts, and at least one. Received: "
+            f"`to_predict` must have as many images as texts, and at least one. Received: "
             f"{lengths[0]} texts and {lengths[1]} images"
         )
     cells = dict(zip(keys, map(list, columns), strict=True))
@@ -207,7 +210,7 @@ def images_to_predict(
 
 
 def _keys_to_predict(to_predict: Any, args: MultiModalClassificationArgs) -> tuple[str, str]:
-    """The keys of the texts and the images: the names in the settings, or the documented ones."""
+    """The keys of texts and images: names in the settings, or `text` and `images`."""
     named, documented = (args.text_label, args.images_label), ("text", IMAGES)
     for keys in (named, (named[0], IMAGES), ("text", named[1]), documented):
         if isinstance(to_predict, Mapping) and len({*keys}) == 2 and {*keys} <= set(to_predict):
@@ -221,6 +224,7 @@ def _keys_to_predict(to_predict: Any, args: MultiModalClassificationArgs) -> tup
 
 
 def _as_frame(data: Any) -> Any:
+    """A DataFrame from a list of rows that are lists; other data unchanged."""
     if isinstance(data, pd.DataFrame | str | PathLike):
         return data
     if isinstance(data, Sequence) and all(isinstance(row, list | tuple) for row in data):
@@ -229,43 +233,45 @@ def _as_frame(data: Any) -> Any:
 
 
 def _with_labels(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with its column `label`, if it has no column `labels`, under that name."""
+    """Renames the column `label` to `labels`, if the table has no column `labels`."""
     if LABELS in table.columns or "label" not in table.columns:
         return table
-    warn("The table has no column 'labels': taking 'label' as the label.")
+    warn("The table has no column 'labels': 'label' is used as the label.")
     renamed = table.rename(columns={"label": LABELS})
     renamed.attrs = {**table.attrs, COLUMNS: {LABELS: "label"}}
     return renamed
 
 
 def _with_texts(table: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
-    """The table with numbers in its text columns converted to text."""
+    """Converts numbers in text columns to text."""
     cells = {
         name: [str(v) if isinstance(v, Real) and not is_missing(v) else v for v in table[name]]
         for name in texts
     }
     columns = {name: pd.Series(c, index=table.index, dtype=object) for name, c in cells.items()}
-    found = table.assign(**columns)
-    found.attrs = table.attrs
-    return found
+    converted = table.assign(**columns)
+    converted.attrs = table.attrs
+    return converted
 
 
 def _renamed(table: pd.DataFrame, wanted: Mapping[str, str]) -> pd.DataFrame:
+    """Checks that the table has the columns in `wanted`, and renames them; see `_renamed_to`."""
     if len({*wanted}) < len(wanted):
         raise InvalidValueError(
-            f"Text, label and image have a column each. Received: {list(wanted)}"
+            "`text_label`, `images_label` and `labels_label` must be three different columns. "
+            f"Received: {list(wanted)}"
         )
     absent = [name for name in wanted if name not in table.columns]
     if absent:
         raise InvalidValueError(
-            f"The rows have no {' and no '.join(map(repr, absent))}; see `text_label`, "
-            f"`images_label` and `labels_label`. They have {list(map(str, table.columns))}."
+            f"The rows must have the columns in `text_label`, `images_label` and `labels_label`. "
+            f"Missing: {', '.join(map(repr, absent))}. Received: {list(map(str, table.columns))}"
         )
     return _renamed_to(table, wanted)
 
 
 def _renamed_to(table: pd.DataFrame, wanted: Mapping[Any, str]) -> pd.DataFrame:
-    """The columns in `wanted` by their new names; `attrs` keeps the user's names."""
+    """The columns in `wanted`, with their new names; `attrs` keeps the names of the user."""
     renamed = table[list(wanted)].set_axis(list(wanted.values()), axis=1)
     before = table.attrs.get(COLUMNS, {})
     users = {ours: before.get(name, str(name)) for name, ours in wanted.items()}
@@ -274,6 +280,7 @@ def _renamed_to(table: pd.DataFrame, wanted: Mapping[Any, str]) -> pd.DataFrame:
 
 
 def _file_names(folder: Path, files_list: Any, extension: str) -> list[str] | None:
+    """Names of the JSON files to read, with extension; `None` for all."""
     suffix = _suffix(extension) if extension else ".json"
     if files_list is None:
         return sorted(path.name for path in folder.glob(f"*{suffix}")) if extension else None
@@ -283,8 +290,8 @@ def _file_names(folder: Path, files_list: Any, extension: str) -> list[str] | No
             files_list = json.loads(source.read_text(encoding="utf-8-sig"))
         except (OSError, ValueError) as error:
             raise InvalidValueError(
-                f"`files_list` must be a list, or the path of a JSON file that holds one. {source}:"
-                f" {getattr(error, 'strerror', None) or error}"
+                f"`files_list` must be a list, or the path of a JSON file with a list. {source}: "
+                f"{getattr(error, 'strerror', None) or error}"
             ) from None
     if isinstance(files_list, Mapping) or not hasattr(files_list, "__len__"):
         raise InvalidValueError(
@@ -300,7 +307,7 @@ def _suffix(extension: str) -> str:
 
 
 def _with_extension(table: pd.DataFrame, extension: str) -> pd.DataFrame:
-    """The table with the extension added to image names that lack it."""
+    """Adds the extension to the names of images that do not have it."""
     if not extension:
         return table
     suffix = _suffix(extension)
@@ -310,6 +317,6 @@ def _with_extension(table: pd.DataFrame, extension: str) -> pd.DataFrame:
         return f"{cell}{suffix}" if lacks else cell
 
     cells = [whole(cell) for cell in table[IMAGES]]
-    found = table.assign(**{IMAGES: pd.Series(cells, index=table.index, dtype=object)})
-    found.attrs = table.attrs
-    return found
+    extended = table.assign(**{IMAGES: pd.Series(cells, index=table.index, dtype=object)})
+    extended.attrs = table.attrs
+    return extended

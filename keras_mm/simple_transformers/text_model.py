@@ -1,4 +1,4 @@
-"""What the classes for texts share: evaluation, predictions, and how a table is read."""
+"""The base class of models for texts: reads tables, evaluates and predicts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUM_LABELS = 2  # the default number of labels
 
 
 class TextModel(Model):
-    """What the two classes for texts share; its arguments and attributes are those of `Model`."""
+    """The base class of models for texts; arguments and attributes are those of `Model`."""
 
     args: ClassificationArgs
     _task: str
@@ -41,11 +41,11 @@ class TextModel(Model):
 
         Args:
             train_df: The training rows.
-            *arguments: As the subclass says.
-            **keywords: As the subclass says.
+            *arguments: As in the subclass.
+            **keywords: As in the subclass.
 
         Returns:
-            The number of steps and the loss or the scores.
+            The number of steps, and the loss or the scores.
         """
         raise NotImplementedError
 
@@ -64,21 +64,25 @@ class TextModel(Model):
         table, texts = text_table(data)
         if self._trained is not None and tuple(self._trained.texts) != texts:
             raise InvalidValueError(
-                f"The model was trained on the columns {list(self._trained.texts)}. Received: "
-                f"{list(texts)}"
+                f"The table must have the text columns that the model was trained on, "
+                f"{list(self._trained.texts)}. Received: {list(texts)}"
             )
         return table, texts
 
     def _check_multi_label(self, multi_label: Any) -> None:
-        """Raises ValueError if `multi_label` is not the class's task, or some other argument."""
-        several = self._task == "multilabel"
-        if multi_label is None or multi_label is several:
+        """Raises ValueError if `multi_label` contradicts the class, or is no bool.
+
+        The order of positional arguments differs between the classes, so it can be the value of
+        another argument.
+        """
+        expected = self._task == "multilabel"
+        if multi_label is None or multi_label is expected:
             return
-        if isinstance(multi_label, bool | np.bool_) and bool(multi_label) is several:
+        if isinstance(multi_label, bool | np.bool_) and bool(multi_label) is expected:
             return
         received = multi_label if np.ndim(multi_label) == 0 else type(multi_label).__name__
         raise InvalidValueError(
-            f"`multi_label` of a {type(self).__name__} must be {several}, or left out; there is a "
+            f"`multi_label` of a {type(self).__name__} must be {expected}, or left out; there is a "
             f"class for each task. Received: {received!r}"
         )
 
@@ -94,7 +98,7 @@ class TextModel(Model):
         metrics: Mapping[str, Any],
         verbose: bool,
     ) -> tuple[int, Any]:
-        """Trains on a table; `evaluation` has the other tables by the names of their arguments."""
+        """Trains on a table; `evaluation` is the data to evaluate, by the name of its argument."""
         self._check_multi_label(multi_label)
         check_metrics(metrics, self.train_model)
         with unchanged_on_error(self.args):
@@ -131,18 +135,18 @@ class TextModel(Model):
 
         Args:
             eval_df: As `train_df` of `train_model`.
-            multi_label: Not needed; the class determines it.
+            multi_label: Not needed, as there is a class for each task.
             output_dir: Folder for `eval_results.txt`; by default `args.output_dir`.
             verbose: Whether the results are logged.
             silent: Whether progress bars are hidden.
             wandb_log: Has no effect.
             show_running_loss: Has no effect, as nothing is trained.
             auto_weights: Has no effect; the weights are those of the training.
-            args: Settings to change; they stay changed.
+            args: Settings to change, also for later calls.
             **metrics: As in `train_model`.
 
         Returns:
-            Results by name, the raw outputs as in `predict`, and the rows with wrong predictions.
+            Results by name, raw outputs as in `predict`, and the rows with wrong predictions.
 
         Raises:
             keras_mm.TableError: listing every row that cannot be used.
@@ -151,7 +155,7 @@ class TextModel(Model):
         check_metrics(metrics, self.eval_model)
         with unchanged_on_error(self.args):
             self.args.update_from_dict({} if args is None else args)
-            found = self._assess(
+            assessment = self._assess(
                 self._table(eval_df)[0],
                 argument="eval_df",
                 metrics=metrics,
@@ -159,28 +163,30 @@ class TextModel(Model):
                 verbose=verbose,
                 silent=silent,
             )
-        return found.results, _raw_outputs(found.head, found.logits), wrong_rows(found)
+        outputs = _raw_outputs(assessment.head, assessment.logits)
+        return assessment.results, outputs, wrong_rows(assessment)
 
     def predict(self, to_predict: Sequence, multi_label: bool | None = None) -> tuple[Any, Any]:
         """Predicts the labels of texts, or of pairs of texts.
 
         Args:
             to_predict: A list of texts, or of pairs.
-            multi_label: Not needed; the class determines it.
+            multi_label: Not needed, as there is a class for each task.
 
         Returns:
-            For classes the labels, `(num_texts,)`, and logits, `(num_texts, num_labels)`; for
-            several labels a list of 0 and 1 for each text, and probabilities,
-            `(num_texts, num_labels)`; for a regression the numbers, `(num_texts,)`, twice.
+            For classes the labels, shape `(num_texts,)`, and logits, shape
+            `(num_texts, num_labels)`; for several labels a list of 0 and 1 for each text, and
+            probabilities, shape `(num_texts, num_labels)`; for a regression the numbers, shape
+            `(num_texts,)`, twice.
 
         Raises:
             ValueError: if `to_predict` is a single text, or empty.
         """
         self._check_multi_label(multi_label)
         classifier, head = self._ready()
-        logits = self._answered(classifier, texts_to_predict(to_predict, classifier.texts))
-        found = predictions(head, logits)
-        return found.tolist() if head.kind == "multilabel" else found, _raw_outputs(head, logits)
+        logits = self._logits(classifier, texts_to_predict(to_predict, classifier.texts))
+        labels = predictions(head, logits)
+        return labels.tolist() if head.kind == "multilabel" else labels, _raw_outputs(head, logits)
 
     def predict_proba(self, to_predict: Sequence) -> np.ndarray:
         """Predicts the probabilities of texts, or of pairs of texts.
@@ -189,19 +195,20 @@ class TextModel(Model):
             to_predict: A list of texts, or of pairs.
 
         Returns:
-            Probabilities, `(num_texts, num_labels)`.
+            Probabilities, shape `(num_texts, num_labels)`.
 
         Raises:
             ValueError: for a regression, which has no probabilities.
         """
         classifier, head = self._ready()
         if head.kind == "regression":
-            raise InvalidValueError("Numbers have no probabilities; see `predict`.")
-        logits = self._answered(classifier, texts_to_predict(to_predict, classifier.texts))
+            raise InvalidValueError("A regression has no probabilities; use `predict`.")
+        logits = self._logits(classifier, texts_to_predict(to_predict, classifier.texts))
         return probabilities(logits, head.kind)
 
 
 def _raw_outputs(head: Head, logits: np.ndarray) -> np.ndarray:
+    """The outputs as Simple Transformers returns them; see `TextModel.predict`."""
     if head.kind == "regression":
         return np.asarray(logits, "float64")[:, 0]
     return probabilities(logits, head.kind) if head.kind == "multilabel" else logits

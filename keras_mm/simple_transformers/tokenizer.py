@@ -1,4 +1,4 @@
-"""`model.tokenizer`: the vocabulary of a model, with the calls that scripts use."""
+"""`model.tokenizer`: the tokenizer of a model, with the methods that scripts use."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from keras_mm.simple_transformers.weights import text_backbone
 
 
 class ModelTokenizer:
-    """A tokenizer under the names of Hugging Face; attributes can be set, and change nothing.
+    """A tokenizer with the names of Hugging Face; attributes can be set, but have no effect.
 
     Args:
         tokenizer: The tokenizer that the model reads texts with.
 
     Attributes:
         tokenizer: The argument.
-        vocab_size: Number of tokens, with the special tokens that were added.
+        vocab_size: Number of tokens in the vocabulary, with added special tokens.
 
     Example:
         >>> tokenizer = ModelTokenizer(Tokenizer.load("tiny_bert"))
@@ -33,17 +33,17 @@ class ModelTokenizer:
         self.vocab_size = tokenizer.vocabulary_size
 
     def __len__(self) -> int:
-        """Number of tokens."""
+        """Number of tokens in the vocabulary."""
         return self.vocab_size
 
     def encode(self, text: str) -> list[int]:
-        """Ids of a text's tokens, with those that begin and end a sequence.
+        """Converts a text to ids, with the tokens at the start and end of a sequence.
 
         Args:
             text: The text.
 
         Returns:
-            The ids.
+            The ids of the tokens.
         """
         family = self.tokenizer.family
         length = int(self.tokenizer.count([text])[0]) + len(family.start) + len(family.end)
@@ -51,7 +51,7 @@ class ModelTokenizer:
         return packed["token_ids"][0][packed["padding_mask"][0]].tolist()
 
     def tokenize(self, text: str) -> list[str]:
-        """Tokens of a text, without those that begin and end a sequence.
+        """Splits a text into tokens, without those at the start and end of a sequence.
 
         Args:
             text: The text.
@@ -64,10 +64,10 @@ class ModelTokenizer:
         return self.convert_ids_to_tokens(ids[len(family.start) : len(ids) - len(family.end)])
 
     def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
-        """Tokens of ids.
+        """Converts ids to tokens.
 
         Args:
-            ids: The ids.
+            ids: Ids of tokens, in [0, vocab_size).
 
         Returns:
             The tokens.
@@ -84,7 +84,7 @@ class ModelTokenizer:
         return self.tokenizer.token_ids()
 
     def save_pretrained(self, save_directory: str | PathLike) -> None:
-        """Writes the vocabulary.
+        """Saves the vocabulary.
 
         Args:
             save_directory: The folder; it is created if it does not exist.
@@ -94,11 +94,11 @@ class ModelTokenizer:
 
 
 def tokenizer_of(classifier: MultimodalClassifier | None, args: ModelArgs) -> ModelTokenizer:
-    """The tokenizer of a model.
+    """Creates the tokenizer of a model.
 
     Args:
         classifier: The trained classifier; `None` before the first training.
-        args: The settings, which name the text network.
+        args: The settings, with the name of the text network.
 
     Returns:
         The tokenizer.

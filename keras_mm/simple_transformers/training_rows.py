@@ -1,4 +1,4 @@
-"""The rows of a training: the head that fits their labels, and every problem of all of them."""
+"""Reads and checks the rows of a training, and creates the head for their labels."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from keras_mm.simple_transformers.translation import DROPOUT
 
 
 class TrainingRows(NamedTuple):
-    """What is trained on.
+    """The rows of a training, and their head.
 
     Attributes:
         table: The training rows as a table.
         head: The head, with its classes.
         train: The training rows, checked.
-        validation: The rows that are evaluated during training, if there are any.
+        validation: The rows to evaluate during training, checked, if there are any.
     """
 
     table: pd.DataFrame
@@ -49,20 +49,20 @@ def read_training_rows(
     """Reads and checks the rows of a training.
 
     Args:
-        tables: The training table by the name of its argument, then that for evaluation, if there
-            is one.
+        tables: The training table, then the evaluation table, if there is one, each by the name of
+            its argument.
         texts: Text columns.
         kind: The kind of the head.
         create_head: Creates the head for a table of training rows.
-        trained: The head of the model that is trained further, if there is one.
+        trained: The head of the model that training continues with, if there is one.
         images: Whether each row has an image.
-        progress: Whether to show a bar on what takes longer than two seconds.
+        progress: Whether to show progress bars for steps that take longer than two seconds.
 
     Returns:
         The checked rows and their head.
 
     Raises:
-        keras_mm.TableError: listing every problem of all tables, also one of the labels as a whole.
+        keras_mm.TableError: listing every problem of all tables, also of the set of labels.
     """
     table, problems = next(iter(tables.values())), []
     try:

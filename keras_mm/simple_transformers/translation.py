@@ -1,4 +1,4 @@
-"""The one table from Simple Transformers' names to those of `MultimodalClassifier`."""
+"""Translates the settings of Simple Transformers to those of `MultimodalClassifier`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import ClassificationArgs, ModelArgs
 from keras_mm.simple_transformers.weights import text_backbone, text_pooling
 
-# Settings that are parameters of the classifier, or fields of `keras_mm.Training`, by another name.
+# Names of settings in the classifier, or in one of the objects among its parameters.
 NAMES = {
     "num_train_epochs": "epochs",
     "train_batch_size": "batch_size",
@@ -55,7 +55,7 @@ DROPOUT = 0.1  # before a classification head, as in Simple Transformers
 
 
 def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
-    """Keywords of `MultimodalClassifier` for how a model is trained.
+    """Keywords of `MultimodalClassifier` for the training.
 
     Args:
         args: The settings.
@@ -67,7 +67,8 @@ def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
     Raises:
         ValueError: for an unknown optimizer, schedule or loss, with the nearest name.
     """
-    # The warm-up is a share of the optimizer's steps, counted as in Simple Transformers.
+    # The warm-up is a share of the optimizer steps, which are counted as in Simple Transformers. It
+    # must be below 1, also if `warmup_steps` are more than all steps.
     steps = math.ceil(num_rows / args.train_batch_size) * args.num_train_epochs
     steps = max(steps // args.gradient_accumulation_steps, 1)
     warmup = min(args.warmup_steps / steps, 1 - 1e-6) if args.warmup_steps else args.warmup_ratio
@@ -89,7 +90,7 @@ def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
         "learning_rate": args.learning_rate,
         "encoder_learning_rate": args.learning_rate,
         "optimizer": _chosen("optimizer", args.optimizer, OPTIMIZERS),
-        "early_stopping": False,  # the evaluations during training decide
+        "early_stopping": False,  # `Progress` stops training
         "cache": not args.no_cache,
         "seed": args.manual_seed or 0,
         "verbose": int(not args.silent),
@@ -98,19 +99,19 @@ def training_settings(args: ModelArgs, num_rows: int) -> dict[str, Any]:
 
 
 def _is_plain(fusion: Any) -> bool:
-    """Whether a fusion takes vectors of any width, without a projection."""
+    """Whether a fusion accepts vectors of any width, so that it needs no projection."""
     name = fusion.get("name") if isinstance(fusion, Mapping) else fusion
     return name in (None, "mmbt", "concat")
 
 
 def loss_name(args: ModelArgs) -> str:
-    """The loss of a classification.
+    """The loss for classes or labels.
 
     Args:
         args: The settings.
 
     Returns:
-        A name as in `loss` of `MultimodalClassifier`.
+        A value for `loss` of `MultimodalClassifier`.
 
     Raises:
         ValueError: for an unknown `loss_type`, with the nearest name.
@@ -125,10 +126,10 @@ def focal_gamma(args: ModelArgs) -> float:
         args: The settings.
 
     Returns:
-        The exponent.
+        The exponent; by default 2.
 
     Raises:
-        ValueError: for other `loss_args`.
+        ValueError: for unknown names in `loss_args`.
     """
     for name in args.loss_args:
         if name != "gamma":
@@ -137,7 +138,7 @@ def focal_gamma(args: ModelArgs) -> float:
 
 
 def text_settings(args: ModelArgs) -> dict[str, Any]:
-    """Keywords of `MultimodalClassifier` for its text side.
+    """Keywords of `MultimodalClassifier` for its text encoder.
 
     Args:
         args: The settings.
@@ -146,7 +147,7 @@ def text_settings(args: ModelArgs) -> dict[str, Any]:
         The keywords.
 
     Raises:
-        ValueError: if the settings do not name a text network, or an unknown one.
+        ValueError: if the settings name no text network, or an unknown one.
     """
     if args.model_type is None or args.model_name is None:
         raise InvalidValueError(
@@ -168,10 +169,10 @@ def text_settings(args: ModelArgs) -> dict[str, Any]:
 
 
 def window_settings(args: ClassificationArgs, head: Head, pair: bool) -> dict[str, Any] | None:
-    """How texts longer than `max_seq_length` are read.
+    """Creates the sliding window for texts longer than `max_seq_length`.
 
     Args:
-        args: The settings. `tie_value` is a label, or the index of one.
+        args: The settings. `tie_value` is a label or an index.
         head: The head.
         pair: Whether a row has two texts.
 
@@ -198,9 +199,10 @@ def window_settings(args: ClassificationArgs, head: Head, pair: bool) -> dict[st
 
 
 def _tie_value(value: Any, head: Head) -> Any:
+    """The label for `tie_value`; `None` for heads without classes, whose windows are averaged."""
     names = head.names
     if value is None or head.kind != "multiclass" or str(value) in {str(name) for name in names}:
-        return value if head.kind == "multiclass" else None  # windows are averaged
+        return value if head.kind == "multiclass" else None
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
     raise InvalidValueError(
@@ -210,7 +212,7 @@ def _tie_value(value: Any, head: Head) -> Any:
 
 @contextmanager
 def errors_in_their_names() -> Iterator[None]:
-    """Raises errors of the classifier again, with the names of Simple Transformers.
+    """Replaces names of the classifier in its errors by those of Simple Transformers.
 
     Yields:
         Nothing.
@@ -222,18 +224,19 @@ def errors_in_their_names() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        raise ConfigError([_in_their_names(p) for p in error.problems], "args") from None
+        raise ConfigError([_with_their_names(p) for p in error.problems], "args") from None
     except PretrainedError as error:
         raise PretrainedError(str(error).replace("`text_weights`", "`model_name`")) from error
 
 
-def _in_their_names(problem: str) -> str:
+def _with_their_names(problem: str) -> str:
     for theirs, ours in NAMES.items():
         problem = problem.replace(f"`{ours}`", f"`{theirs}`")
     return problem
 
 
 def _chosen(name: str, value: Any, known: Mapping) -> str:
+    """The translation of a value; raises ValueError for an unknown one."""
     if value not in known:
         raise InvalidValueError(
             unknown_name(name, value, [key for key in known if key is not None])

@@ -1,4 +1,4 @@
-"""The text network for a `model_type` and a `model_name`."""
+"""Finds the text network for a `model_type` and a `model_name`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from keras_mm.checks import nearest_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.presets.backbones import BACKBONES
 
-# From Simple Transformers' model types to the families of `keras_mm.presets.backbones`.
+# For each model type of Simple Transformers, the family in `keras_mm.presets.backbones`.
 MODEL_TYPES = {
     "albert": "albert",
     "bert": "bert",
@@ -20,35 +20,36 @@ MODEL_TYPES = {
     "roberta": "roberta",
     "xlmroberta": "xlm_roberta",
 }
-_WITH_POOLER = ("albert", "bert", "electra")
+_WITH_POOLER = ("albert", "bert", "electra")  # types whose networks have a pooled output
+# Pooling modes of Sentence Transformers.
 _MODES = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
 
 
 def text_backbone(model_type: str, model_name: str | os.PathLike) -> str:
-    """The backbone that `create_text_encoder` loads.
+    """Finds the backbone for `create_text_encoder`.
 
     Args:
-        model_type: A key of `MODEL_TYPES`, or `"auto"` for the type that the folder states.
+        model_type: A key of `MODEL_TYPES`, or `"auto"` for the type in the config of the folder.
         model_name: A local folder in Hugging Face or KerasHub format, a name in
-            `keras_mm.presets.backbones`, a KerasHub preset, a handle with `://`, or a name on the
-            Hugging Face hub.
+            `keras_mm.presets.backbones`, a KerasHub preset, a handle such as `hf://...`, or a name
+            on the Hugging Face hub.
 
     Returns:
         A folder, a name or a handle.
 
     Raises:
-        ValueError: if the type is unknown, the folder does not exist, or the network is known to
-            be of another type.
+        ValueError: if the type is unknown, the folder does not exist, or the network is of another
+            type, as far as this is known.
     """
     if model_type not in (*MODEL_TYPES, "auto"):
         raise InvalidValueError(_unknown(model_type))
     name = os.fspath(model_name)
     path = Path(name).expanduser()
     if path.is_dir():
-        _check_type(model_type, _stated_type(path), f"{name!r} says in its config.json")
+        _check_type(model_type, _stated_type(path), f"the config.json of {name!r} says")
         return str(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.endswith(("/", os.sep)):
-        raise InvalidValueError(f"`model_name` must be a folder that is there. Received: {name!r}")
+        raise InvalidValueError(f"`model_name` must be a folder that exists. Received: {name!r}")
     if name in BACKBONES:
         families = {family: kind for kind, family in MODEL_TYPES.items()}
         family = families.get(BACKBONES[name].family, BACKBONES[name].family)
@@ -60,14 +61,14 @@ def text_backbone(model_type: str, model_name: str | os.PathLike) -> str:
 
 
 def stated_type(model_type: str, backbone: str) -> str:
-    """The model type; for `"auto"` the one that is known of the backbone.
+    """Finds the model type if it is `"auto"`.
 
     Args:
         model_type: As in `text_backbone`.
-        backbone: What `text_backbone` returned.
+        backbone: The result of `text_backbone`.
 
     Returns:
-        The type; `"auto"` if it is not known.
+        The type; `"auto"` if it cannot be found.
     """
     if model_type != "auto":
         return model_type
@@ -78,15 +79,15 @@ def stated_type(model_type: str, backbone: str) -> str:
 
 
 def text_pooling(model_type: str, backbone: str) -> str:
-    """How a network's tokens become one vector.
+    """Finds how the token features of a network become one vector.
 
     Args:
         model_type: As in `text_backbone`.
-        backbone: What `text_backbone` returned.
+        backbone: The result of `text_backbone`.
 
     Returns:
-        What the network's folder states, else what is usual in its family: `"pooler"`, `"cls"`,
-        `"mean"` or `"max"`.
+        `"pooler"`, `"cls"`, `"mean"` or `"max"`: the pooling in the folder of the network, else
+        that of its preset or type.
     """
     stated = Path(backbone) / "1_Pooling" / "config.json"
     if stated.is_file():
@@ -102,7 +103,7 @@ def text_pooling(model_type: str, backbone: str) -> str:
 
 
 def _stated_type(folder: Path) -> str | None:
-    """The model type that a folder's config.json states, as Simple Transformers spells it."""
+    """The model type in the config.json of a folder, as Simple Transformers spells it."""
     file = folder / "config.json"
     if not file.is_file():
         return None
@@ -112,18 +113,21 @@ def _stated_type(folder: Path) -> str | None:
 
 
 def _unknown(model_type: str) -> str:
+    """The error message for an unknown model type."""
     near = nearest_name(model_type, MODEL_TYPES, cutoff=0.8)
     hint = f" Did you mean {near!r}?" if near else ""
     return (
         f"Unknown model_type {model_type!r}.{hint} KerasHub converts "
-        f"{', '.join(map(repr, MODEL_TYPES))}; 'auto' is what the folder's config.json says."
+        f"{', '.join(map(repr, MODEL_TYPES))}; 'auto' reads the type from the folder's config.json."
     )
 
 
 def _check_type(model_type: str, stated: str | None, where: str) -> None:
+    """Raises ValueError if the network is of another type."""
+    # KerasHub names the class DebertaV3Backbone; Hugging Face and Simple Transformers say V2.
     same = stated == model_type or (stated, model_type) == ("debertav3", "debertav2")
     if stated is not None and model_type != "auto" and not same:
         raise InvalidValueError(
-            f"`model_type` must be that of the model. Received: model_type={model_type!r}, and "
-            f"{where} {stated!r}."
+            f"`model_type` must be the type of the network. Received: model_type={model_type!r}, "
+            f"but {where} {stated!r}"
         )

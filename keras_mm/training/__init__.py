@@ -1,1 +1,1 @@
-"""Training: optimizers, callbacks and the trainer."""
+"""Training: objectives, optimizers, callbacks, the trainer, and training in stages."""

@@ -1,4 +1,4 @@
-"""Arrays as a dataset of batches."""
+"""Makes a dataset of batches from arrays."""
 
 from __future__ import annotations
 
@@ -13,19 +13,26 @@ from keras_mm.errors import InvalidValueError
 
 
 def as_dataset(data: Any, batch_size: int, **options: Any) -> Any:
-    """A dataset of batches from arrays; a dataset as it is.
+    """Makes a dataset of batches from arrays; returns a dataset unchanged.
 
     Args:
-        data: `(inputs, labels)`, each an array or a dict of arrays, or `(inputs, labels, weights)`
-            with a weight per row; or a dataset.
-        batch_size: Rows of a batch, for arrays.
-        **options: Of `RowBatches`, for arrays.
+        data: A tuple `(inputs, labels)` or `(inputs, labels, weights)`, or a dataset. Inputs and
+            labels are each an array or a dict of arrays, first axis the rows; weights are numbers
+            >= 0, shape `(num_rows,)`.
+        batch_size: Rows of a batch, >= 1. Only for arrays.
+        **options: Other arguments of `RowBatches`. Only for arrays.
 
     Returns:
-        Batches of `(inputs, labels)`, or with weights, in the form of the arrays.
+        A dataset of `(inputs, labels)` batches, or of `(inputs, labels, weights)` batches; a batch
+        has an array or a dict where `data` has one.
 
     Raises:
         ValueError: for a tuple of another length, or wrong weights.
+
+    Example:
+        >>> x, y = np.eye(3, dtype="float32"), np.array([0, 1, 1])
+        >>> [batch_y.tolist() for _, batch_y in as_dataset((x, y), batch_size=2)]
+        [[0, 1], [1]]
     """
     if not isinstance(data, tuple):
         return data
@@ -47,12 +54,13 @@ def as_dataset(data: Any, batch_size: int, **options: Any) -> Any:
 
 
 def _numbers(labels: Any) -> np.ndarray:
+    """Labels as an array; those that are bools as integers."""
     labels = np.asarray(labels)
     return labels.astype("int32") if labels.dtype == bool else labels
 
 
 class _Bare(keras.utils.PyDataset):
-    """Batches of a single unnamed array."""
+    """Batches whose inputs are an array instead of a dict."""
 
     def __init__(self, dataset: RowBatches):
         super().__init__()

@@ -24,19 +24,27 @@ _TOTALS = ("loss", "val_loss")
 
 
 class DivergenceCheck(keras.callbacks.Callback):
-    """Ends a run whose loss is no number any more.
+    """Stops a training whose loss is infinite or NaN.
 
     Raises:
         FloatingPointError: at an epoch's end, if the training loss is not finite.
     """
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Looks at the epoch's loss."""
+        """Checks the loss of the epoch."""
         check_finite((logs or {}).get("loss", 0.0), epoch)
 
 
 def check_finite(values: Any, epoch: int) -> None:
-    """Says that training diverged if some of `values`, a loss or logits, are infinite or NaN."""
+    """Checks that a loss or logits are finite.
+
+    Args:
+        values: The loss or the logits, of any shape.
+        epoch: Number of the epoch, from 0, for the error message.
+
+    Raises:
+        FloatingPointError: if a value is infinite or NaN.
+    """
     if not np.isfinite(values).all():
         raise FloatingPointError(
             f"training diverged in epoch {epoch + 1}: the loss or some logits are infinite or NaN. "
@@ -46,12 +54,12 @@ def check_finite(values: Any, epoch: int) -> None:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """What an evaluation in training found.
+    """The result of an evaluation during training.
 
     Attributes:
         logs: Metrics by name, as in the history.
-        labels: Encoded labels by head, a row each.
-        logits: Logits by head, of the same rows.
+        labels: Encoded labels by head, first axis the rows.
+        logits: Logits of the same rows by head, shape `(num_rows, num_logits)`.
     """
 
     logs: dict[str, float]
@@ -60,19 +68,19 @@ class ValidationResult:
 
 
 class EpochEvaluation(keras.callbacks.Callback):
-    """Adds `val_loss` and the validation metrics of each head to each epoch's logs.
+    """Adds `val_loss` and the validation metrics of each head to the logs of each epoch.
 
-    The weighted loss is a mean by the weights' sum, which depends on batching; so it is computed
-    once over the logits of all rows, as the metrics are, by the functions that evaluation uses, and
-    with the weights that the dataset gives its rows.
-    With several heads the names are `val_<head>_loss`, `val_<head>_accuracy`, ..., and `val_loss`
-    is the sum of the heads' losses by their weights. A head of which no row has labels has none.
+    A weighted loss is divided by the sum of the weights, so a mean over batches would depend on the
+    batches. Therefore, loss and metrics are computed from the logits of all rows, by the functions
+    that evaluation uses, with the row weights of the dataset.
+    With several heads, the names are `val_<head>_loss`, `val_<head>_accuracy`, ..., and `val_loss`
+    is the sum of the heads' losses, each times its weight. A head without labels has no metrics.
 
     Args:
-        dataset: A dataset of `(inputs, labels)` batches, or of `(inputs, labels, weights)`; of
-            several heads, labels by head.
-        objectives: What measures each head, by name.
-        monitors: Metrics that are logged beside those that always are.
+        dataset: A dataset of `(inputs, labels)` or `(inputs, labels, weights)` batches; with
+            several heads, labels are dicts by head.
+        objectives: Objectives by head.
+        monitors: Metrics to log in addition to those that are always logged.
 
     Raises:
         FloatingPointError: at an epoch's end, if logits are not finite.
@@ -87,13 +95,13 @@ class EpochEvaluation(keras.callbacks.Callback):
         self.dataset, self.objectives, self.monitors = dataset, objectives, monitors
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Evaluates, before any callback that comes after."""
-        found = self.evaluate(epoch).logs
+        """Evaluates, and adds the metrics to `logs`, where later callbacks find them."""
+        metrics = self.evaluate(epoch).logs
         if logs is not None:
-            logs.update(found)
+            logs.update(metrics)
 
     def evaluate(self, epoch: int = 0) -> ValidationResult:
-        """Evaluates the model as it is, also within an epoch.
+        """Evaluates the model with its present weights, also within an epoch.
 
         Args:
             epoch: Number of the epoch, from 0, for the error message.
@@ -104,9 +112,9 @@ class EpochEvaluation(keras.callbacks.Callback):
         Raises:
             FloatingPointError: if logits are not finite.
         """
-        found_rows = collect(self.model, self.dataset)
-        labels, logits = (by_head(self.objectives, x) for x in found_rows[:2])
-        weights = getattr(self.dataset, "row_weights", found_rows[2])
+        collected = collect(self.model, self.dataset)
+        labels, logits = (by_head(self.objectives, x) for x in collected[:2])
+        weights = getattr(self.dataset, "row_weights", collected[2])
         if not isinstance(weights, Mapping):
             weights = dict.fromkeys(self.objectives, weights)
         window_rows = getattr(self.dataset, "window_rows", None)
@@ -123,11 +131,11 @@ class EpochEvaluation(keras.callbacks.Callback):
                 tie = window.tie_index(objective.names)
                 z = join_windows(z, window_rows, objective.kind, vote=window.vote, tie=tie)
             result.labels[name], result.logits[name] = y, z
-            found = objective.measure(y, z, weights[name])
-            if "loss" in found:
-                total = (total or 0.0) + found["loss"] * objective.weight
+            metrics = objective.measure(y, z, weights[name])
+            if "loss" in metrics:
+                total = (total or 0.0) + metrics["loss"] * objective.weight
             prefix = f"val_{prefixes[name]}"
-            for metric, value in found.items():
+            for metric, value in metrics.items():
                 if metric in objective.logged or prefix + metric in self.monitors:
                     result.logs[prefix + metric] = value
         if total is not None:
@@ -137,13 +145,13 @@ class EpochEvaluation(keras.callbacks.Callback):
 
 
 class TrainingObserver(keras.callbacks.Callback):
-    """A callback that may evaluate and save what is being trained, whenever it likes.
+    """A callback that can evaluate and save the model at any time during training.
 
     Attributes:
-        evaluation: What evaluates the validation rows; it has done so when `on_epoch_end` is
-            called, see its `last`. `None` without such rows.
-        classifier: The classifier that is being trained, with the model as it is now: it answers
-            and can be saved. `None` where there is none.
+        evaluation: Evaluates the validation rows; when `on_epoch_end` is called, its `last` holds
+            the result of the epoch. `None` without validation rows.
+        classifier: The classifier that is being trained, with the present weights: it can predict
+            and can be saved. `None` if the training was not started by a classifier.
     """
 
     evaluation: EpochEvaluation | None = None
@@ -151,41 +159,44 @@ class TrainingObserver(keras.callbacks.Callback):
 
 
 class AveragedWeights(keras.callbacks.Callback):
-    """Puts the optimizer's moving average of the weights in their place between epochs.
+    """Replaces the weights by their moving average at the end of each epoch.
 
-    What evaluates or keeps weights at an epoch's end, after this callback, so sees the average;
-    the next epoch goes on from the weights themselves.
+    Callbacks that come after this one evaluate and keep the average. The next epoch continues with
+    the weights themselves.
     """
 
     _weights: list | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Puts the averages in."""
+        """Replaces the weights by their averages."""
         variables = self.model.trainable_variables
         # Copies: on some backends an array shares the variable's memory.
         self._weights = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
         averages = moving_averages(self.model.optimizer)
         for variable, average in zip(variables, averages, strict=True):
-            # By a copy: JAX lets no two variables share memory that a step may take.
+            # A copy, because a training step on JAX reuses the memory of its variables; two
+            # variables must not share memory.
             variable.assign(np.array(keras.ops.convert_to_numpy(average)))
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Puts the weights back."""
+        """Restores the weights."""
         if self._weights is not None:
             for variable, value in zip(self.model.trainable_variables, self._weights, strict=True):
                 variable.assign(value)
 
 
 class BestWeights(keras.callbacks.Callback):
-    """Keeps the weights of the best epoch so far, and the metrics of all.
+    """Keeps the weights of the best epoch so far, and the metrics of all epochs.
 
-    It comes behind what evaluates and before the user's callbacks, which may fail. An epoch is
-    judged when the next one begins, as those callbacks may add the metric that is monitored.
+    It must come after the evaluation, and before the user's callbacks, which may fail. As these may
+    add the monitored metric to the logs, an epoch is compared with the best one only at the end of
+    the next epoch or in `restore`.
 
     Args:
-        monitor: Metric in the epochs' logs. Where it is not there, the last epoch is the best.
-        lower: Whether less of it is better.
-        first_epoch: The epoch, from 1, with which comparing begins; before it the last is best.
+        monitor: Name of a metric in the logs. If no epoch logs it, the last epoch is the best.
+        lower: Whether a lower value is better.
+        first_epoch: The first epoch, from 1, that is compared with later ones. Epochs before it
+            count only if the training ends before it.
     """
 
     def __init__(self, monitor: str, *, lower: bool, first_epoch: int = 1):
@@ -198,34 +209,35 @@ class BestWeights(keras.callbacks.Callback):
 
     @property
     def history(self) -> dict[str, list]:
-        """Metrics by name, a list over the epochs that came to their end."""
+        """Metrics by name, a list over the completed epochs."""
         names = dict.fromkeys(name for logs in self._logs for name in logs)
         return {name: [logs.get(name, math.nan) for logs in self._logs] for name in names}
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Keeps the weights as they are, for a training that fails in its first epoch."""
+        """Keeps the initial weights, for a training that fails in its first epoch."""
         model = self.model
         self._moving = _moving_variables(model)
-        # JAX gives the memory of all variables to each step, also of those that do not change.
+        # On JAX, a step that fails loses the values of all variables, also of frozen ones, as
+        # each step reuses their memory.
         on_jax = keras.backend.backend() == "jax"
         self._first = Snapshot(model.variables if on_jax else self._moving)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Keeps the epoch's weights until it is judged."""
+        """Keeps the weights of the epoch until it is compared with the best one."""
         self._judge()
-        self.model  # on JAX, brings the variables up to date  # noqa: B018
+        self.model  # on JAX, this property updates the variables  # noqa: B018
         self._last = Snapshot(self._moving)
         self._logs.append({} if logs is None else logs)
 
     def restore(self, *, after_failure: bool = False) -> int:
-        """Puts the weights of the best epoch back, or the first ones if no epoch came to its end.
+        """Restores the weights of the best epoch, or the initial ones if no epoch was completed.
 
         Args:
-            after_failure: Whether a step may have been broken off, so that frozen layers need
-                their weights too.
+            after_failure: Whether a step may have been interrupted, so that variables that training
+                does not change must be restored, too.
 
         Returns:
-            The number of the best epoch, from 1, or 0.
+            The number of the best epoch, from 1; 0 if no epoch was completed.
         """
         self._judge()
         if self._first is not None and (after_failure or self._best is None):
@@ -236,7 +248,7 @@ class BestWeights(keras.callbacks.Callback):
         return self._best[0]
 
     def _judge(self) -> None:
-        """Makes the last epoch the best if it is."""
+        """Compares the last epoch with the best one, and replaces this if the last is better."""
         if self._last is None:
             return
         value = self._logs[-1].get(self.monitor)
@@ -258,7 +270,7 @@ class BestWeights(keras.callbacks.Callback):
 
 
 def _moving_variables(model: keras.Model) -> list:
-    """The variables that training may change: all but those of frozen layers."""
+    """The variables that training may change: all except those of frozen layers."""
     frozen = {
         id(variable)
         for layer in all_layers(model)
@@ -269,7 +281,7 @@ def _moving_variables(model: keras.Model) -> list:
 
 
 class MonitoredStopping(keras.callbacks.EarlyStopping):
-    """Early stopping that says so when there is nothing to watch."""
+    """Early stopping that raises an error if the monitored metric is not logged."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Compares the monitored metric, as `keras.callbacks.EarlyStopping` does.
@@ -288,33 +300,35 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
 
 
 def collect(model: keras.Model, dataset: Any) -> tuple[Any, Any, Any]:
-    """Labels, logits and weights of all rows of a dataset; of several heads, each by head.
+    """Predicts all rows of a dataset, and collects their labels and weights.
 
     Args:
-        model: The model, which gives the logits.
+        model: A model from inputs to logits.
         dataset: A dataset of `(inputs, labels)` or `(inputs, labels, weights)` batches.
 
     Returns:
-        Labels, logits, and the weights as the dataset has them; `None` without weights.
+        Labels, logits and weights: each an array, first axis the rows, or a dict of arrays by head.
+        The weights are `None` if the batches have none.
     """
     labels, logits, weights, size = [], [], [], 0
     for index in range(len(dataset)):
         inputs, batch_labels, *batch_weights = dataset[index]
         count = len(keras.tree.flatten(inputs)[0])
         size = max(size, count)
-        if count < size:  # filled up: a batch of another size would be compiled for itself
+        # A smaller batch is padded, because the model would be compiled again for its size.
+        if count < size:
             rows = np.minimum(np.arange(size), count - 1)
             inputs = keras.tree.map_structure(lambda x, rows=rows: np.asarray(x)[rows], inputs)
-        found = keras.tree.map_structure(np.asarray, model.predict_on_batch(inputs))
-        logits.append(keras.tree.map_structure(lambda x, n=count: x[:n], found))
+        outputs = keras.tree.map_structure(np.asarray, model.predict_on_batch(inputs))
+        logits.append(keras.tree.map_structure(lambda x, n=count: x[:n], outputs))
         labels.append(keras.tree.map_structure(np.asarray, batch_labels))
         weights += [keras.tree.map_structure(_flat, x) for x in batch_weights if x is not None]
 
     def join(*parts: np.ndarray) -> np.ndarray:
         return np.concatenate(parts)
 
-    found = (keras.tree.map_structure(join, *parts) for parts in (labels, logits))
-    return *found, keras.tree.map_structure(join, *weights) if weights else None
+    joined = (keras.tree.map_structure(join, *parts) for parts in (labels, logits))
+    return *joined, keras.tree.map_structure(join, *weights) if weights else None
 
 
 def _flat(weights: Any) -> np.ndarray:
@@ -323,16 +337,16 @@ def _flat(weights: Any) -> np.ndarray:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar per epoch on stderr, and a line with its results and its duration.
+    """Shows a progress bar for each epoch, and a line with its results and duration.
 
     Args:
-        show: Whether stderr gets them; the log file of a run has the lines anyway.
+        show: Whether to show them on stderr; the lines are always in the log file of a run.
     """
 
     def __init__(self, *, show: bool = True):
         super().__init__()
         self._show, self._bar = show, progress_bar(description="", unit="step", show=False)
-        self.async_safe = not show  # Keras then does not wait for each batch
+        self.async_safe = not show  # if True, Keras does not wait for each batch
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Opens the epoch's bar."""
@@ -347,19 +361,19 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Moves the bar."""
+        """Advances the bar by a batch."""
         self._bar.update()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Closes the bar and prints the results."""
         self.close()
         logs = logs or {}
-        if len(logs) > _MOST_VALUES:  # of several heads: they stand in the history
+        if len(logs) > _MOST_VALUES:  # with several heads: the history has the other values
             logs = {n: v for n, v in logs.items() if n in _TOTALS or not n.endswith("_loss")}
         values = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
         took = seconds(time.monotonic() - self._began)
         progress_line(f"{self._epoch}  {values}  ({took})", show=self._show)
 
     def close(self) -> None:
-        """Closes the bar of an epoch that did not come to its end."""
+        """Closes the bar of an epoch that was not completed."""
         self._bar.close()

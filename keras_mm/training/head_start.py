@@ -1,4 +1,4 @@
-"""What new heads begin with: the shares of the classes, and little else."""
+"""Initialises new heads so that they predict the frequencies of the labels."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from keras_mm.models.layers.scaling import standardized
 from keras_mm.settings.by_head import by_head
 from keras_mm.training.objectives import Objective
 
-_ROWS = 64
-_SPREAD = 0.25
+_ROWS = 64  # number of training rows that the logits are measured on
+_SPREAD = 0.25  # largest standard deviation of the first logits over rows
 
 
 def start_heads(model: keras.Model, dataset: Any, objectives: Mapping[str, Objective]) -> None:
-    """Makes the first logits of new heads those of the labels' shares, nearly the same in each row.
+    """Initialises new heads so that each row is predicted nearly as the labels are distributed.
 
-    A fusion's features have a scale of their own, and most of what a random linear layer makes of
-    them is the same in all rows. So the mean of the logits over some training rows is taken out,
-    the layer is scaled down until they deviate from it by 0.25 at most, and the bias becomes that
-    of `initial_bias`. The first loss is then near the entropy of the labels' shares with each
-    fusion, and the layer keeps the random directions that the fusion learns along.
+    The scale of the features depends on the fusion, and most of the output of a random linear layer
+    is the same for all rows. Therefore, over some training rows, the mean of the logits is
+    subtracted, the kernel is scaled down until the standard deviation of the logits is at most
+    0.25, and the bias is set to `initial_bias`. With every fusion, the first loss is then close to
+    the entropy of the label frequencies. The kernel keeps its random directions.
 
-    New is what has a bias of 0, which no training leaves: the heads of a model that was just built,
-    a head that was added, a head's classes that were added. A layer that is frozen, has no bias or
-    has more than kernel and bias stays as it is.
+    Logits with a bias of 0 are new, as training changes every bias: those of a model that was just
+    built, of an added head, or of classes added to a head. A logits layer is not changed if it is
+    frozen, has no bias, or has other trainable weights than kernel and bias.
 
     Args:
-        model: A model whose outputs are the logits of `objectives`.
-        dataset: Its training data; some of its first batches are taken.
+        model: A model whose outputs are the logits of `objectives`; changed in place.
+        dataset: The training data; only some of its first batches are read.
         objectives: The heads' objectives by name.
 
     Reference:
@@ -51,20 +51,28 @@ def start_heads(model: keras.Model, dataset: Any, objectives: Mapping[str, Objec
         return
     logits = by_head(objectives, _first_logits(model, dataset))
     for name, (layer, chosen) in new.items():
-        found = standardized(model, name, logits[name].astype("float64"))
-        if np.isfinite(found).all():  # else the training itself says what is wrong
-            _start(layer, chosen, found, objectives[name])
+        values = standardized(model, name, logits[name].astype("float64"))
+        if np.isfinite(values).all():  # or else training raises the error
+            _start(layer, chosen, values, objectives[name])
 
 
 def _start(
     layer: keras.layers.Dense, new: np.ndarray, logits: np.ndarray, objective: Objective
 ) -> None:
-    """Starts the logits that are new, a mask of shape `(num_logits,)`."""
+    """Sets kernel and bias of the new logits.
+
+    Args:
+        layer: The logits layer.
+        new: Which logits are new: bools, shape `(num_logits,)`.
+        logits: The present logits of some rows, shape `(num_rows, num_logits)`.
+        objective: The head's objective.
+    """
     variables = layer.trainable_weights
     kernel, bias = (np.array(keras.ops.convert_to_numpy(v), "float64") for v in variables)
     wanted = np.zeros(len(bias)) if objective.bias is None else objective.bias
     if not new.all() and objective.kind == "multiclass":
-        # Softmax sees differences only: training may have shifted the logits that are there.
+        # Softmax depends on differences only, and training may have shifted the old logits. The
+        # new ones are shifted to the same level.
         level = np.logaddexp.reduce(logits[:, ~new], axis=1).mean()
         wanted = wanted + level - np.logaddexp.reduce(wanted[~new])
     spread = np.sqrt(logits.var(axis=0)[new].mean())
@@ -76,14 +84,14 @@ def _start(
 
 
 def _first_logits(model: keras.Model, dataset: Any) -> Any:
-    """Logits of the first full batches; of several heads a dict of them by head."""
-    found: list = []
+    """Logits of the first full batches: an array, or with several heads a dict by head."""
+    outputs: list = []
     count = 0
     for index in range(len(dataset)):
         batch = dataset[index][0]
         size = len(keras.tree.flatten(batch)[0])
-        if count >= _ROWS or (found and size < count / len(found)):
-            break  # a batch of another size would be compiled for itself
-        found.append(keras.tree.map_structure(np.asarray, model.predict_on_batch(batch)))
+        if count >= _ROWS or (outputs and size < count / len(outputs)):
+            break  # the model would be compiled again for a smaller batch
+        outputs.append(keras.tree.map_structure(np.asarray, model.predict_on_batch(batch)))
         count += size
-    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *outputs)

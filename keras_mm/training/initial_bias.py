@@ -1,4 +1,4 @@
-"""The bias that a head starts with: the best answer that sees no input."""
+"""The bias that a new head starts with: the best prediction that ignores the input."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from keras_mm.settings.heads import Head
 def initial_bias(
     head: Head, loss: keras.losses.Loss, labels: Any, sample_weight: Any = None
 ) -> np.ndarray:
-    """The logits that answer every row alike and have the least cross-entropy.
+    """Computes the constant logits with the lowest cross-entropy.
 
-    They are the logarithms of the classes' shares of the rows, weighted and smoothed as the loss
-    does it, less what a logit adjustment adds; for a single logit or for several labels a row the
-    log odds. The loss then starts at the entropy of these shares. A class without rows, or of
-    weight 0, counts as half a row, so that all values are finite.
+    For classes these are the logarithms of the class frequencies, with the weights and the label
+    smoothing of the loss, minus the logit adjustment, if the loss has one. For binary and
+    multilabel heads they are log odds. The loss then starts at the entropy of these frequencies. A
+    class without rows, or with weight 0, counts as half a row, so that all values are finite.
 
     Args:
-        head: What the logits answer.
-        loss: The head's loss, with its class weights and smoothing, as `create_loss` makes it.
+        head: The head that the logits belong to.
+        loss: The loss of the head, with class weights and smoothing, as `create_loss` returns it.
         labels: Labels of the training rows, as in `keras_mm.metrics.head_metrics.head_metrics`.
         sample_weight: Weights of the training rows, shape `(num_rows,)`; `None` if all count 1.
 
     Returns:
-        Floats, shape `(num_logits,)`; zeros for `"regression"`, whose targets are standardised,
-        and for a loss of another kind.
+        Floats, shape `(num_logits,)`; zeros for regression, whose targets are standardised, and
+        for losses that are not from `create_loss`.
 
     Example:
         >>> from keras_mm.losses import create_loss
@@ -49,7 +49,7 @@ def initial_bias(
 
 
 def _class_bias(head: Head, loss: WeightedLoss, labels: Any, weights: Any) -> np.ndarray:
-    """For one of several classes, also of two: shape `(num_classes,)`."""
+    """The bias of a multiclass or binary head, shape `(num_classes,)` for both."""
     shares = head_prior(head, labels, weights)
     if loss.class_weight is not None:
         shares = shares * loss.class_weight
@@ -61,7 +61,7 @@ def _class_bias(head: Head, loss: WeightedLoss, labels: Any, weights: Any) -> np
 
 
 def _label_bias(head: Head, loss: MultilabelLoss, labels: Any, weights: Any) -> np.ndarray:
-    """For several labels a row: shape `(num_labels,)`."""
+    """The bias of a multilabel head, shape `(num_labels,)`."""
     share = head_prior(head, labels, weights)
     yes = (1 - loss.label_smoothing) * share + loss.label_smoothing / 2
     no = 1 - yes
@@ -73,7 +73,7 @@ def _label_bias(head: Head, loss: MultilabelLoss, labels: Any, weights: Any) -> 
 
 
 def _half_a_row(labels: np.ndarray, weights: Any) -> Any:
-    """The share of half a row among those whose label is known, at most 1/2."""
+    """Half a row as a share of the labelled rows, at most 1/2."""
     known = labels >= 0
     total = known.sum(axis=0) if weights is None else np.asarray(weights) @ known
     return 0.5 / np.maximum(total, 1)

@@ -1,4 +1,4 @@
-"""Out of memory: how such an error is recognised, and how a model is restored after it."""
+"""Recognises errors of memory that ran out, and restores a model after them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,31 @@ from typing import Any
 import keras
 import numpy as np
 
-# TensorFlow's and JAX's error, torch's on a GPU, torch's on a CPU.
+# In order: errors of TensorFlow and JAX, of torch on a GPU, of torch on a CPU, of TensorFlow.
 _WORDS = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory", "OOM when allocating")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any backend says that memory ran out."""
+    """Whether an error means that memory ran out, on any backend.
+
+    Args:
+        error: The error.
+
+    Returns:
+        Whether memory ran out.
+    """
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return True
     return any(word.lower() in str(error).lower() for word in _WORDS)
 
 
 class Snapshot:
-    """The values of variables at one moment, in memory of the host.
+    """A copy of the values of variables, in memory of the host.
 
     Args:
-        variables: Keras variables. JAX gives the memory of all that it trains with to the next
-            step, so that after an error none of them has a value.
+        variables: Keras variables. On JAX, include all variables of a model whose training may
+            fail: a training step reuses the memory of all of them, also of frozen ones, so that
+            after an error none has a value.
     """
 
     def __init__(self, variables: Iterable[Any]):
@@ -32,6 +40,6 @@ class Snapshot:
         self._values = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in variables]
 
     def restore(self) -> None:
-        """Gives every variable its value of that moment."""
+        """Assigns the copied values to the variables."""
         for variable, value in self._values:
             variable.assign(value)

@@ -1,4 +1,4 @@
-"""What each head of a model is trained for, and measured by."""
+"""The objective of each head: its loss, its metrics and the bias that it starts with."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from keras_mm.settings.heads import HEAD_LOSSES, Head
 from keras_mm.settings.training import LossSettings
 from keras_mm.training.initial_bias import initial_bias
 
-# Metrics that each epoch logs; others are logged where they are monitored.
+# Metrics that each epoch logs; others are logged only if they are monitored.
 _LOGGED = {
     "multiclass": ("accuracy", "macro_f1"),
     "binary": ("accuracy", "macro_f1"),
@@ -30,15 +30,15 @@ _LOGGED = {
 
 @dataclass(frozen=True)
 class Objective:
-    """One head's loss and metrics.
+    """The loss and the metrics of a head.
 
     Args:
-        loss: From labels and logits to a scalar.
-        weight: What the loss counts beside those of other heads; 1 where there are none.
-        head: What the logits answer; `None` measures the loss only.
-        names: Label names in order.
-        bias: The bias that a new head begins with, shape `(num_logits,)`; `None` where the
-            training labels are not at hand.
+        loss: Computes a scalar from labels and logits.
+        weight: Factor of the loss in the sum over all heads; 1 for a single head.
+        head: The head; `None` to compute the loss but no metrics.
+        names: Label names in the order of the logits.
+        bias: The initial bias of a new head, shape `(num_logits,)`; `None` if the training labels
+            are not known.
     """
 
     loss: keras.losses.Loss
@@ -50,16 +50,16 @@ class Objective:
     def measure(
         self, labels: np.ndarray, logits: np.ndarray, sample_weight: np.ndarray | None = None
     ) -> dict[str, float]:
-        """The loss, and all metrics that are one number; nothing if nothing is labelled.
+        """Computes the loss, and the metrics that are a single number.
 
         Args:
-            labels: Labels, first axis the rows.
+            labels: Encoded labels, as in `check_labels`.
             logits: Logits, shape `(num_rows, num_logits)`.
             sample_weight: Weights of the rows, shape `(num_rows,)`; `None` if all count 1. Rows of
                 weight 0 are left out.
 
         Returns:
-            Values by name.
+            Values by name; an empty dict if no row has a label.
         """
         if sample_weight is not None:
             counted = sample_weight > 0
@@ -70,20 +70,20 @@ class Objective:
         tensors = [keras.ops.convert_to_tensor(x) for x in (labels, logits)]
         if sample_weight is not None:
             tensors.append(keras.ops.convert_to_tensor(sample_weight, "float32"))
-        found = {"loss": float(keras.ops.convert_to_numpy(self.loss(*tensors)))}
+        values = {"loss": float(keras.ops.convert_to_numpy(self.loss(*tensors)))}
         if self.head is None:
-            return found
+            return values
         metrics = head_metrics(self.head, labels, logits, self.names, sample_weight)
-        return found | {name: v for name, v in metrics.items() if isinstance(v, float)}
+        return values | {name: v for name, v in metrics.items() if isinstance(v, float)}
 
     @property
     def kind(self) -> str:
-        """The head's kind."""
+        """The kind of the head; `"multiclass"` without a head."""
         return "multiclass" if self.head is None else self.head.kind
 
     @property
     def logged(self) -> tuple[str, ...]:
-        """Metrics that each epoch logs."""
+        """Names of the metrics that each epoch logs."""
         return ("loss",) if self.head is None else ("loss", *_LOGGED[self.head.kind])
 
 
@@ -97,23 +97,26 @@ def create_objectives(
     scales: Mapping[str, Any] | None = None,
     sample_weight: Any = None,
 ) -> dict[str, Objective]:
-    """The objective of each output of a model.
+    """Creates the objective of each output of a model.
 
     Args:
-        heads: Heads by name; `None` takes each output for the logits of classes.
+        heads: Heads by name. With `None`, each output is a binary head if it has one logit, else a
+            multiclass head.
         widths: Number of logits by output.
-        labels: Training labels by head; `None` where they are not at hand.
-        names: Label names by head, where they are not the heads' own.
-        settings: The loss and its knobs; heads may name their own loss and class weights.
-        scales: By regression head, what its errors are divided by.
+        labels: Encoded training labels by head, as in `check_labels`; `None` for a head whose
+            labels are not known.
+        names: Label names by head; by default those of the heads.
+        settings: The loss and its settings; a head can have its own loss and class weights. By
+            default cross-entropy.
+        scales: For each regression head the scale of its targets, by which errors are divided.
         sample_weight: Weights of the training rows, shape `(num_rows,)`; `None` if all count 1.
-            Class weights by name, class counts and the heads' first biases are computed with them.
+            Class weights by name, class counts and initial biases are computed with them.
 
     Returns:
         Objectives by head.
 
     Raises:
-        ValueError: if heads and outputs do not fit, or a setting does not suit a head.
+        ValueError: if heads and outputs do not match, or a setting is not allowed for a head.
     """
     settings = LossSettings() if settings is None else settings
     loss, class_weight = settings.loss, settings.class_weight
@@ -121,19 +124,19 @@ def create_objectives(
     if heads is None:
         heads = {n: Head("binary") if w == 1 else Head(classes=w) for n, w in widths.items()}
     _check(heads, widths, loss, class_weight)
-    found, several = {}, len(heads) > 1
+    objectives, several = {}, len(heads) > 1
     for name, head in heads.items():
         known = list(names.get(name) or head.names)
-        mine = labels.get(name)
-        if mine is not None and measured:
-            check_labels(name, head, mine)
+        encoded = labels.get(name)
+        if encoded is not None and measured:
+            check_labels(name, head, encoded)
         if not isinstance(loss, str):
             if sample_weight is not None and not isinstance(loss, keras.losses.Loss):
                 raise InvalidValueError(
-                    "A loss that is a function takes no weights of rows. Name the `loss`, or give "
-                    f"a keras.losses.Loss. Received: {loss!r}"
+                    "Weights of rows cannot be used with a `loss` that is a function. Use the name "
+                    f"of a loss, or a keras.losses.Loss. Received: {loss!r}"
                 )
-            found[name] = Objective(loss, 1.0, head if measured else None, known)
+            objectives[name] = Objective(loss, 1.0, head if measured else None, known)
             continue
         wanted, smoothing = head.loss or loss, settings.label_smoothing
         weight = class_weight if head.class_weight is None else head.class_weight
@@ -146,15 +149,15 @@ def create_objectives(
         try:
             scale = (scales or {}).get(name)
             own = replace(settings, loss=wanted, class_weight=weight, label_smoothing=smoothing)
-            made = _create_loss(own, head, mine, known, scale, sample_weight)
+            created = _create_loss(own, head, encoded, known, scale, sample_weight)
         except ValueError as error:
             if not several:
                 raise
             raise InvalidValueError(f"The head {name!r}: {error}") from error
-        bias = None if mine is None else initial_bias(head, made, mine, sample_weight)
+        bias = None if encoded is None else initial_bias(head, created, encoded, sample_weight)
         share = head.loss_weight if several else 1.0
-        found[name] = Objective(made, share, head, known, bias)
-    return found
+        objectives[name] = Objective(created, share, head, known, bias)
+    return objectives
 
 
 def _create_loss(
@@ -179,15 +182,15 @@ def _create_loss(
 def check_monitor(
     monitor: str, objectives: Mapping[str, Objective], labels: Mapping[str, Any]
 ) -> None:
-    """Refuses a monitored metric that no epoch logs, before training.
+    """Checks before training that each epoch logs the monitored metric.
 
     Args:
         monitor: The metric.
         objectives: Objectives by head.
-        labels: Labels of the validation rows by head; an empty dict without such rows.
+        labels: Labels of the validation rows by head; an empty dict without validation.
 
     Raises:
-        ValueError: if no epoch logs it; the nearest name is offered.
+        ValueError: if no epoch logs the metric, with the nearest name that is logged.
     """
     known = ["loss", *(f"{name}_loss" for name in objectives if len(objectives) > 1)]
     if monitor in known or (monitor == "val_loss" and labels):
@@ -204,31 +207,32 @@ def check_monitor(
 
 
 def unknown_monitor(monitor: str, known: Iterable[str]) -> str:
-    """The message for a monitored metric that is not logged.
+    """The error message for a monitored metric that is not logged.
 
     Args:
         monitor: The metric.
         known: Names of the metrics that are logged.
 
     Returns:
-        Sentences that offer the nearest name.
+        The message, with the nearest name.
     """
     sentence = unknown_name("metric in `monitor`:", monitor, dict.fromkeys(known))
     return f"{sentence} A head without labels among the validation rows has no metrics."
 
 
 def check_labels(name: str, head: Head, labels: Any) -> None:
-    """Refuses arrays that are no labels of a head.
+    """Checks that arrays are encoded labels of a head.
 
     Args:
         name: The head's name.
         head: The head.
-        labels: Integers `(num_rows,)` or `(num_rows, 1)`; for `"multilabel"` 0 or 1
-            `(num_rows, num_labels)`; negative where missing; for `"regression"` floats
-            `(num_rows, num_targets)`, NaN where missing.
+        labels: For `"multiclass"` and `"binary"` integers in `[0, num_classes)`, shape
+            `(num_rows,)` or `(num_rows, 1)`; for `"multilabel"` 0 or 1, shape
+            `(num_rows, num_labels)`; for both, negative values are missing labels. For
+            `"regression"` floats, shape `(num_rows, num_targets)`, NaN for missing ones.
 
     Raises:
-        ValueError: for another shape, or values that are none of these.
+        ValueError: for another shape, or other values.
     """
     labels = np.asarray(labels)
     width = head.num_classes if head.kind in ("multilabel", "regression") else 1
@@ -237,13 +241,13 @@ def check_labels(name: str, head: Head, labels: Any) -> None:
     shape = "(num_rows,)" if width == 1 and head.kind != "multilabel" else f"(num_rows, {width})"
     if labels.dtype.kind not in "iufb" or not (flat or labels.ndim == 2) or columns != width:
         raise InvalidValueError(
-            f"The {head.kind} head {name!r} needs labels of numbers, shape {shape}. "
+            f"The labels of the {head.kind} head {name!r} must be numbers, shape {shape}. "
             f"Received: dtype {labels.dtype}, shape {labels.shape}"
         )
     if head.kind == "regression":
-        right, rule = ~np.isinf(labels), "finite numbers, NaN where there is none"
+        right, rule = ~np.isinf(labels), "finite numbers, or NaN where missing"
     elif head.kind == "multilabel":
-        right, rule = (labels < 0) | np.isin(labels, (0, 1)), "0 or 1, or negative where not known"
+        right, rule = (labels < 0) | np.isin(labels, (0, 1)), "0 or 1, or negative where missing"
     else:
         last = head.num_classes - 1
         right = (labels < 0) | np.isin(labels, range(last + 1))
@@ -263,17 +267,17 @@ def _check(
     wanted = {name: head.num_logits for name, head in heads.items()}
     if wanted != dict(widths):
         raise InvalidValueError(
-            f"The heads do not fit the model: they need logits {wanted}, and it gives "
-            f"{dict(widths)}."
+            f"The outputs of the model must have the logits of the heads, {wanted}. Received: "
+            f"{dict(widths)}"
         )
     if len(heads) > 1 and not isinstance(loss, str):
         raise InvalidValueError(
-            "With several heads name the `loss`, or give each its own: Head(loss=...). "
+            "With several heads, `loss` must be a name; or each head has its own: Head(loss=...). "
             f"Received: {loss!r}"
         )
     if len(heads) > 1 and not (class_weight is None or isinstance(class_weight, str)):
         raise InvalidValueError(
-            "With several heads give each its class weights: Head(class_weight=...). "
+            "With several heads, set the class weights of each: Head(class_weight=...). "
             f"Received: class_weight={class_weight!r}"
         )
 
@@ -281,7 +285,7 @@ def _check(
 def _check_counted(loss: str, class_weight: Any, labels: Any) -> None:
     if labels is None and (loss == "logit_adjusted" or isinstance(class_weight, str)):
         raise InvalidValueError(
-            f"loss={loss!r} with class_weight={class_weight!r} needs the training labels: train "
-            "on a MultimodalDataset or arrays, or give the weights as a list and a loss that "
-            "keras_mm.create_loss made."
+            f"loss={loss!r} with class_weight={class_weight!r} needs the training labels, but the "
+            "dataset has none. Train on a MultimodalDataset or on arrays, or create the loss "
+            "by keras_mm.create_loss, with class weights as a list."
         )

@@ -1,4 +1,4 @@
-"""Optimizers with learning rates of their own for some variables."""
+"""Optimizers and schedules; some variables can have other learning rates than the rest."""
 
 from __future__ import annotations
 
@@ -27,25 +27,31 @@ def create_optimizer(
     *,
     rates: Sequence[tuple[Any, float]] = (),
 ) -> keras.optimizers.Optimizer:
-    """An optimizer in which some variables learn at a multiple of the learning rate.
+    """Creates an optimizer; variables in `rates` have a multiple of its learning rate.
 
     Args:
-        optimization: The optimizer's name and its knobs.
-        learning_rate: A number or a Keras schedule.
-        rates: Variables (of pretrained encoders) and what the rate is multiplied by for each, > 0.
+        optimization: The name of the optimizer and its settings, or a Keras optimizer.
+        learning_rate: A number > 0 or a Keras schedule.
+        rates: Pairs of a variable and the factor of its learning rate, > 0; by default all
+            variables have the same rate.
 
     Returns:
-        The optimizer; of a Keras optimizer in `optimization` itself, with the rate that it has.
+        The optimizer. A Keras optimizer in `optimization` is returned itself, with its own learning
+        rate for all variables.
 
     Raises:
-        ValueError: if a Keras optimizer has no moving average, and `ema_momentum` asks for one.
+        ValueError: if `ema_momentum` is set and the Keras optimizer keeps no moving average.
+
+    Example:
+        >>> create_optimizer(Optimization(optimizer="sgd"), 0.5).name
+        'SGD'
     """
     name, ema = optimization.optimizer, optimization.ema_momentum
     if not isinstance(name, str):
         if ema is not None and not name.use_ema:
             raise InvalidValueError(
-                "`ema_momentum` needs an optimizer made with use_ema=True, or one given by "
-                f"name. Received: ema_momentum={ema}, {name!r}"
+                "`ema_momentum` needs a Keras optimizer that was created with use_ema=True, or the "
+                f"name of an optimizer. Received: ema_momentum={ema}, optimizer={name!r}"
             )
         return name
     kind = _RATED[name] if rates else _CLASSES[name]
@@ -61,11 +67,11 @@ def create_optimizer(
     if steps > 1:
         options["gradient_accumulation_steps"] = steps
     if ema is not None:
-        # Keras averages after every batch, also where a step takes several.
+        # Keras averages after every batch, also if a step accumulates several.
         options.update(use_ema=True, ema_momentum=ema ** (1 / steps))
     optimizer = kind(learning_rate, global_clipnorm=optimization.clipnorm, **options)
     if rates:
-        # By identity: two encoders may name their variables alike.
+        # By identity, because variables of two encoders can have the same name.
         optimizer.factors = {id(variable): factor for variable, factor in rates}
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
@@ -74,15 +80,16 @@ def create_optimizer(
 def variable_rates(
     model: keras.Model, optimization: Optimization
 ) -> list[tuple[keras.Variable, float]]:
-    """The encoders' variables that learn at another rate than the trunk, with its factor.
+    """Finds the encoder variables whose learning rate differs from that of the trunk.
 
     Args:
-        model: The model; its encoders are backbones of this package, or the layers
+        model: The model. Its encoders are backbones of `create_multimodal_model`, or layers named
             `vision_encoder` and `text_encoder`.
-        optimization: The rates.
+        optimization: The learning rates, and `layer_decay`, by which each block below the top
+            learns more slowly.
 
     Returns:
-        Pairs of variable and factor.
+        Pairs of a trainable variable and the factor of its rate, relative to `learning_rate`.
     """
     rate = optimization.encoder_learning_rate
     by_side = rate if isinstance(rate, Mapping) else dict.fromkeys(("vision", "text"), rate)
@@ -102,11 +109,11 @@ def variable_rates(
 
 
 def _with_rates(base: type) -> type:
-    """`base`, updating each part of the variables at its own rate.
+    """Derives an optimizer class that updates groups of variables at different rates.
 
-    The update of all variables together is what every backend's optimizer goes through; torch has
-    no update of a single variable. Weight decay follows each part's rate. A saved optimizer keeps
-    the rates by the positions of its variables.
+    It overrides the update of a list of variables, which Keras calls on every backend; torch's
+    optimizers do not update single variables. Weight decay scales with the rate of a group. A saved
+    optimizer stores the factors in the order of its variables, as it does not store their names.
     """
 
     class RatedOptimizer(base):
@@ -128,7 +135,7 @@ def _with_rates(base: type) -> type:
             return {**super().get_config(), "rates": rates or list(self.saved_rates)}
 
         def _by_rate(self, variables: Any, *others: Any) -> Iterator[tuple]:
-            """`(factor, variables, *others)` of each part."""
+            """Yields `(factor, variables, *others)` for each group of variables."""
             groups: dict[float, list] = {}
             for row in zip(variables, *others, strict=True):
                 groups.setdefault(self.factors.get(id(row[0]), 1.0), []).append(row)
@@ -160,16 +167,19 @@ _RATED = {name: _with_rates(base) for name, base in _CLASSES.items()}
 
 
 def create_schedule(optimization: Optimization, total_steps: int) -> Any:
-    """Learning rate over the steps of a run: a linear rise, then a fall to 0, or level.
-
-    For `"plateau"` it is a number, which a callback lowers.
+    """Creates the learning rate of a training: a linear warm-up, then a decay.
 
     Args:
-        optimization: The peak, `warmup`, and how it falls.
-        total_steps: Steps of the whole run.
+        optimization: The peak `learning_rate`, `warmup` and `decay`.
+        total_steps: Number of batches of the whole training, >= 1.
 
     Returns:
-        A Keras schedule, or a number where the rate does not change.
+        A Keras schedule; or a number, the peak, if the rate is constant or a callback changes it
+        (`decay="plateau"`).
+
+    Example:
+        >>> create_schedule(Optimization(learning_rate=0.5, decay="plateau"), 10)
+        0.5
     """
     peak, decay = optimization.learning_rate, optimization.decay
     if decay == "plateau":
@@ -180,7 +190,7 @@ def create_schedule(optimization: Optimization, total_steps: int) -> Any:
     if decay in ("linear", "polynomial"):
         power = optimization.decay_power if decay == "polynomial" else 1.0
         return PolynomialDecay(peak, total_steps, warmup_steps, power)
-    # With alpha=1 the cosine is level.
+    # With alpha=1, the cosine schedule is constant after the warm-up.
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if warmup_steps else peak,
         decay_steps=max(total_steps - warmup_steps, 1),
@@ -192,13 +202,15 @@ def create_schedule(optimization: Optimization, total_steps: int) -> Any:
 
 @keras.saving.register_keras_serializable("keras_mm")
 class PolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear rise from 0 to the peak, then a power of what is left of the steps.
+    """A linear warm-up from 0 to the peak, then a polynomial decay to 0.
+
+    The decay is the peak times a power of the share of steps that are left.
 
     Args:
         learning_rate: The peak, > 0.
-        total_steps: Steps of the whole run, >= 1.
-        warmup_steps: Steps of the rise, >= 0.
-        power: 1 is a line to 0 at the last step; > 0.
+        total_steps: Number of steps of the whole training, >= 1.
+        warmup_steps: Number of steps of the warm-up, >= 0.
+        power: Exponent of the decay, > 0; 1 is linear.
 
     Example:
         >>> schedule = PolynomialDecay(0.5, total_steps=10, warmup_steps=2)
@@ -213,16 +225,27 @@ class PolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
         self.total_steps, self.warmup_steps = int(total_steps), int(warmup_steps)
 
     def __call__(self, step: Any) -> Any:
-        """The rate at a step, counted from 0."""
+        """The learning rate at a step.
+
+        Args:
+            step: Number of the step, from 0.
+
+        Returns:
+            The rate, a float32 scalar.
+        """
         step = ops.cast(step, "float32")
-        left = (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1)
-        share = ops.clip(left, 0.0, 1.0) ** self.power
+        remaining = (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1)
+        share = ops.clip(remaining, 0.0, 1.0) ** self.power
         if self.warmup_steps:
             share = ops.minimum(share, step / self.warmup_steps)
         return self.learning_rate * share
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """The constructor's arguments.
+
+        Returns:
+            Values by name.
+        """
         return {
             "learning_rate": self.learning_rate,
             "total_steps": self.total_steps,

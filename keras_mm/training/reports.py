@@ -1,4 +1,4 @@
-"""What is said at the end of a training: how it ended, and which weights the model has."""
+"""Messages at the end of a training: why it ended, and which weights the model has."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from keras_mm.settings.training import Stopping
 
 
 def end_report(stopping: Stopping, best: int, history: Mapping[str, list], *, stopped: bool) -> str:
-    """Says why a training ended before its last epoch, and which weights were restored.
+    """Describes why a training ended before its last epoch, and which weights were restored.
 
     Args:
-        stopping: When the training was to end.
+        stopping: The epochs and early stopping of the training.
         best: The epoch whose weights the model has, from 1.
         history: Metrics by name, a list over the epochs.
-        stopped: Whether early stopping ended it.
+        stopped: Whether early stopping ended the training.
 
     Returns:
-        A sentence; "" for a training of all epochs of which the last was the best.
+        A sentence; an empty string if all epochs were trained and the last was the best.
 
     Example:
         >>> history = {"val_loss": [0.9, 0.7, 0.8]}
@@ -42,12 +42,12 @@ def end_report(stopping: Stopping, best: int, history: Mapping[str, list], *, st
 
 
 def failure_report(error: BaseException, best: int, history: Mapping[str, list]) -> str:
-    """Says what is kept of a training that failed.
+    """Describes what is kept of a training that failed.
 
     Args:
-        error: What ended it.
-        best: The epoch whose weights the model has, from 1; 0 if none came to its end.
-        history: Metrics by name, a list over the epochs that came to their end.
+        error: The error or interruption that ended the training.
+        best: The epoch whose weights the model has, from 1; 0 if no epoch was completed.
+        history: Metrics by name, a list over the completed epochs.
 
     Returns:
         A sentence.

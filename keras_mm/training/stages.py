@@ -1,4 +1,4 @@
-"""Fine-tuning in stages: what each trains, the best of all kept, batches that fit the memory."""
+"""Fine-tuning in stages: which variables each trains, the best stage, batches that fit memory."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ Of = TypeVar("Of", Optimization, Stopping)
 
 
 class FineTuning:
-    """Which variables of a model's encoders are trained, stage after stage.
+    """Sets which variables of a model's encoders each stage trains.
 
     Args:
-        model: A model of `create_multimodal_model`. What of its encoders is trainable now is what
-            stages choose from: parts that nothing uses stay frozen.
-        stages: The stages; none is one that trains what is trainable.
-        lora_rank: Rank of the adapters that learn in place of the trainable encoders' own weights;
-            `None` for no adapters.
-        lora_alpha: Strength of the adapters; `None` is `lora_rank`.
-        twin: Of a model with frozen encoders, what is trained in the place of its trunk: a model of
-            the same layers that begins with the same weights, and may have been trained before.
+        model: A model of `create_multimodal_model`. Stages train only encoder variables that are
+            trainable when this object is created; parts that the model does not use stay frozen.
+        stages: The stages; by default one that trains all trainable variables.
+        lora_rank: Rank of the LoRA adapters, which are trained instead of the weights of trainable
+            encoders; `None` for no adapters.
+        lora_alpha: Strength of the adapters; by default `lora_rank`.
+        twin: A model that is trained instead of the trunk, if all encoders are frozen: the same
+            layers with the same weights. It may have been trained before.
 
     Raises:
-        ValueError: if a stage asks for blocks that a network does not have, or trains nothing more
-            than the one before; if LoRA is asked for and an encoder that is trained has no
-            attention.
+        ValueError: if a stage trains blocks that a network does not have, or no more than the stage
+            before; with LoRA if a trainable encoder has no attention.
     """
 
     def __init__(
@@ -83,13 +82,14 @@ class FineTuning:
             before, plan = (_ids(p) for p in plans[number - 1 : number + 1])
             if plan <= before:
                 raise InvalidValueError(
-                    f"`training.stages[{number}]` unfreezes nothing: nothing of its blocks "
-                    f"{self.stages[number].blocks!r} is still frozen in the stage before."
+                    f"`training.stages[{number}]` unfreezes nothing: the previous stage already "
+                    f"trains its blocks, {self.stages[number].blocks!r}. Give it more blocks, or "
+                    "leave it out."
                 )
         return plans
 
     def undo(self) -> None:
-        """Makes everything trainable again that was before, so that training can continue."""
+        """Restores what was trainable before, so that training can continue."""
         for state in self._before:
             state.restore()
 
@@ -97,31 +97,31 @@ class FineTuning:
         return len(self._plans)
 
     def begin(self, number: int) -> keras.Model:
-        """Makes only those parts of the encoders trainable that a stage trains.
+        """Makes only those encoder variables trainable that a stage trains.
 
         Args:
             number: Number of the stage, from 0.
 
         Returns:
-            The model that is trained, cut at its frozen encoders.
+            The model to train, without its frozen encoders.
         """
         for side, encoder in self._encoders.items():
             train_only(encoder, self._plans[number][side])
         return self.twin or cut(self.model)
 
     def trained_sides(self, number: int) -> set[str]:
-        """Sides of which a stage trains something.
+        """The sides whose encoder a stage trains.
 
         Args:
             number: Number of the stage, from 0.
 
         Returns:
-            `"vision"`, `"text"`, both or none.
+            Any of `"vision"` and `"text"`.
         """
         return {side for side, chosen in self._plans[number].items() if chosen}
 
     def end(self) -> None:
-        """Gives the model the twin's weights, and adds the adapters to those of the encoders."""
+        """Copies the weights of the twin to the model, and merges adapters into the encoders."""
         if self.twin is not None:
             copy_variables(parts(self.twin).trunk, parts(self.model).trunk)
         for network in self._networks.values():
@@ -135,8 +135,8 @@ class FineTuning:
         absent = set(stage.blocks if isinstance(stage.blocks, Mapping) else ()) - set(plan)
         if absent:
             raise InvalidValueError(
-                f"a stage trains blocks of the {min(absent)} encoder, and there is none: "
-                f"its blocks are {stage.blocks!r}."
+                f"A stage trains blocks of the {min(absent)} encoder, but the model has none. "
+                f"Received: blocks={stage.blocks!r}"
             )
         return plan
 
@@ -147,14 +147,14 @@ def _ids(plan: dict[str, list]) -> set[int]:
 
 @dataclass(frozen=True)
 class StagesResult:
-    """What a training in stages gave.
+    """The result of a training in stages.
 
     Attributes:
         history: Metrics by name, a list over the epochs of all stages, with the number of the
-            `stage` where there are several.
-        batch_size: The rows of a batch that fitted.
-        error: What ended the training before its end, an interruption among them; the model then
-            has the best weights so far. `None` where it came to its end.
+            `stage` if there are several.
+        batch_size: Rows of the batches that fit memory.
+        error: The error or interruption that stopped the training; the model then has the best
+            weights so far. `None` if the training was completed.
     """
 
     history: dict[str, list]
@@ -180,19 +180,20 @@ def fit_stages(
     """Trains stage after stage; of several, the weights of the best are kept.
 
     Args:
-        tuning: What each stage trains.
-        batches: From what is trained of the model (it is cut at its frozen encoders), the rows of
-            a batch and a seed to training data and validation data, or `None`.
-        forget: Called with the sides whose encoders a stage has changed.
-        loss_settings: What is minimised.
-        optimization: How; a stage may have learning rates of its own.
-        stopping: When a stage ends; it may have epochs of its own.
-        heads: As `Trainer`.
-        batch_size: Rows of a batch.
-        auto_find_batch_size: Whether to halve it where memory runs out; see `fit_within_memory`.
-        callbacks: As `Trainer`.
-        seed: As `Trainer`, for the first stage; each next one has the next number.
-        verbose: As `Trainer`.
+        tuning: Which variables each stage trains.
+        batches: Returns training data and validation data (or `None`) for the model to train
+            (without its frozen encoders), the rows of a batch, and a seed.
+        forget: Called after each stage with the sides whose encoders it has trained.
+        loss_settings: The loss.
+        optimization: The optimizer; a stage can have its own learning rates.
+        stopping: Epochs and early stopping of a stage; a stage can have its own epochs.
+        heads: As in `Trainer`.
+        batch_size: Rows of a batch, >= 1.
+        auto_find_batch_size: Whether to halve the batches if memory runs out; see
+            `fit_within_memory`.
+        callbacks: As in `Trainer`.
+        seed: As in `Trainer`, for the first stage; the seed of each next stage is one higher.
+        verbose: As in `Trainer`.
 
     Returns:
         What the stages gave; of a training that failed, up to there.
@@ -216,15 +217,15 @@ def fit_stages(
         )
         if len(stages) > 1:
             count = sum(math.prod(v.shape) for v in trained.trainable_variables)
-            words = f"stage {number + 1} of {len(stages)}: {counted(count, 'weight')} are trained"
-            progress_line(words, show=bool(verbose))
+            message = f"stage {number + 1} of {len(stages)}: {counted(count, 'weight')} are trained"
+            progress_line(message, show=bool(verbose))
         result = _fit_stage(trainer, batches, batch_size, auto_find_batch_size)
-        found, batch_size, error = result.history, result.batch_size, result.error
+        logs, batch_size, error = result.history, result.batch_size, result.error
         forget(tuning.trained_sides(number))
-        if len(stages) > 1 and found:
-            found = {**found, "stage": [number + 1] * len(found["loss"])}
-            best.note(found)
-        for name, values in found.items():
+        if len(stages) > 1 and logs:
+            logs = {**logs, "stage": [number + 1] * len(logs["loss"])}
+            best.note(logs)
+        for name, values in logs.items():
             history.setdefault(name, []).extend(values)
         if error is not None:
             break
@@ -257,7 +258,7 @@ def _fit_stage(
 
 
 def _of_stage(settings: Of, stage: Stage) -> Of:
-    """Settings of a training with what a stage has of its own."""
+    """The settings with the values that a stage sets itself."""
     own = {name: value for name, value in vars(stage).items() if value is not None}
     known = vars(settings)
     return refined(settings, {n: fill_sides(v, known[n]) for n, v in own.items() if n in known})
@@ -266,16 +267,19 @@ def _of_stage(settings: Of, stage: Stage) -> Of:
 def fit_within_memory(
     model: keras.Model, fit: Callable[[int], Any], batch_size: int
 ) -> tuple[Any, int]:
-    """`fit(batch_size)`, and again from the same weights with half the rows while memory runs out.
+    """Calls `fit(batch_size)`, with smaller batches each time that memory runs out.
 
     Args:
-        model: What `fit` trains; brought back as it was before `fit` is called again, so that the
-            result is that of a run with the smaller batches.
-        fit: Trains with batches of so many rows.
-        batch_size: Rows of a batch to begin with, >= 1.
+        model: The model that `fit` trains. Its variables are restored before each further call, so
+            that the result is that of a training with the smaller batches alone.
+        fit: Trains with batches of the given number of rows.
+        batch_size: Rows of the first batches, >= 1; halved for each further call.
 
     Returns:
-        What `fit` returned, and the rows of a batch that fitted.
+        The result of `fit`, and the rows of the batches that fit memory.
+
+    Raises:
+        Exception: the error of `fit`, if it is another one, or batches are of one row already.
     """
     snapshot = Snapshot(model.variables)
     while True:
@@ -285,24 +289,24 @@ def fit_within_memory(
             if batch_size == 1 or not is_out_of_memory(error):
                 raise
             half = batch_size // 2
-            _log.warning("out of memory with batches of %d; going on with %d", batch_size, half)
+            _log.warning("out of memory with batches of %d; continuing with %d", batch_size, half)
             batch_size = half
-        # Outside of the handler, so that nothing of the failed step is kept alive by its error.
+        # Outside the handler, as the error keeps the arrays of the failed step in memory.
         gc.collect()
         snapshot.restore()
 
 
 class BestOfStages:
-    """Keeps the weights of the best stage, where a later one makes the monitored metric worse.
+    """Keeps the weights of the best stage, in case a later one makes the monitored metric worse.
 
     Args:
         model: The model.
-        stopping: What a stage may have ended by. Without early stopping, or where the monitored
-            metric is not in the stages' histories, the last stage counts.
+        stopping: Early stopping of the stages. Without early stopping, or if no stage logs the
+            monitored metric, the weights of the last stage are kept.
 
     Attributes:
-        stage: The number of the best stage so far, from 1; 0 where none could be compared.
-        value: Its best value of the monitored metric.
+        stage: Number of the best stage so far, from 1; 0 if no stage could be compared.
+        value: The best value of the monitored metric in this stage.
     """
 
     def __init__(self, model: keras.Model, stopping: Stopping):
@@ -312,7 +316,11 @@ class BestOfStages:
         self._snapshot: Snapshot | None = None
 
     def note(self, history: dict) -> None:
-        """Takes a stage's history; keeps its weights, or puts the better ones back."""
+        """Compares a stage with the best one; keeps its weights, or restores the better ones.
+
+        Args:
+            history: Metrics of the stage by name, a list over its epochs.
+        """
         self._count += 1
         values = history.get(self.monitor)
         if not values:

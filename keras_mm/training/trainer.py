@@ -1,4 +1,4 @@
-"""The trainer: compiles, fits, stops early, and puts the best weights back."""
+"""The trainer: compiles and fits a model, stops early, and restores the best weights."""
 
 from __future__ import annotations
 
@@ -36,12 +36,7 @@ from keras_mm.training.callbacks import (
     TrainingObserver,
 )
 from keras_mm.training.head_start import start_heads
-from keras_mm.training.objectives import (
-    Objective,
-    check_labels,
-    check_monitor,
-    create_objectives,
-)
+from keras_mm.training.objectives import Objective, check_labels, check_monitor, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
 from keras_mm.training.reports import end_report, failure_report
 from keras_mm.training.user_callbacks import check_callbacks, monitored, note_other_stopping
@@ -50,7 +45,7 @@ _log = logging.getLogger("keras_mm")
 
 Settings = TypeVar("Settings", LossSettings, Optimization, Stopping)
 
-# What the kept steps of models were compiled for.
+# For each model with a kept step: the description of what it was compiled for; see `_step`.
 _steps: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
@@ -61,34 +56,34 @@ class Trainer:
     Works for models of `create_multimodal_model` and for any Keras model that gives logits. For
     mixed precision, build the encoders under `keras.config.set_dtype_policy("mixed_bfloat16")`.
 
-    A model's heads that were never trained begin at the labels' shares; see
+    Before training, heads that were never trained are set to predict the label frequencies; see
     `keras_mm.training.head_start`.
 
     Args:
-        model: The model; its outputs are logits `(batch, num_logits)`, or a dict of them by head.
-        heads: What the outputs answer, as `create_multimodal_model` takes it: a number of classes,
-            a `keras_mm.Head`, or a dict of them by name. `None` takes every output for the logits
-            of classes. With several heads labels are dicts by head, and the loss is the sum of the
-            heads' losses by their `loss_weight`; a row without a head's label (-1, for numbers NaN)
-            counts nothing there.
-        loss_settings: What is minimised; the keywords `loss`, `class_weight`, ... are its fields.
-        optimization: How; the keywords `optimizer`, `learning_rate`, ... are its fields.
-        stopping: When the training ends; the keywords `epochs`, `patience`, ... are its fields.
-        callbacks: Keras callbacks of your own; they see the `val_` metrics, and come before early
-            stopping. `EarlyStopping`, `ModelCheckpoint` and `ReduceLROnPlateau` with `mode="auto"`
-            know which direction of these metrics is better, and what they monitor is logged.
-            `ReduceLROnPlateau` and `LearningRateScheduler` need `decay="constant"` and `warmup=0`,
-            which leave the learning rate to them.
+        model: The model. Its output is logits `(batch, num_logits)`, or a dict of them by head.
+        heads: The heads of the outputs, as in `create_multimodal_model`: a number of classes, a
+            `keras_mm.Head`, or a dict of them by name. By default every output is a head for
+            classes. With several heads, labels are dicts by head, and the loss is the sum of the
+            heads' losses, each times its `loss_weight`; a row without a label (-1, or NaN for
+            regression) is left out of the loss of that head.
+        loss_settings: The loss; the keywords `loss`, `class_weight`, ... are its fields.
+        optimization: The optimizer; the keywords `optimizer`, `learning_rate`, ... are its fields.
+        stopping: The end of the training; the keywords `epochs`, `patience`, ... are its fields.
+        callbacks: Your own Keras callbacks. They are called after the evaluation, whose `val_`
+            metrics are in their logs, and before early stopping. The metric that `EarlyStopping`,
+            `ModelCheckpoint` or `ReduceLROnPlateau` monitors is logged, and `mode="auto"` is
+            replaced by the mode of this metric. `ReduceLROnPlateau` and `LearningRateScheduler`
+            need `decay="constant"` and `warmup=0`, as otherwise a schedule sets the learning rate.
         seed: Seed of everything random in training, >= 0.
-        verbose: 0 is silent, 1 shows a bar and a line per epoch (on stderr).
-        keep_step: Whether the compiled step serves the next training of this model by such a
-            trainer, with the same loss and optimizer, by name, and their settings. Only for a model
-            that nobody compiles, and whose layers nobody changes, in between.
-        **knobs: Fields of the three objects, as below; they take the place of what these hold.
+        verbose: 0 is silent; 1 shows a progress bar and a line per epoch on stderr.
+        keep_step: Whether to keep the compiled training step for the next training of this model
+            with `keep_step`. It is reused if loss and optimizer are names and have the same
+            settings. In between, the model must not be compiled, nor its layers changed.
+        **knobs: Fields of the three objects, as below; they replace the values of the objects.
 
     Attributes:
-        history: Metrics by name, a list over the epochs of the last training that came to their
-            end; also of one that failed.
+        history: Metrics by name, a list over the completed epochs of the last training; also of a
+            training that failed.
 
     Raises:
         ValueError: for a value outside its range.
@@ -129,29 +124,30 @@ class Trainer:
 
     __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping)
 
-    @default_settings("floatx", "epsilon")  # of metrics and optimizers
+    @default_settings("floatx", "epsilon")  # metrics and optimizers use both
     def fit(self, dataset: Any, validation_data: Any = None, *, batch_size: int = 32) -> dict:
         """Trains the model.
 
-        A training that fails or is interrupted puts the weights of its best epoch so far back (of
-        the beginning, if none came to its end), logs which one, and raises on. The global random
-        states are left as they were.
+        If the training fails or is interrupted, the weights of the best epoch so far are restored
+        (the initial weights, if no epoch was completed), the log says which, and the error is
+        raised. The global random states are restored after the training.
 
         Args:
-            dataset: A `MultimodalDataset`, another `PyDataset` of `(inputs, labels)`, or a tuple
-                `(inputs, labels)` of arrays; the labels of several heads as a dict by head. Each
-                may have a weight per row as a third element; validation uses them, too.
-            validation_data: The same, for validation.
-            batch_size: Rows of a batch, for arrays.
+            dataset: A `MultimodalDataset`, another `PyDataset` of `(inputs, labels)` batches, or a
+                tuple `(inputs, labels)` of arrays; with several heads, labels are a dict by head. A
+                third element holds a weight >= 0 for each row.
+            validation_data: The same for validation rows, whose weights count in all metrics; by
+                default none.
+            batch_size: Rows of a batch, >= 1, for arrays.
 
         Returns:
             Metrics by name, a list over the epochs.
 
         Raises:
-            ValueError: if the labels do not fit the model, or class weights need what is not there.
-            ForkError: in a process that was forked from one whose backend was running.
-            FloatingPointError: if training diverges: the loss or validation's logits are infinite
-                or NaN at an epoch's end.
+            ValueError: if labels do not match the model, or class weights need them but the dataset
+                has no `labels`; if no epoch logs the monitored metric.
+            ForkError: in a process that was forked while the backend was running.
+            FloatingPointError: if the loss or validation logits are infinite or NaN.
         """
         check_not_forked()
         with seeded(self.seed):
@@ -190,7 +186,7 @@ class Trainer:
         start_heads(self.model, dataset, objectives)
         seed_layers(self.model, self.seed)
         try:
-            found = self.model.fit(
+            fitted = self.model.fit(
                 dataset,
                 epochs=self.stopping.epochs,
                 callbacks=callbacks,
@@ -203,21 +199,21 @@ class Trainer:
             number = best.restore(after_failure=True)
             _log.warning(failure_report(error, number, self.history))
             raise
-        self.history = found.history
+        self.history = fitted.history
         if stopping:
             number, stopped = best.restore(), stopping[0].stopped_epoch > 0
             words = end_report(self.stopping, number, self.history, stopped=stopped)
             if words:
                 progress_line(words, show=bool(self.verbose))
-        if self.keep_step:  # and nothing of a failure: JAX could not go on with it
+        if self.keep_step:  # not after a failure, as JAX could not continue with the step
             _steps[self.model] = self._step(self.model.optimizer, objectives)
         return self.history
 
     def _compile(
         self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
     ) -> None:
-        """Compiles the model, or sets back the optimizer of a step that was kept."""
-        # Built before the first step: TensorFlow would trace a step that makes variables twice.
+        """Compiles the model, or resets the optimizer of a kept step."""
+        # Built here, because TensorFlow traces a step twice if it creates variables.
         optimizer.build(self.model.trainable_variables)
         kept = _steps.pop(self.model, None)
         if not self.keep_step or kept is None or kept != self._step(optimizer, objectives):
@@ -233,12 +229,12 @@ class Trainer:
     def _step(
         self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
     ) -> str | None:
-        """What decides the compiled step, as text; `None` where none is, or no text can."""
-        given = (self.loss_settings.loss, self.optimization.optimizer)
-        named = all(isinstance(one, str) for one in given)
+        """Describes, as JSON, what the compiled step depends on; `None` if it cannot be reused."""
+        names = (self.loss_settings.loss, self.optimization.optimizer)
+        named = all(isinstance(one, str) for one in names)
         if not named or self._rates() or keras.backend.backend() == "torch":
             return None
-        # Their names are counted up.
+        # Without names, as Keras numbers them: they differ each time.
         parts = [optimizer, *(objective.loss for objective in objectives.values())]
         config: list = [
             [type(part).__name__, {**part.get_config(), "name": None}] for part in parts
@@ -270,24 +266,25 @@ class Trainer:
     def _check_alike(
         self, dataset: Any, validation: Any, objectives: Mapping[str, Objective]
     ) -> None:
-        """Refuses validation rows whose labels are others than those that are trained on."""
+        """Checks that the labels of validation rows have the form and classes of training rows."""
         names = [getattr(one, "classes", None) for one in (dataset, validation)]
         names = [x if x is None or isinstance(x, Mapping) else list(x) for x in names]
         if all(names) and names[0] != names[1]:
             raise InvalidValueError(
-                f"The validation rows have other classes, {names[1]}, than the training rows, "
-                f"{names[0]}: give their dataset the training set's `classes`, or `heads`."
+                f"The validation rows have the classes {names[1]}, and the training rows have "
+                f"{names[0]}. Create the validation dataset with the `classes` or `heads` of the "
+                "training dataset."
             )
         labels = getattr(validation, "labels", None)
         alike = isinstance(labels, Mapping) == isinstance(getattr(dataset, "labels", None), Mapping)
         if labels is not None and not alike:
             raise InvalidValueError(
-                "The labels of the validation rows must be like the training rows'."
+                "The labels of validation and training rows must both be arrays, or dicts by head."
             )
         if isinstance(labels, Mapping) and labels.keys() != objectives.keys():
             raise InvalidValueError(
-                f"The validation rows have labels of {list(labels)}, and the heads are "
-                f"{list(objectives)}."
+                f"The validation rows must have labels of the heads {list(objectives)}. Received: "
+                f"labels of {list(labels)}"
             )
         for name, values in by_head(objectives, labels).items():
             head = objectives[name].head
@@ -295,17 +292,17 @@ class Trainer:
                 check_labels(name, head, values)
 
     def _check_monitor(self, validation: Any, objectives: Mapping[str, Objective]) -> None:
-        """Refuses a monitored metric that no epoch logs, unless a callback may add it."""
+        """Checks that epochs log the monitored metric, unless a callback may add it."""
         watched = self.stopping.early_stopping or self.optimization.decay == "plateau"
         if self.callbacks or not (watched and self._is_watched(validation is not None)):
             return
         labels = getattr(validation, "row_labels", getattr(validation, "labels", None))
         if labels is not None or validation is None:
-            found = {} if labels is None else by_head(objectives, labels)
-            check_monitor(self.stopping.monitor, objectives, found)
+            labels = {} if labels is None else by_head(objectives, labels)
+            check_monitor(self.stopping.monitor, objectives, labels)
 
     def _is_watched(self, validated: bool) -> bool:
-        """Whether the monitored metric is there."""
+        """Whether the monitored metric is logged."""
         return validated or not self.stopping.monitor.startswith("val_")
 
     def _early_stopping(self, validated: bool) -> list:
@@ -336,7 +333,7 @@ class Trainer:
         ]
 
     def _optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-        # Keras counts batches, also those it accumulates.
+        # Keras counts batches as steps, also with `accumulation_steps`.
         steps = steps_per_epoch * self.stopping.epochs
         rate = create_schedule(self.optimization, steps)
         return create_optimizer(self.optimization, rate, rates=self._rates())
@@ -347,7 +344,7 @@ class Trainer:
 
 
 def _given(name: str, value: Any, default: Settings, knobs: Mapping[str, Any]) -> Settings:
-    """A settings object, or its default, with the keywords that are its fields."""
+    """The settings object, or its default, with the keywords that are fields of it."""
     if value is not None and not isinstance(value, type(default)):
         raise InvalidArgumentError(
             f"`{name}` must be a keras_mm.settings.training.{type(default).__name__}. "
@@ -357,37 +354,38 @@ def _given(name: str, value: Any, default: Settings, knobs: Mapping[str, Any]) -
 
 
 def _is_bare(model: keras.Model) -> bool:
-    """Whether a model gives the logits of its only head, rather than a dict by head."""
+    """Whether the output of a model is an array of logits instead of a dict by head."""
     return not isinstance(getattr(model, "output", None), dict)
 
 
 def _check_label_names(model: keras.Model, names: Collection[str], labels: Any) -> None:
-    """Refuses labels that are a dict where the model's outputs are none, or of other names."""
+    """Checks that labels are a dict with the names of the outputs, if these are a dict."""
     if _is_bare(model) and isinstance(labels, Mapping):
         raise InvalidValueError(
-            f"A model of one output has one array of labels. Received: labels of {list(labels)}"
+            "The labels of a model with one output must be one array. Received: a dict with the "
+            f"keys {list(labels)}"
         )
     if _is_bare(model) or labels is None:
         return
     if not isinstance(labels, Mapping) or set(labels) != set(names):
-        given = list(labels) if isinstance(labels, Mapping) else "one array"
+        received = list(labels) if isinstance(labels, Mapping) else "one array"
         raise InvalidValueError(
-            f"The model's outputs are {list(names)}, and so must be the labels: a dict by "
-            f"head. Fill a head up with -1, or NaN, where there are none. Received: {given}"
+            f"The labels must be a dict with the names of the model's outputs, {list(names)}. A "
+            f"missing label is -1, or NaN for regression. Received: {received}"
         )
 
 
 def _num_logits(model: keras.Model, names: Iterable[str]) -> dict[str, int]:
-    """Width of each head's logits.
+    """The number of logits of each head.
 
     Args:
-        model: A Keras model of one output, or of a dict of outputs by head.
-        names: Where the output is one: the head's name comes first.
+        model: A Keras model with one output, or with a dict of outputs by head.
+        names: Names of the heads; the first is that of a single output.
     """
     output = getattr(model, "output", None)  # a Sequential model without an Input has none
     if isinstance(output, list | tuple):
         raise InvalidValueError(
-            "A model of several outputs must give them as a dict by head. Received: "
+            "A model with several outputs must return them as a dict by head. Received: "
             f"{len(output)} outputs"
         )
     if isinstance(output, dict):
@@ -396,6 +394,7 @@ def _num_logits(model: keras.Model, names: Iterable[str]) -> dict[str, int]:
         width = model.output_shape[-1] if output is None else output.shape[-1]
     except AttributeError:
         raise InvalidValueError(
-            f"The model {model.name!r} does not tell its outputs: make it a functional one."
+            f"The outputs of the model {model.name!r} are not known before it is called. Use a "
+            "functional model, or a Sequential one with an Input."
         ) from None
     return {next(iter(names)): width}

@@ -1,4 +1,4 @@
-"""Keras callbacks of the user's: what they monitor, and the learning rate that some of them set."""
+"""Checks the user's Keras callbacks: the metrics they monitor, the learning rate they set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _log = logging.getLogger("keras_mm")
 
 
 def monitored(callbacks: Iterable[keras.callbacks.Callback]) -> set[str]:
-    """The metrics that callbacks monitor, which each epoch then logs.
+    """The metrics that callbacks monitor; training logs them in each epoch.
 
     Args:
         callbacks: The user's callbacks.
@@ -40,27 +40,27 @@ def check_callbacks(
     heads: Collection[str],
     optimization: Optimization,
 ) -> None:
-    """Makes callbacks fit a training, or refuses them before any work.
+    """Sets the mode of callbacks, and checks before training that they can be used.
 
-    A callback with `mode="auto"` gets the direction of the metric that it monitors: Keras itself
-    only knows that of a loss and of the metrics that a model was compiled with, and raises for any
-    other at the end of the first epoch.
+    With `mode="auto"`, Keras itself finds the mode only for losses and for metrics that the model
+    was compiled with; for others it raises at the end of the first epoch. Such callbacks get the
+    mode of the metric that they monitor.
 
     Args:
-        callbacks: The user's callbacks; those with `mode="auto"` are changed.
+        callbacks: The user's callbacks; the mode of those with `mode="auto"` is set in place.
         heads: Names of the heads that are trained.
-        optimization: The optimizer, and how its rate falls.
+        optimization: The optimizer and the schedule of its learning rate.
 
     Raises:
-        ValueError: if `mode="auto"` and the metric is none that training logs; or if a callback
-            sets the learning rate where a schedule sets it already.
+        ValueError: if a callback with `mode="auto"` monitors a metric that training does not log,
+            or if a callback sets the learning rate and a schedule does, too.
     """
     _check_rate_setters(callbacks, optimization)
     _set_directions(callbacks, heads)
 
 
 def _set_directions(callbacks: Iterable[keras.callbacks.Callback], heads: Collection[str]) -> None:
-    """Sets whether lower or higher is better where a callback has `mode="auto"`."""
+    """Replaces `mode="auto"` by `"min"` or `"max"`, as the monitored metric requires."""
     prefixes = [f"{name}_" for name in heads] if len(heads) > 1 else [""]
     for callback in callbacks:
         if not isinstance(callback, _MONITORING) or callback.mode != "auto":
@@ -72,8 +72,8 @@ def _set_directions(callbacks: Iterable[keras.callbacks.Callback], heads: Collec
             kind = type(callback).__name__
             raise InvalidValueError(
                 unknown_name(f"metric in {kind}(monitor=...):", monitor, known)
-                + f" If another callback logs it, say which direction is better: {kind}(monitor="
-                f"{monitor!r}, mode='min') or mode='max'."
+                + f" If another callback logs it, set the mode: {kind}(monitor={monitor!r}, "
+                "mode='min'), or mode='max' if higher is better."
             )
         callback.mode = "min" if lower_is_better(monitor) else "max"
 
@@ -81,31 +81,31 @@ def _set_directions(callbacks: Iterable[keras.callbacks.Callback], heads: Collec
 def _check_rate_setters(
     callbacks: Iterable[keras.callbacks.Callback], optimization: Optimization
 ) -> None:
-    """Refuses callbacks that set the learning rate where a schedule sets it already."""
+    """Refuses callbacks that set the learning rate if a schedule sets it at every step."""
     names = [type(one).__name__ for one in callbacks if isinstance(one, _SETTING_RATES)]
     decay, warmup = optimization.decay, optimization.warmup
-    level = decay == "plateau" or (decay == "constant" and not warmup)
-    if not names or level or not isinstance(optimization.optimizer, str):
+    can_set = decay == "plateau" or (decay == "constant" and not warmup)
+    if not names or can_set or not isinstance(optimization.optimizer, str):
         return
     instead = ", or decay='plateau' without the callback" if "ReduceLROnPlateau" in names else ""
     raise InvalidValueError(
-        f"`callbacks`: {' and '.join(dict.fromkeys(names))} cannot set the learning rate, which "
-        f"decay={decay!r} with warmup={warmup:g} sets at every step. Leave the rate to the "
-        f"callback with decay='constant' and warmup=0{instead} (of the estimator: "
-        "training={'decay': 'constant', 'warmup': 0})."
+        f"`callbacks`: {' and '.join(dict.fromkeys(names))} cannot set the learning rate, as "
+        f"decay={decay!r} with warmup={warmup:g} sets it at every step. Use decay='constant' and "
+        f"warmup=0{instead}. In the estimator they are fields of `training`: "
+        "training={'decay': 'constant', 'warmup': 0}."
     )
 
 
 def note_other_stopping(callbacks: Iterable[keras.callbacks.Callback], stopping: Stopping) -> None:
-    """Logs which weights are kept where an `EarlyStopping` is given beside the training's own.
+    """Warns that early stopping of the training overrides weights that an `EarlyStopping` restores.
 
     Args:
         callbacks: The user's callbacks.
-        stopping: When the training ends.
+        stopping: The early stopping of the training.
     """
-    others = [one for one in callbacks if isinstance(one, keras.callbacks.EarlyStopping)]
-    if stopping.early_stopping and any(one.restore_best_weights for one in others):
+    users = [one for one in callbacks if isinstance(one, keras.callbacks.EarlyStopping)]
+    if stopping.early_stopping and any(one.restore_best_weights for one in users):
         _log.warning(
-            "the weights of the best epoch by %r are kept; set early_stopping=False to keep those "
-            "that your EarlyStopping restores", stopping.monitor,
+            "early stopping keeps the weights of the best epoch by %r, not those that your "
+            "EarlyStopping restores; set early_stopping=False to keep these", stopping.monitor,
         )  # fmt: skip

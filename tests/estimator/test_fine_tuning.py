@@ -273,7 +273,7 @@ def test_batches_are_halved_where_memory_runs_out(sample, caplog):
     found = classifier(
         batch_size=32, training={"auto_find_batch_size": True}, **options
     ).fit(rows, validation_split=0, callbacks=[failing])  # fmt: skip
-    assert failing.steps == [2, 4] and "batches of 16; going on with 8" in caplog.text
+    assert failing.steps == [2, 4] and "batches of 16; continuing with 8" in caplog.text
     assert found.get_params()["batch_size"] == 32 and found._trained.settings.batch_size == 8
     # The same as with these batches from the first: nothing of the failed steps is left.
     plain = classifier(batch_size=8, **options).fit(rows, validation_split=0)
@@ -325,7 +325,7 @@ def test_bad_stages(stages, words):
 def test_more_that_is_wrong_is_told_before_training(sample):
     with pytest.raises(ValueError, match=r"has 2 blocks, but a stage trains the top 3"):
         classifier(training={"stages": [{"blocks": {"text": 3}}]}).fit(sample[0][:48])
-    with pytest.raises(ValueError, match="blocks of the vision encoder, and there is none"):
+    with pytest.raises(ValueError, match="blocks of the vision encoder, but the model has none"):
         keras_mm.MultimodalClassifier(
             texts=["text_1"], preset="tiny", verbose=0,
             training={"stages": [{"blocks": {"vision": 1}}]},

@@ -16,7 +16,7 @@ def test_heads_come_in_the_order_of_their_names():
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        ([], "at least one head"),
+        ([], "At least one head"),
         ("moods", "Did you mean 'mood'"),
         (["mood", "age"], "`fit_head` has not trained it yet"),
     ],
@@ -27,7 +27,7 @@ def test_wrong_names(names, words):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("mood", "`fit_head` trains it anew"), ("a b", "name")]
+    ("name", "words"), [("mood", "`fit_head` trains it again"), ("a b", "name")]
 )
 def test_heads_that_cannot_be_added(name, words):
     with pytest.raises(ValueError, match=words):

@@ -99,7 +99,7 @@ def test_a_head_may_be_trained_with_all_before_it(base, tables, tmp_path):
     trained = MultimodalClassifier.load(tmp_path / "model")
     before = logits_of(trained, tables[1])
     trained.add_head("way", Head("binary"))
-    with pytest.warns(UserWarning, match=r"answers of the other heads \(label\) change"):
+    with pytest.warns(UserWarning, match=r"predictions of the other heads \(label\) change"):
         trained.fit_head("way", tables[0], freeze=False)
     assert np.abs(logits_of(trained, tables[1]) - before).max() > 1e-4
     assert trained.predict(tables[1])["way"].shape == (80,)
@@ -147,7 +147,7 @@ def test_momentum_and_plateaus(trained, tables):
     ("act", "words"),
     [
         (lambda m, t: m.fit_head("wya", t), "Unknown head 'wya'"),
-        (lambda m, t: m.add_head("label", Head()), "has a head 'label' already"),
+        (lambda m, t: m.add_head("label", Head()), "already has a head 'label'"),
         (lambda m, t: m.add_head("LABEL", Head()), "collide"),
         (lambda m, t: m.add_head("a b", Head()), "cannot be the name"),
         (lambda m, t: m.add_head("x", "binary"), "must be"),

@@ -8,7 +8,7 @@ from PIL import Image
 from keras_mm.cli.run_rows import prepare_run
 from keras_mm.data.tables.load import load_beside, load_table
 from keras_mm.errors import ConfigError
-from keras_mm.estimator.prepare import Given, prepare_fit
+from keras_mm.estimator.prepare import FitArgs, prepare_fit
 from keras_mm.settings.settings import RunSettings, Settings
 
 pytestmark = pytest.mark.backend_free
@@ -60,7 +60,7 @@ def test_validation_rows_of_an_estimator(folders, image_dir):
     train, val, _ = folders
     settings = Settings(images=["image"], texts=["text"], preset="tiny")
     data = pd.DataFrame(CELLS) if image_dir else train / "rows.csv"
-    given = Given(data, CELLS["label"], val / "rows.csv", image_dir=train if image_dir else None)
+    given = FitArgs(data, CELLS["label"], val / "rows.csv", image_dir=train if image_dir else None)
     parts = prepare_fit(settings, given, {}).parts
     for name, folder in (("train", train), ("val", val)):
         assert set(parts[name].images[0]) == {str(folder / "1.png"), str(folder / "2.png")}
@@ -90,12 +90,12 @@ def test_rows_and_validation_rows_of_other_libraries(folders):
     train, val, _ = folders
     settings = Settings(images=["image"], texts=["text"], preset="tiny")
     frame = pl.DataFrame(CELLS)
-    given = Given(frame, None, iter(frame.to_dicts()), image_dir=train)
+    given = FitArgs(frame, None, iter(frame.to_dicts()), image_dir=train)
     parts = prepare_fit(settings, given, {}).parts
     assert {len(rows) for rows in parts.values()} == {8} and set(parts) == {"train", "val"}
     assert parts["train"].images == parts["val"].images
     nested = frame.with_columns(pl.struct("text").alias("label"), other=pl.struct("text"))
     with pytest.raises(ConfigError) as error:
-        prepare_fit(settings, Given(nested, image_dir=train), {})
+        prepare_fit(settings, FitArgs(nested, image_dir=train), {})
     (problem,) = error.value.problems
     assert "the column 'label' holds records with the fields 'text'" in problem

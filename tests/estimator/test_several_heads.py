@@ -441,7 +441,7 @@ def test_a_head_is_scored_and_tuned_by_its_own_column(several, tables):
     finally:
         several.heads_ = before
     assert 0 <= several.score(tables[1].astype({"words": object}).assign(words=None)) <= 1
-    with pytest.raises(ValueError, match="at least one head"):
+    with pytest.raises(ValueError, match="At least one head"):
         several.evaluate(rows, heads=[])
 
 

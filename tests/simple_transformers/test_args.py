@@ -175,7 +175,7 @@ def test_values_that_were_put_in_later_become_plain_too(tmp_path):
 def test_what_cannot_be_saved_is_refused_by_name(value, tmp_path):
     args = MultiModalClassificationArgs(fusion=value)
     for refuse in (lambda: check_savable(args), lambda: args.save(tmp_path)):
-        with pytest.raises(ValueError, match="`fusion` must be made of numbers, texts.*Received"):
+        with pytest.raises(ValueError, match="`fusion` must consist of numbers, texts.*Received"):
             refuse()
     assert not list(tmp_path.iterdir())
 

@@ -270,11 +270,11 @@ def test_bad_constructors(tmp_path):
 
     with pytest.raises(ValueError, match="`label_list` must have `num_labels` labels"):
         make(label_list=["a", "b"], num_labels=3)
-    with pytest.raises(ValueError, match="`pos_weight` is for multi_label=True"):
+    with pytest.raises(ValueError, match="`pos_weight` needs multi_label=True"):
         make(num_labels=2, pos_weight=[1, 2])
     with pytest.raises(ValueError, match="`pos_weight` must have a number for each label, 3"):
         make(multi_label=True, num_labels=3, pos_weight=[1, 2])
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="must not both be true"):
         make(multi_label=True, args={"regression": True})
     with pytest.raises(TypeError, match="'multilabel'. Did you mean|Unknown argument 'multilabel'"):
         make(multilabel=True)
@@ -291,7 +291,7 @@ def test_bad_calls(pictures, table, tmp_path):
     model = MultiModalClassificationModel("bert", "tiny_bert", args=settings(tmp_path))
     with pytest.raises(ValueError, match="`image_path` must be given"):
         model.train_model(table)
-    with pytest.raises(ValueError, match="have no 'words'"):
+    with pytest.raises(ValueError, match="Missing: 'words'"):
         model.train_model(table, image_path=pictures, text_label="words")
     model.args.text_label = "text"
     bad = table.astype(object)
@@ -301,7 +301,7 @@ def test_bad_calls(pictures, table, tmp_path):
     assert [problem.row for problem in told.value.problems] == [0, 1, 2]
     with pytest.raises(NotADirectoryError, match="`image_path` must be a folder that exists"):
         model.train_model(table, image_path=tmp_path / "nowhere")
-    with pytest.raises(ValueError, match="`fusion` must be made of numbers"):
+    with pytest.raises(ValueError, match="`fusion` must consist of numbers"):
         model.train_model(table, image_path=pictures, args={"fusion": object()})
     with pytest.raises(keras_mm.TableError, match="12 problems"):
         model.train_model(table, image_path=pictures, image_type_extension=".jpeg")

@@ -30,7 +30,7 @@ def test_an_empty_text_is_a_text():
 
 def test_a_missing_text_is_reported_once():
     with pytest.raises(
-        TableError, match="row 1, column 'text': there is no text; an empty"
+        TableError, match="row 1, column 'text': there is no text; write an empty"
     ) as told:
         checked_rows({"train_df": texts("a", None, float("nan"))}, ["text"], head=HEAD)
     assert [problem.row for problem in told.value.problems] == [1, 2]
@@ -75,7 +75,7 @@ def test_all_tables_are_reported_at_once(folder):
 
 def test_a_file_keeps_its_name(tmp_path):
     (tmp_path / "rows.csv").write_text("sentence,answer\na,c\n")
-    with pytest.warns(UserWarning, match="taking 'sentence' as the text"):
+    with pytest.warns(UserWarning, match="'sentence' is used as the text"):
         table, columns = text_table(tmp_path / "rows.csv")
     with pytest.raises(TableError, match="rows.csv, row 0, column 'answer': unknown label 'c'"):
         checked_rows({"train_df": named(table, "train_df")}, columns, head=HEAD)

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.backend_free,
     pytest.mark.eager,
     # What has no effect here warns; `tests/simple_transformers/test_text.py` says of what.
-    pytest.mark.filterwarnings("ignore:These arguments do nothing here"),
+    pytest.mark.filterwarnings("ignore:These arguments have no effect here"),
 ]
 
 TEXTS = [f"a {colour} {shape}" for colour in ("red", "blue") for shape in ("circle", "square")] * 2
@@ -147,9 +147,9 @@ def test_messages_from_the_command_line():
         model = ClassificationModel(
             options.model_type, options.model_name, num_labels=2, args=vars(options)
         )
-    with pytest.warns(UserWarning, match="no column 'labels': taking 'label'"):
+    with pytest.warns(UserWarning, match="no column 'labels': 'label' is used"):
         model.train_model(rows, eval_df=rows, acc=accuracy_score)
-    with pytest.warns(UserWarning, match="taking 'label'"):
+    with pytest.warns(UserWarning, match="'label' is used as the label"):
         result, _, _ = model.eval_model(rows, acc=accuracy_score)
     assert result["acc"] == result["accuracy"]
 
@@ -213,5 +213,5 @@ def test_an_own_class_reads_tokenizer_device_and_config(text_folder):
     model.save_model(output_dir="served", model=model.model, results={"acc": 1.0})
     served = ClassificationModel("bert", "served")
     assert served.config.finetuning_task == "colours" and served.config.num_labels == 2
-    with pytest.raises(AttributeError, match="no 'hidden_size'"):
+    with pytest.raises(AttributeError, match="no attribute 'hidden_size'"):
         _ = served.config.hidden_size

@@ -27,7 +27,7 @@ def test_a_folder_of_its_type(tmp_path):
 def test_a_folder_of_another_type_names_both(tmp_path):
     folder(tmp_path, model_type="distilbert")
     with pytest.raises(
-        ValueError, match="model_type='roberta'.*says in its config.json 'distilbert'"
+        ValueError, match="model_type='roberta', but the config.json of .* says 'distilbert'"
     ):
         text_backbone("roberta", tmp_path)
 
@@ -56,7 +56,7 @@ def test_names_of_the_zoo_and_of_hubs():
 @pytest.mark.parametrize("name", ["/no/such/folder", "./outputs", "outputs/"])
 def test_a_folder_that_is_not_there(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="must be a folder that is there"):
+    with pytest.raises(ValueError, match="must be a folder that exists"):
         text_backbone("bert", name)
 
 

@@ -205,10 +205,10 @@ def test_one_seed_gives_the_same_bits():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"heads": {"mood": Head(classes=3)}}, "do not fit the model"),
+        ({"heads": {"mood": Head(classes=3)}}, "must have the logits of the heads"),
         ({"heads": HEADS | {"mood": Head(classes=4)}}, "'mood': 4"),
-        ({"loss": keras.losses.MeanSquaredError()}, "name the `loss`"),
-        ({"class_weight": [1, 2, 3]}, "give each its class weights"),
+        ({"loss": keras.losses.MeanSquaredError()}, "`loss` must be a name"),
+        ({"class_weight": [1, 2, 3]}, "set the class weights of each"),
         ({"loss": "logit_adjusted"}, "multilabel"),
         ({"loss": "fokal"}, "Did you mean 'focal'"),
     ],
@@ -225,15 +225,15 @@ def without(y, name):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda y: without(y, "spam"), r"and so must be the labels.*Received: \['mood', 'topics'"),
-        (lambda y: y | {"other": y["spam"]}, "and so must be the labels"),
-        (lambda y: y["mood"], "and so must be the labels.*one array"),
+        (lambda y: without(y, "spam"), r"must be a dict.*Received: \['mood', 'topics'"),
+        (lambda y: y | {"other": y["spam"]}, "must be a dict with the names"),
+        (lambda y: y["mood"], "must be a dict with the names.*one array"),
         (lambda y: y | {"mood": y["mood"] + 1}, "'mood' must be whole numbers from 0 to 2.*3"),
         (lambda y: y | {"mood": y["mood"] + 0.5}, "'mood' must be whole numbers"),
-        (lambda y: y | {"mood": y["topics"]}, r"'mood' needs labels.*shape \(num_rows,\)"),
-        (lambda y: y | {"spam": y["spam"].astype(str)}, "'spam' needs labels of numbers"),
+        (lambda y: y | {"mood": y["topics"]}, r"'mood' must be numbers.*shape \(num_rows,\)"),
+        (lambda y: y | {"spam": y["spam"].astype(str)}, "'spam' must be numbers"),
         (lambda y: y | {"topics": y["topics"] * np.nan}, "'topics' must be 0 or 1"),
-        (lambda y: y | {"topics": y["topics"][:, :3]}, r"'topics' needs.*\(num_rows, 4\)"),
+        (lambda y: y | {"topics": y["topics"][:, :3]}, r"'topics' must be.*\(num_rows, 4\)"),
         (lambda y: y | {"stars": y["stars"] / 0.0}, "'stars' must be finite"),
     ],
 )
@@ -248,7 +248,7 @@ def test_labels_that_do_not_fit(change, words):
 
 def test_labels_of_one_output():
     heads, (x, y), _ = one("mood")
-    with pytest.raises(ValueError, match="one array of labels"):
+    with pytest.raises(ValueError, match="must be one array"):
         Trainer(model_of(heads), heads=heads, verbose=0).fit((x, {"mood": y}))
     history = Trainer(model_of({"spam": HEADS["spam"]}), epochs=1, verbose=0).fit((x, y > 0))
     assert np.isfinite(history["loss"]).all()
@@ -268,7 +268,7 @@ def test_validation_rows_of_other_classes_are_refused():
     heads, (x, y), _ = one("mood")
     training, validation = (RowBatches({"": x}, labels=y) for _ in range(2))
     training.classes, validation.classes = ["a", "b", "c"], ["a", "c", "d"]
-    with pytest.raises(ValueError, match="other classes"):
+    with pytest.raises(ValueError, match="The validation rows have the classes"):
         Trainer(model_of(heads), heads=heads, verbose=0).fit(training, validation)
 
 

@@ -131,7 +131,7 @@ def test_wrong_weights_are_refused_before_training(weights):
 
 def test_other_requests_that_are_refused():
     x, y = toy()
-    with pytest.raises(ValueError, match="a function takes no weights"):
+    with pytest.raises(ValueError, match="cannot be used with a `loss` that is a function"):
         Trainer(toy_model(), loss=lambda y, z: 0.0, verbose=0).fit((x, y, WEIGHTS))
     with pytest.raises(ValueError, match="or .inputs, labels, weights.*4 values"):
         Trainer(toy_model(), verbose=0).fit((x, y, WEIGHTS, WEIGHTS))

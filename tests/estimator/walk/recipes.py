@@ -108,7 +108,7 @@ class Training:
         """Trains a classifier that has the parameters already, and the heads."""
         options = {"validation_split": SPLIT, **options}
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*answers of the other heads")
+            warnings.filterwarnings("ignore", ".*predictions of the other heads")
             if self.heads:
                 classifier.fit_head(list(self.heads), table, freeze=self.freeze, **options)
             else:
