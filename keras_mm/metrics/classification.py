@@ -13,8 +13,7 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
 from keras_mm.row_weights import check_weights
 
-# With more classes only the non-zero cells of the confusion matrix are returned: its size grows with
-# the square of the number of classes.
+# With more classes only the non-zero cells are returned: the matrix would need too much memory.
 LARGEST_MATRIX = 1000
 _AT_ONCE = 2**22  # scores sorted in one step; limits the memory
 _MAX_SUM_ERROR = 0.01  # rounding error of the sum of probabilities computed in bfloat16
@@ -219,10 +218,8 @@ def _confusions(
 ) -> dict[str, list]:
     """The confusion matrix; for many classes its non-zero cells."""
     # Not scikit-learn's `confusion_matrix`: it is always dense, and warns if there is one class.
-    row_weights = np.ones(len(labels), "int64") if weights is None else weights
-    counts = coo_array(
-        (row_weights, (labels, predictions)), shape=(num_classes, num_classes)
-    ).tocsr()
+    values = np.ones(len(labels), "int64") if weights is None else weights
+    counts = coo_array((values, (labels, predictions)), shape=(num_classes, num_classes)).tocsr()
     if num_classes <= LARGEST_MATRIX:
         return {"confusion_matrix": counts.toarray().tolist()}
     cells = counts.tocoo()
@@ -274,8 +271,7 @@ def average_row(
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
-    # Not scikit-learn's `log_loss`: it copies `probabilities` several times, and raises if only one
-    # class occurs.
+    # scikit-learn's `log_loss` copies `probabilities` several times, and raises for a single class.
     label_probabilities = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     eps = np.finfo("float64").eps
     return float(np.average(-np.log(np.clip(label_probabilities, eps, 1 - eps)), weights=weights))
@@ -287,8 +283,8 @@ def _matthews(
     """Matthews' correlation of labels and predictions, for any number of classes."""
     # Not scikit-learn's: it builds the dense confusion matrix, 800 MB for 10,000 classes.
     predicted, support = (
-        np.bincount(values, weights, num_classes).astype("float64")
-        for values in (predictions, labels)
+        np.bincount(codes, weights, num_classes).astype("float64")
+        for codes in (predictions, labels)
     )
     hits = labels == predictions
     correct = float(hits.sum() if weights is None else weights[hits].sum())
@@ -351,14 +347,12 @@ def _areas(
     if weights is not None:
         is_positive, is_negative = is_positive * weights[order], is_negative * weights[order]
     positives, negatives = np.cumsum(is_positive, axis=1), np.cumsum(is_negative, axis=1)
-    positives_so_far, negatives_so_far = (
-        np.take_along_axis(x, last, axis=1) for x in (positives, negatives)
-    )
-    negatives_before = np.take_along_axis(negatives - is_negative, first, axis=1)
+    tp, fp = (np.take_along_axis(x, last, axis=1) for x in (positives, negatives))
+    fp_before = np.take_along_axis(negatives - is_negative, first, axis=1)
     # For each score the negatives with a lower one; those with an equal one count half.
-    below = negatives[:, -1:] - (negatives_so_far + negatives_before) / 2
-    so_far = positives_so_far + negatives_so_far
-    precision = positives_so_far / np.where(so_far > 0, so_far, 1)
+    below = negatives[:, -1:] - (fp + fp_before) / 2
+    so_far = tp + fp
+    precision = tp / np.where(so_far > 0, so_far, 1)
     auroc, auprc = (_sum(is_positive * x) / positives[:, -1] for x in (below, precision))
     return auroc / negatives[:, -1], auprc
 
