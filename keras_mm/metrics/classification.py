@@ -283,8 +283,7 @@ def _matthews(
     """Matthews' correlation of labels and predictions, for any number of classes."""
     # Not scikit-learn's: it builds the dense confusion matrix, 800 MB for 10,000 classes.
     predicted, support = (
-        np.bincount(codes, weights, num_classes).astype("float64")
-        for codes in (predictions, labels)
+        np.bincount(x, weights, num_classes).astype("float64") for x in (predictions, labels)
     )
     hits = labels == predictions
     correct = float(hits.sum() if weights is None else weights[hits].sum())
