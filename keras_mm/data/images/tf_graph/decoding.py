@@ -22,8 +22,8 @@ from keras_mm.data.images.tf_graph.headers import (
 )
 from keras_mm.load_order import load_tensorflow
 
-# Not WebP, although TensorFlow 2.21 can decode it: servers whose TensorFlow lacks the op cannot load
-# a saved model that contains it.
+# Not WebP, although TensorFlow 2.21 can decode it: a server whose TensorFlow lacks the op cannot
+# load a saved model that contains it.
 _ACCEPTED = "JPEG, PNG, GIF or BMP"
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
 _REFUSED = ((b"RIFF", "WebP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
@@ -165,7 +165,7 @@ def _decode_gif(encoded: Tensor, data: Tensor) -> Tensor:
 
 
 def _paint_white(encoded: Tensor, data: Tensor, frame: Tensor, control: Tensor) -> Tensor:
-    """Sets the transparent colour of a GIF to white in its palette; TensorFlow decodes it as black."""
+    """Makes the transparent colour of a GIF white in its palette; TensorFlow decodes it black."""
     tf = load_tensorflow()
 
     palette = tf.where(gif_palette_size(data, frame + 9) > 0, frame + 10, tf.cast(13, tf.int64))
