@@ -18,8 +18,8 @@ from keras_mm.data.threads import in_threads
 from keras_mm.errors import ImageError
 from keras_mm.progress import progress_bar
 
-# Hashes of the image files that this process has checked, at most `_MOST_FILES`: each file is decoded
-# once, even if several trainings use it.
+# Hashes of the image files that this process has checked, at most `_MOST_FILES`: each file is
+# decoded once, even if several trainings use it.
 _sound_files: set[int] = set()
 _MOST_FILES = 2**16
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -176,6 +176,6 @@ def _file_now(cell: Any) -> int | None:
         status = os.stat(cell)
     except (OSError, ValueError):
         return None
-    # Every change of content, name or permissions updates `st_ctime_ns`. Programs cannot set it back,
-    # as they can with `st_mtime_ns`.
+    # Every change of content, name or permissions updates `st_ctime_ns`. Unlike `st_mtime_ns`, no
+    # program can set it back.
     return hash((cell, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns))

@@ -233,7 +233,7 @@ def test_all_broken_files_of_a_folder_are_named(folder):
 
 
 def test_a_folder_and_a_missing_image_dir(tmp_path):
-    with pytest.raises(ValueError, match="holds no .json file"):
+    with pytest.raises(ValueError, match="has no .json file"):
         load_table(tmp_path)
     with pytest.raises(NotADirectoryError, match="image_dir='nowhere'"):
         load_table({"a": 1}, image_dir="nowhere")
