@@ -81,7 +81,7 @@ def read_parts(
     drawn: dict[str, list[int]] = {}
     if tables_read["train"].rows is not None and (val_size or test_size):
         encoded, targets = tables_read["train"].rows.labels, as_targets(labels, classes)
-        # With "raise", the split is checked on all labelled rows: the user will correct the bad ones.
+        # With "raise" the user has to correct bad rows, so the split is checked with them.
         rows = labelled_rows(encoded).tolist() if on_error == "raise" else tables_read["train"].good
         rows = _counting(tables_read["train"].rows, rows)
         try:

@@ -334,7 +334,7 @@ def test_many_problems_are_counted_not_printed():
 def test_wrong_requests():
     with pytest.raises(ValueError, match="on_error='drop'"):
         read_rows([{"text": "a"}], texts="text", on_error="drop")
-    with pytest.raises(ValueError, match="`classes` are needed"):
+    with pytest.raises(ValueError, match="`classes` are required"):
         read_rows([{"text": "a", "label": "b"}], texts="text", labels="label")
 
 

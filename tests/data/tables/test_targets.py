@@ -222,7 +222,7 @@ def test_one_head_needs_its_label():
         (["a", "b"], "a dict of name to keras_mm.Head"),
         ({"a": "b"}, "a dict of name to keras_mm.Head"),
         ({"a": Head(column=["x", "y"])}, "needs one column of classes"),
-        ({"a": Head("multilabel", column="mood")}, "`classes` are needed"),
+        ({"a": Head("multilabel", column="mood")}, "`classes` are required"),
     ],
 )
 def test_wrong_requests(labels, words):
