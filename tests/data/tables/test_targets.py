@@ -221,7 +221,7 @@ def test_one_head_needs_its_label():
     [
         (["a", "b"], "a dict of name to keras_mm.Head"),
         ({"a": "b"}, "a dict of name to keras_mm.Head"),
-        ({"a": Head(column=["x", "y"])}, "needs one column of classes"),
+        ({"a": Head(column=["x", "y"])}, "must have one column"),
         ({"a": Head("multilabel", column="mood")}, "`classes` are required"),
     ],
 )
