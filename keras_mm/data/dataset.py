@@ -268,14 +268,14 @@ class MultimodalDataset(RowBatches):
         progress: bool = True,
     ):
         images, texts = as_images(images), column_names(texts)
-        for what, columns, slots, expected in (
+        for side, columns, slots, expected in (
             ("image", images, image_slots(images), preprocessor.num_images),
             ("text", texts, texts, preprocessor.num_texts),
         ):
             if len(slots) != expected:
                 shown = list(columns) if isinstance(columns, tuple) else columns
                 raise InvalidValueError(
-                    f"The preprocessor takes {expected} {what} columns. Received: {what}s={shown}"
+                    f"The preprocessor takes {expected} {side} columns. Received: {side}s={shown}"
                 )
         if sample_weight is not None and labels is None:
             raise InvalidValueError(

@@ -165,8 +165,8 @@ def _extract(archive: Path, folder: Path) -> None:
     try:
         # Read the whole archive first, which checks its checksum: `tarfile` stops at a broken
         # header without an error.
-        with gzip.open(archive) as whole:
-            while whole.read(1 << 20):
+        with gzip.open(archive) as compressed:
+            while compressed.read(1 << 20):
                 pass
         with tarfile.open(archive) as tar:
             for member in tar:

@@ -70,9 +70,9 @@ def cut_windows(
     return replace(windows, texts=texts), np.asarray(window_rows)
 
 
-def _cut_off(texts: list, lengths: np.ndarray, most: np.ndarray) -> list:
-    """Truncates the texts that have more than `most` tokens."""
-    counts = zip(texts, lengths.tolist(), most.tolist(), strict=True)
+def _cut_off(texts: list, lengths: np.ndarray, limits: np.ndarray) -> list:
+    """Truncates each text to at most as many tokens as `limits` says."""
+    counts = zip(texts, lengths.tolist(), limits.tolist(), strict=True)
     return [_part(text, 0, limit) if count > limit else text for text, count, limit in counts]
 
 

@@ -106,7 +106,7 @@ def share_with_interval(
     if weights is None:
         correct, total = int(hits.sum()), len(hits)
         return correct / total, list(wilson_interval(correct, total))
-    share = min(float(weights[hits].sum() / weights.sum()), 1.0)
+    share = min(float(weights[hits].sum() / weights.sum()), 1.0)  # rounding may exceed 1
     count = effective_rows(weights)
     return share, list(wilson_interval(share * count, count))
 

@@ -211,12 +211,12 @@ def _best_threshold(
         turns = np.concatenate([[True], above[1:] & below[:-1], [True]])
         candidates = candidates[turns]
         if len(candidates) > _CANDIDATES:
-            places = np.linspace(0, len(candidates) - 1, _CANDIDATES).round().astype(int)
-            candidates = candidates[places]
-        more = {} if weights is None else {"sample_weight": weights}
+            indices = np.linspace(0, len(candidates) - 1, _CANDIDATES).round().astype(int)
+            candidates = candidates[indices]
+        options = {} if weights is None else {"sample_weight": weights}
         true_labels = labels.astype(int)
         results = np.asarray(
-            [float(metric(true_labels, (scores >= t).astype(int), **more)) for t in candidates]
+            [float(metric(true_labels, (scores >= t).astype(int), **options)) for t in candidates]
         )
     else:
         row_weights = np.ones(len(scores), int) if weights is None else weights
@@ -313,8 +313,8 @@ def _per_label(
     order += [name for name in ("num_rows", "effective_rows") if name in scores]
     columns = zip(*(scores[name].tolist() for name in order), strict=True)
     per_label: list[dict[str, Any]] = [dict(zip(order, values, strict=True)) for values in columns]
-    for place, areas in areas_under_curves(labels, probabilities, counts.weights).items():
-        per_label[place].update(areas)
+    for index, areas in areas_under_curves(labels, probabilities, counts.weights).items():
+        per_label[index].update(areas)
     return dict(zip(map(str, classes), per_label, strict=True))
 
 

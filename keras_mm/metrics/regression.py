@@ -155,9 +155,9 @@ def _correlations(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> d
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean ranks of values, each counted as often as its weight says."""
-    places = rankdata(values, method="dense").astype(int) - 1
-    totals = np.bincount(places, weights)
-    return (np.cumsum(totals) - totals / 2)[places]
+    value_indices = rankdata(values, method="dense").astype(int) - 1
+    totals = np.bincount(value_indices, weights)
+    return (np.cumsum(totals) - totals / 2)[value_indices]
 
 
 def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:

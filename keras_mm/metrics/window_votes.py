@@ -48,16 +48,16 @@ def join_windows(
     if not len(rows):
         return row_logits
     is_joined = ~single
-    places = np.searchsorted(rows, window_rows[is_joined])
+    row_indices = np.searchsorted(rows, window_rows[is_joined])
     predicted = np.asarray(logits[is_joined], "float64")
     if kind != "regression":
         predicted = probabilities(predicted, kind)
-    mean = _mean(predicted, places, len(rows))
+    mean = _mean(predicted, row_indices, len(rows))
     if kind == "regression":
         row_logits[rows] = mean
         return row_logits
     if vote == "majority" and kind != "multilabel":
-        mean = _shares(predicted, mean, places, tie)
+        mean = _shares(predicted, mean, row_indices, tie)
     mean = np.clip(mean, _SMALLEST, 1 - _SMALLEST)
     row_logits[rows] = (
         np.log(mean) - np.log1p(-mean) if kind == "multilabel" else _logits(mean, kind)
@@ -65,23 +65,23 @@ def join_windows(
     return row_logits
 
 
-def _mean(values: np.ndarray, places: np.ndarray, num_rows: int) -> np.ndarray:
+def _mean(values: np.ndarray, row_indices: np.ndarray, num_rows: int) -> np.ndarray:
     sums = np.zeros((num_rows, values.shape[1]))
-    np.add.at(sums, places, values)
-    return sums / np.bincount(places)[:, None]
+    np.add.at(sums, row_indices, values)
+    return sums / np.bincount(row_indices)[:, None]
 
 
 def _shares(
-    window_probabilities: np.ndarray, mean: np.ndarray, places: np.ndarray, tie: int | None
+    window_probabilities: np.ndarray, mean: np.ndarray, row_indices: np.ndarray, tie: int | None
 ) -> np.ndarray:
     """Share of the windows that predict each class, slightly raised for the class that wins."""
     votes = _marked(window_probabilities.argmax(axis=1), window_probabilities.shape[1])
-    shares = _mean(votes, places, len(mean))
+    shares = _mean(votes, row_indices, len(mean))
     tied = np.isclose(shares, shares.max(axis=1, keepdims=True))
     winner = np.where(tied, mean, -1).argmax(axis=1)
     if tie is not None:
         winner = np.where(tied.sum(axis=1) > 1, tie, winner)
-    counts = np.bincount(places)[:, None]
+    counts = np.bincount(row_indices)[:, None]
     shares = (counts * shares + mean) / (counts + 1)
     # The winner is raised by name, as `tie` may be a class that no window predicts.
     is_winner = _marked(winner, window_probabilities.shape[1]) > 0
@@ -89,10 +89,10 @@ def _shares(
     return raised / raised.sum(axis=1, keepdims=True)
 
 
-def _marked(places: np.ndarray, width: int) -> np.ndarray:
+def _marked(columns: np.ndarray, width: int) -> np.ndarray:
     """One-hot rows, shape `(num_rows, width)`."""
-    marks = np.zeros((len(places), width))
-    marks[np.arange(len(places)), places] = 1
+    marks = np.zeros((len(columns), width))
+    marks[np.arange(len(columns)), columns] = 1
     return marks
 
 

@@ -138,12 +138,12 @@ class _Rows:
         """Counts the rows of each class at these positions."""
         return np.bincount(self.labels[positions], minlength=len(self.classes))
 
-    def describe(self, positions: np.ndarray, wanted: np.ndarray) -> str:
-        """Lists the wanted classes with their numbers of rows."""
-        counts, positions_of_classes = self.counts(positions), np.flatnonzero(wanted)
+    def describe(self, positions: np.ndarray, selected: np.ndarray) -> str:
+        """Lists the selected classes with their numbers of rows."""
+        counts, positions_of_classes = self.counts(positions), np.flatnonzero(selected)
         shown = [
-            f"{quote(self.classes[place])} ({counts[place]})"
-            for place in positions_of_classes[:_MOST_NAMED]
+            f"{quote(self.classes[position])} ({counts[position]})"
+            for position in positions_of_classes[:_MOST_NAMED]
         ]
         more = len(positions_of_classes) - len(shown)
         return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
@@ -233,9 +233,9 @@ def _encode(
 
 
 def _hold_out(
-    rows: _Rows, positions: np.ndarray, part: str, size: float, seed: int, more: bool
+    rows: _Rows, positions: np.ndarray, part: str, size: float, seed: int, splits_rest: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Splits positions into the rest and a part; `more` says if the rest is split again."""
+    """Splits positions into the rest and a part; `splits_rest`: the rest is split again."""
     if not size:
         return positions, positions[:0]
     if rows.groups is None:
@@ -244,7 +244,7 @@ def _hold_out(
             positions, test_size=size, stratify=rows.labels[positions], random_state=seed
         )
         return rest, held
-    keep = 2 if more else 1
+    keep = 2 if splits_rest else 1
     num_groups = len(np.unique(rows.groups[positions]))
     if num_groups <= keep:
         raise InvalidValueError(
@@ -323,9 +323,9 @@ def _exchange(
         return False
     padded = np.vstack([table, np.zeros_like(target)])
     gap = target - table[held].sum(axis=0)
-    out, wanted = padded[leaving], gap - padded[entering]
-    # `|wanted + out|^2` for every pair, expanded to save the memory of a third axis.
-    errors = (wanted**2).sum(axis=1)[:, None] + (out**2).sum(axis=1) + 2 * wanted @ out.T
+    out, remaining = padded[leaving], gap - padded[entering]
+    # `|remaining + out|^2` for every pair, expanded to save the memory of a third axis.
+    errors = (remaining**2).sum(axis=1)[:, None] + (out**2).sum(axis=1) + 2 * remaining @ out.T
     best = np.unravel_index(np.argmin(errors), errors.shape)
     if not errors[best] < gap @ gap - 1e-6:
         return False

@@ -52,11 +52,11 @@ def strata(
     (name, target), *others = targets.items()
     if not others and target.kind in ("multiclass", "binary"):
         return [(target.classes or ())[code] for code in labels[name][rows]]
-    least = max(2, math.ceil(1 / smallest))
+    min_rows = max(2, math.ceil(1 / smallest))
     row_strata = np.zeros(len(rows), int)
     for name, target in targets.items():
         for codes in _codes(target.kind, labels[name][rows]):
-            row_strata = _refined(row_strata, codes, least)
+            row_strata = _refined(row_strata, codes, min_rows)
     return row_strata.tolist()
 
 
@@ -87,8 +87,8 @@ def _fifths(values: np.ndarray) -> np.ndarray:
     return np.where(is_known, np.searchsorted(edges, values), -1)
 
 
-def _refined(row_strata: np.ndarray, codes: np.ndarray, least: int) -> np.ndarray:
-    """Divides strata by `codes`; merges those that would have fewer than `least` rows."""
+def _refined(row_strata: np.ndarray, codes: np.ndarray, min_rows: int) -> np.ndarray:
+    """Divides strata by `codes`; merges those that would have fewer than `min_rows` rows."""
     refined, count = np.zeros_like(row_strata), 0
     for stratum in np.unique(row_strata):
         rows = np.flatnonzero(row_strata == stratum)
@@ -96,10 +96,10 @@ def _refined(row_strata: np.ndarray, codes: np.ndarray, least: int) -> np.ndarra
             codes[rows], return_inverse=True, return_counts=True
         )
         numbers = np.arange(len(values))
-        small = sizes < least
+        small = sizes < min_rows
         if small.any():
             # Together they are one stratum, if it is large enough; otherwise they join the largest.
-            is_one_stratum = sizes[small].sum() >= least or small.all()
+            is_one_stratum = sizes[small].sum() >= min_rows or small.all()
             numbers[small] = np.flatnonzero(small)[0] if is_one_stratum else sizes.argmax()
         refined[rows] = count + numbers[code_indices]
         count += len(values)

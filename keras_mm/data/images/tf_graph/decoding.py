@@ -68,9 +68,9 @@ def _kinds(encoded: Tensor) -> Tensor:
     """Index in `_SIGNATURES` of each file's format, int32 `(batch,)`; unknown formats come last."""
     tf = load_tensorflow()
 
-    fits = [tf.strings.substr(encoded, 0, len(s)) == tf.constant(s) for s in _SIGNATURES]
-    fits.append(tf.ones_like(fits[0]))
-    return tf.argmax(tf.cast(tf.stack(fits, -1), tf.int8), -1, tf.int32)
+    matches = [tf.strings.substr(encoded, 0, len(s)) == tf.constant(s) for s in _SIGNATURES]
+    matches.append(tf.ones_like(matches[0]))
+    return tf.argmax(tf.cast(tf.stack(matches, -1), tf.int8), -1, tf.int32)
 
 
 def _complaint(encoded: Tensor, kinds: Tensor) -> Tensor:

@@ -129,7 +129,7 @@ def decode_bmp(data: Tensor) -> Tensor:
     line = (width * bits + 31) // 32 * 4
     check = tf.debugging.Assert(
         _is_plain_bmp(data, header, bits) & (start + line * height <= end),
-        ["a BMP file must be whole, uncompressed, of 8, 24 or 32 bits; convert it to PNG"],
+        ["a BMP file must be complete and uncompressed, with 8, 24 or 32 bits; save it as PNG"],
     )
     with tf.control_dependencies([check]):
         lines = check_pixels(data, width, height)[start : start + line * height]

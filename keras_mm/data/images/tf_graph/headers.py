@@ -70,13 +70,13 @@ def jpeg_exif(data: Tensor) -> Tensor:
         filled, marker = data[at] == 0xFF, tf.cast(data[at + 1], tf.int64)
         size = read_uint(data, at + 2, 2)
         bare = (marker == 0) | ((marker >= 0xD0) & (marker <= 0xD9))
-        found = filled & (marker == 0xE1) & tf.reduce_all(data[at + 4 : at + 10] == exif)
+        is_exif = filled & (marker == 0xE1) & tf.reduce_all(data[at + 4 : at + 10] == exif)
         last = filled & (marker == 0xDA)
         ahead = tf.where(bare, tf.constant(2, tf.int64), 2 + size)
         ahead = tf.where(filled & (marker != 0xFF), ahead, tf.constant(1, tf.int64))
-        start = tf.where(found, at + 10, start)
-        stop = tf.where(found, at + 2 + size, stop)
-        return tf.where(found | last, end, at + ahead), start, stop
+        start = tf.where(is_exif, at + 10, start)
+        stop = tf.where(is_exif, at + 2 + size, stop)
+        return tf.where(is_exif | last, end, at + ahead), start, stop
 
     end = tf.size(data, tf.int64) - PADDING
     zero = tf.constant(0, tf.int64)
@@ -130,8 +130,8 @@ def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
 
     def step(at: Tensor, transparent: Tensor, start: Tensor, stop: Tensor) -> tuple[Tensor, ...]:
         size, name = read_uint(data, at, 4), read_uint(data, at + 4, 4)
-        found = name == names[b"eXIf"]
-        start, stop = tf.where(found, at + 8, start), tf.where(found, at + 8 + size, stop)
+        is_exif = name == names[b"eXIf"]
+        start, stop = tf.where(is_exif, at + 8, start), tf.where(is_exif, at + 8 + size, stop)
         transparent |= name == names[b"tRNS"]
         return tf.where(name == names[b"IDAT"], end, at + 12 + size), transparent, start, stop
 
