@@ -82,8 +82,8 @@ def _shares(
     if tie is not None:
         winner = np.where(tied.sum(axis=1) > 1, tie, winner)
     counts = np.bincount(row_indices)[:, None]
-    shares = (counts * shares + mean) / (counts + 1)
-    # The winner is raised by name, as `tie` may be a class that no window predicts.
+    shares = (counts * shares + mean) / (counts + 1)  # `mean` counts as one more window
+    # The winner gets the highest share, even if `tie` is a class that no window predicts.
     is_winner = _marked(winner, window_probabilities.shape[1]) > 0
     raised = np.where(is_winner, shares.max(axis=1, keepdims=True) + 1e-4, shares)
     return raised / raised.sum(axis=1, keepdims=True)
