@@ -61,7 +61,8 @@ def log_times(path: Path) -> dict[str, float]:
     found = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         day, hour, *words = line.split()
-        name = words[0] if words[0] != "epoch" else " ".join(words[:2])
+        # "epoch 3/12" is called "epoch 3".
+        name = words[0] if words[0] != "epoch" else " ".join(words[:2]).partition("/")[0]
         moment = datetime.strptime(f"{day} {hour}", "%Y-%m-%d %H:%M:%S,%f")
         found.setdefault(name, moment.timestamp())
     return found

@@ -6,6 +6,8 @@ import re
 from typing import Any
 
 from keras_mm.errors import InvalidValueError, PretrainedError
+from keras_mm.load_order import load_keras_hub
+from keras_mm.progress import loading_output
 
 
 def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: Any) -> Any:
@@ -25,11 +27,11 @@ def from_handle(kind: str, handle: str, *, what: str, keyword: str, **options: A
         ValueError: for a Hugging Face model of a family that KerasHub does not convert.
         PretrainedError: if the files could not be loaded.
     """
-    import keras_hub  # here, because the import takes seconds and is rarely needed
-
+    keras_hub = load_keras_hub()  # here, because the import takes seconds and is rarely needed
     module = keras_hub.layers if kind == "ImageConverter" else keras_hub.models
     try:
-        return getattr(module, kind).from_preset(handle, **options)
+        with loading_output(f"the {what} from {handle!r}"):
+            return getattr(module, kind).from_preset(handle, **options)
     except Exception as error:  # KerasHub, Kaggle and Hugging Face have no common class of errors
         family = re.search(r"no converter for .* model type `'([^']*)'`", str(error))
         if family:

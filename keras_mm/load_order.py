@@ -8,7 +8,10 @@ itself loads Keras, after its own libraries: Keras has to be loaded before Tenso
 from __future__ import annotations
 
 import importlib
+import sys
 from types import ModuleType
+
+from keras_mm.backend_logs import hidden_backend_logs
 
 
 def load_tensorflow() -> ModuleType:
@@ -23,5 +26,21 @@ def load_tensorflow() -> ModuleType:
         >>> load_tensorflow().constant([1, 2]).shape.as_list()
         [2]
     """
+    return _load("tensorflow")
+
+
+def load_keras_hub() -> ModuleType:
+    """Loads Keras with its backend, then KerasHub, which loads TensorFlow.
+
+    Returns:
+        The module `keras_hub`.
+    """
+    return _load("keras_hub")
+
+
+def _load(name: str) -> ModuleType:
     importlib.import_module("keras")
-    return importlib.import_module("tensorflow")
+    if name in sys.modules:
+        return importlib.import_module(name)
+    with hidden_backend_logs():
+        return importlib.import_module(name)

@@ -12,6 +12,8 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from typing import Any
 
+from keras_mm.backend_logs import hidden_backend_logs
+
 # The classes that are registered as `keras_mm>Class`, by module.
 CLASSES = {
     "losses.cross_entropy": ("CrossEntropy",),
@@ -75,7 +77,10 @@ def _placeholder(module: str, name: str) -> type:
 
 
 class _AfterKeras(MetaPathFinder):
-    """Registers the placeholders after the first `import keras`; finds no modules itself."""
+    """Registers the placeholders after the first `import keras`; finds no modules itself.
+
+    While Keras loads its backend, the backend's log lines are hidden.
+    """
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         """The usual spec of Keras, with a loader that registers the placeholders after loading it.
@@ -101,7 +106,8 @@ class _AfterKeras(MetaPathFinder):
         execute = loader.exec_module
 
         def exec_module(module: Any) -> None:
-            execute(module)
+            with hidden_backend_logs():  # Keras loads its backend
+                execute(module)
             if module.__name__ == "keras" and self in sys.meta_path:
                 sys.meta_path.remove(self)
                 _register()

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from keras_mm.backend_logs import is_debugging, quiet_environment
 from keras_mm.errors import ChildError
+from keras_mm.progress import progress_line
 
 # Python writes the traceback of a crash to stderr, for the error message.
 FAULT_HANDLER = ("-X", "faulthandler")
@@ -49,7 +51,7 @@ def run(command: Sequence[str], doing: str, environment: Mapping[str, str] | Non
         ChildError: if it fails.
     """
     # Not the parent's backend: a process crashes if it loads PyTorch's CUDA build after TensorFlow.
-    defaults = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    defaults = {"KERAS_BACKEND": "tensorflow", **quiet_environment()}
     done = subprocess.run(
         command,
         env={**os.environ, **defaults, **(environment or {})},
@@ -59,6 +61,8 @@ def run(command: Sequence[str], doing: str, environment: Mapping[str, str] | Non
         errors="replace",  # a library may write bytes that are not UTF-8
         check=False,
     )
+    if is_debugging() and done.stderr:
+        progress_line(done.stderr.rstrip())
     if done.returncode:
         details = _end_of(done.stderr) or "It wrote nothing to stderr."
         raise ChildError(f"{doing} failed: the process {_ending(done.returncode)}.\n{details}")

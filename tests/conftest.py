@@ -3,9 +3,11 @@
 import gc
 import importlib.abc
 import importlib.util
+import json
 import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,6 +47,7 @@ LONG = (
     "tests/export/test_backends.py",
     "tests/test_notebooks.py",
     "tests/test_docs.py",
+    "tests/test_docstrings.py",
     "tests/simple_transformers/test_text.py",
     "tests/data/text/test_families.py",
     "tests/estimator/test_reuse.py",
@@ -64,9 +67,14 @@ LONG = (
 
 
 def pytest_collection_modifyitems(config, items):
-    """Begins with the long files; a strict run leaves out what another backend has checked."""
-    files = {name: number for number, name in enumerate(LONG)}
-    items.sort(key=lambda item: files.get(item.nodeid.split("::")[0], len(LONG)))
+    """Sorts the long files; a strict run leaves out what another backend has checked.
+
+    Of several processes each begins with them. A single one ends with them: what they start on JAX
+    has been compiled by then, where JAX's own tests run beside it.
+    """
+    files = {name: len(LONG) - number for number, name in enumerate(LONG)}
+    first = "PYTEST_XDIST_WORKER" in os.environ
+    items.sort(key=lambda item: files.get(item.nodeid.split("::")[0], 0), reverse=first)
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if not STRICT or backend == "tensorflow":
         return
@@ -173,6 +181,41 @@ def backends(once) -> list[str]:
     if importlib.util.find_spec("torch") is None:
         missing("torch is not installed")
     return ["jax", "tensorflow", "torch"]
+
+
+SERVER = """
+import json, os, sys, traceback
+sys.path[0] = os.getcwd()  # wherever the code of a request runs
+answers, sys.stdout = sys.stdout, sys.stderr
+for line in sys.stdin:
+    code, sys.argv, folder = json.loads(line)
+    os.chdir(folder)
+    try:
+        exec(compile(code, "<elsewhere>", "exec"), {"__name__": "__main__"})
+        print(json.dumps(""), file=answers, flush=True)
+    except BaseException:
+        print(json.dumps(traceback.format_exc()), file=answers, flush=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def elsewhere(feature_cache) -> Iterator[Callable[..., None]]:
+    """Runs code in another process, which knows saved models by their files alone.
+
+    One process for all tests: it imports Keras and KerasHub for ten seconds and more.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+    def run(code: str, *arguments: object, folder: object = ROOT) -> None:
+        request = [code, ["<elsewhere>", *map(str, arguments)], str(folder)]
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        assert json.loads(process.stdout.readline()) == ""
+
+    yield run
+    process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ FLAGS = (
     "--split-column",
     "--group-column",
     "--weight-column",
+    "--id-column",
     "--image-dir",
     "--images",
     "--texts",
@@ -57,8 +58,10 @@ def create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="keras-mm",
         description="Multimodal classification: image(s) + text(s) to labels, in Keras 3.",
-        epilog="Exit status: 0 for success, 1 for an unexpected error (of `check`: for a table "
-        "with errors), 2 for a wrong request. KERAS_MM_DEBUG=1 shows where an error was raised.",
+        epilog="Exit status: 0 for success; 2 if arguments, settings, files or rows are wrong, in "
+        "every command: the message says what to correct; 1 for anything else: the message says "
+        "where the traceback is. KERAS_MM_DEBUG=1 shows the traceback at once, and the log lines "
+        "of TensorFlow and other libraries.",
     )
     parser.add_argument("--version", action="version", version=f"keras_mm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -109,7 +112,7 @@ def _add_check(commands, common) -> None:
         "check",
         parents=[common],
         help="list every problem of a table",
-        description="Checks every row of a table: files, texts, labels, weights. Exits with 1 if "
+        description="Checks every row of a table: files, texts, labels, weights. Exits with 2 if "
         "any has an error; warnings alone, as of control characters in a text, exit with 0.",
     )
     names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head",
@@ -166,6 +169,8 @@ def _add_uses(commands, common) -> None:
         needed = name != "export"
         command.add_argument("--data", required=needed, help="table of rows")
         command.add_argument("--image-dir", help=_flag_help("--image-dir"))
+        if name != "export":
+            command.add_argument("--id-column", help=_flag_help("--id-column"))
         command.add_argument(
             "--on-error",
             choices=("raise", "skip"),

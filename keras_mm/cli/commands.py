@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import keras_mm
 from keras_mm.cli.output import note, print_result
-from keras_mm.cli.run_settings import run_settings, split_names
+from keras_mm.cli.run_settings import check_columns, run_settings, split_names
+from keras_mm.cli.trained_model import check_rows, find_weight_column, load
+from keras_mm.data.tables.ids import with_ids
 from keras_mm.files import new_file
 from keras_mm.presets.presets import list_presets
-from keras_mm.settings.toml import read_toml
+from keras_mm.progress import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 def _train(options: argparse.Namespace) -> int:
     settings = run_settings(options)
+    check_columns(settings)
     from keras_mm.cli.train import dry_run, train_run
 
     if options.dry_run:
@@ -31,67 +33,60 @@ def _train(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     settings = run_settings(options)
+    check_columns(settings)
     from keras_mm.cli.run_rows import check_run
 
     problems = check_run(settings, quiet=options.quiet)
     errors = [problem for problem in problems if problem.severity == "error"]
-    warnings = f", {len(problems) - len(errors)} warnings" if len(problems) > len(errors) else ""
+    num_warnings = len(problems) - len(errors)
+    warnings = f", {counted(num_warnings, 'warning')}" if num_warnings else ""
     if options.json:
-        found = [{**vars(p), "row": None if p.row is None else str(p.row)} for p in problems]
-        print(json.dumps({"problems": found}, indent=2, ensure_ascii=False))
+        rows = [{**vars(p), "row": None if p.row is None else str(p.row)} for p in problems]
+        print(json.dumps({"problems": rows}, indent=2, ensure_ascii=False))
     else:
         for problem in problems:
             print(problem)
-        note(options, f"{len(errors)} problems{warnings}" if problems else "no problems")
-    return 1 if errors else 0
+        found = f"{counted(len(errors), 'problem')}{warnings}" if problems else "no problems"
+        note(options, found)
+    return 2 if errors else 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from keras_mm.data.tables.load import load_table
-    from keras_mm.evaluation.report.terminal import render_text
-
     heads = None if options.heads is None else split_names(options.heads)
-    table = load_table(options.data, image_dir=options.image_dir)
-    report = _load(options).evaluate(
-        table,
+    ids = check_rows(options, labels=True, heads=heads)
+    weight_column = find_weight_column(options)
+    report = load(options).evaluate(
+        options.data,
         heads=heads,
-        sample_weight=_weight_column(options, table),
+        sample_weight=weight_column,
         image_dir=options.image_dir,
         on_error=options.on_error,
     )
+    if ids is not None:
+        predictions, name = with_ids(report.predictions, ids)
+        report = replace(report, predictions=predictions, id_column=name)
     if options.output:
         report.save(options.output)
+    from keras_mm.evaluation.report.terminal import render_text
+
     return print_result(options, {**report.to_dict(), "summary": render_text(report)})
 
 
-def _weight_column(options: argparse.Namespace, table: pd.DataFrame) -> str | None:
-    """The column of the rows' weights: what is asked for, else that of the run in `--model`."""
-    if options.weight_column is not None:
-        return options.weight_column or None
-    config = os.path.join(options.model, "config.toml")
-    if not os.path.isfile(config):
-        return None
-    column = read_toml(config).get("weight_column")
-    if column is None:
-        return None
-    if column in table.columns:
-        note(options, f"rows are weighted by {column!r}, as in the run")
-        return column
-    note(options, f"the run had the weight column {column!r}; without it each row counts 1")
-    return None
-
-
 def _predict(options: argparse.Namespace) -> int:
+    ids = check_rows(options)
+    classifier = load(options)
     from keras_mm.inference.answers import written_frame
 
-    classifier = _load(options)
     frame = classifier.predict_frame(
         options.data, image_dir=options.image_dir, on_error=options.on_error
     )
-    frame = _with_rows(written_frame(frame, classifier.heads_))
+    frame = written_frame(frame, classifier.heads_)
+    if ids is not None:
+        frame, _ = with_ids(frame, ids, place=0)
+    frame = _with_rows(frame)
     if options.output:
         _write_csv(frame, options.output)
-        note(options, f"{len(frame)} predictions in {options.output}")
+        note(options, f"{counted(len(frame), 'prediction')} in {options.output}")
     if options.json:
         print(frame.to_json(orient="records", force_ascii=False))
     elif not options.output:
@@ -119,7 +114,7 @@ def _write_csv(frame: pd.DataFrame, path: str) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    found = _load(options).export(
+    found = load(options).export(
         options.output,
         format=options.format,
         data=options.data,
@@ -180,17 +175,6 @@ def _cache(options: argparse.Namespace) -> int:
             f"{one['bytes'] / 1e6:,.1f} MB, last used {used}"
         )
     return print_result(options, {**found, "summary": "\n".join(lines)})
-
-
-def _load(options: argparse.Namespace) -> keras_mm.MultimodalClassifier:
-    """The classifier in `--model`: the folder of a saved model, or a run folder that holds one."""
-    nested = os.path.join(options.model, "model")
-    folder = nested if os.path.isdir(nested) else options.model
-    from keras_mm.inference.bundle import read_spec
-
-    read_spec(folder)
-    classifier = keras_mm.MultimodalClassifier.load(folder)
-    return classifier.set_params(verbose=int(not options.quiet))
 
 
 # Each command by name; it returns the exit status.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 
+from keras_mm.backend_logs import hide_python_logs, is_debugging
 from keras_mm.cli.arguments import BACKENDS, create_parser
 from keras_mm.cli.commands import COMMANDS
-from keras_mm.cli.output import plain_warnings
+from keras_mm.cli.output import TRACE_NOTE, plain_warnings
 from keras_mm.errors import ConfigError, KerasMMError
 
 
@@ -22,7 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The arguments without the program's name; by default those of the process.
 
     Returns:
-        The exit status: 0 if the command succeeded, 1 if it failed, 2 if the request was wrong.
+        The exit status: 0 if the command succeeded, 2 if arguments, settings, files or rows are
+        wrong, 1 for anything else.
     """
     parser = create_parser()
     options = parser.parse_args(arguments)
@@ -30,28 +33,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
+        hide_python_logs()
         choose_backend(options.backend)
         with plain_warnings(options.command):
-            return COMMANDS[options.command](options)
+            status = COMMANDS[options.command](options)
+        sys.stdout.flush()  # here, where a full disk or a closed pipe is an error of the command
+        return status
     except KeyboardInterrupt:
         print("keras-mm: interrupted", file=sys.stderr)
         return 1
-    except Exception as error:
-        if os.environ.get("KERAS_MM_DEBUG"):
-            traceback.print_exc()
-        if isinstance(error, KerasMMError):
-            print(f"keras-mm {options.command}: {error}", file=sys.stderr)
-            return 2
-        print(
-            f"keras-mm {options.command}: {type(error).__name__}: {error}\n"
-            "(KERAS_MM_DEBUG=1 shows where)",
-            file=sys.stderr,
-        )
+    except BrokenPipeError:  # who reads the output wants no more, as `head`
         return 1
+    except Exception as error:
+        return _report(options.command, error)
+    finally:
+        _check_stdout()
+
+
+def _report(command: str, error: Exception) -> int:
+    """Says what went wrong; returns the exit status."""
+    own = isinstance(error, KerasMMError)
+    if is_debugging():
+        traceback.print_exc()
+    kind = "" if own else f"{type(error).__name__}: "
+    print(f"keras-mm {command}: {kind}{error}", file=sys.stderr)
+    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith(TRACE_NOTE)]
+    if not (own or notes or is_debugging()):
+        notes = [_keep_trace(command, error)]
+    for note in notes:
+        print(note, file=sys.stderr)
+    return 2 if own else 1
+
+
+def _keep_trace(command: str, error: Exception) -> str:
+    """Writes the traceback of an error to a temporary file; returns a sentence that names it."""
+    try:
+        handle, path = tempfile.mkstemp(prefix=f"keras-mm-{command}-", suffix=".log")
+        with open(handle, "w", encoding="utf-8") as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return "KERAS_MM_DEBUG=1 shows where it was raised"
+    return f"{TRACE_NOTE}{path}"
+
+
+def _check_stdout() -> None:
+    """Drops output that cannot be written: Python would report it once more at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def choose_backend(name: str | None) -> None:
-    """Chooses the backend and silences its start-up messages, before anything imports Keras.
+    """Chooses the backend, before anything imports Keras.
 
     Args:
         name: One of `BACKENDS`; by default `KERAS_BACKEND` of the environment, else Keras' choice.
@@ -59,15 +94,13 @@ def choose_backend(name: str | None) -> None:
     Raises:
         ConfigError: if there is no such backend, or it is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    given = "`--backend`" if name else "the environment variable `KERAS_BACKEND`"
     name = name or os.environ.get("KERAS_BACKEND")
-    if name is None:
+    if not name:
         return
     if name not in BACKENDS:
-        raise ConfigError([f"`backend` must be one of {BACKENDS}. Received: {name!r}"])
+        raise ConfigError([f"{given} must be one of {', '.join(BACKENDS)}. Received: {name!r}"])
     if importlib.util.find_spec(name) is None:
-        raise ConfigError(
-            [f"the backend {name!r} is not installed: pip install 'keras_mm[{name}]'"]
-        )
+        package = "'keras_mm[torch]'" if name == "torch" else name
+        raise ConfigError([f"{given}: {name!r} is not installed: pip install {package}"])
     os.environ["KERAS_BACKEND"] = name

@@ -11,6 +11,9 @@ from typing import Any
 
 from keras_mm.progress import progress_line
 
+# How a sentence begins that says where the traceback of an unexpected error is.
+TRACE_NOTE = "the traceback is in "
+
 
 def note(options: argparse.Namespace, text: str) -> None:
     """Prints a line on stderr about what was done, unless `--quiet` is set.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from keras_mm.cli.output import TRACE_NOTE
 
 _log = logging.getLogger("keras_mm")
 _file_log = logging.getLogger("keras_mm.file")  # does not reach stderr
@@ -20,14 +22,21 @@ def run_log(path: Path, quiet: bool, output: Path) -> Iterator[None]:
     Args:
         path: The log file, in a folder that is removed if the run fails.
         quiet: Whether stderr gets warnings only.
-        output: The run folder; the log of a failed run is kept beside it, with the traceback.
+        output: The run folder; the log of a failed run is kept beside it, with the traceback, and
+            a note of the error says where.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OSError: if the log cannot be written, as where the disk is full.
     """
-    file = logging.FileHandler(path, encoding="utf-8")
+    file = _LogFile(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     handlers: list[logging.Handler] = [file]
     if not quiet:
         handlers.append(logging.StreamHandler(sys.stderr))
-        # The progress bar has already shown the epochs there.
+        # Progress lines are on stderr already.
         handlers[-1].addFilter(lambda record: record.name == _log.name)
     level = _log.level
     _log.setLevel(logging.INFO)
@@ -35,24 +44,23 @@ def run_log(path: Path, quiet: bool, output: Path) -> Iterator[None]:
         _log.addHandler(handler)
     try:
         yield
-    except Exception:
-        _file_log.exception("the run failed")
-        shutil.copyfile(path, f"{output}-failed.log")
-        _log.warning("the log, with the traceback, is in %s", f"{output}-failed.log")
+    except Exception as error:
+        with suppress(OSError):  # the disk may be full
+            _file_log.exception("the run failed")
+            shutil.copyfile(path, f"{output}-failed.log")
+            error.add_note(f"{TRACE_NOTE}{output}-failed.log")
         raise
     finally:
         for handler in handlers:
             _log.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):
+                handler.close()
         _log.setLevel(level)
 
 
-def log_epoch(epoch: int, logs: Mapping[str, float] | None = None) -> None:
-    """Writes an epoch's metrics to the log file; stderr has them from the progress bar.
+class _LogFile(logging.FileHandler):
+    """A log file whose errors are raised; `logging` would print each with its traceback."""
 
-    Args:
-        epoch: The epoch, counted from 0.
-        logs: Metrics by name.
-    """
-    words = "  ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
-    _file_log.info("epoch %d  %s", epoch + 1, words)
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Raises the error that is being handled."""
+        raise  # noqa: PLE0704

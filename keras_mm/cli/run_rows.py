@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from keras_mm.checks import unknown_name
 from keras_mm.data.samples import load_sample_data
+from keras_mm.data.tables.ids import find_id_column
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import load_beside, load_table
 from keras_mm.data.tables.rows import check_table
-from keras_mm.data.tables.run_columns import find_heads, label_heads, with_columns
+from keras_mm.data.tables.run_columns import find_heads, label_columns, label_heads, with_columns
 from keras_mm.data.tables.weights import weight_columns
 from keras_mm.errors import ConfigError, Problem
 from keras_mm.estimator.prepare import Prepared, prepare
@@ -40,7 +43,12 @@ def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSet
         table, given["test"] = load_sample_data()
     else:
         table = load_table(settings.data, image_dir=settings.image_dir)
-    columns = (settings.split_column, settings.group_column, settings.weight_column)
+    columns = (
+        settings.split_column,
+        settings.group_column,
+        settings.id_column,
+        settings.weight_column,
+    )
     settings = with_columns(settings, table, also=[name for name in columns if name is not None])
     for name, path in (("val", settings.validation_data), ("test", settings.test_data)):
         if path:
@@ -67,7 +75,14 @@ def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSet
         on_error=settings.on_error,
         progress=progress,
     )
-    return settings, prepared
+    return settings, replace(prepared, ids=_ids(settings, tables.get("test", tables["train"])))
+
+
+def _ids(settings: RunSettings, table: pd.DataFrame) -> pd.Series | None:
+    """The ids of the rows of a table, if it has them."""
+    used = [*settings.images, *settings.texts, *label_columns(label_heads(settings))]
+    name = find_id_column(list(table.columns), settings.id_column, used)
+    return None if name is None else table[name]
 
 
 def check_run(settings: RunSettings, *, quiet: bool = False) -> list[Problem]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
 from keras_mm.cli.arguments import FLAGS, setting_of
+from keras_mm.data.tables.columns import missing_names
+from keras_mm.data.tables.header import has_header, read_names
 from keras_mm.errors import ConfigError
+from keras_mm.settings.heads import columns_of
 from keras_mm.settings.settings import RunSettings, settings_from
 from keras_mm.settings.toml import read_toml
 
@@ -34,12 +38,8 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
         if not equals:
             problems.append(f"--set takes NAME=VALUE. Received: {item!r}")
             continue
-        table, _, key = name.rpartition(".")
-        target = values.setdefault(table, {}) if table else values
-        if not isinstance(target, dict):
-            problems.append(f"--set {item!r}: `{table}` holds {target!r}, which is no table")
-            continue
-        target[key] = _toml_value(text)
+        problem = _put(values, name.split("."), _toml_value(text))
+        problems += [f"--set {item!r}: {problem}"] if problem else []
     for flag in FLAGS:
         name = setting_of(flag)
         text = getattr(options, name, None)
@@ -59,6 +59,40 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
     if problems:
         raise ConfigError(problems)
     return settings
+
+
+def check_columns(settings: RunSettings) -> None:
+    """Checks that the run's table has the columns that the settings name, before it is read.
+
+    Tables without a header, as JSON lines, are checked when they are read.
+
+    Args:
+        settings: Settings of the run.
+
+    Raises:
+        ConfigError: naming each column that is missing.
+        FileNotFoundError: if there is no such table.
+    """
+    if settings.data is None or not has_header(settings.data):
+        return
+    more = (settings.split_column, settings.group_column, settings.id_column)
+    columns = [*settings.images, *settings.texts, *columns_of(settings.labels)]
+    columns += [name for name in more if name is not None]
+    absent = missing_names(read_names(settings.data), columns)
+    if absent:
+        raise ConfigError([f"{settings.data}: {sentence}" for sentence in absent])
+
+
+def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> str:
+    """Sets a value inside nested tables, which are created; returns the problem, or ""."""
+    target = values
+    for depth, name in enumerate(path[:-1], 1):
+        inner = target.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return f"`{'.'.join(path[:depth])}` holds {inner!r}, which is no table"
+        target = inner
+    target[path[-1]] = value
+    return ""
 
 
 def _flag_value(name: str, text: str) -> Any:

@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import sys
 import time
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
-from keras_mm.cli.run_log import log_epoch, run_log
+from keras_mm.cli.run_log import run_log
 from keras_mm.cli.run_rows import prepare_run
+from keras_mm.cli.threads import use_threads
+from keras_mm.data.tables.ids import with_ids
 from keras_mm.data.tables.run_columns import has_pair
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.files import check_vacant, new_folder
-from keras_mm.inference.answers import written_frame
-from keras_mm.presets.backbones import BACKBONES
 from keras_mm.settings.settings import RunSettings, Settings
 from keras_mm.settings.toml import to_toml
 
 if TYPE_CHECKING:
-    import keras
-
     from keras_mm.estimator.classifier import MultimodalClassifier
     from keras_mm.evaluation.evaluate import Evaluation
 
 _log = logging.getLogger("keras_mm")
-_SMALL_NETWORK = 150_000  # weights
+_file_log = logging.getLogger("keras_mm.file")  # does not reach stderr
 
 
 def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
@@ -48,7 +42,8 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
         TableError: listing every problem of the rows, before any work.
         FileExistsError: if the output folder is not empty.
     """
-    _use_threads(settings.resolved())
+    resolved = settings.resolved()
+    use_threads((resolved.vision_backbone, resolved.text_backbone))
     output = Path(settings.output or f"runs/{time.strftime('%Y%m%d-%H%M%S')}-{settings.preset}")
     check_vacant(output)
     quiet = quiet or not settings.verbose
@@ -74,25 +69,6 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     }
 
 
-def _use_threads(settings: Settings) -> None:
-    """Runs each TensorFlow operation of a small network in one thread.
-
-    TensorFlow splits operations among threads. In small networks the split costs more than it
-    saves: half a thousand waits a step for `tiny`. Operations still run side by side. It is an
-    environment variable because TensorFlow reads it once, when it is loaded.
-
-    Args:
-        settings: Resolved settings.
-    """
-    names = (settings.vision_backbone, settings.text_backbone)
-    used = [BACKBONES.get(name) for name in names if isinstance(name, str)]
-    small = bool(used) and all(
-        known is not None and known.parameters <= _SMALL_NETWORK for known in used
-    )
-    if small and "tensorflow" not in sys.modules:
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-
-
 def _train(
     classifier: MultimodalClassifier, run: Prepared, weight_column: str | None
 ) -> Evaluation:
@@ -102,12 +78,15 @@ def _train(
     _log.info(
         "keras %s on %s, seed %d", keras.__version__, keras.backend.backend(), classifier.seed
     )
-    for name, rows in run.parts.items():
-        by = "" if rows.sample_weight is None else f", weighted by {weight_column!r}"
-        _log.info("%s: %d rows of %s%s", name, len(rows), run.sources[name], by)
-    classifier.fit_rows(run.rows, run.validation, heads=run.heads, callbacks=[create_epoch_log()])
+    parts = (f"{name}: {len(rows)} rows of {run.sources[name]}" for name, rows in run.parts.items())
+    by = "" if weight_column is None else f"; weighted by {weight_column!r}"
+    _log.info("%s%s", "; ".join(parts), by)
+    classifier.fit_rows(run.rows, run.validation, heads=run.heads)
     evaluation = classifier.evaluate_rows(run.parts["test"], run.sources["test"])
-    _log.info("test: %s", evaluation)
+    if run.ids is not None:
+        predictions, name = with_ids(evaluation.predictions, run.ids)
+        evaluation = replace(evaluation, predictions=predictions, id_column=name)
+    _file_log.info("test: %s", evaluation)  # the summary on stdout has it
     return evaluation
 
 
@@ -115,10 +94,16 @@ def _keep_model(classifier: MultimodalClassifier, output: Path) -> None:
     """Saves what an unfinished run has trained so far, beside its folder."""
     if not hasattr(classifier, "model_"):
         return
-    with new_folder(output.with_name(f"{output.name}-interrupted"), overwrite=True) as folder:
-        classifier.save(folder / "model")
-        pd.DataFrame(classifier.history_).to_csv(folder / "history.csv", index=False)
-    _log.warning("the model as far as it was trained is in %s", f"{output}-interrupted")
+    import pandas as pd
+
+    try:
+        with new_folder(output.with_name(f"{output.name}-interrupted"), overwrite=True) as folder:
+            classifier.save(folder / "model")
+            pd.DataFrame(classifier.history_).to_csv(folder / "history.csv", index=False)
+    except OSError as error:  # not in place of what ended the run
+        _log.warning("the model as far as it was trained cannot be saved: %s", error)
+    else:
+        _log.warning("the model as far as it was trained is in %s", f"{output}-interrupted")
 
 
 def dry_run(settings: RunSettings, *, quiet: bool = False) -> dict:
@@ -164,7 +149,10 @@ def _write(
     evaluation: Evaluation,
 ) -> None:
     """Writes everything of the run folder except the log."""
+    import pandas as pd
+
     from keras_mm.evaluation.report.model_card import render_model_card
+    from keras_mm.inference.answers import written_frame
 
     (folder / "config.toml").write_text(to_toml(_resolved(settings)), encoding="utf-8")
     history = pd.DataFrame(classifier.history_)
@@ -178,14 +166,3 @@ def _write(
     classifier.save(folder / "model")
     card = render_model_card(evaluation, asdict(_resolved(settings)))
     (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def create_epoch_log() -> keras.callbacks.Callback:
-    """A callback that writes each epoch's metrics to the log file."""
-    import keras
-
-    class EpochLog(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            log_epoch(epoch, logs)
-
-    return EpochLog()

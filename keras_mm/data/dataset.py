@@ -135,7 +135,7 @@ class RowBatches(keras.utils.PyDataset):
     def _started(self, index: int, pool: ThreadPoolExecutor) -> Future:
         """Starts a batch and those that follow it; returns the future of the first."""
         with self._lock:
-            in_order = index in (0, self._last + 1)  # otherwise the next batch cannot be predicted
+            in_order = index in (0, self._last + 1)  # if not, the next batch is unknown
             stop = min(index + 1 + (self._threads if in_order else 0), len(self))
             keys = [(self.epoch, i) for i in range(index, stop)]
             self._ahead = {
@@ -287,7 +287,7 @@ class MultimodalDataset(RowBatches):
             problems = missing_columns(table, [labels]) + nested_columns(table, others=[labels])
             classes = [] if problems else find_classes(table[labels])
         elif isinstance(labels, Mapping):
-            labels = with_classes(as_heads(labels), table)
+            labels = with_classes(as_heads(labels, argument="labels"), table)
         rows = read_rows(
             table, images=images, texts=texts, labels=labels, classes=classes,
             sample_weight=weights, image_dir=image_dir, on_error=on_error, progress=progress,

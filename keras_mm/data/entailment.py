@@ -18,7 +18,7 @@ import pandas as pd
 from keras_mm.checks import is_whole
 from keras_mm.errors import DownloadError, InvalidValueError, MissingFileError
 from keras_mm.files import new_file, new_folder
-from keras_mm.progress import keras_output
+from keras_mm.progress import keras_output, loading_output
 
 _REPOSITORY = "https://github.com/sayakpaul/Multimodal-Entailment-Baseline"
 TWEETS_URL = f"{_REPOSITORY}/raw/main/csvs/tweets.csv"
@@ -150,7 +150,7 @@ def _fetch(url: str, target: Path, progress: bool) -> None:
     import keras  # not at the top: a local folder needs no backend
 
     try:
-        with keras_output(show=progress):
+        with keras_output(show=progress), loading_output(url):
             keras.utils.get_file(target.name, url, cache_dir=str(target.parent), cache_subdir="")
     except Exception as error:  # `get_file` raises a bare Exception for network errors
         raise DownloadError(

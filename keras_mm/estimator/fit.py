@@ -30,7 +30,7 @@ from keras_mm.settings.image_columns import image_slots
 from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
-from keras_mm.training.objectives import create_objectives
+from keras_mm.training.objectives import check_monitor, create_objectives
 from keras_mm.training.stages import FineTuning, StagesResult, fit_stages
 from keras_mm.training.user_callbacks import check_callbacks
 
@@ -81,7 +81,7 @@ def fit(
     labels, weights = prepared.rows.labels, prepared.rows.sample_weight
     check_labelled(heads, labels, weights)
     priors = {n: head_prior(head, labels[n], weights).tolist() for n, head in heads.items()}
-    check_objectives(settings, heads, labels, weights)
+    check_objectives(prepared, callbacks)
     check_callbacks(callbacks, heads, optimization(settings))
     _check_tie(settings, heads)
     twin = None
@@ -185,24 +185,29 @@ def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -
     return join(encoders, widened(trunk, wider, list(old)))
 
 
-def check_objectives(
-    settings: Settings, heads: Mapping[str, Head], labels: Mapping, sample_weight: Any = None
-) -> None:
-    """Checks that loss and class weights fit the heads, before any work.
+def check_objectives(prepared: Prepared, callbacks: Callbacks = ()) -> None:
+    """Checks that loss, class weights and monitored metric fit the heads, before any work.
 
     Args:
-        settings: Resolved settings.
-        heads: Heads by name, with their classes.
-        labels: Encoded labels of the training rows by head.
-        sample_weight: Weights of the training rows; `None` if all count 1.
+        prepared: Resolved settings, heads and rows.
+        callbacks: The user's Keras callbacks; they may log the monitored metric.
 
     Raises:
         ValueError: if they do not fit.
     """
+    settings, heads, validation = prepared.settings, prepared.heads, prepared.validation
     widths = {name: head.num_logits for name, head in heads.items()}
-    create_objectives(
-        heads, widths, labels, {}, loss_settings(settings), sample_weight=sample_weight
+    rows = prepared.rows
+    objectives = create_objectives(
+        heads,
+        widths,
+        rows.labels,
+        {},
+        loss_settings(settings),
+        sample_weight=rows.sample_weight,
     )
+    if validation is not None and settings.early_stopping and not callbacks:
+        check_monitor(stopping(settings).monitor, objectives, validation.labels)
 
 
 def check_labelled(heads: Mapping[str, Head], labels: Mapping, sample_weight: Any = None) -> None:

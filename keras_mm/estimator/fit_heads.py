@@ -63,9 +63,9 @@ def fit_heads(
     labels, weights = prepared.rows.labels, prepared.rows.sample_weight
     check_labelled(heads, labels, weights)
     settings, trained_as = settings_for_heads(prepared.settings, heads)
-    check_objectives(settings, trained_as, labels, weights)
     check_callbacks(callbacks, trained_as, optimization(settings))
     prepared = replace(prepared, settings=settings, heads=trained_as)
+    check_objectives(prepared, callbacks)
     try:
         with seeded(settings.seed):
             if freeze:

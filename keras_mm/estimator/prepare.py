@@ -47,12 +47,14 @@ class Prepared:
         heads: Heads by name, with their classes.
         parts: Checked rows: `"train"`, and `"val"` and `"test"` where there are any.
         sources: Name of the table that each part is from.
+        ids: Ids of the rows of the test rows' table, where it has such a column.
     """
 
     settings: Settings
     heads: dict[str, Head]
     parts: dict[str, Rows]
     sources: dict[str, str]
+    ids: pd.Series | None = None
 
     @property
     def rows(self) -> Rows:

@@ -80,6 +80,7 @@ def evaluate_rows(
         about={"source": source, **(about or {}), "test_rows": len(rows), **left_out},
         monitor=monitor,
         several=len(predictor.heads) > 1,
+        rows=rows,
         skipped=rows.skipped,
         num_skipped=rows.num_skipped,
     )

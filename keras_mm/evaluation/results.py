@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.labels import label_value
+from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import InvalidValueError, Problem
 from keras_mm.inference.answers import names_array
 from keras_mm.metrics.classification import confusion_cells
@@ -163,6 +164,8 @@ class Results:
             `classes` are dicts by head.
         skipped: Problems of the rows that `on_error="skip"` left out, in the table's order.
         num_skipped: Number of these rows; a row may have several problems.
+        rows: The rows that were predicted, for the report; `None` if they are not at hand.
+        id_column: The column of `predictions` with the rows' ids; `None` without one.
     """
 
     heads: dict[str, HeadEvaluation]
@@ -173,6 +176,8 @@ class Results:
     several: bool = False
     skipped: Sequence[Problem] = ()
     num_skipped: int = 0
+    rows: Rows | None = field(default=None, repr=False, compare=False)
+    id_column: str | None = None
 
     @property
     def metrics(self) -> dict:

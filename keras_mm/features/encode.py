@@ -29,7 +29,7 @@ from keras_mm.features.store.blocks import KEY_BYTES
 from keras_mm.features.store.shelf import Shelf, reserve
 from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
-from keras_mm.progress import progress_bar
+from keras_mm.progress import progress_bar, progress_line, seconds
 
 # Images or texts per batch: the same for every training, so that features are equal bit for bit and
 # can be shared. If the size is not a multiple of the widest registers, TensorFlow rounds the last
@@ -44,6 +44,7 @@ _PART = 4096
 _WRITE_BYTES, _WRITE_SECONDS, _WRITE_SHARE = 2**27, 20.0, 0.1
 
 _log = logging.getLogger("keras_mm")
+_file_log = logging.getLogger("keras_mm.file")  # does not reach stderr
 
 
 def encode_rows(
@@ -162,8 +163,8 @@ class _RowEncoder:
         Raises:
             EngineError: if the engine cannot run the encoder.
         """
-        starts = range(0, max(len(rows), 1), _PART)
-        self._num_parts = len(starts)
+        starts, begun = range(0, max(len(rows), 1), _PART), time.monotonic()
+        self._num_parts, self._num_cached = len(starts), 0
         # Batches of another size are rounded differently: by 1e-7 in float32, which is accepted for
         # a single row, but by up to 1e-3 in bfloat16.
         exact = precision_of(self._encoder) == "float32"
@@ -187,6 +188,10 @@ class _RowEncoder:
                     self._open_shelves(items, always_cache, exact)
                 for name, table in self._encode_part(number, items, bar, stop).items():
                     tables[name].append(table)
+        if self._is_cached:
+            took = seconds(time.monotonic() - begun)
+            words = f"{items.kind}s: {len(rows):,} rows in {took}, {self._num_cached:,} of them"
+            progress_line(f"{words} from the cache", show=progress)
         return {name: FeatureTable.join(parts) for name, parts in tables.items()}
 
     def _open_shelves(self, items: Items, always_cache: bool, exact: bool) -> None:
@@ -217,6 +222,9 @@ class _RowEncoder:
         todo = np.asarray(sorted(first[key] for key in absent), int)
         if self._is_cached:
             self._announce(part, items, todo, len(first))
+            is_known = np.asarray([key not in absent for key in keys] + [True])  # last: empty slots
+            known = is_known[items.where].all(axis=1) & (items.where >= 0).any(axis=1)
+            self._num_cached += int(known.sum())
         if len(todo):
             self._compute(items, todo, keys, bar, stop)
         bar.update(stop - bar.n)
@@ -237,7 +245,7 @@ class _RowEncoder:
             network = create_network(self._encoder, self._outputs, self._engine, self._store)
             self._network = network
             if self._is_cached or len(todo) > batch_size:
-                _log.info("%ss are encoded by %s", items.kind, network.engine)
+                _file_log.info("%ss are encoded by %s", items.kind, network.engine)
                 compared = network.precision == "bfloat16" and _log.isEnabledFor(logging.INFO)
         work = [
             (positions, count)
@@ -279,7 +287,7 @@ class _RowEncoder:
         if len(todo):
             message += f"; {len(todo):,} to encode, {num_bytes / 1e6:,.1f} MB"
             reserve(self._shelves.values(), num_bytes)
-        _log.info(message)
+        _file_log.info(message)
 
     def _item_shape(self, name: str, items: Items, length: int) -> tuple[int, ...]:
         """Shape of one item's part of an output, first axis its tokens (1 for a vector)."""

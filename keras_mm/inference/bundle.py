@@ -12,9 +12,11 @@ from typing import Any
 import keras
 
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.errors import InvalidValueError, MissingFileError
+from keras_mm.errors import InvalidValueError
 from keras_mm.files import new_folder
 from keras_mm.forks import check_not_forked
+from keras_mm.inference.model_json import FORMAT_VERSION, SPEC, read_spec
+from keras_mm.load_order import load_keras_hub
 from keras_mm.models.backbones.lookup import is_buildable
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.multimodal import backbones, create_multimodal_model
@@ -23,8 +25,7 @@ from keras_mm.models.vision_encoder import create_vision_encoder
 from keras_mm.settings.heads import Head
 from keras_mm.version import __version__
 
-FORMAT_VERSION = 3
-SPEC, _WEIGHTS = "model.json", "model.weights.h5"
+_WEIGHTS = "model.weights.h5"
 
 # Modules whose classes a saved model may contain. All other classes need `custom_objects`.
 _ALLOWED = (
@@ -160,51 +161,6 @@ def load_bundle(
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
 
 
-def read_spec(folder: str | PathLike) -> dict:
-    """Reads the JSON file of a saved model and checks its version.
-
-    Args:
-        folder: What `save_bundle` wrote.
-
-    Returns:
-        The spec.
-
-    Raises:
-        FileNotFoundError: if `folder` holds no saved model.
-        ValueError: if the file is damaged, or from a newer version.
-    """
-    file = Path(folder) / SPEC
-    if not file.is_file():
-        raise MissingFileError(
-            f"No saved model in {str(folder)!r}: it has no {SPEC}. Pass the folder that `save` "
-            "wrote (of a run, its `model` folder)."
-        )
-    try:
-        spec = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise InvalidValueError(f"{str(file)!r} is damaged: {error}") from None
-    version = spec.get("format_version")
-    if not isinstance(version, int) or version > FORMAT_VERSION:
-        raise InvalidValueError(
-            f"{str(folder)!r} has format_version {version!r}; this keras_mm "
-            f"{__version__} reads up to {FORMAT_VERSION}. Upgrade keras_mm to "
-            f"{spec.get('keras_mm_version', 'a newer version')} or later."
-        )
-    return spec
-
-
-def is_bundle(folder: str | PathLike) -> bool:
-    """Whether a folder holds a saved model.
-
-    Args:
-        folder: Any path.
-
-    Returns:
-        True if the folder has the JSON file of a saved model.
-    """
-    return (Path(folder) / SPEC).is_file()
-
-
 def _encoder(create, options: Mapping | None, weights, custom_objects):
     if options is None:
         return None
@@ -236,8 +192,7 @@ def _storable(spec: Mapping, model: keras.Model) -> dict:
 
 
 def _rebuild(config: Mapping, custom_objects: Mapping | None) -> Any:
-    import keras_hub  # noqa: F401  (registers its layers)
-
+    load_keras_hub()  # registers its layers
     allowed = dict(custom_objects or {})
     refused = sorted(set(_refused(config, allowed)))
     if refused:

@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from sklearn.metrics import precision_recall_fscore_support
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
 from keras_mm.row_weights import check_weights
 
-# With more classes only the non-zero cells are returned: the matrix would need too much memory.
-LARGEST_MATRIX = 1000
+LARGEST_MATRIX = 1000  # with more classes, only the non-zero cells are returned: to save memory
 _AT_ONCE = 2**22  # scores sorted in one step; limits the memory
 _MAX_SUM_ERROR = 0.01  # rounding error of the sum of probabilities computed in bfloat16
 
@@ -115,9 +112,8 @@ def confusion_cells(metrics: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray,
         metrics: What `classification_metrics` returns.
 
     Returns:
-        Three arrays of shape `(num_cells,)`, sorted by label and predicted class: labels and
-        predicted classes, integers; and the number of rows of each cell, an integer, or with
-        weights their sum, a float.
+        Labels, predicted classes and numbers of rows (with weights their sums), sorted by label and
+        predicted class; each of shape `(num_cells,)`.
 
     Example:
         >>> [x.tolist() for x in confusion_cells({"confusion_matrix": [[2, 1], [0, 3]]})]
@@ -205,6 +201,8 @@ def _scores(
     labels: np.ndarray, predictions: np.ndarray, num_classes: int, weights: np.ndarray | None
 ) -> ClassScores:
     """Scores of each class; 0 where a score is undefined."""
+    from sklearn.metrics import precision_recall_fscore_support  # slow to import
+
     all_classes = np.arange(num_classes)
     return ClassScores(
         *precision_recall_fscore_support(
@@ -217,6 +215,8 @@ def _confusions(
     labels: np.ndarray, predictions: np.ndarray, num_classes: int, weights: np.ndarray | None
 ) -> dict[str, list]:
     """The confusion matrix; for many classes its non-zero cells."""
+    from scipy.sparse import coo_array  # slow to import
+
     # Not scikit-learn's `confusion_matrix`: it is always dense, and warns if there is one class.
     values = np.ones(len(labels), "int64") if weights is None else weights
     counts = coo_array((values, (labels, predictions)), shape=(num_classes, num_classes)).tocsr()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import label_ranking_average_precision_score, log_loss
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.classification import (
@@ -67,6 +66,8 @@ def multilabel_metrics(
         >>> round(multilabel_metrics(labels, scores, ["a", "b", "c"])["lrap"], 6)
         0.416667
     """
+    from sklearn.metrics import log_loss  # slow to import
+
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
     _check(labels, probabilities, len(classes))
     weights = check_weights(sample_weight, len(labels))
@@ -235,6 +236,8 @@ def _weight_from(scores: np.ndarray, weights: np.ndarray, candidates: np.ndarray
 
 
 def _lrap(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
+    from sklearn.metrics import label_ranking_average_precision_score  # slow to import
+
     return float(
         label_ranking_average_precision_score(labels, probabilities, sample_weight=weights)
     )

@@ -7,8 +7,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr, rankdata, spearmanr
-from sklearn.metrics import r2_score
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.classification import counted_rows
@@ -112,6 +110,8 @@ def mean_baseline(
 def _scores(
     targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
 ) -> dict[str, Any]:
+    from sklearn.metrics import r2_score  # slow to import
+
     errors = np.abs(predictions - targets)
     mean, rows = np.average(errors, weights=weights), len(errors)
     error = _standard_error(errors, weights) if rows > 1 else 0.0
@@ -147,6 +147,8 @@ def _correlations(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> d
             "pearson": _correlation(x, y, weights),
             "spearman": _correlation(*ranks, weights),
         }
+    from scipy.stats import pearsonr, spearmanr  # slow to import
+
     return {
         "pearson": float(pearsonr(x, y).statistic),
         "spearman": float(spearmanr(x, y).statistic),
@@ -155,7 +157,7 @@ def _correlations(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> d
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Mean ranks of values, each counted as often as its weight says."""
-    value_indices = rankdata(values, method="dense").astype(int) - 1
+    _, value_indices = np.unique(values, return_inverse=True)
     totals = np.bincount(value_indices, weights)
     return (np.cumsum(totals) - totals / 2)[value_indices]
 

@@ -18,7 +18,7 @@ class Augmentation:
     """Random changes of the training images; by default none.
 
     Each row gets new random changes in every training step. Use only changes that keep the label
-    correct: for example no `flip` if the label depends on left and right, or on letters.
+    correct: for example, no `flip` if the label depends on left and right, or on letters.
 
     Raises:
         ValueError: for a value outside its range.

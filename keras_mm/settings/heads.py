@@ -230,11 +230,12 @@ class Head:
         return self.classes if isinstance(self.classes, tuple) else tuple(range(self.num_classes))
 
 
-def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
+def as_heads(heads: int | Head | Mapping[str, Head], *, argument: str = "heads") -> dict[str, Head]:
     """Converts the forms in which users may pass heads to a dict by name.
 
     Args:
         heads: A number of classes, for one multiclass head; a `Head`; or a dict of heads by name.
+        argument: Name of the argument that the user gave them as, for the messages.
 
     Returns:
         Heads by name; a head without a name is called `"label"`.
@@ -246,7 +247,7 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
     """
     if isinstance(heads, bool):
         raise InvalidValueError(
-            f"`heads` must be an int, a Head or a dict. Received: heads={heads}"
+            f"`{argument}` must be an int, a Head or a dict. Received: {argument}={heads}"
         )
     if isinstance(heads, int):
         return {"label": Head(classes=heads)}
@@ -257,9 +258,10 @@ def as_heads(heads: int | Head | Mapping[str, Head]) -> dict[str, Head]:
         if mistakes:
             raise InvalidValueError("\n".join(mistakes))
         return dict(heads)
+    allowed = "" if argument == "labels" else "a number of classes, a keras_mm.Head, or "
     raise InvalidValueError(
-        "`heads` must be a number of classes, a keras_mm.Head, or a dict of name to Head. "
-        f"Received: heads={heads!r}"
+        f"`{argument}` must be {allowed}a dict of name to keras_mm.Head, not empty. "
+        f"Received: {argument}={heads!r}"
     )
 
 
@@ -279,7 +281,25 @@ def as_labels(value: Any) -> str | tuple[str, ...] | dict[str, Head]:
         return value
     if not isinstance(value, Mapping):
         return tuple(value)
-    return as_heads({name: _as_head(name, head) for name, head in value.items()})
+    heads = {name: _as_head(name, head) for name, head in value.items()}
+    return as_heads(heads, argument="labels")
+
+
+def columns_of(labels: str | Sequence[str] | Mapping[str, Head]) -> list[str]:
+    """The label columns that a setting names.
+
+    Args:
+        labels: As `as_labels` returns it.
+
+    Returns:
+        The columns, in order.
+    """
+    if isinstance(labels, str):
+        return [labels]
+    if not isinstance(labels, Mapping):
+        return list(labels)
+    columns = ((name,) if h.column is None else h.column for name, h in labels.items())
+    return [name for one in columns for name in ((one,) if isinstance(one, str) else one)]
 
 
 def _as_head(name: str, head: Any) -> Head:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from keras_mm.checks import unknown_name
+from keras_mm.checks import is_whole, unknown_name
 from keras_mm.presets.presets import get_preset, list_presets
 from keras_mm.settings.augmentation import Augmentation, as_augmentation
 from keras_mm.settings.engines import engine_problem
@@ -41,13 +41,14 @@ def all_problems(values: Mapping[str, Any], kind: type) -> list[str]:
     """
     problems = broken_rules({k: v for k, v in values.items() if k not in TABLES}, kind)
     for name in TABLES:
-        problems += _table_problems(name, values[name])
+        problems += _table_problems(name, values[name], kind)
     problems += _two_splits(values)
     problems += _head_problems(values)
     problems += [problem] if (problem := engine_problem(values["engine"])) else []
     # Which encoders are trained is unknown while the stages are invalid.
     if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(values) + _frozen_lora(values) + _frozen_tokens(values)
+        problems += _late_stopping(values)
     return problems
 
 
@@ -88,16 +89,20 @@ def is_trained(side: str, training: Any, trainable: bool | None) -> bool | None:
     return trainable
 
 
-def _table_problems(name: str, table: Any) -> list[str]:
+def _table_problems(name: str, table: Any, outer: type) -> list[str]:
+    """What is wrong with a table of settings; `outer` is the dataclass that has the table."""
     kind, prefix = TABLES[name], f"{name}."
     if kind is SlidingWindow and isinstance(table, bool):
         return []
     if isinstance(table, kind):
         table = vars(table)
     if isinstance(table, Mapping):
-        stages = table.get("stages")
+        stages = table.get("stages") if kind is Training else None
+        inside = {f.name for f in fields(kind)}
+        misplaced = [f.name for f in fields(outer) if f.name in table and f.name not in inside]
         return [
-            *unknown_keys(table, kind, prefix),
+            *(f"`{key}` is not in the table `{name}`: set `{key}` itself" for key in misplaced),
+            *unknown_keys({k: v for k, v in table.items() if k not in misplaced}, kind, prefix),
             *broken_rules(table, kind, prefix),
             *([] if stages is None else stages_problems(stages)),
         ]
@@ -187,6 +192,24 @@ def _two_splits(values: Mapping[str, Any]) -> list[str]:
     return [
         "`split_column` already assigns rows to validation and test; remove it, or remove "
         "`validation_data` and `test_data`"
+    ]
+
+
+def _late_stopping(values: Mapping[str, Any]) -> list[str]:
+    """The problem with early stopping that begins after the last epoch."""
+    training, epochs = values["training"], values["epochs"]
+    least = _field(training, "min_epochs")
+    if epochs is None and _is_preset(values["preset"]):
+        epochs = get_preset(values["preset"]).epochs
+    if not (values["early_stopping"] is True and is_whole(least, 1) and is_whole(epochs, 1)):
+        return []
+    stages = as_stages(_field(training, "stages"))
+    most = max((stage.epochs or epochs for stage in stages), default=epochs)
+    if least <= most:
+        return []
+    return [
+        f"`training.min_epochs` must be at most the number of epochs, {most}: early stopping would "
+        f"never begin. Received: {least}. Lower it, raise `epochs`, or set early_stopping=False"
     ]
 
 

@@ -131,7 +131,14 @@ class Settings:
     vision_trainable: bool | None = knob(None, TRUTH, "Whether the vision backbone is trained.")
     text_trainable: bool | None = knob(None, TRUTH, "Whether the text backbone is trained.")
     head: str = knob("multiclass", one_of(*HEAD_KINDS), "Kind of the labels.")
-    loss: str = like(LossSettings, "loss", rule=one_of(*LOSSES), description="The loss.")
+    loss: str = like(
+        LossSettings,
+        "loss",
+        rule=one_of(*LOSSES),
+        description="What training minimises. For classes and labels: cross_entropy, focal, and "
+        "for classes logit_adjusted. For numbers: the other three; cross_entropy is "
+        "mean_squared_error there.",
+    )
     class_weight: Any = like(LossSettings, "class_weight")
     classes: Sequence | None = knob(
         None, DIFFERENT_NAMES, "Label names in a fixed order; by default the sorted labels."
@@ -224,6 +231,9 @@ class RunSettings(Settings):
     )
     group_column: str | None = knob(
         None, COLUMN, "Column of groups. Rows of one group stay in the same split."
+    )
+    id_column: str | None = knob(
+        None, COLUMN, "Column of ids, for predictions and report; by default one called `id`."
     )
     weight_column: str | None = knob(
         None,

@@ -108,7 +108,8 @@ class OptimizationKnobs:
     clipnorm: float | None = knob(
         1.0,
         POSITIVE,
-        "Largest global norm of the gradient; `Trainer(clipnorm=None)` does not clip.",
+        "Largest norm of the gradients of all weights; larger gradients are scaled down to it. "
+        "`Trainer(clipnorm=None)` does not clip.",
         optional=True,
     )
     accumulation_steps: int = knob(
@@ -151,16 +152,19 @@ class ModelKnobs:
     projection_dims: int = knob(
         256,
         whole(0),
-        "Width of the projections. 0 leaves them out, which needs a model with one side, or the "
-        'fusion `"concat"` or `"mmbt"`.',
+        "Width of the vectors that images and texts are projected to before the fusion. 0 leaves "
+        "the encoders' vectors as they are: for a model of images or texts alone, or with the "
+        'fusions `"concat"` and `"mmbt"`.',
     )
     dropout_rate: float = knob(0.1, PART, "Dropout in the projections.")
     stages: Sequence[Stage | Mapping] | None = knob(
         None,
         Rule("a list of stages", lambda v: True),  # `stages_problems` reports more precisely
-        "Stages of fine-tuning, in order: `keras_mm.Stage` or dicts of its fields. They replace "
-        "`vision_trainable` and `text_trainable`. Each stage has its own learning rate schedule, "
-        "and `patience` counts within a stage. By default there is one stage.",
+        "Stages of fine-tuning, in their order. Each is a `keras_mm.Stage` or a dict of its fields "
+        "`blocks` (how many of the encoders' top blocks learn), `epochs`, `learning_rate` and "
+        '`encoder_learning_rate`: `[{blocks=0}, {blocks="all"}]` trains with frozen encoders '
+        "first. Stages replace `vision_trainable` and `text_trainable`. Each has its own schedule "
+        "of the learning rate; `patience` counts within a stage. By default there is one stage.",
     )
     lora_rank: int | None = knob(
         None,
@@ -195,10 +199,10 @@ class LossSettings(LossKnobs):
     loss: str | keras.losses.Loss = knob(
         "cross_entropy",
         _LOSS,
-        "Name of a loss of `keras_mm.create_loss`, or a Keras loss. A head may have its own loss. "
-        '`"logit_adjusted"` shifts the logits by the class frequencies of the training rows. '
-        "`val_loss` is the same loss over the validation rows, with the frequencies of the "
-        "training rows.",
+        'What training minimises. `"logit_adjusted"` is cross-entropy with the logits adjusted by '
+        "the classes' shares of the training labels. See `keras_mm.create_loss` for all names. A "
+        "head may name its own. `val_loss` is the same loss over the validation rows, with the "
+        "training rows' shares.",
     )
     class_weight: str | Mapping | Sequence[float] | None = knob(
         None,

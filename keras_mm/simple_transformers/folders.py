@@ -12,7 +12,7 @@ from typing import Any
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.estimator.classifier import MultimodalClassifier
 from keras_mm.files import check_writable, new_files, write_text
-from keras_mm.inference.bundle import SPEC, is_bundle, read_spec
+from keras_mm.inference.model_json import SPEC, is_bundle, read_spec
 from keras_mm.simple_transformers.args import FILE, ModelArgs
 from keras_mm.simple_transformers.config import FILE as CONFIG
 from keras_mm.simple_transformers.config import ModelConfig

@@ -59,7 +59,7 @@ def classes_of(table: pd.DataFrame, labels: Sequence, num_labels: int | None) ->
     """The classes of a model, in the order of its outputs.
 
     They are `labels` if these are given. If the table has only whole numbers below `num_labels`,
-    they are all of these numbers. Otherwise they are the labels of the table, sorted.
+    they are all of these numbers. Otherwise, they are the labels of the table, sorted.
 
     Args:
         table: Training rows.
@@ -133,7 +133,7 @@ def label_form(table: pd.DataFrame, head: Head) -> bool | None:
 
     Returns:
         `True` (0 or 1 for each label) if the labels have no names. `False` (lists of names) if a
-        cell holds a text; the texts "0" and "1" count only if labels have these names. Otherwise
+        cell holds a text; the texts "0" and "1" count only if labels have these names. Otherwise,
         `None`: the cells decide.
     """
     if head.kind != "multilabel" or head.classes is None:

@@ -15,7 +15,7 @@ import pandas as pd
 from keras_mm.data.tables.labels import label_value
 from keras_mm.errors import InvalidArgumentError, InvalidValueError
 from keras_mm.estimator.classifier import MultimodalClassifier
-from keras_mm.inference.bundle import is_bundle
+from keras_mm.inference.model_json import is_bundle
 from keras_mm.settings.heads import Head
 from keras_mm.simple_transformers.args import FILE, ClassificationArgs, ModelArgs, settings_class
 from keras_mm.simple_transformers.assessments import Assess, Assessment, create_assess

@@ -11,14 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.keras_internals import all_layers, moving_averages
 from keras_mm.metrics.window_votes import join_windows
-from keras_mm.progress import progress_bar, progress_line
+from keras_mm.progress import progress_bar, progress_line, seconds
 from keras_mm.settings.by_head import by_head, head_prefixes
 from keras_mm.training.memory import Snapshot
-from keras_mm.training.objectives import Objective
+from keras_mm.training.objectives import Objective, unknown_monitor
 
 _MOST_VALUES = 8  # in an epoch's line
 _TOTALS = ("loss", "val_loss")
@@ -284,10 +283,7 @@ class MonitoredStopping(keras.callbacks.EarlyStopping):
         """
         logs = {} if logs is None else logs
         if self.monitor not in logs:
-            raise InvalidValueError(
-                unknown_name("metric in `monitor`:", self.monitor, logs)
-                + " A head without labels among the validation rows has no metrics."
-            )
+            raise InvalidValueError(unknown_monitor(self.monitor, logs))
         super().on_epoch_end(epoch, logs)
 
 
@@ -327,17 +323,27 @@ def _flat(weights: Any) -> np.ndarray:
 
 
 class ProgressBar(keras.callbacks.Callback):
-    """A bar per epoch on stderr, and a line with its results."""
+    """A bar per epoch on stderr, and a line with its results and its duration.
 
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Notes the size of the run."""
-        self._began = time.monotonic()
+    Args:
+        show: Whether stderr gets them; the log file of a run has the lines anyway.
+    """
+
+    def __init__(self, *, show: bool = True):
+        super().__init__()
+        self._show, self._bar = show, progress_bar(description="", unit="step", show=False)
+        self.async_safe = not show  # Keras then does not wait for each batch
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Opens the epoch's bar."""
+        self._began = time.monotonic()
         self._epoch = f"epoch {epoch + 1}/{self.params['epochs']}"
         self._bar = progress_bar(
-            description=self._epoch, total=self.params["steps"], unit="step", leave=False
+            description=self._epoch,
+            total=self.params["steps"],
+            unit="step",
+            leave=False,
+            show=self._show,
         )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
@@ -346,10 +352,14 @@ class ProgressBar(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Closes the bar and prints the results."""
-        self._bar.close()
+        self.close()
         logs = logs or {}
         if len(logs) > _MOST_VALUES:  # of several heads: they stand in the history
             logs = {n: v for n, v in logs.items() if n in _TOTALS or not n.endswith("_loss")}
         values = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        seconds = time.monotonic() - self._began
-        progress_line(f"{self._epoch}  {values}  ({seconds:.0f} s)")
+        took = seconds(time.monotonic() - self._began)
+        progress_line(f"{self._epoch}  {values}  ({took})", show=self._show)
+
+    def close(self) -> None:
+        """Closes the bar of an epoch that did not come to its end."""
+        self._bar.close()

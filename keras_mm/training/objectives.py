@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.losses import create_loss
 from keras_mm.losses.class_weights import count_labels, resolve_class_weight, resolve_pos_weight
 from keras_mm.metrics.head_metrics import head_metrics, is_labelled
+from keras_mm.settings.by_head import head_prefixes
 from keras_mm.settings.heads import HEAD_LOSSES, Head
 from keras_mm.settings.training import LossSettings
 from keras_mm.training.initial_bias import initial_bias
@@ -174,6 +176,47 @@ def _create_loss(
     return create_loss(name, kind=head.kind, gamma=settings.gamma, tau=settings.tau, **options)
 
 
+def check_monitor(
+    monitor: str, objectives: Mapping[str, Objective], labels: Mapping[str, Any]
+) -> None:
+    """Refuses a monitored metric that no epoch logs, before training.
+
+    Args:
+        monitor: The metric.
+        objectives: Objectives by head.
+        labels: Labels of the validation rows by head; an empty dict without such rows.
+
+    Raises:
+        ValueError: if no epoch logs it; the nearest name is offered.
+    """
+    known = ["loss", *(f"{name}_loss" for name in objectives if len(objectives) > 1)]
+    if monitor in known or (monitor == "val_loss" and labels):
+        return
+    known += ["val_loss"] if labels else []
+    for name, prefix in head_prefixes(objectives).items():
+        if name in labels:
+            objective, values = objectives[name], np.asarray(labels[name])
+            width = 1 if objective.head is None else objective.head.num_logits
+            logits = np.zeros((len(values), width), "float32")
+            known += [f"val_{prefix}{metric}" for metric in objective.measure(values, logits)]
+    if monitor not in known:
+        raise InvalidValueError(unknown_monitor(monitor, known))
+
+
+def unknown_monitor(monitor: str, known: Iterable[str]) -> str:
+    """The message for a monitored metric that is not logged.
+
+    Args:
+        monitor: The metric.
+        known: Names of the metrics that are logged.
+
+    Returns:
+        Sentences that offer the nearest name.
+    """
+    sentence = unknown_name("metric in `monitor`:", monitor, dict.fromkeys(known))
+    return f"{sentence} A head without labels among the validation rows has no metrics."
+
+
 def check_labels(name: str, head: Head, labels: Any) -> None:
     """Refuses arrays that are no labels of a head.
 
@@ -220,7 +263,7 @@ def _check(
     wanted = {name: head.num_logits for name, head in heads.items()}
     if wanted != dict(widths):
         raise InvalidValueError(
-            f"`heads` do not fit the model: they ask for logits {wanted}, and it gives "
+            f"The heads do not fit the model: they need logits {wanted}, and it gives "
             f"{dict(widths)}."
         )
     if len(heads) > 1 and not isinstance(loss, str):

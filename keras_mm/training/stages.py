@@ -16,6 +16,7 @@ from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.backbones.blocks import TrainableState, top_blocks, train_only
 from keras_mm.models.backbones.lora import enable_lora, merge_lora
 from keras_mm.models.multimodal import backbones, copy_variables, cut, parts
+from keras_mm.progress import counted, progress_line
 from keras_mm.settings.heads import Head
 from keras_mm.settings.knobs import refined
 from keras_mm.settings.stages import Stage, fill_sides
@@ -213,8 +214,10 @@ def fit_stages(
             verbose=verbose,
             keep_step=tuning.twin is not None,
         )
-        if len(stages) > 1 and verbose:
-            _log_stage(number, len(stages), trained)
+        if len(stages) > 1:
+            count = sum(math.prod(v.shape) for v in trained.trainable_variables)
+            words = f"stage {number + 1} of {len(stages)}: {counted(count, 'weight')} are trained"
+            progress_line(words, show=bool(verbose))
         result = _fit_stage(trainer, batches, batch_size, auto_find_batch_size)
         found, batch_size, error = result.history, result.batch_size, result.error
         forget(tuning.trained_sides(number))
@@ -226,6 +229,9 @@ def fit_stages(
         if error is not None:
             break
     tuning.end()
+    if best.stage:
+        words = f"the weights of stage {best.stage} of {len(stages)} are kept: it has the best "
+        progress_line(f"{words}{stopping.monitor}, {best.value:.4f}", show=bool(verbose))
     if error is not None:
         tuning.undo()
     return StagesResult(history, batch_size, error)
@@ -248,11 +254,6 @@ def _fit_stage(
         return StagesResult(fit(batch_size), batch_size)
     except BaseException as error:
         return StagesResult(trainer.history, batch_size, error)
-
-
-def _log_stage(number: int, num_stages: int, trained: keras.Model) -> None:
-    count = sum(math.prod(v.shape) for v in trained.trainable_variables)
-    _log.info("stage %d of %d: %s weights", number + 1, num_stages, f"{count:,}")
 
 
 def _of_stage(settings: Of, stage: Stage) -> Of:
@@ -298,23 +299,29 @@ class BestOfStages:
         model: The model.
         stopping: What a stage may have ended by. Without early stopping, or where the monitored
             metric is not in the stages' histories, the last stage counts.
+
+    Attributes:
+        stage: The number of the best stage so far, from 1; 0 where none could be compared.
+        value: Its best value of the monitored metric.
     """
 
     def __init__(self, model: keras.Model, stopping: Stopping):
         self.model, self.first_epoch = model, stopping.min_epochs
         self.monitor = stopping.monitor if stopping.early_stopping else ""
-        self._best: float | None = None
+        self.stage, self.value, self._count = 0, math.nan, 0
         self._snapshot: Snapshot | None = None
 
     def note(self, history: dict) -> None:
         """Takes a stage's history; keeps its weights, or puts the better ones back."""
+        self._count += 1
         values = history.get(self.monitor)
         if not values:
             return
         lower = lower_is_better(self.monitor)
         values = values[min(self.first_epoch, len(values)) - 1 :]
         best = min(values) if lower else max(values)
-        if self._best is None or (best < self._best if lower else best > self._best):
-            self._best, self._snapshot = best, Snapshot(self.model.variables)
+        if not self.stage or (best < self.value if lower else best > self.value):
+            self.stage, self.value = self._count, best
+            self._snapshot = Snapshot(self.model.variables)
         elif self._snapshot is not None:
             self._snapshot.restore()

@@ -18,6 +18,7 @@ from keras_mm.forks import check_not_forked
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.models.keras_settings import default_settings
 from keras_mm.models.layers.scaling import target_scales
+from keras_mm.progress import progress_line
 from keras_mm.random_state import seed_layers, seeded
 from keras_mm.settings.by_head import by_head, one_or_all
 from keras_mm.settings.documentation import signature_with, with_arguments
@@ -35,8 +36,14 @@ from keras_mm.training.callbacks import (
     TrainingObserver,
 )
 from keras_mm.training.head_start import start_heads
-from keras_mm.training.objectives import Objective, check_labels, create_objectives
+from keras_mm.training.objectives import (
+    Objective,
+    check_labels,
+    check_monitor,
+    create_objectives,
+)
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
+from keras_mm.training.reports import end_report, failure_report
 from keras_mm.training.user_callbacks import check_callbacks, monitored, note_other_stopping
 
 _log = logging.getLogger("keras_mm")
@@ -159,6 +166,7 @@ class Trainer:
             self._check_alike(dataset, validation_data, objectives)
         check_callbacks(self.callbacks, objectives, self.optimization)
         note_other_stopping(self.callbacks, self.stopping)
+        self._check_monitor(validation_data, objectives)
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.optimization.ema_momentum is None else [AveragedWeights()]
         if validation_data is not None:
@@ -174,7 +182,8 @@ class Trainer:
         callbacks += [best, *self.callbacks, *self._plateaus(validation_data is not None)]
         stopping = self._early_stopping(validation_data is not None)
         callbacks += stopping
-        callbacks += [ProgressBar()] if self.verbose else []
+        progress = ProgressBar(show=bool(self.verbose))
+        callbacks.append(progress)
         self._compile(self._optimizer(len(dataset)), objectives)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
@@ -189,28 +198,20 @@ class Trainer:
                 verbose=0,
             )
         except BaseException as error:
+            progress.close()
             self.history = best.history
-            self._keep_best(best, error)
+            number = best.restore(after_failure=True)
+            _log.warning(failure_report(error, number, self.history))
             raise
         self.history = found.history
         if stopping:
-            best.restore()
+            number, stopped = best.restore(), stopping[0].stopped_epoch > 0
+            words = end_report(self.stopping, number, self.history, stopped=stopped)
+            if words:
+                progress_line(words, show=bool(self.verbose))
         if self.keep_step:  # and nothing of a failure: JAX could not go on with it
             _steps[self.model] = self._step(self.model.optimizer, objectives)
         return self.history
-
-    def _keep_best(self, best: BestWeights, error: BaseException) -> None:
-        """Puts the best weights of a training that failed back, and says so in one line."""
-        number = best.restore(after_failure=True)
-        reason = type(error).__name__
-        if not number:
-            _log.warning("training ended in its first epoch (%s): nothing of it is kept", reason)
-        else:
-            count = len(next(iter(self.history.values()), ()))
-            _log.warning(
-                "training ended after %d epochs (%s): the weights of epoch %d are kept",
-                count, reason, number,
-            )  # fmt: skip
 
     def _compile(
         self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
@@ -292,6 +293,16 @@ class Trainer:
             head = objectives[name].head
             if head is not None:
                 check_labels(name, head, values)
+
+    def _check_monitor(self, validation: Any, objectives: Mapping[str, Objective]) -> None:
+        """Refuses a monitored metric that no epoch logs, unless a callback may add it."""
+        watched = self.stopping.early_stopping or self.optimization.decay == "plateau"
+        if self.callbacks or not (watched and self._is_watched(validation is not None)):
+            return
+        labels = getattr(validation, "row_labels", getattr(validation, "labels", None))
+        if labels is not None or validation is None:
+            found = {} if labels is None else by_head(objectives, labels)
+            check_monitor(self.stopping.monitor, objectives, found)
 
     def _is_watched(self, validated: bool) -> bool:
         """Whether the monitored metric is there."""

@@ -3,7 +3,12 @@
 import contextlib
 import io
 import json
+import os
+import shlex
+import subprocess
+import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -30,8 +35,10 @@ def run(capsys, *arguments):
 def files(sample, tmp_path_factory):
     """Small training and test tables as files."""
     folder = tmp_path_factory.mktemp("files")
-    sample[0][:100].to_parquet(folder / "train.parquet")
-    sample[1][:30].to_parquet(folder / "test.parquet")
+    # 64 rows of these are trained, in whole batches: JAX compiles each size of batch.
+    sample[0][:72].to_parquet(folder / "train.parquet")
+    test = sample[1][:30].assign(ID=[f"pair {i}" for i in range(30)])
+    test.to_parquet(folder / "test.parquet")
     return folder
 
 
@@ -66,10 +73,14 @@ def test_the_run_folder(trained):
     metrics = json.loads((trained / "metrics.json").read_text())
     assert 0 <= metrics["test"]["accuracy"] <= 1 and "macro_f1" in metrics["test"]
     assert 0 < metrics["baselines"]["majority"]["accuracy"] < 1
-    assert len(pd.read_csv(trained / "predictions.csv")) == 30
+    predictions = pd.read_csv(trained / "predictions.csv")
+    assert list(predictions.columns[:4]) == ["row", "ID", "label", "prediction"]
+    assert predictions["ID"].tolist() == [f"pair {i}" for i in range(30)]
+    report = (trained / "report.html").read_text()
+    assert "(pair " in report and "data:image/jpeg;base64," in report
     assert list(pd.read_csv(trained / "history.csv")["epoch"]) == [1]
     log = (trained / "train.log").read_text()
-    assert "train: 90 rows" in log and "epoch 1" in log and "test: accuracy" in log
+    assert "train: 64 rows" in log and "epoch 1" in log and "test: accuracy" in log
     assert list(trained.parent.iterdir()) == [trained]
 
 
@@ -80,7 +91,7 @@ def test_the_resolved_config_trains_the_same_again(trained, capsys):
         capsys, "train", "--config", trained / "config.toml", "--output", trained.parent / "x",
         "--dry-run", "--json",
     )  # fmt: skip
-    assert status == 0 and json.loads(out)["rows"] == {"train": 90, "val": 10, "test": 30}
+    assert status == 0 and json.loads(out)["rows"] == {"train": 64, "val": 8, "test": 30}
     assert not (trained.parent / "x").exists()
 
 
@@ -95,7 +106,8 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     assert metrics["test"]["averages"]["macro avg"]["f1"] == metrics["test"]["macro_f1"]
     _, out, _ = run(capsys, "evaluate", "--model", trained, "--data", files / "test.parquet")
     assert out.splitlines()[-1].split()[:2] == ["weighted", "avg"]
-    assert (tmp_path / "report.html").stat().st_size > 1000
+    report = (tmp_path / "report.html").read_text()
+    assert "(pair " in report and "data:image/jpeg;base64," in report
     status, out, _ = run(
         capsys, "predict", "--model", trained / "model", "--data", files / "test.parquet", "--json",
         "--output", tmp_path / "new" / "both.csv",
@@ -105,11 +117,14 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     assert status == 0 and len(rows) == 30
     written = pd.read_csv(trained / "predictions.csv")
     assert [row["prediction"] for row in rows] == written["prediction"].tolist()
+    assert [(row["row"], row["ID"]) for row in rows] == [(i, f"pair {i}") for i in range(30)]
     status, _, _ = run(
         capsys, "predict", "--model", trained, "--data", files / "test.parquet",
-        "--output", tmp_path / "out.csv",
+        "--output", tmp_path / "out.csv", "--id-column", "label",
     )  # fmt: skip
-    assert status == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 30
+    found = pd.read_csv(tmp_path / "out.csv")
+    assert status == 0 and list(found.columns[:3]) == ["row", "label", "prediction"]
+    assert found["label"].tolist() == pd.read_parquet(files / "test.parquet")["label"].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -223,7 +238,7 @@ def test_check_lists_every_problem(capsys, tmp_path):
         }
     ).to_csv(tmp_path / "bad.csv", index=False)
     status, out, _ = run(capsys, "check", "--data", tmp_path / "bad.csv")
-    assert status == 1 and len(out.strip().splitlines()) == 4
+    assert status == 2 and len(out.strip().splitlines()) == 4
     for words in (
         "row 0, column 'image'",
         "row 1, column 'image'",
@@ -232,7 +247,7 @@ def test_check_lists_every_problem(capsys, tmp_path):
     ):
         assert words in out
     status, out, _ = run(capsys, "check", "--data", tmp_path / "bad.csv", "--json")
-    assert status == 1 and len(json.loads(out)["problems"]) == 4
+    assert status == 2 and len(json.loads(out)["problems"]) == 4
 
 
 @pytest.mark.backend_free
@@ -255,6 +270,8 @@ def test_splits_by_column(files, capsys, tmp_path, sample):
     assert status == 2 and "`split_column` already assigns rows" in err
     status, _, err = run(capsys, *arguments, "--split-column", "spilt")
     assert status == 2 and "Did you mean 'split'" in err
+    status, _, err = run(capsys, *arguments, "--id-column", "slit")
+    assert status == 2 and "no column 'slit'. Did you mean 'split'" in err
 
 
 def test_three_mistakes_in_a_toml_are_told_at_once(capsys, tmp_path):
@@ -275,7 +292,11 @@ def test_three_mistakes_in_a_toml_are_told_at_once(capsys, tmp_path):
         (["train", "--config", "nowhere.toml"], "nowhere.toml"),
         (["train", "--set", "epochs"], "NAME=VALUE"),
         (["train", "--set", "training=3", "--set", "training.gamma=1"], "which is no table"),
-        (["train", "--backend", "theano"], "theano"),
+        (["train", "--set", "training.gamma.x=1"], "`training.gamma` must be a number >= 0"),
+        (["train", "--set", "training.loss=focal"], "set `loss` itself"),
+        (["train", "--set", "heads.size.kind=regresion"], "the head 'size': `kind` must be one"),
+        (["train", "--set", "heads.size.kint=binary"], "Unknown setting 'kint'. Did you mean"),
+        (["train", "--backend", "theano"], "`--backend` must be one of jax, tensorflow, torch"),
         (["predict", "--model", "nowhere", "--data", "x.csv"], "No saved model"),
         (["check"], "`data` is needed"),
     ],
@@ -297,6 +318,12 @@ def test_a_missing_backend_names_its_extra(capsys, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'keras_mm\[torch\]'"):
         cli.choose_backend("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    status, _, err = run(capsys, "presets")
+    assert status == 2 and "`KERAS_BACKEND`: 'jax' is not installed: pip install jax" in err
+    monkeypatch.setenv("KERAS_BACKEND", "theano")
+    status, _, err = run(capsys, "presets")
+    assert status == 2 and "the environment variable `KERAS_BACKEND` must be one of" in err
 
 
 @pytest.mark.backend_free
@@ -316,16 +343,13 @@ def test_nothing_is_left_when_a_run_fails(files, capsys, tmp_path):
 @pytest.mark.backend_free
 @pytest.mark.eager
 def test_an_interrupted_run_leaves_its_model(files, capsys, tmp_path, monkeypatch):
-    import keras
+    from keras_mm.training.callbacks import DivergenceCheck
 
-    from keras_mm.cli import train as runs
+    def interrupt(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
 
-    class Interrupt(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs, "create_epoch_log", Interrupt)
+    monkeypatch.setattr(DivergenceCheck, "on_epoch_begin", interrupt)
     status, _, err = run(
         capsys, "train", "--data", files / "train.parquet", "--preset", "tiny",
         "--epochs", "3", "--output", tmp_path / "run",
@@ -349,7 +373,7 @@ def test_an_unexpected_error_leaves_its_traceback(files, capsys, tmp_path, monke
     status, out, err = run(capsys, *command, "--output", tmp_path / "run")
     assert status == 1 and out == ""
     assert "ValueError: not of the package" in err and "Traceback" not in err
-    assert f"the traceback, is in {tmp_path / 'run-failed.log'}" in err
+    assert err.endswith(f"the traceback is in {tmp_path / 'run-failed.log'}\n")
     assert [p.name for p in tmp_path.iterdir()] == ["run-failed.log"]
     log = (tmp_path / "run-failed.log").read_text()
     assert "Traceback" in log and log.rstrip().endswith("ValueError: not of the package")
@@ -357,6 +381,67 @@ def test_an_unexpected_error_leaves_its_traceback(files, capsys, tmp_path, monke
     for name, expected in (("run", 1), (".", 2)):
         status, _, err = run(capsys, *command, "--output", tmp_path / name)
         assert status == expected and "Traceback" in err
+
+
+@pytest.mark.backend_free
+def test_the_traceback_of_other_commands_is_kept_too(capsys, monkeypatch, tmp_path):
+    def fail(options):
+        raise ValueError("not of the package")
+
+    monkeypatch.setitem(cli.COMMANDS, "presets", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    status, out, err = run(capsys, "presets")
+    (log,) = tmp_path.iterdir()
+    assert (status, out) == (1, "") and log.name.startswith("keras-mm-presets-")
+    assert err == (f"keras-mm presets: ValueError: not of the package\nthe traceback is in {log}\n")
+    text = log.read_text()
+    assert "Traceback" in text and text.endswith("ValueError: not of the package\n")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "full"))  # nothing can be written
+    assert run(capsys, "presets")[2].endswith("KERAS_MM_DEBUG=1 shows where it was raised\n")
+
+
+@pytest.mark.backend_free
+def test_a_reader_that_has_enough_and_a_full_disk(tmp_path):
+    command = [sys.executable, "-m", "keras_mm.cli", "presets"]
+    done = subprocess.run(
+        f"{shlex.join(command)} | true; echo ${{PIPESTATUS[0]}}",
+        shell=True, executable="bash", capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("1\n", "")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+        )  # fmt: skip
+    assert done.returncode == 1
+    first, second = done.stderr.splitlines()
+    assert first == "keras-mm presets: OSError: [Errno 28] No space left on device"
+    assert second.startswith(f"the traceback is in {tmp_path}")
+
+
+@pytest.mark.slow
+def test_a_run_into_a_file_is_short_and_plain(once, tmp_path):
+    """No bars, no lines of other libraries, and what is said is of use."""
+    rows = "".join(f"words {i},{'ab'[i % 2]}\n" for i in range(60))
+    (tmp_path / "rows.csv").write_text("text_1,label\n" + rows)
+    command = [sys.executable, "-m", "keras_mm.cli", "train", "--data", "rows.csv"]
+    command += ["--preset", "tiny", "--epochs", "2", "--output", "run"]
+    kept = {n: v for n, v in os.environ.items() if n not in ("TF_CPP_MIN_LOG_LEVEL",)}
+    root = str(Path(keras_mm.__file__).resolve().parent.parent)
+    with open(tmp_path / "out.txt", "wb") as file:
+        subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, cwd=tmp_path, check=True,
+            env={**kept, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": root},
+        )  # fmt: skip
+    said = (tmp_path / "out.txt").read_bytes()
+    assert b"\r" not in said
+    lines = said.decode().splitlines()
+    beginnings = (
+        "keras 3", "train: 48 rows", "epoch 1/2", "epoch 2/2", "the weights of epoch 1", "written",
+        "test accuracy", "report: ",
+    )  # fmt: skip
+    assert len(lines) <= 15
+    assert [line for line in lines if not line.startswith(beginnings)] == []
 
 
 @pytest.mark.backend_free

@@ -37,7 +37,8 @@ def test_a_weighted_run(rows, capsys, tmp_path):
     assert read_toml(output / "config.toml")["weight_column"] == "importance"
     log = (output / "train.log").read_text()
     for part, count in (("train", 72), ("val", 9), ("test", 9)):
-        assert f"{part}: {count} rows of {rows}, weighted by 'importance'" in log
+        assert f"{part}: {count} rows of {rows}" in log
+    assert "; weighted by 'importance'\n" in log
     metrics = json.loads((output / "metrics.json").read_text())["test"]
     assert metrics["effective_rows"] < metrics["num_rows"] == 9
     assert json.loads(out)["test"] == metrics
@@ -66,7 +67,7 @@ def test_check_lists_bad_weights(rows, capsys, tmp_path):
     status, out, _ = run(
         capsys, "check", "--data", tmp_path / "bad.csv", "--weight-column", "importance"
     )
-    assert status == 1
+    assert status == 2
     assert "row 2, column 'importance': the weight is missing" in out
     assert "row 5, column 'importance': a weight must be a finite number >= 0" in out
 

@@ -1,6 +1,7 @@
 """Fine-tuning through the estimator: stages, rates by part, adapters, averages, memory."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -90,12 +91,21 @@ def test_frozen_encoders_run_once_for_all_stages(sample, monkeypatch):
     assert found == [["text_pooled_output", "vision_pooled_output"], [], []]
 
 
-def test_a_stage_that_makes_it_worse_is_taken_back(sample):
+def test_a_stage_that_makes_it_worse_is_taken_back(sample, capsys):
     stages = [{"blocks": 0}, {"blocks": "all", "learning_rate": 3.0, "encoder_learning_rate": 3.0}]
-    model = classifier(training={"stages": stages, "warmup": 0.0}).fit(
+    model = classifier(training={"stages": stages, "warmup": 0.0}, verbose=1).fit(
         sample[0][:64], validation_data=sample[0][64:96]
     )
     losses = model.history_["val_loss"]
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1] == (
+        f"the weights of stage 1 of 2 are kept: it has the best val_loss, {losses[0]:.4f}"
+    )
+    stages = [
+        line for line in lines if re.fullmatch(r"stage [12] of 2: [\d,]+ weights are trained", line)
+    ]
+    assert len(stages) == 2
+    model.set_params(verbose=0)
     assert losses[1] > losses[0]
     settings = model.evaluate(sample[0][64:96])
     logits = model.predictor_.logits(

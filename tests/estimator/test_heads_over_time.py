@@ -1,8 +1,6 @@
 """Heads that are added to a trained model, and training that goes on."""
 
 import copy
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -69,7 +67,7 @@ def test_a_new_head_learns_and_the_others_answer_the_same_bits(trained, tables, 
 
 @pytest.mark.backend_free
 @pytest.mark.slow
-def test_a_reloaded_model_takes_heads_too(trained, tables, tmp_path):
+def test_a_reloaded_model_takes_heads_too(trained, tables, tmp_path, elsewhere):
     before = logits_of(trained, tables[1])
     trained.save(tmp_path / "first")
     tables[0].drop(columns=["image_1", "image_2"]).to_csv(tmp_path / "rows.csv", index=False)
@@ -82,9 +80,7 @@ def test_a_reloaded_model_takes_heads_too(trained, tables, tmp_path):
         "found = model.predict_proba('test.csv')\n"
         "numpy.savez('found.npz', **found)\n"
     )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr[-2000:]
+    elsewhere(code, folder=tmp_path)
     found = np.load(tmp_path / "found.npz")
     again = MultimodalClassifier.load(tmp_path / "second")
     assert list(again.heads_) == ["label", "way"] and again.classes_["way"].tolist() == [

@@ -51,8 +51,8 @@ def test_the_best_epoch_so_far_is_kept(error, place, caplog, tmp_path):
     (line,) = caplog.messages
     best = int(np.argmin(model.history_["val_loss"])) + 1
     assert line == (
-        f"training ended after {count} epochs ({error.__name__}): the weights of epoch {best} "
-        "are kept"
+        f"training ended after {count} {'epoch' if count == 1 else 'epochs'} ({error.__name__}): "
+        f"the weights of epoch {best} are kept"
     )
     # They are those of a training of so many epochs.
     shorter = MultimodalClassifier(**{**options, "epochs": best}).fit(TABLE)

@@ -47,6 +47,7 @@ def test_copies_answer_the_same(fitted, sample):
     assert copy.copy(fitted).model_ is fitted.model_
 
 
+@pytest.mark.backend_free
 @pytest.mark.slow
 def test_in_another_process(fitted, sample, tmp_path):
     rows = sample[1][:40]

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.eager
 
 IMAGES = {"images": ["image_1", "image_2"], "preset": "tiny", "vision_trainable": False}
 PAIRS = {**IMAGES, "texts": ["text_1", "text_2"], "text_trainable": False}
-RUN = {"epochs": 1, "verbose": 0, "cache": False}
+# Whole batches of most tables: JAX compiles each size of batch.
+RUN = {"epochs": 1, "batch_size": 16, "verbose": 0, "cache": False}
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,6 @@
 """The estimator on labels, numbers and several heads: trained, answered, saved and exported."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -178,7 +176,7 @@ def test_rows_may_lack_a_head_s_labels(several, tables):
 
 @pytest.mark.backend_free
 @pytest.mark.slow
-def test_a_saved_model_answers_the_same_in_a_fresh_process(several, tables, tmp_path):
+def test_a_saved_model_answers_the_same_in_a_fresh_process(several, tables, tmp_path, elsewhere):
     several.save(tmp_path / "model")
     rows = tables[1][["text_1", "text_2"]]
     rows.to_csv(tmp_path / "rows.csv", index=False)
@@ -188,14 +186,7 @@ def test_a_saved_model_answers_the_same_in_a_fresh_process(several, tables, tmp_
         "model.predict_frame(sys.argv[2]).to_pickle(sys.argv[3])\n"
     )
     out = tmp_path / "out.pkl"
-    command = [
-        sys.executable,
-        "-c",
-        code,
-        *map(str, (tmp_path / "model", tmp_path / "rows.csv", out)),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    elsewhere(code, tmp_path / "model", tmp_path / "rows.csv", out)
     mine, its = several.predict_frame(rows), pd.read_pickle(out)
     assert list(mine) == list(its)
     for column in mine:

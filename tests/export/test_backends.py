@@ -20,19 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.eager]
 BACKENDS = ["jax", "tensorflow", "torch"]
 PACKAGE = Path(keras_mm.__file__).parents[1]
 SCRIPT = Path(__file__).with_name("per_backend.py")
-
-
-def train_minilm(table, shared, minilm, **columns):
-    classifier = keras_mm.MultimodalClassifier(
-        **columns,
-        vision_weights=str(shared / "weights/mobilenet_v2_0.35_224_notop.weights.h5"),
-        text_weights=minilm,
-        epochs=1,
-        sequence_length=48,
-        engine="keras",
-        verbose=0,
-    )
-    return classifier.fit(table)
+NUM_ROWS = 40  # more than a batch of the largest size that an export is checked with
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +48,7 @@ def _sample_jobs(folder: Path):
     """`tiny` with every fusion, after a few steps on the sample data."""
     train, test = load_sample_data()
     table = str(folder / "sample.parquet")
-    rows = test[:100].copy()
+    rows = test[:NUM_ROWS].copy()
     # Rows that lack a modality take the way of their own through every fusion.
     rows["image_1"] = rows["image_1"].astype(object)
     rows.iloc[:9, rows.columns.get_loc("image_1")] = None
@@ -70,25 +58,31 @@ def _sample_jobs(folder: Path):
         model = keras_mm.MultimodalClassifier(
             preset="tiny", fusion=fusion, epochs=1, verbose=0, **frozen
         )
-        model.fit(train[:160], validation_split=0).save(folder / fusion)
+        model.fit(train[:64], validation_split=0).save(folder / fusion)
         job = {"model": str(folder / fusion), "table": table, "export": []}
         yield fusion, {**job, "again": fusion == "bilinear"}
 
 
 def _real_jobs(folder: Path, minilm: str):
-    """MobileNetV2 and MiniLM on real rows, to be exported, too: a pair's model by every backend."""
+    """Real rows, exported by each backend: pairs to pretrained encoders, and single cells."""
     root = Path(__file__).resolve().parents[3] / "shared"
     if not (root / "data").is_dir():
         return
-    for name, columns, export in (
-        ("emoji/emoji_pairs.csv", {}, BACKENDS),
-        ("vqa_rad/vqa_rad.csv", {"images": ["image"], "texts": ["question"]}, ["jax"]),
+    pretrained = {
+        "vision_weights": str(root / "weights/mobilenet_v2_0.35_224_notop.weights.h5"),
+        "text_weights": minilm, "sequence_length": 16,
+    }  # fmt: skip
+    single = {"images": ["image"], "texts": ["question"], "preset": "tiny", "compare": False}
+    for name, options, export in (
+        ("emoji/emoji_pairs.csv", pretrained, ["tensorflow", "torch"]),
+        ("vqa_rad/vqa_rad.csv", single, ["jax"]),
     ):
         table = keras_mm.load_table(root / "data" / name)
         table = table[table["label"].notna()]
         stem = Path(name).stem
-        train_minilm(table[:96], root, minilm, **columns).save(folder / stem)
-        rows = _absolute(table[-100:], root / "data" / Path(name).parent)
+        model = keras_mm.MultimodalClassifier(**options, engine="keras", epochs=1, verbose=0)
+        model.fit(table[:48]).save(folder / stem)
+        rows = _absolute(table[-NUM_ROWS:], root / "data" / Path(name).parent)
         rows.to_csv(folder / f"{stem}.csv", index=False)
         table = str(folder / f"{stem}.csv")
         yield stem, {"model": str(folder / stem), "table": table, "export": export, "again": False}
@@ -128,7 +122,7 @@ def test_one_seed_gives_one_result_on_a_backend(runs):
 
 def test_a_model_trained_on_one_backend_answers_the_same_on_another(runs):
     folder, _ = runs
-    rows = load_sample_data()[1][:40]
+    rows = load_sample_data()[1][:NUM_ROWS]
     for backend in BACKENDS:
         here = keras_mm.MultimodalClassifier.load(folder / backend / "trained")
         assert here.classes_.tolist() == ["Contradictory", "Implies", "NoEntailment"]
@@ -143,4 +137,4 @@ def test_the_exports_of_every_backend_answer_as_their_models(runs):
             found = json.loads((folder / backend / f"{name}-export.json").read_text())
             assert found["backend"] == backend and found["batch_sizes"] == [1, 7, 32]
             assert found["labels_equal"] and found["max_difference"] <= 1e-4
-            assert found["rows"] == (40 if name == "trained" else 100)
+            assert found["rows"] == NUM_ROWS

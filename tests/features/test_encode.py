@@ -1,3 +1,4 @@
+import re
 from copy import copy
 from pathlib import Path
 
@@ -176,7 +177,7 @@ def test_what_other_parts_have_encoded_is_told(
     with caplog.at_level("INFO", logger="keras_mm"):
         encode_rows(vision, rows, preprocessor, store=FeatureStore(tmp_path))
     told = [record.message for record in caplog.records]
-    assert len(told) == 3 and "are encoded by Keras" in told[1], told
+    assert len(told) == 4 and "are encoded by Keras" in told[1], told
     images = list(zip(*rows.images, strict=True))
     one, two = ({image_key(x) for row in part for x in row if x is not None}
                 for part in (images[:9], images[9:]))  # fmt: skip
@@ -184,6 +185,21 @@ def test_what_other_parts_have_encoded_is_told(
     words = "part {} of 2: {} of {} distinct images are in the cache; {} to encode"
     assert told[0].startswith(words.format(1, 0, len(one), len(one)))
     assert told[2].startswith(words.format(2, len(one & two), len(two), len(two - one)))
+
+
+def test_a_line_says_how_many_rows_came_from_the_cache(
+    encoders, preprocessor, table, tmp_path, capsys
+):
+    vision, store = {"vision": encoders["vision"]}, FeatureStore(tmp_path)
+    for count, known, show in ((9, 0, True), (18, None, False), (18, 18, True)):
+        rows = read_rows(table[:count], **COLUMNS)
+        capsys.readouterr()
+        encode_rows(vision, rows, preprocessor, store=store, progress=show)
+        if not show:
+            assert capsys.readouterr().err == ""
+            continue
+        words = rf"images: {count} rows in \d\.\d s, {known} of them from the cache\n"
+        assert re.fullmatch(words, capsys.readouterr().err)
 
 
 def test_only_what_is_new_is_encoded(encoders, preprocessor, table, tmp_path, decoded):

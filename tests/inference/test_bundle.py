@@ -1,7 +1,5 @@
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import keras
@@ -42,7 +40,9 @@ def test_a_bundle_is_json_weights_and_vocabulary(folder):
 
 
 @pytest.mark.graphs
-def test_loaded_in_a_fresh_process_it_gives_the_same_bits(fitted, folder, sample, tmp_path):
+def test_loaded_in_a_fresh_process_it_gives_the_same_bits(
+    fitted, folder, sample, tmp_path, elsewhere
+):
     rows = sample[1][:40]
     rows.to_parquet(tmp_path / "rows.parquet")
     code = (
@@ -51,9 +51,7 @@ def test_loaded_in_a_fresh_process_it_gives_the_same_bits(fitted, folder, sample
         "numpy.save(sys.argv[3], model.predict_proba(sys.argv[2]))\n"
     )
     out = tmp_path / "out.npy"
-    command = [sys.executable, "-c", code, str(folder), str(tmp_path / "rows.parquet"), str(out)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:]
+    elsewhere(code, folder, tmp_path / "rows.parquet", out)
     found = np.load(out)
     tolerance = 1e-6 if keras.backend.backend() == "tensorflow" else 0
     np.testing.assert_allclose(found, fitted.predict_proba(rows), atol=tolerance, rtol=0)

@@ -71,16 +71,20 @@ def called(model, inputs) -> np.ndarray:
     return keras.ops.convert_to_numpy(model(tensors, training=False))
 
 
+# Of each fusion JAX compiles one case only: what is compared and packed is the same there.
+MORE = pytest.mark.many_networks
+
+
 @pytest.fixture(
     scope="session",
     params=[
-        ("concat", False, False),
-        ("concat", True, False),
+        pytest.param(("concat", False, False), marks=MORE),
+        pytest.param(("concat", True, False), marks=MORE),
         ("concat", True, True),
-        ("bilinear", False, True),
+        pytest.param(("bilinear", False, True), marks=MORE),
         ("bilinear", True, False),
         ("gated", False, False),
-        ("cross_attention", False, False),
+        pytest.param(("cross_attention", False, False), marks=MORE),
         ("cross_attention", True, True),
         ("bottleneck", True, False),
         ("mmbt", True, False),

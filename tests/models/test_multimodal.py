@@ -19,6 +19,8 @@ from tests.models.conftest import (
 
 pytestmark = pytest.mark.eager
 
+ROWS = 32  # in each test: a shape of its own would be compiled by itself
+
 
 def take(inputs, rows):
     return {name: value[rows] for name, value in inputs.items()}
@@ -26,7 +28,7 @@ def take(inputs, rows):
 
 def test_a_row_alone_is_the_row_in_a_batch(case):
     model, separate = case
-    inputs = make_inputs(32, separate=separate)
+    inputs = make_inputs(ROWS, separate=separate)
     together = logits_of(model, inputs)
     assert np.ptp(together, axis=0).min() > 1e-3  # the rows do differ
     for row in (0, 17, 31):
@@ -36,7 +38,7 @@ def test_a_row_alone_is_the_row_in_a_batch(case):
 
 def test_more_padding_changes_nothing(case):
     model, separate = case
-    inputs = make_inputs(5, separate=separate)
+    inputs = make_inputs(ROWS, separate=separate)
     longer = dict(inputs)
     for name in ("token_ids", "segment_ids", "padding_mask"):
         widths = [(0, 0)] * (inputs[name].ndim - 1) + [(0, 23)]
@@ -46,7 +48,7 @@ def test_more_padding_changes_nothing(case):
 
 def test_what_stands_behind_the_padding_is_not_read(case):
     model, separate = case
-    inputs = make_inputs(5, separate=separate)
+    inputs = make_inputs(ROWS, separate=separate)
     changed = {**inputs, "token_ids": np.where(inputs["padding_mask"], inputs["token_ids"], 42)}
     np.testing.assert_array_equal(logits_of(model, changed), logits_of(model, inputs))
 
@@ -70,7 +72,7 @@ def test_rows_of_fewer_images_name_num_images():
 
 def test_every_input_counts(case):
     model, separate = case
-    inputs = make_inputs(5, separate=separate)
+    inputs = make_inputs(ROWS, separate=separate)
     before = logits_of(model, inputs)
     for name in ("image_1", "image_2", "token_ids", "image_mask", "text_mask"):
         changed = np.roll(inputs[name], 1, axis=0)
@@ -81,14 +83,14 @@ def test_every_input_counts(case):
 
 def test_swapping_the_images_changes_the_answer(case):
     model, separate = case
-    inputs = make_inputs(5, separate=separate)
+    inputs = make_inputs(ROWS, separate=separate)
     swapped = {**inputs, "image_1": inputs["image_2"], "image_2": inputs["image_1"]}
     assert np.abs(logits_of(model, swapped) - logits_of(model, inputs)).max() > 1e-3
 
 
 def test_a_missing_images_pixels_are_not_read(case):
     model, separate = case
-    inputs = make_inputs(5, separate=separate)
+    inputs = make_inputs(ROWS, separate=separate)
     inputs["image_mask"][:, 1] = False
     changed = {**inputs, "image_2": np.full_like(inputs["image_2"], np.nan)}
     np.testing.assert_array_equal(logits_of(model, changed), logits_of(model, inputs))
@@ -114,7 +116,7 @@ def test_a_packed_pair_is_missing_only_when_both_texts_are():
 
 def test_a_row_with_nothing_present_has_an_answer(case):
     model, separate = case
-    inputs = make_inputs(5, separate=separate)
+    inputs = make_inputs(ROWS, separate=separate)
     for name in ("image_mask", "text_mask"):
         inputs[name][:] = False
     found = logits_of(model, inputs)
@@ -125,7 +127,7 @@ def test_a_row_with_nothing_present_has_an_answer(case):
 
 def test_the_cut_model_on_features_answers_as_the_whole(case):
     model, separate = case
-    inputs = make_inputs(5, separate=separate)
+    inputs = make_inputs(ROWS, separate=separate)
     encoders, trunk = parts(model)
     features = {}
     for side, encoder in encoders.items():

@@ -134,5 +134,7 @@ def test_as_heads():
 def test_what_are_no_heads(heads):
     with pytest.raises(ValueError, match="`heads` must be"):
         as_heads(heads)
+    with pytest.raises(ValueError, match="`labels` must be"):
+        as_heads(heads, argument="labels")
     with pytest.raises(ValueError, match="at least two"):
         as_heads(1)

@@ -94,6 +94,7 @@ VALUES = {
     "split_column": ([None, "split"], [1, ["split"]]),
     "group_column": ([None, "group"], [1, ["group"]]),
     "weight_column": ([None, "weight"], [1, ["weight"]]),
+    "id_column": ([None, "id"], [1, ["id"]]),
     "image_dir": ([None, "images", Path("images")], [1]),
     "validation_size": ([0, 0.0, 0.5], PART),
     "test_size": ([0, 0.0, 0.5], PART),
@@ -213,6 +214,36 @@ def test_a_frozen_vision_encoder_cannot_be_augmented(augmentation):
     assert find_problems(Settings(augmentation={"flip": False, "same_colour": False})) == []
     several = Settings(augmentation=augmentation, epochs=0, labels=1)
     assert len(find_problems(several)) == 3  # told with the others
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"early_stopping": True}, "`early_stopping` is not in the table `training`: set"),
+        ({"loss": "focal"}, "`loss` is not in the table `training`: set `loss` itself"),
+        ({"gama": 1}, "'training.gama'. Did you mean 'training.gamma'?"),
+        ({"gamma": {"x": 1}}, "`training.gamma` must be a number >= 0. Received: {'x': 1}"),
+    ],
+)
+def test_a_setting_in_the_wrong_table(values, words):
+    (problem,) = find_problems(Settings(training=values))
+    assert words in problem
+
+
+def test_early_stopping_must_be_able_to_begin():
+    def problems(epochs, least, **more):
+        training = {"min_epochs": least, **more.pop("training", {})}
+        return find_problems(Settings(epochs=epochs, training=training, **more))
+
+    (problem,) = problems(2, 3)
+    assert "`training.min_epochs` must be at most the number of epochs, 2" in problem
+    assert "Received: 3" in problem
+    assert problems(3, 3) == problems(2, 3, early_stopping=False) == []
+    (problem,) = problems(None, 1000)  # the preset's epochs
+    stages = [{"epochs": 2}, {"blocks": "all"}]
+    assert problems(5, 4, training={"stages": stages}) == []
+    assert len(problems(3, 4, training={"stages": stages})) == 1
+    assert len(find_problems(Settings(epochs=2, training=Training(min_epochs=3)))) == 1
 
 
 def test_a_column_of_parts_stands_alone():
@@ -399,7 +430,7 @@ def test_toml_with_a_byte_order_mark(tmp_path):
         ({"labels": {"a": {"kind": "binary", "l2": -1}}}, "the head 'a': `l2` must be >= 0"),
         ({"labels": {"a": 3}}, "the head 'a' must be a keras_mm.Head or a dict"),
         ({"labels": {"a": Head(), "A": Head()}}, "collide"),
-        ({"labels": {}}, "`heads` must be"),
+        ({"labels": {}}, "`labels` must be a dict of name to keras_mm.Head, not empty"),
         ({"labels": {"a": Head()}, "head": "binary"}, "`head` applies to a label column"),
         ({"labels": {"a": Head()}, "classes": ["x", "y"]}, "`classes` applies to a label column"),
         ({"labels": ["a", "b"], "classes": ["x", "y"]}, "`classes` applies to one head"),

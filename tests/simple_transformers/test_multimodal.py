@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -182,7 +180,7 @@ def test_names_of_several_labels_may_be_0_and_1(pictures, table, tmp_path):
 
 
 @pytest.mark.backend_free
-def test_a_fresh_process_needs_only_the_folder(trained, pictures, tmp_path):
+def test_a_fresh_process_needs_only_the_folder(trained, pictures, tmp_path, elsewhere):
     model, folder, _, mine = trained
     asked = {"words": mine["words"].tolist(), "file": mine["file"].tolist()}
     code = (
@@ -197,8 +195,7 @@ def test_a_fresh_process_needs_only_the_folder(trained, pictures, tmp_path):
     moved = tmp_path / "moved"
     folder.rename(moved)
     try:
-        command = [sys.executable, "-c", code, str(moved), str(pictures), str(file)]
-        subprocess.run(command, check=True)
+        elsewhere(code, moved, pictures, file)
     finally:
         moved.rename(folder)
     assert (np.load(file) == model.predict(asked, pictures)[1]).all()

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 import warnings
 
 import keras
@@ -129,7 +127,7 @@ def test_answers(two):
 
 @pytest.mark.backend_free
 @pytest.mark.slow
-def test_a_fresh_process_answers_to_the_bit(two, tmp_path):
+def test_a_fresh_process_answers_to_the_bit(two, tmp_path, elsewhere):
     model, folder, _ = two
     code = (
         "import sys, numpy as np\n"
@@ -139,7 +137,7 @@ def test_a_fresh_process_answers_to_the_bit(two, tmp_path):
         f"np.save(sys.argv[2], model.predict({TEXTS!r})[1])\n"
     )
     file = tmp_path / "logits.npy"
-    subprocess.run([sys.executable, "-c", code, str(folder), str(file)], check=True)
+    elsewhere(code, folder, file)
     assert (np.load(file) == model.predict(TEXTS)[1]).all()
 
 

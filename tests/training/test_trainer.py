@@ -1,4 +1,5 @@
 import inspect
+import re
 from dataclasses import fields
 
 import keras
@@ -12,7 +13,7 @@ from keras_mm.training.stages import BestOfStages
 from keras_mm.training.trainer import Trainer
 
 
-def toy(rows=70, seed=0):
+def toy(rows=64, seed=0):  # whole batches: JAX compiles each size of batch
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(rows, 5)).astype("float32")
     return x, (x @ rng.normal(size=(5, 3))).argmax(axis=1)
@@ -218,6 +219,19 @@ def test_what_early_stopping_cannot_watch_is_told():
         Trainer(toy_model(), epochs=2, monitor="val_acc", verbose=0).fit(toy(), toy())
 
 
+def test_a_misspelt_metric_is_found_before_training():
+    model = toy_model()
+    before = weights(model)
+    for monitor, data in (("val_acc", (toy(), toy())), ("acc", (toy(),)), ("los", (toy(),))):
+        trainer = Trainer(model, epochs=2, monitor=monitor, verbose=0)
+        with pytest.raises(ValueError, match=f"Unknown metric in `monitor`: '{monitor}'"):
+            trainer.fit(*data)
+        assert trainer.history == {}
+    np.testing.assert_array_equal(weights(model)[0], before[0])
+    trainer = Trainer(model, epochs=1, monitor="val_balanced_accuracy", verbose=0)
+    assert "val_balanced_accuracy" in trainer.fit(toy(), toy())
+
+
 def test_early_stopping_watches_what_a_callback_adds():
     class Score(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -242,14 +256,24 @@ class Worse(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     ("min_epochs", "epochs", "ended", "best"), [(1, 9, 3, 1), (4, 9, 6, 4), (7, 5, 5, 5)]
 )
-def test_early_stopping_begins_with_an_epoch(min_epochs, epochs, ended, best):
+def test_early_stopping_begins_with_an_epoch(min_epochs, epochs, ended, best, capsys):
     model, worse = toy_model(), Worse()
-    options = {"monitor": "val_score", "patience": 2, "callbacks": [worse], "verbose": 0}
+    options = {"monitor": "val_score", "patience": 2, "callbacks": [worse]}
     trainer = Trainer(model, epochs=epochs, min_epochs=min_epochs, **options)
     history = trainer.fit(toy(), toy())
     assert len(history["val_score"]) == ended
     for mine, expected in zip(weights(model), worse.weights[best - 1], strict=True):
         np.testing.assert_array_equal(mine, expected)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("  ")[0] for line in lines[:ended]] == [
+        f"epoch {number}/{epochs}" for number in range(1, ended + 1)
+    ]
+    assert all(re.search(r"  \(\d\.\d s\)$", line) for line in lines[:ended])
+    said = "" if ended == epochs else (
+        f"training stopped after epoch {ended} of 9: val_score has not improved for 2 epochs; the "
+        f"weights of epoch {best}, which has the best val_score, are kept"
+    )  # fmt: skip
+    assert "".join(lines[ended:]) == said
 
 
 def test_the_best_stage_is_not_chosen_by_its_first_epochs():
@@ -261,6 +285,7 @@ def test_the_best_stage_is_not_chosen_by_its_first_epochs():
         model.set_weights([w + 1 for w in kept])
         stages.note(history)
         assert np.array_equal(weights(model)[0], kept[0]) is is_kept
+        assert (stages.stage, stages.value) == ((1, 0.6) if is_kept else (3, 0.5))
 
 
 def test_clipping_bounds_the_step():

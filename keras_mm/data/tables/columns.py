@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-
-import pandas as pd
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from keras_mm.checks import nearest_name
-from keras_mm.data.tables.labels import is_missing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _IMAGE_FIELDS = {"bytes", "path"}
 
@@ -24,13 +25,27 @@ def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
         similar name, if there is one.
 
     Example:
+        >>> import pandas as pd
         >>> missing_columns(pd.DataFrame({"text_1": ["a"]}), ["text1"])
         ["no column 'text1'. Did you mean 'text_1'?"]
     """
-    known = [str(column) for column in table.columns]
+    return missing_names(list(table.columns), columns)
+
+
+def missing_names(names: Sequence[object], columns: Iterable[str]) -> list[str]:
+    """Like `missing_columns`, but takes the column names of the table.
+
+    Args:
+        names: Names of the columns of the table.
+        columns: Names that the table must have exactly once.
+
+    Returns:
+        A sentence for each problem, in the order of `columns`.
+    """
+    known = [str(column) for column in names]
     sentences = []
     for column in dict.fromkeys(columns):
-        count = int((table.columns == column).sum())
+        count = names.count(column)
         if count > 1:
             sentences.append(f"{count} columns are named {column!r}. Rename all but one.")
         if count:
@@ -61,6 +76,7 @@ def nested_columns(
         A sentence for each problem, image columns first.
 
     Example:
+        >>> import pandas as pd
         >>> nested_columns(pd.DataFrame({"meta": [{"name": "a"}] * 2}), others=["meta"])[0][:56]
         "the column 'meta' holds records with the fields 'name'. "
     """
@@ -86,6 +102,8 @@ def _record_fields(cells: Iterable) -> list[str]:
 
     Also empty for a single cell of records, which is reported as a problem of its row.
     """
+    from keras_mm.data.tables.labels import is_missing  # not at the top: it imports pandas
+
     fields, count = list[str](), 0
     for cell in cells:
         parts = cell if isinstance(cell, list | tuple) else [cell]

@@ -115,8 +115,8 @@ def has_pair(settings: Settings) -> bool:
 def label_heads(settings: Settings) -> dict[str, Head]:
     """The heads that the settings describe; without classes if the settings have none.
 
-    For several columns of classes there is a head for each, with the name of the column. Otherwise
-    there is one head, `"label"`.
+    For several columns of classes there is a head for each, with the name of the column. In all
+    other cases there is one head, `"label"`.
 
     Args:
         settings: The settings of the user.

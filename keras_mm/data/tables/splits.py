@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from keras_mm.checks import is_number, is_whole, quote
 from keras_mm.data.tables.columns import missing_columns
@@ -116,6 +115,8 @@ def stratified_k_fold(
         mistakes.append(f"`num_folds` must be an integer >= 2. Received: num_folds={num_folds!r}")
     rows = _read_rows(table, label, groups, mistakes)
     _check_folds(rows, num_folds)
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold  # slow to import
+
     kind = StratifiedKFold if rows.groups is None else StratifiedGroupKFold
     splitter = kind(n_splits=num_folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
@@ -240,6 +241,8 @@ def _hold_out(
         return positions, positions[:0]
     if rows.groups is None:
         _check_strata(rows, positions, part, size)
+        from sklearn.model_selection import train_test_split  # slow to import
+
         rest, held = train_test_split(
             positions, test_size=size, stratify=rows.labels[positions], random_state=seed
         )

@@ -35,7 +35,7 @@ def strata(
 ) -> list:
     """Assigns a stratum to each row. A split keeps the share of each stratum.
 
-    With a single head of classes the strata are the classes. Otherwise the rows are divided by one
+    With a single head of classes the strata are the classes. Otherwise, the rows are divided by one
     head after the other: by class, by the rarest label of a multilabel row, by quintile of numbers,
     and by whether the label is missing. A stratum that would be too small to have a row in every
     part is merged with others.

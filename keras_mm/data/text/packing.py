@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_mm.data.text.families import TokenFamily
 from keras_mm.errors import InvalidValueError
-from keras_mm.load_order import load_tensorflow
+from keras_mm.load_order import load_keras_hub, load_tensorflow
 
 
 def num_special(family: TokenFamily, num_texts: int) -> int:
@@ -68,9 +68,7 @@ def pack_ids(
         `token_ids`, `segment_ids` (int32; 0 in families without segments) and `padding_mask`
         (bool), each `(batch, sequence_length)`.
     """
-    import keras_hub
-
-    tf = load_tensorflow()
+    keras_hub, tf = load_keras_hub(), load_tensorflow()
 
     packer = keras_hub.layers.MultiSegmentPacker(
         sequence_length=sequence_length,

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_mm.data.text.families import TokenFamily
 from keras_mm.errors import InvalidValueError
-from keras_mm.load_order import load_tensorflow
+from keras_mm.load_order import load_keras_hub, load_tensorflow
 
 VocabularyTokens = Sequence[str] | Mapping[str, int] | bytes
 _PUNCTUATION = r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]"
@@ -38,9 +38,7 @@ def create_layer(
     Raises:
         ValueError: if bytes are not a SentencePiece model of the family.
     """
-    import keras_hub
-
-    tf = load_tensorflow()
+    keras_hub, tf = load_keras_hub(), load_tensorflow()
 
     # Outside of any graph: resources that are created while a graph is traced belong to this graph,
     # and fail in the next one.

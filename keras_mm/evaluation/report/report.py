@@ -6,7 +6,6 @@ from importlib.resources import files
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
@@ -20,7 +19,6 @@ from keras_mm.evaluation.report.classes import (
 from keras_mm.evaluation.report.curves import best_epoch, draw_curves, draw_numbers
 from keras_mm.evaluation.report.findings import (
     MODALITIES_NOTE,
-    Table,
     amount,
     baseline_name,
     compare_metrics,
@@ -30,11 +28,12 @@ from keras_mm.evaluation.report.findings import (
     percent,
     plain,
 )
+from keras_mm.evaluation.report.mistakes import column_ends, find_mistakes
 from keras_mm.evaluation.results import HeadEvaluation, Results
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.version import __version__
 
-_MOST_MISTAKES = 20
+_MOST_SKIPPED = 20
 _FULL_MATRIX = 12  # largest number of classes of a matrix that is readable
 _MOST_PANELS = 12
 
@@ -78,7 +77,7 @@ def render_report(evaluation: Results) -> str:
 
 def _skipped(evaluation: Results) -> list[tuple[str, str]]:
     """The row and the problem of the first problems of rows that were left out."""
-    return [(plain(p.row), row_error([p])) for p in evaluation.skipped[:_MOST_MISTAKES]]
+    return [(plain(p.row), row_error([p])) for p in evaluation.skipped[:_MOST_SKIPPED]]
 
 
 def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, Any]:
@@ -93,7 +92,6 @@ def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, A
     if not one.metrics:
         return found
     frame = _of_head(evaluation, name)
-    mistakes, num_mistakes = _mistakes(one, frame)
     classes, classes_note = class_table(one)
     confusions, confusions_note = _confusions(one)
     return found | {
@@ -107,8 +105,7 @@ def _section(evaluation: Results, name: str, one: HeadEvaluation) -> dict[str, A
         "confusions_note": confusions_note,
         "numbers": _numbers(one, frame),
         "num_panels": _MOST_PANELS if len(one.classes) > _MOST_PANELS else 0,
-        "mistakes": mistakes,
-        "num_mistakes": num_mistakes,
+        "mistakes": find_mistakes(one, frame, evaluation.rows, evaluation.id_column),
         "num_rows": one.metrics["num_rows"],
         "weighted": one.is_weighted,
     }
@@ -120,7 +117,8 @@ def _of_head(evaluation: Results, name: str) -> pd.DataFrame:
     if evaluation.several:
         prefix = f"{name}_"
         own = {column: column.removeprefix(prefix) for column in frame if column.startswith(prefix)}
-        frame = frame[["row", *own]].rename(columns=own)
+        ids = [] if evaluation.id_column is None else [evaluation.id_column]
+        frame = frame[["row", *ids, *own]].rename(columns=own)
     if "sample_weight" not in whole:
         return frame
     counted = whole["sample_weight"] > 0
@@ -176,66 +174,10 @@ def _numbers(one: HeadEvaluation, frame: pd.DataFrame) -> str:
     """A drawing of a regression head's predictions against the labels; empty for other heads."""
     if one.head.kind != "regression":
         return ""
-    ends = _ends(one)
+    ends = column_ends(one)
     pairs = {
         str(name): (frame[f"label{end}"].to_numpy(), frame[f"prediction{end}"].to_numpy())
         for name, end in zip(one.classes, ends, strict=True)
         if str(name) in one.metrics["per_target"]
     }
     return draw_numbers(dict(islice(pairs.items(), _MOST_PANELS)))
-
-
-def _ends(one: HeadEvaluation) -> list[str]:
-    """The ends of a regression head's column names, one for each target."""
-    return [""] if len(one.classes) == 1 else [f"_{name}" for name in one.classes]
-
-
-def _mistakes(one: HeadEvaluation, frame: pd.DataFrame) -> tuple[Table, int]:
-    """The most confident mistakes or largest errors; and the number of all mistakes."""
-    if one.head.kind == "regression":
-        return _errors(one, frame), one.metrics["num_rows"]
-    found = frame[[f"probability_{name}" for name in one.classes]].to_numpy("float64")
-    if one.head.kind == "multilabel":
-        gives, has = (_marks(frame[name], one.classes) for name in ("prediction", "label"))
-        wrong = (gives != has) & frame["label"].notna().to_numpy()[:, None]
-        # Confidence of a wrong prediction: that the label applies, or that it does not.
-        sure = np.where(gives, found, 1 - found)
-        rows, sure = wrong.any(axis=1), np.where(wrong, sure, 0).max(axis=1)
-    else:
-        known = frame["label"].notna().to_numpy()
-        rows = known & (frame["label"] != frame["prediction"]).to_numpy(dtype=bool)
-        sure = found.max(axis=1)
-    frame = frame[["row", "label", "prediction"]].assign(sure=sure)[rows]
-    worst = frame.sort_values("sure", ascending=False, kind="stable")[:_MOST_MISTAKES]
-    lines = [
-        [row.row, plain(row.label), plain(row.prediction), f"{row.sure:.3f}"]
-        for row in worst.itertuples()
-    ]
-    return Table(("Row", "Label", "Answer", "Probability"), lines), len(frame)
-
-
-def _marks(cells: pd.Series, names: list) -> np.ndarray:
-    """Whether each name is in each cell, a list or `None`: bool `(num_rows, num_names)`."""
-    places = {name: place for place, name in enumerate(names)}
-    found = np.zeros((len(cells), len(names)), dtype=bool)
-    for row, cell in enumerate(cells):
-        found[row, [places[name] for name in cell or ()]] = True
-    return found
-
-
-def _errors(one: HeadEvaluation, frame: pd.DataFrame) -> Table:
-    """The rows with the largest errors, measured in standard deviations of the targets."""
-    rows = []
-    for name, end in zip(one.classes, _ends(one), strict=True):
-        label, answer = frame[f"label{end}"], frame[f"prediction{end}"]
-        errors = (answer - label).abs()
-        unit = label.std() or 1.0
-        for place in np.argsort(-errors.fillna(-1).to_numpy(), kind="stable")[:_MOST_MISTAKES]:
-            if np.isfinite(errors.iloc[place]):
-                values = [frame["row"].iloc[place], name, label.iloc[place], answer.iloc[place]]
-                rows.append((errors.iloc[place] / unit, [*values, errors.iloc[place]]))
-    worst = sorted(rows, key=lambda pair: -pair[0])[:_MOST_MISTAKES]
-    lines = [[row[0], row[1], *(f"{value:.4g}" for value in row[2:])] for _, row in worst]
-    if len(one.classes) > 1:
-        return Table(("Row", "Target", "Label", "Answer", "Error"), lines)
-    return Table(("Row", "Label", "Answer", "Error"), [line[:1] + line[2:] for line in lines])

@@ -63,7 +63,7 @@ def choose_engine(encoder: keras.Model, engine: str, store: FeatureStore | None)
         engine: `"keras"`, `"openvino"` or `"auto"`. `"auto"` is OpenVINO if it is installed and
             faster: on a CPU, for frozen encoders without custom layers that are not tiny, with a
             `store` for the converted encoder, and not on TensorFlow in float32, which is as fast.
-            Otherwise it is Keras.
+            Otherwise, it is Keras.
         store: Store for the converted encoder.
 
     Returns:

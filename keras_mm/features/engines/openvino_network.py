@@ -30,6 +30,7 @@ from keras_mm.features.store.blocks import KEY_BYTES
 from keras_mm.features.store.shelf import Shelf, reserve
 from keras_mm.features.store.store import FeatureStore
 from keras_mm.forks import check_not_forked
+from keras_mm.load_order import load_keras_hub
 from keras_mm.subprocesses import run_on_tensorflow
 
 _FILES = ("network.xml", "network.bin")
@@ -266,8 +267,7 @@ def main(folder: Path) -> None:
         folder: The folder that holds `encoder.json` and `encoder.weights.h5`; the converted encoder
             is written to it.
     """
-    import keras_hub  # noqa: F401  (registers its layers)
-
+    load_keras_hub()  # registers its layers
     import keras_mm.models.multimodal  # noqa: F401  (registers this package's layers)
 
     config = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))

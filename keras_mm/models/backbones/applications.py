@@ -12,6 +12,7 @@ from keras import layers
 
 from keras_mm.downloads import failed_download
 from keras_mm.errors import InvalidValueError
+from keras_mm.progress import loading_output
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -112,7 +113,8 @@ def application(
     options = {**options, "include_top": False, "input_shape": (*image_size, 3)}
     if weights == "pretrained":
         try:
-            model = create(weights="imagenet", **options)
+            with loading_output(f"the ImageNet weights of {name!r}"):
+                model = create(weights="imagenet", **options)
         except Exception as error:  # Keras raises bare Exception for a failed download
             # If the image size was the cause, building the network without weights raises, too.
             _random(create, name, image_size, options)

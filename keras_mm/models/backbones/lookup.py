@@ -15,6 +15,7 @@ from keras import layers
 from keras_mm.checks import unknown_name
 from keras_mm.downloads import from_handle
 from keras_mm.errors import InvalidValueError
+from keras_mm.load_order import load_keras_hub
 from keras_mm.models.backbones.applications import (
     application,
     application_names,
@@ -69,7 +70,7 @@ def vision_backbone(
             model, preprocessing = application(name, weights, image_size, **options)
             return _with_weights(model, weights, "vision_weights"), preprocessing
     if known is None:
-        network = _load_keras_hub(name, weights, "vision")
+        network = _network_of_handle(name, weights, "vision")
         scale, offset = _preset_rescaling(name)
     else:
         network = _listed_network(known, weights, "vision", image_size)
@@ -98,7 +99,7 @@ def text_backbone(backbone: Any, weights: str | PathLike) -> keras.Model:
     name = str(backbone)
     known = _known(name, "text")
     if known is None:
-        return text_tower(_load_keras_hub(name, weights, "text"), name)
+        return text_tower(_network_of_handle(name, weights, "text"), name)
     return text_tower(_listed_network(known, weights, "text"), name)
 
 
@@ -144,8 +145,7 @@ def _listed_network(
 
 def _build(known: Backbone, modality: str, image_size: tuple[int, int] | None) -> keras.Model:
     """A KerasHub network of `BACKBONES` with random weights."""
-    import keras_hub
-
+    keras_hub = load_keras_hub()
     if known.family == "siglip":
         side = {"vision": "SigLIPVisionEncoder", "text": "SigLIPTextEncoder"}[modality]
         return getattr(keras_hub.models, side)(**known.config[modality])
@@ -198,9 +198,8 @@ def _tiny_cnn(image_size: tuple[int, int], filters: tuple[int, ...]) -> keras.Mo
     return keras.Model(inputs, x, name="tiny_cnn")
 
 
-def _load_keras_hub(handle: str, weights: Any, modality: str) -> keras.Model:
-    import keras_hub
-
+def _network_of_handle(handle: str, weights: Any, modality: str) -> keras.Model:
+    keras_hub = load_keras_hub()
     # Handles such as hf://... contain a slash; KerasHub reports whether they exist.
     is_path = "/" in handle or Path(handle).is_dir()
     if not is_path and handle not in keras_hub.models.Backbone.presets:

@@ -241,6 +241,7 @@ def preprocessor():
 
 
 @pytest.mark.slow
+@pytest.mark.backend_free  # each backend trains heads of all kinds in `test_heads.py`
 def test_from_a_table_to_a_trained_model():
     """The way of a user of the builders: dataset, model and trainer from the same heads."""
     words = {"red": (1, 4.0), "blue": (0, -2.0)}

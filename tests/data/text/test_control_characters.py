@@ -35,9 +35,9 @@ def test_the_command_line_tells_warnings_from_errors(capsys, tmp_path):
     (tmp_path / "t.csv").write_bytes(b"text,label\ngood\x00 bad,x\nfine,y\n")
     assert main(["check", "--data", str(tmp_path / "t.csv")]) == 0
     out, err = capsys.readouterr()
-    assert "row 0, column 'text': warning: " in out and "0 problems, 1 warnings" in err
+    assert "row 0, column 'text': warning: " in out and "0 problems, 1 warning\n" in err
     (tmp_path / "t.csv").write_bytes(b"text,label\ngood\x00 bad,x\nfine,\n")
-    assert main(["check", "--data", str(tmp_path / "t.csv"), "--json"]) == 1
+    assert main(["check", "--data", str(tmp_path / "t.csv"), "--json"]) == 2
     assert '"severity": "warning"' in capsys.readouterr().out
 
 

@@ -14,6 +14,8 @@ from keras_mm.load_order import load_tensorflow
 from tests.conftest import tensorflow_functions
 from tests.families import characters, odd_characters
 
+pytestmark = pytest.mark.backend_free  # TensorFlow makes the tokens for every backend
+
 LETTERS = [*SPECIAL_TOKENS, *"abcdefgh", "##a", "##b", "[", "]", "sep", "cls", "!"]
 PAD, UNK, CLS, SEP = range(4)
 CASED = {
@@ -130,7 +132,6 @@ def test_odd_texts_are_taken(real, text):
     assert len(found) == 16 and found.count(real.vocabulary.index("[SEP]")) == 2
 
 
-@pytest.mark.backend_free
 def test_characters_cut_no_text(real):
     """NUL is dropped; the other control and format characters are a space, as in KerasHub."""
     whole, split = ids(real, "leftblue"), ids(real, "left blue")

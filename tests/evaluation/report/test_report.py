@@ -1,12 +1,17 @@
+import base64
+import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import Problem
 from keras_mm.evaluation.evaluate import Evaluation
 from keras_mm.evaluation.report.findings import (
@@ -275,6 +280,27 @@ def test_mistakes_are_the_surest_twenty():
     assert [row[0] for row in rows] == [str(1000 + i) for i in range(38, 18, -1)]
     assert rows[0] == ["1038", "no", "yes", f"{sure[38]:.3f}"]
     assert "20 of 39 mistakes" in "".join(page.text)
+
+
+def test_mistakes_show_their_rows(tmp_path):
+    Image.new("RGB", (300, 200), (250, 0, 0)).save(tmp_path / "red.png")
+    evaluation = with_mistakes(53, 3)
+    images = [str(tmp_path / "red.png"), str(tmp_path / "gone.png"), None] + [None] * 50
+    texts = ["<b>short</b>", "long " * 99, None] + ["right"] * 50
+    rows = Rows((images,), (texts,), {}, evaluation.predictions.index)
+    frame = evaluation.predictions.assign(key=[f"k{i}" for i in range(53)])
+    evaluation = replace(evaluation, rows=rows, predictions=frame, id_column="key")
+    html = render_report(evaluation)
+    page = Page(html)
+    start = page.rows.index(["Row", "Content", "Label", "Answer", "Probability"])
+    first, second, third = ([cell.strip() for cell in row] for row in page.rows[start + 1 :])
+    assert first[:2] == ["1000 (k0)", "<b>short</b>"] and "<b>short" not in html
+    assert second[0] == "1001 (k1)" and second[1].endswith("long …") and len(second[1]) <= 160
+    assert third[:2] == ["1002 (k2)", ""]
+    (address,) = [value for name, value in page.attributes if name == "src"]
+    image = Image.open(io.BytesIO(base64.b64decode(address.split("base64,")[1])))
+    assert image.size == (72, 48) and address.startswith("data:image/jpeg;base64,")
+    assert "img-src data:" in html and len(html) < 60_000
 
 
 def test_no_mistakes_are_said():

@@ -9,7 +9,7 @@ import pytest
 from keras_mm.models.text_encoder import create_text_encoder
 from tests.families import POSITIONS, randomise, text_network
 
-pytestmark = [pytest.mark.many_networks, pytest.mark.slow]
+pytestmark = [pytest.mark.many_networks, pytest.mark.slow, pytest.mark.eager]
 
 FAMILIES = ["bert", "distil_bert", "roberta", "xlm_roberta", "deberta_v3", "albert", "electra",
             "clip", "siglip"]  # fmt: skip
@@ -96,6 +96,7 @@ def test_two_texts_and_less_padding_give_the_same(family):
     np.testing.assert_allclose(short["pooled_output"][:, 0], wanted[:2], atol=1e-5)
 
 
+@pytest.mark.graphs  # each family once
 def test_rebuilt_from_its_architecture(family, tmp_path):
     from keras_mm.inference.bundle import _rebuild
 

@@ -9,7 +9,7 @@ import pytest
 from keras_mm.models.vision_encoder import create_vision_encoder
 from tests.families import image_converter, randomise, vision_network
 
-pytestmark = [pytest.mark.many_networks, pytest.mark.slow]
+pytestmark = [pytest.mark.many_networks, pytest.mark.slow, pytest.mark.eager]
 
 SIZE = (28, 28)
 # Tokens or places of a map, width, and the poolings besides mean and max.
@@ -85,6 +85,7 @@ def test_pixels_are_rescaled_as_the_preset_says(family):
         np.testing.assert_allclose(found, keras.ops.convert_to_numpy(wanted), atol=1e-4)
 
 
+@pytest.mark.graphs  # each family once
 def test_rebuilt_from_its_architecture(family, tmp_path):
     from keras_mm.inference.bundle import _rebuild
 

@@ -1,6 +1,6 @@
 """Reads the headers of image files inside a TensorFlow graph.
 
-A file is a uint8 vector `data` that ends in `PADDING` zeros. Reading beyond the end of a truncated
+A file is a `uint8` vector `data` that ends in `PADDING` zeros. Reading beyond the end of a short
 file yields zeros, without an error; the decoder then raises an error with the reason.
 """
 
@@ -25,7 +25,7 @@ def file_bytes(encoded: Tensor) -> Tensor:
         encoded: A scalar string.
 
     Returns:
-        A uint8 vector.
+        A `uint8` vector.
     """
     tf = load_tensorflow()
 
@@ -60,7 +60,7 @@ def jpeg_exif(data: Tensor) -> Tensor:
         data: The bytes of the file, from `file_bytes`.
 
     Returns:
-        The TIFF-structured block, a uint8 vector; empty if there is none.
+        The TIFF-structured block, a `uint8` vector; empty if there is none.
     """
     tf = load_tensorflow()
 
@@ -91,7 +91,7 @@ def exif_orientation(tiff: Tensor) -> Tensor:
     """Reads the orientation (tag 0x0112) from an EXIF block, in either byte order.
 
     Args:
-        tiff: A TIFF-structured EXIF block, a uint8 vector; may be empty.
+        tiff: A TIFF-structured EXIF block, a `uint8` vector; may be empty.
 
     Returns:
         An int32 scalar, 1 to 8; 1 if the block has no valid orientation.
@@ -121,7 +121,7 @@ def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
         data: The bytes of the file, from `file_bytes`.
 
     Returns:
-        Whether there is a tRNS chunk, a bool scalar; and the EXIF block, a uint8 vector, empty if
+        Whether there is a tRNS chunk, a bool scalar; and the EXIF block, a `uint8` vector, empty if
         there is none.
     """
     tf = load_tensorflow()

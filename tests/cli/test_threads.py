@@ -3,8 +3,7 @@ import sys
 
 import pytest
 
-from keras_mm.cli.train import _use_threads
-from keras_mm.settings.settings import RunSettings
+from keras_mm.cli.threads import use_threads
 
 pytestmark = pytest.mark.backend_free
 
@@ -19,27 +18,28 @@ def before_tensorflow(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "settings, threads",
+    "backbones, threads",
     [
-        ({"preset": "tiny"}, "1"),
-        ({"preset": "tiny", "vision_backbone": "resnet50v2"}, None),
-        ({"preset": "tiny", "text_backbone": "a_folder"}, None),
-        ({"preset": "mobilenet_v2_minilm"}, None),
-        ({"preset": "distil_bert_text"}, None),
+        (("tiny_cnn", "tiny_bert"), "1"),
+        ((None, "tiny_bert"), "1"),
+        (("resnet50v2", "tiny_bert"), None),
+        (("tiny_cnn", "a_folder"), None),
+        ((object(), "tiny_bert"), None),
+        ((None, None), None),
     ],
 )
-def test_only_small_networks_run_an_operation_in_one_thread(settings, threads):
-    _use_threads(RunSettings(**settings).resolved())
+def test_only_small_networks_run_an_operation_in_one_thread(backbones, threads):
+    use_threads(backbones)
     assert os.environ.get(NAME) == threads
 
 
 def test_the_users_threads_stay(monkeypatch):
     monkeypatch.setenv(NAME, "7")
-    _use_threads(RunSettings(preset="tiny").resolved())
+    use_threads(["tiny_cnn"])
     assert os.environ[NAME] == "7"
 
 
 def test_nothing_is_set_once_tensorflow_is_loaded(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
-    _use_threads(RunSettings(preset="tiny").resolved())
+    use_threads(["tiny_cnn"])
     assert NAME not in os.environ
