@@ -203,7 +203,7 @@ def _at(labels: Any, rows: Any) -> Any:
 
 
 class MultimodalDataset(RowBatches):
-    """A table as batches for a bare `model.fit`, on every backend.
+    """Batches of a table for `model.fit`, on every backend.
 
     The constructor checks all rows and tokenizes all texts; images are decoded in threads while the
     model trains. Batches are `(inputs, labels)` with exactly the inputs of the model; with

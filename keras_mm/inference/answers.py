@@ -133,7 +133,7 @@ def answer_frame(
     index: pd.Index,
     labels: Mapping[str, np.ndarray] | None = None,
 ) -> pd.DataFrame:
-    """A table of predictions.
+    """Makes a table of predictions.
 
     Args:
         heads: The heads to include, by name, with their classes.
