@@ -20,6 +20,9 @@ from keras_mm.simple_transformers import (
     MultiModalClassificationModel,
 )
 
+# On each backend `test_multimodal.py` trains, evaluates and predicts through this interface.
+pytestmark = pytest.mark.backend_free
+
 COLOURS, SHAPES = ("red", "blue", "green"), ("circle", "square", "triangle")
 TEXTS = [f"a {colour} {shape}" for colour in COLOURS for shape in SHAPES]
 MODEL_FILES = ["config.json", "model.json", "model.weights.h5", "model_args.json", "vocabulary.txt"]
@@ -125,7 +128,6 @@ def test_answers(two):
             model.predict(wrong)
 
 
-@pytest.mark.backend_free
 @pytest.mark.slow
 def test_a_fresh_process_answers_to_the_bit(two, tmp_path, elsewhere):
     model, folder, _ = two
@@ -159,7 +161,6 @@ def test_a_folder_that_is_not_empty(two):
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.backend_free
 def test_another_class_or_type_names_both(two):
     _, folder, _ = two
     for kind in (MultiLabelClassificationModel, MultiModalClassificationModel):
@@ -186,7 +187,6 @@ class Mine(ClassificationModel):
     """A user's own class."""
 
 
-@pytest.mark.backend_free
 def test_a_derived_class_shares_folders_with_ours(two, tmp_path):
     model, folder, _ = two
     mine = Mine("bert", folder)
@@ -203,7 +203,6 @@ def test_a_derived_class_shares_folders_with_ours(two, tmp_path):
             MultiLabelClassificationModel("bert", tmp_path / name)
 
 
-@pytest.mark.backend_free
 @pytest.mark.eager
 def test_how_texts_are_read_may_be_changed_at_load(two, tmp_path):
     model, folder, _ = two
@@ -276,7 +275,6 @@ def test_weights_of_any_library():
         assert {type(weight) for weight in model.pos_weight} <= {int, float}
 
 
-@pytest.mark.backend_free
 def test_training_goes_on(two, tmp_path):
     _, folder, (_, details) = two
     model = ClassificationModel(
@@ -298,7 +296,6 @@ def test_training_goes_on(two, tmp_path):
     assert logits.shape == (9, 3) and found.tolist() == green["labels"].tolist()
 
 
-@pytest.mark.backend_free
 def test_names_pairs_and_windows(tmp_path):
     table = pd.DataFrame(
         {
@@ -332,7 +329,6 @@ def test_names_pairs_and_windows(tmp_path):
         model.eval_model(frame(is_red))
 
 
-@pytest.mark.backend_free
 @pytest.mark.eager
 def test_early_stopping_puts_the_best_back(tmp_path):
     args = settings(
@@ -356,7 +352,6 @@ def test_early_stopping_puts_the_best_back(tmp_path):
     assert "worse = 0.0\n" in stated
 
 
-@pytest.mark.backend_free
 def test_numbers(tmp_path):
     args = settings(tmp_path / "out", regression=True, num_train_epochs=20, no_save=True)
     model = ClassificationModel("bert", "tiny_bert", num_labels=1, args=args)
@@ -379,7 +374,6 @@ def labels_of(text):
 
 
 @pytest.mark.slow
-@pytest.mark.backend_free
 def test_several_labels(tmp_path):
     args = settings(tmp_path / "out", num_train_epochs=25, threshold=[0.5, 0, 0.5])
     model = MultiLabelClassificationModel(
@@ -415,7 +409,6 @@ def test_several_labels(tmp_path):
     assert all(len(row) == 3 and set(row) <= {0, 1} for row in again.predict(TEXTS)[0])
 
 
-@pytest.mark.backend_free
 @pytest.mark.eager
 def test_names_of_labels_weights_and_special_tokens(tmp_path):
     texts = [f"{text} <{text.split()[1].upper()}>" for text in TEXTS]
@@ -444,7 +437,6 @@ def test_names_of_labels_weights_and_special_tokens(tmp_path):
 ONE, MANY = ClassificationModel, MultiLabelClassificationModel
 
 
-@pytest.mark.backend_free
 @pytest.mark.parametrize(
     ("kind", "arguments", "error", "words"),
     [
@@ -468,7 +460,6 @@ def test_bad_constructors(kind, arguments, error, words):
         kind("bert", "tiny_bert", **arguments)
 
 
-@pytest.mark.backend_free
 def test_bad_calls(tmp_path):
     model = ClassificationModel("bert", "tiny_bert", args=settings(tmp_path / "out"))
     with pytest.raises(ValueError, match="not trained"):
@@ -516,7 +507,6 @@ def test_bad_calls(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.backend_free
 def test_bad_rows_are_told_at_once(tmp_path):
     args = settings(tmp_path / "out", evaluate_during_training=True)
     model = ClassificationModel("bert", "tiny_bert", args=args)
@@ -536,7 +526,6 @@ def test_bad_rows_are_told_at_once(tmp_path):
     ]  # fmt: skip
 
 
-@pytest.mark.backend_free
 def test_the_settings_of_a_sweep():
     class Config:
         """Settings by name, as wandb.config holds them."""
@@ -563,7 +552,6 @@ def test_the_settings_of_a_sweep():
         ClassificationModel("bert", "tiny_bert", sweep_config={"learnig_rate": 1})
 
 
-@pytest.mark.backend_free
 def test_one_warning_tells_all_that_does_nothing():
     args = {"process_count": 3, "fp16": False}
     with pytest.warns(UserWarning) as told:
@@ -579,7 +567,6 @@ def test_one_warning_tells_all_that_does_nothing():
         ClassificationModel("bert", "tiny_bert", "bert", "tiny_bert")
 
 
-@pytest.mark.backend_free
 def test_a_folder_of_simple_transformers_is_an_encoder(tmp_path):
     from tests.hugging_face import write_text_folder
 
@@ -598,7 +585,6 @@ def test_settings_are_written_as_json(two):
     assert stored["model_name"] == "tiny_bert" and stored["labels_list"] == [0, 1]
 
 
-@pytest.mark.backend_free
 @pytest.mark.eager
 def test_a_training_that_fails_leaves_its_best_weights(tmp_path):
     evaluated = []

@@ -102,7 +102,7 @@ def test_validation_is_weighted_and_independent_of_batches():
     ],
 )
 def test_training_labels_are_counted_and_validation_uses_their_counts(options, same_loss):
-    x, y = toy()
+    x, y = toy(70)
     assert len(set(np.bincount(y))) == 3
     few = np.concatenate([np.flatnonzero(y == c)[:3] for c in (0, 1, 2)])
     model = toy_model()

@@ -43,5 +43,5 @@ def test_the_command_line_tells_warnings_from_errors(capsys, tmp_path):
 
 def test_a_special_token_holds_no_nul():
     classifier = keras_mm.MultimodalClassifier(preset="tiny", special_tokens=["<\0>"])
-    with pytest.raises(ValueError, match="`special_tokens` must be .* with NUL"):
+    with pytest.raises(ValueError, match="`special_tokens` must be .* with a NUL character"):
         classifier._settings().resolved()
