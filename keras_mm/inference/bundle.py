@@ -156,7 +156,7 @@ def load_bundle(
     except (OSError, KeyError, ValueError) as error:
         raise InvalidValueError(
             f"{str(folder / _WEIGHTS)!r} is missing, damaged, or holds the weights of another "
-            f"model: {error}. Copy the folder that `save` wrote again, with all files."
+            f"model: {error}. Copy the whole folder again from where `save` wrote it."
         ) from error
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
 

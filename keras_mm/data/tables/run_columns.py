@@ -75,9 +75,7 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
     problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
     problems += _window_problems(settings, texts)
     if settings.compare and not has_pair(replace(resolved, images=images, texts=texts)):
-        problems.append(
-            "compare=True requires two images, or two texts with text_pairing='separate'"
-        )
+        problems.append("compare=True needs two images, or two texts with text_pairing='separate'")
     if problems:
         raise ConfigError(problems)
     return replace(settings, images=images, texts=texts)
