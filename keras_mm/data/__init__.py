@@ -1,1 +1,1 @@
-"""From tables to the model's inputs."""
+"""From a table to the inputs of the model."""

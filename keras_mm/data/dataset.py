@@ -1,4 +1,4 @@
-"""Batches for `model.fit`: rows permuted by seed and epoch, decoded in threads."""
+"""Batches for `model.fit`: rows are permuted by seed and epoch, images are decoded in threads."""
 
 from __future__ import annotations
 
@@ -27,33 +27,38 @@ from keras_mm.settings.heads import Head, as_heads
 from keras_mm.settings.image_columns import as_images, image_slots
 from keras_mm.settings.sliding_window import SlidingWindow
 
-_DECODED_LIMIT = 512 * 2**20
+_DECODED_LIMIT = 512 * 2**20  # bytes of decoded images that are kept for the next epochs
 
 
 class RowBatches(keras.utils.PyDataset):
-    """Batches of rows from arrays, and from image files that are decoded when they are needed.
+    """Batches of rows from arrays and image cells; images are decoded when a batch is made.
 
-    The order of rows in an epoch is a permutation drawn from `(seed, epoch)` alone, so that a run
-    can be repeated, or resumed at a later epoch by setting `epoch`. Use `fit(shuffle=False)`:
-    Keras' own shuffling only reorders whole batches. `fit` calls `on_epoch_end` once before its
-    first epoch, so that `n` epochs from `epoch = e` have the numbers `e + 1` to `e + n`.
+    The order of the rows in an epoch depends on `seed` and `epoch` only, so that a run can be
+    repeated, or resumed at a later epoch by setting `epoch`. Call `fit(shuffle=False)`: Keras' own
+    shuffling only reorders whole batches. `fit` calls `on_epoch_end` once before its first epoch,
+    so that `n` epochs from `epoch = e` have the numbers `e + 1` to `e + n`.
 
     Args:
-        arrays: Model inputs by name, first axis the rows: arrays, or tables such as `FeatureTable`.
+        arrays: Model inputs by name; the first axis is the rows. Arrays, or tables such as
+            `FeatureTable`.
         images: Image cells by input name, decoded to `image_size` when a batch is made.
-        labels: Encoded labels, first axis the rows; a dict of them by head; or `None`.
+        labels: Encoded labels; the first axis is the rows. One array, a dict of arrays by head, or
+            `None`.
         sample_weight: Weights of the rows, floats >= 0, not all 0, shape `(num_rows,)`; `None` if
-            all count 1. With weights, batches are `(inputs, labels, weights)`, float32; with
-            several heads each head has them.
-        window_rows: If rows are windows of longer ones: the row that each is part of, in order, int
-            `(num_rows,)`.
-        window: How the windows were cut; its `weigh_by` decides their weights.
-        image_size: `(height, width)` of the decoded images.
-        batch_size: Rows of a batch; the last one may be smaller.
+            all count 1. With weights, batches are `(inputs, labels, weights)`, the weights
+            float32; with several heads a dict that has the same weights for each head.
+        window_rows: If the rows are windows of longer rows: index of the row that each window is
+            part of, ascending integers, shape `(num_rows,)`.
+        window: How the windows were cut; its `weigh_by` decides what each window counts.
+        image_size: `(height, width)` in pixels of the decoded images; required with `images`.
+        batch_size: Rows of a batch, >= 1; the last batch may be smaller.
         shuffle: Whether to permute the rows in each epoch.
         seed: Seed of the permutation.
-        workers: Threads that decode the next batches while the model works, if batches are read in
-            order; 0 decodes in the caller's thread.
+        workers: Threads that decode the next batches while the model trains, as long as batches are
+            read in order; 0 decodes in the caller's thread.
+
+    Raises:
+        ValueError: if `batch_size` or `sample_weight` is out of range.
     """
 
     def __init__(
@@ -71,8 +76,8 @@ class RowBatches(keras.utils.PyDataset):
         seed: int = 0,
         workers: int = 0,
     ):
-        # Not Keras' own workers: a batch that they made but did not return in one epoch is returned
-        # in the next, so that rows come twice or not at all.
+        # Not Keras' own workers: a batch that they prepared but did not return in one epoch is
+        # returned in the next one, so that rows occur twice or not at all.
         super().__init__(workers=1, use_multiprocessing=False)
         self.arrays, self.images, self.labels = arrays, images or {}, labels
         self.window_rows, self.window = window_rows, window or SlidingWindow()
@@ -95,7 +100,7 @@ class RowBatches(keras.utils.PyDataset):
         self._pool = ThreadPoolExecutor(self._threads) if self._threads else None
         self._ahead: dict[tuple[int, int], Future] = {}
         self._last, self._lock = -1, Lock()
-        self._order: tuple[tuple[int, int], np.ndarray] | None = None  # an epoch's
+        self._order: tuple[tuple[int, int], np.ndarray] | None = None  # of the last epoch asked for
 
     def __len__(self) -> int:
         return math.ceil(self.num_rows / self.batch_size)
@@ -104,23 +109,23 @@ class RowBatches(keras.utils.PyDataset):
         """The order of the rows in an epoch.
 
         Args:
-            epoch: Number of the epoch; by default the present one.
+            epoch: Number of the epoch, >= 0; `None` for the current one.
 
         Returns:
-            Row positions, int `(num_rows,)`.
+            Row positions, integers, shape `(num_rows,)`; read-only if the rows are shuffled.
         """
         if not self.shuffle:
             return np.arange(self.num_rows)
-        drawn_from = (self.seed, self.epoch if epoch is None else epoch)
-        known = self._order
-        if known is None or known[0] != drawn_from:
-            order = np.random.default_rng(drawn_from).permutation(self.num_rows)
+        key = (self.seed, self.epoch if epoch is None else epoch)
+        cached = self._order
+        if cached is None or cached[0] != key:
+            order = np.random.default_rng(key).permutation(self.num_rows)
             order.setflags(write=False)
-            self._order = known = drawn_from, order
-        return known[1]
+            self._order = cached = key, order
+        return cached[1]
 
     def __getitem__(self, index: int) -> Any:
-        """Batch `index` of the epoch: inputs, `(inputs, labels)`, or with weights of the rows."""
+        """Batch `index`: `inputs`, `(inputs, labels)` or `(inputs, labels, weights)`."""
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         if self._pool is None:
@@ -128,9 +133,9 @@ class RowBatches(keras.utils.PyDataset):
         return self._started(index, self._pool).result()
 
     def _started(self, index: int, pool: ThreadPoolExecutor) -> Future:
-        """The future of a batch; the next batches are started, too."""
+        """Starts a batch and those that follow it; returns the future of the first."""
         with self._lock:
-            in_order = index in (0, self._last + 1)  # else the next one is unknown
+            in_order = index in (0, self._last + 1)  # if not, the next batch is unknown
             stop = min(index + 1 + (self._threads if in_order else 0), len(self))
             keys = [(self.epoch, i) for i in range(index, stop)]
             self._ahead = {
@@ -158,14 +163,14 @@ class RowBatches(keras.utils.PyDataset):
 
     @property
     def row_labels(self) -> Any:
-        """The labels of the rows; one label for all windows of a row."""
+        """The labels of the rows; all windows of a row share one label."""
         if self.window_rows is None:
             return self.labels
         return _at(self.labels, np.unique(self.window_rows, return_index=True)[1])
 
     @property
     def row_weights(self) -> np.ndarray | None:
-        """The weights of the rows, float64 `(num_rows,)`; one weight for all windows of a row."""
+        """The weights of the rows, float64 `(num_rows,)`; all windows of a row share one weight."""
         if self.window_rows is None or self.sample_weight is None:
             return self.sample_weight
         return self.sample_weight[np.unique(self.window_rows, return_index=True)[1]]
@@ -176,7 +181,9 @@ class RowBatches(keras.utils.PyDataset):
 
     def _image(self, cell: Any) -> np.ndarray:
         if self.image_size is None:
-            raise InvalidValueError("`image_size` is needed with `images`.")
+            raise InvalidValueError(
+                "`image_size` is required with `images`: pass (height, width) in pixels."
+            )
         if cell is None:
             return np.zeros((*self.image_size, 3), "uint8")
         key = image_key(cell)
@@ -189,47 +196,49 @@ class RowBatches(keras.utils.PyDataset):
 
 
 def _at(labels: Any, rows: Any) -> Any:
-    """The labels of some rows, bare or by head, as they are given."""
+    """Selects rows of labels: of one array, or of each array of a dict."""
     if labels is None:
         return None
     return keras.tree.map_structure(lambda array: array[rows], labels)
 
 
 class MultimodalDataset(RowBatches):
-    """A table as batches for a bare `model.fit`, on every backend.
+    """Batches of a table for `model.fit`, on every backend.
 
-    Rows are checked once, up front; texts are tokenised at once; images are decoded in threads
-    while the model works. Batches are `(inputs, labels)` with exactly the model's inputs; with
+    The constructor checks all rows and tokenizes all texts; images are decoded in threads while the
+    model trains. Batches are `(inputs, labels)` with exactly the inputs of the model; with
     `sample_weight` they are `(inputs, labels, weights)`.
 
     Args:
         table: Anything that `load_table` takes.
-        preprocessor: The `Preprocessor` that fits the model.
-        images: Image columns, one per slot; or a dict of column to the most images of its cells,
-            each of which has a slot.
+        preprocessor: A `Preprocessor` that makes the inputs of the model.
+        images: Image columns, one for each image slot; or, for columns whose cells hold several
+            images, a dict from column to the largest number of images in a cell. Each of these
+            images has a slot.
         texts: Text columns.
-        labels: Column of classes; or heads by name, whose classes are found in the table if they
-            name none; `None` gives inputs only. With several heads the labels are dicts by head.
-            Give the training set's `heads` to a validation set.
-        classes: Label names in the order of the logits, for a column; by default the table's own,
-            sorted. Give the training set's `classes` to a validation set.
+        labels: A column of classes; or heads by name, where a head without classes gets those of
+            the table; `None` for batches of inputs only. With several heads the labels are dicts by
+            head. Pass the `heads` of the training set to a validation set.
+        classes: Label names in the order of the logits, if `labels` is a column; by default those
+            of the table, sorted. Pass the `classes` of the training set to a validation set.
         sample_weight: Weights of the rows, numbers >= 0: a column, or one weight per row. A row of
-            weight 0 is in the batches, but adds nothing to the loss. Needs `labels`.
-        batch_size: Rows of a batch; the last one may be smaller.
-        shuffle: Whether each epoch permutes the rows (by `seed` and epoch).
+            weight 0 is in the batches, but does not change the loss. Requires `labels`.
+        batch_size: Rows of a batch, >= 1; the last batch may be smaller.
+        shuffle: Whether to permute the rows in each epoch (by `seed` and epoch).
         seed: Seed of the permutation.
-        image_dir: Folder that image paths are relative to.
-        on_error: `"raise"` or `"skip"`, for rows that cannot be used.
-        workers: Threads that decode images ahead of the model.
-        progress: Whether to show a bar while many images are checked.
+        image_dir: Folder that image paths are relative to; by default as in `load_table`.
+        on_error: What to do with rows that have problems: `"raise"` an error, or `"skip"` them.
+        workers: Threads that decode the images of the next batches.
+        progress: Whether to show a progress bar while many images are checked.
 
     Attributes:
-        classes: Label names in the order of the logits; of several heads, a dict by head.
-        heads: Heads by name, with their classes: what `create_multimodal_model` and `Trainer` take.
+        classes: Label names in the order of the logits; with several heads a dict by head.
+        heads: Heads by name, with their classes, as `create_multimodal_model` and `Trainer` take
+            them; `None` if `labels` is a column.
 
     Raises:
-        TableError: with every problem of the table.
-        ValueError: if the columns do not fit the preprocessor.
+        TableError: listing every problem of the table.
+        ValueError: if the columns do not match the preprocessor, or another argument is invalid.
 
     Example:
         >>> preprocessor = Preprocessor(tokenizer="tiny_bert", sequence_length=8, num_texts=1)
@@ -259,22 +268,24 @@ class MultimodalDataset(RowBatches):
         progress: bool = True,
     ):
         images, texts = as_images(images), column_names(texts)
-        for what, given, slots, wanted in (
+        for side, columns, slots, expected in (
             ("image", images, image_slots(images), preprocessor.num_images),
             ("text", texts, texts, preprocessor.num_texts),
         ):
-            if len(slots) != wanted:
-                shown = list(given) if isinstance(given, tuple) else given
+            if len(slots) != expected:
+                shown = list(columns) if isinstance(columns, tuple) else columns
                 raise InvalidValueError(
-                    f"The preprocessor takes {wanted} {what} columns. Received: {what}s={shown}"
+                    f"The preprocessor takes {expected} {side} columns. Received: {side}s={shown}"
                 )
         if sample_weight is not None and labels is None:
-            raise InvalidValueError("`sample_weight` weighs losses: it needs `labels`.")
+            raise InvalidValueError(
+                "`sample_weight` requires `labels`, as it weights the loss. Pass `labels` too."
+            )
         table, weights = with_weights(load_table(table, image_dir=image_dir), sample_weight)
         if isinstance(labels, str) and classes is None:
-            # `read_rows` reports a column that cannot be read.
-            bad = missing_columns(table, [labels]) + nested_columns(table, others=[labels])
-            classes = [] if bad else find_classes(table[labels])
+            # A missing or nested column is reported by `read_rows`, with all other problems.
+            problems = missing_columns(table, [labels]) + nested_columns(table, others=[labels])
+            classes = [] if problems else find_classes(table[labels])
         elif isinstance(labels, Mapping):
             labels = with_classes(as_heads(labels, argument="labels"), table)
         rows = read_rows(
@@ -302,17 +313,17 @@ def rows_in_batches(
     features: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> RowBatches:
-    """Checked rows as batches.
+    """Makes batches of checked rows.
 
     Args:
         rows: Checked rows.
         preprocessor: Makes the inputs that are not in `features`.
-        names: Inputs that are wanted.
-        features: Inputs that are computed already, by name, first axis the rows.
+        names: Names of the inputs that the batches have.
+        features: Inputs that were computed before, by name; the first axis is the rows.
         **options: Other arguments of `RowBatches`.
 
     Returns:
-        Batches of the inputs `names` and the rows' labels and weights.
+        Batches of these inputs, and of the labels and weights of the rows.
     """
     return RowBatches(**_row_inputs(rows, preprocessor, names, features or {}), **options)
 
@@ -320,7 +331,7 @@ def rows_in_batches(
 def _row_inputs(
     rows: Rows, preprocessor: Preprocessor, names: Sequence[str], features: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Arguments of `RowBatches` that give exactly the inputs `names`."""
+    """Arguments of `RowBatches` for batches with exactly the inputs `names`."""
     images = dict(zip(preprocessor.image_names, rows.images, strict=True))
     arrays = {**preprocessor.without_images(rows, names), **features}
     return {

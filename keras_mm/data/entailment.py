@@ -1,4 +1,4 @@
-"""The data of the Keras example "multimodal entailment": pairs of tweets, each a text and an image.
+"""The data of the Keras example "multimodal entailment": pairs of tweets with text and image.
 
 The repository that publishes it is Apache-2.0; the tweets belong to their authors.
 """
@@ -37,36 +37,38 @@ def load_multimodal_entailment(
 ) -> pd.DataFrame:
     """Reads the multimodal entailment data: 1400 pairs of tweets, three imbalanced classes.
 
-    Without a folder the data is downloaded once, into Keras' cache (`~/.keras` or `KERAS_HOME`).
-    Image cells become file paths. A cell whose file does not exist is emptied (a missing image);
-    one warning gives their number.
+    Without `folder` the data is downloaded once, into the cache of Keras (`~/.keras` or
+    `KERAS_HOME`). Image cells become file paths. If an image file does not exist, its cell is
+    emptied, so that the image counts as missing; one warning says how many there are.
 
     Args:
-        folder: A local folder with `tweets.csv` and, beside it, the images as
-            `tweet_images/<id>.<extension>`; or one CSV file with the same columns (such as
-            `train_df.csv` of the official split), its images in a `tweet_images` folder beside it.
-            `None` downloads.
-        num_rows: Keep only the first rows, at least 1; the Keras example takes 1000. `None` keeps
-            all.
-        progress: Whether the download shows a bar.
+        folder: A local folder with `tweets.csv` and the images `tweet_images/<id>.<extension>`; or
+            a CSV file with the same columns (such as `train_df.csv` of the official split) beside
+            such a `tweet_images` folder. `None` downloads the data.
+        num_rows: Number of rows to keep from the beginning, >= 1; the Keras example uses 1000.
+            `None` keeps all.
+        progress: Whether to show a progress bar during the download.
 
     Returns:
         A DataFrame with columns `id_1`, `text_1`, `image_1`, `id_2`, `text_2`, `image_2` and
-        `label` (`"Contradictory"`, `"Implies"`, `"NoEntailment"`). Ids and texts are strings, a
-        text "NA" too. `attrs["keras_mm"]` holds `source`, the CSV file, and `image_dir`, the
-        folder that image paths are relative to.
+        `label` (`"Contradictory"`, `"Implies"`, `"NoEntailment"`). Ids and texts stay strings, even
+        a text "NA". `attrs["keras_mm"]` has `source` (the CSV file) and `image_dir` (the folder
+        that image paths are relative to).
 
     Raises:
         FileNotFoundError: if `folder` or its `tweets.csv` does not exist.
-        ValueError: if the file is not a CSV file with these columns, or `num_rows` is below 1.
+        ValueError: if the file is not a CSV file with these columns, or `num_rows` is invalid.
         ConnectionError: if the download fails.
+
+    Warns:
+        UserWarning: if image files are missing.
 
     Example:
         table = load_multimodal_entailment(num_rows=1000)
     """
     if num_rows is not None and not is_whole(num_rows, 1):
         raise InvalidValueError(
-            f"num_rows must be a whole number >= 1, or None. Received: {num_rows!r}"
+            f"`num_rows` must be an integer >= 1, or None. Received: num_rows={num_rows!r}"
         )
     source = _csv_file(_download(progress) if folder is None else Path(folder))
     table = _read(source)[:num_rows].copy()
@@ -75,7 +77,7 @@ def load_multimodal_entailment(
     if blanked:
         warnings.warn(
             f"{blanked} of {2 * len(table)} image files are not in "
-            f"{str(source.parent / _IMAGES)!r}; their cells are empty now (missing images).",
+            f"{str(source.parent / _IMAGES)!r}; their cells were emptied (missing images).",
             stacklevel=2,
         )
     table.attrs["keras_mm"] = {"source": str(source), "image_dir": str(source.parent)}
@@ -86,14 +88,14 @@ def _csv_file(path: Path) -> Path:
     source = path / "tweets.csv" if path.is_dir() else path
     if not source.is_file():
         raise MissingFileError(
-            f"no file {str(source)!r}. Give {_LAYOUT}, one CSV file, or None to download."
+            f"No such file: {str(source)!r}. Pass {_LAYOUT}, a CSV file, or None to download."
         )
     return source
 
 
 def _read(source: Path) -> pd.DataFrame:
     try:
-        # Only an empty cell is missing: "NA" and "None" may be texts.
+        # Only empty cells are missing: pandas would also drop texts such as "NA" and "None".
         table = pd.read_csv(
             source, dtype=str, keep_default_na=False, na_values=[""], encoding="utf-8"
         )
@@ -115,20 +117,20 @@ def _files(folder: Path) -> frozenset[str]:
 
 
 def _point_to_files(table: pd.DataFrame, slot: int, present: frozenset[str]) -> int:
-    """Turns a slot's addresses into paths below the CSV's folder; counts those without a file."""
+    """Turns the URLs of a slot into paths relative to the CSV file; counts those without a file."""
     paths: list[str | None] = []
-    addresses = table[f"image_{slot}"]
-    for name, address in zip(table[f"id_{slot}"], addresses, strict=True):
-        file = f"{name}.{str(address).rsplit('.', 1)[-1]}"
-        # Only names of files in the folder are used, so that no id can point outside it.
+    urls = table[f"image_{slot}"]
+    for name, url in zip(table[f"id_{slot}"], urls, strict=True):
+        file = f"{name}.{str(url).rsplit('.', 1)[-1]}"
+        # Only the names of existing files are used, so that no id can lead out of the folder.
         paths.append(f"{_IMAGES}/{file}" if file in present else None)
-    blanked = sum(path is None for path in paths) - int(addresses.isna().sum())
+    blanked = sum(path is None for path in paths) - int(urls.isna().sum())
     table[f"image_{slot}"] = pd.Series(paths, index=table.index, dtype=object)
     return blanked
 
 
 def _download(progress: bool) -> Path:
-    """The folder in Keras' cache that holds the data; downloads what it lacks."""
+    """The folder in the cache of Keras with the data; what is missing is downloaded."""
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     folder = home / "datasets" / "multimodal_entailment"
     tweets, images = folder / "tweets.csv", folder / _IMAGES
@@ -137,7 +139,7 @@ def _download(progress: bool) -> Path:
             _fetch(TWEETS_URL, draft, progress)
     if not images.exists():
         with new_folder(images) as draft:
-            archive = draft / ".archive"  # no image's name begins with a dot
+            archive = draft / ".archive"  # no clash: `_extract` ignores names that begin with a dot
             _fetch(IMAGES_URL, archive, progress)
             _extract(archive, draft)
             archive.unlink()
@@ -145,25 +147,26 @@ def _download(progress: bool) -> Path:
 
 
 def _fetch(url: str, target: Path, progress: bool) -> None:
-    import keras  # here, so that a local folder needs no backend
+    import keras  # not at the top: a local folder needs no backend
 
     try:
         with keras_output(show=progress), loading_output(url):
             keras.utils.get_file(target.name, url, cache_dir=str(target.parent), cache_subdir="")
-    except Exception as error:  # any error of the network; Keras itself raises bare Exception
+    except Exception as error:  # `get_file` raises a bare Exception for network errors
         raise DownloadError(
-            f"cannot download the multimodal entailment data from {url} ({error}). To provide it "
+            f"Cannot download the multimodal entailment data from {url} ({error}). To provide it "
             f"by hand, download {TWEETS_URL} and {IMAGES_URL}, make {_LAYOUT}, and call "
             "load_multimodal_entailment(folder)."
         ) from error
 
 
 def _extract(archive: Path, folder: Path) -> None:
-    """Copies the archive's files into `folder` without their paths, so that none can leave it."""
+    """Copies the files of the archive into `folder`; their paths are ignored, for safety."""
     try:
-        # A tar reader stops at a broken header without an error; the checksum covers the archive.
-        with gzip.open(archive) as whole:
-            while whole.read(1 << 20):
+        # Read the whole archive first, which checks its checksum: `tarfile` stops at a broken
+        # header without an error.
+        with gzip.open(archive) as compressed:
+            while compressed.read(1 << 20):
                 pass
         with tarfile.open(archive) as tar:
             for member in tar:
@@ -175,6 +178,6 @@ def _extract(archive: Path, folder: Path) -> None:
                     shutil.copyfileobj(content, file)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DownloadError(
-            f"the archive from {IMAGES_URL} is damaged ({error}); try again, or make {_LAYOUT} by "
+            f"The archive from {IMAGES_URL} is damaged ({error}); try again, or make {_LAYOUT} by "
             "hand and call load_multimodal_entailment(folder)."
         ) from error

@@ -1,4 +1,4 @@
-"""Rows to the model's inputs, in one way for training, prediction and export."""
+"""Turns rows into the inputs of the model: the same code for training, prediction and export."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 
 
 class Preprocessor:
-    """Turns checked rows into the model's inputs, with the names, dtypes and shapes it takes.
+    """Turns checked rows into the inputs of the model, with their names, dtypes and shapes.
 
     Args:
-        image_size: `(height, width)` in pixels that images are squashed to.
+        image_size: `(height, width)` in pixels that images are resized to; their aspect ratio is
+            not kept. Required with `num_images`.
         num_images: Image slots of a row, >= 0.
-        tokenizer: A `keras_mm.data.text.tokenizer.Tokenizer`, a backbone's name, a folder or
-            vocabulary file, or a KerasHub tokenizer of a text family.
-        sequence_length: Tokens of a sequence, padding included.
+        tokenizer: A `keras_mm.data.text.tokenizer.Tokenizer`, the name of a text backbone, a folder
+            or vocabulary file, or a KerasHub tokenizer of a supported family. Required with
+            `num_texts`.
+        sequence_length: Tokens of a sequence, special tokens and padding included, >= 4. Required
+            with `num_texts`.
         num_texts: Texts of a row: 0, 1 or 2.
-        text_pairing: `"packed"` (two texts in one sequence) or `"separate"`.
-        sliding_window: How texts that are longer than a sequence are cut into windows, a
-            `keras_mm.SlidingWindow`; its `text` is `"text_1"` or `"text_2"` if there are two.
-            `None` truncates them.
+        text_pairing: `"packed"` (two texts in one sequence) or `"separate"` (a sequence for each).
+        sliding_window: A `keras_mm.SlidingWindow` that says how texts longer than a sequence are
+            cut into windows; with two texts its `text` is `"text_1"` or `"text_2"`. `None`
+            truncates them.
 
     Raises:
         ValueError: if arguments are missing or out of range; the message lists all mistakes.
@@ -61,11 +64,12 @@ class Preprocessor:
             problems.append("`num_images` or `num_texts` must be at least 1")
         if num_images and not _is_size(image_size):
             problems.append(
-                "`image_size` is needed with `num_images`, as (128, 128). "
+                "`image_size` is required with `num_images`: (height, width) in pixels, such as "
+                "(128, 128). "
                 f"Received: image_size={image_size!r}"
             )
         if num_texts and (tokenizer is None or sequence_length is None):
-            problems.append("`tokenizer` and `sequence_length` are needed with `num_texts`")
+            problems.append("`tokenizer` and `sequence_length` are required with `num_texts`")
         if num_texts and sequence_length is not None and sequence_length < 4:
             problems.append(f"`sequence_length` must be >= 4. Received: {sequence_length!r}")
         if num_texts not in (0, 1, 2) or num_images < 0:
@@ -95,11 +99,11 @@ class Preprocessor:
 
     @classmethod
     def from_preset(cls, name: str, *, num_images: int = 2, num_texts: int = 2) -> Preprocessor:
-        """The preprocessor that fits a preset's encoders.
+        """Creates the preprocessor of a preset.
 
         Args:
-            name: Name of a preset.
-            num_images: Image slots of a row; ignored if the preset has no vision encoder.
+            name: Name of a preset, see `keras_mm.list_presets`.
+            num_images: Image slots of a row, >= 0; ignored if the preset has no vision encoder.
             num_texts: Texts of a row, 1 or 2; ignored if the preset has no text encoder.
 
         Returns:
@@ -107,6 +111,10 @@ class Preprocessor:
 
         Raises:
             ValueError: if there is no such preset.
+
+        Example:
+            >>> Preprocessor.from_preset("tiny", num_images=1, num_texts=0).input_names
+            ('image_1', 'image_mask')
         """
         preset = get_preset(name)
         return cls(
@@ -130,11 +138,11 @@ class Preprocessor:
     def with_texts(
         self, sequence_length: int, sliding_window: SlidingWindow | None
     ) -> Preprocessor:
-        """A copy with another sequence length and sliding window.
+        """Makes a copy with another sequence length and sliding window.
 
         Args:
-            sequence_length: Tokens of a sequence.
-            sliding_window: As the parameter of the same name.
+            sequence_length: As in the constructor.
+            sliding_window: As in the constructor.
 
         Returns:
             The preprocessor.
@@ -150,14 +158,15 @@ class Preprocessor:
         )
 
     def windows(self, rows: Rows) -> tuple[Rows, np.ndarray | None]:
-        """Cuts long texts into windows, as `sliding_window` says.
+        """Cuts long texts into windows, according to `sliding_window`.
 
         Args:
             rows: Checked rows.
 
         Returns:
-            A row for each window, and the position in `rows` of the row that it is part of, int
-            `(num_windows,)`, in order. Without a sliding window: the same rows, and `None`.
+            Rows with one row for each window; and for each window the index in `rows` of the row
+            that it is part of, ascending integers, shape `(num_windows,)`. Without a sliding
+            window, or without rows, `rows` itself and `None`.
         """
         if self.sliding_window is None or self.text_format is None or not len(rows):
             return rows, None
@@ -165,7 +174,7 @@ class Preprocessor:
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """Names of the model inputs that this preprocessor makes."""
+        """Names of the inputs that this preprocessor makes."""
         images = (*self.image_names, "image_mask") if self.num_images else ()
         texts = ("token_ids", "segment_ids", "padding_mask", "text_mask") if self.num_texts else ()
         return (*images, *texts)
@@ -181,17 +190,17 @@ class Preprocessor:
         return tuple(f"text_{slot}" for slot in range(1, self.num_texts + 1))
 
     def __call__(self, rows: Rows) -> dict[str, np.ndarray]:
-        """All inputs of rows.
+        """Makes all inputs of rows.
 
         Args:
             rows: Checked rows.
 
         Returns:
-            What `masks_and_tokens` returns, and for each image slot float32 `(batch, H, W, 3)`, 0
-            to 255.
+            What `masks_and_tokens` returns, and for each image slot pixels from 0 to 255, float32
+            `(batch, H, W, 3)`.
 
         Raises:
-            ValueError: if the rows have another number of images or texts.
+            ValueError: if the rows do not have `num_images` image slots and `num_texts` texts.
             ImageError: if an image cannot be read.
         """
         _check_columns(rows, self)
@@ -203,7 +212,7 @@ class Preprocessor:
         return {name: inputs[name] for name in self.input_names}
 
     def masks_and_tokens(self, rows: Rows) -> dict[str, np.ndarray]:
-        """All inputs but the images.
+        """Makes all inputs except for the images.
 
         Args:
             rows: Checked rows.
@@ -223,27 +232,27 @@ class Preprocessor:
         return inputs
 
     def without_images(self, rows: Rows, names: Collection[str]) -> dict[str, np.ndarray]:
-        """All inputs but the images; texts are tokenized only if it is needed.
+        """Makes all inputs except for the images; tokenizes only if tokens are asked for.
 
         Args:
             rows: Checked rows.
-            names: Inputs that are wanted.
+            names: Names of the inputs that are needed.
 
         Returns:
-            `masks_and_tokens`, or `masks` if no tokens are among `names`.
+            What `masks_and_tokens` returns; what `masks` returns if `names` has no tokens.
         """
         tokens = not {"token_ids", "segment_ids", "padding_mask"}.isdisjoint(names)
         return self.masks_and_tokens(rows) if tokens else self.masks(rows)
 
     def masks(self, rows: Rows) -> dict[str, np.ndarray]:
-        """The masks of missing images and texts.
+        """Makes the masks of missing images and texts.
 
         Args:
             rows: Checked rows.
 
         Returns:
-            `image_mask` `(batch, N)` and `text_mask` `(batch, T)`: bool, False where one is
-            missing.
+            `image_mask` `(batch, N)` and `text_mask` `(batch, T)`, bool: False where an image or a
+            text is missing.
         """
         masks = {}
         if self.num_images:
@@ -253,17 +262,17 @@ class Preprocessor:
         return masks
 
     def load_images(self, cells: Sequence) -> np.ndarray:
-        """Decodes images, each distinct one once, in threads.
+        """Decodes images in threads, each distinct one once.
 
         Args:
-            cells: Image cells; `None` where one is missing.
+            cells: Image cells; `None` where an image is missing.
 
         Returns:
             uint8 `(len(cells), H, W, 3)`; zeros where an image is missing.
 
         Raises:
             ImageError: if an image cannot be read.
-            ValueError: if there is no `image_size`.
+            ValueError: if the preprocessor has no `image_size`.
         """
         size = self.image_size
         if size is None:
@@ -277,7 +286,7 @@ class Preprocessor:
         return pixels[[0 if cell is None else slots[image_key(cell)] for cell in cells]]
 
     def get_config(self) -> dict:
-        """All arguments but the tokenizer's vocabulary.
+        """The arguments of the constructor, without the vocabulary of the tokenizer.
 
         Returns:
             A JSON-serialisable dict, for `from_config`.
@@ -294,17 +303,17 @@ class Preprocessor:
 
     @classmethod
     def from_config(cls, config: dict, folder: str | PathLike) -> Preprocessor:
-        """Restores a preprocessor.
+        """Creates a preprocessor from its config.
 
         Args:
             config: What `get_config` returned.
-            folder: The folder that holds the vocabulary.
+            folder: The folder with the vocabulary.
 
         Returns:
-            An equal preprocessor.
+            A preprocessor with the same arguments.
 
         Raises:
-            FileNotFoundError: if the folder holds no vocabulary.
+            FileNotFoundError: if the folder has no vocabulary.
         """
         options = config["tokenizer"]
         tokenizer = Tokenizer.from_config(options, folder) if options is not None else None
@@ -320,12 +329,12 @@ def _is_size(value: Any) -> bool:
 
 
 def _check_columns(rows: Rows, preprocessor: Preprocessor) -> None:
-    given = len(rows.images), len(rows.texts)
-    wanted = preprocessor.num_images, preprocessor.num_texts
-    if given != wanted:
+    received = len(rows.images), len(rows.texts)
+    expected = preprocessor.num_images, preprocessor.num_texts
+    if received != expected:
         raise InvalidValueError(
-            f"The preprocessor takes {wanted[0]} images and {wanted[1]} texts a row. "
-            f"Received: {given[0]} images and {given[1]} texts"
+            f"The preprocessor takes {expected[0]} images and {expected[1]} texts a row. "
+            f"Received: {received[0]} images and {received[1]} texts"
         )
 
 

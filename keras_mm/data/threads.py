@@ -1,4 +1,4 @@
-"""Runs work on many cells in threads: Pillow and hashing release Python's lock."""
+"""Runs a function on many cells in threads, as Pillow and hashing release Python's global lock."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
-# Submitted at once at most: what waits takes memory, too.
+# Most cells that are submitted at once: results that wait for their turn take memory.
 _AT_ONCE = 1024
 
 
 def in_threads(function: Callable, cells: Collection) -> Iterator[Any]:
-    """`map(function, cells)`, several at a time.
+    """Like `map(function, cells)`, but several cells at a time.
 
     Args:
-        function: Takes a cell. It must not call `in_threads` itself.
-        cells: What it is called with.
+        function: Takes one cell. It must not call `in_threads`, which could wait forever for a free
+            thread.
+        cells: The cells.
 
     Yields:
         The results, in the order of the cells.
 
     Raises:
-        Exception: what `function` raises, when the cell's turn comes.
+        Exception: what `function` raises, when the result of that cell is next.
+
+    Example:
+        >>> list(in_threads(len, ["a", "bc"]))
+        [1, 2]
     """
     if len(cells) < 2:
         yield from map(function, cells)
@@ -35,5 +40,5 @@ def in_threads(function: Callable, cells: Collection) -> Iterator[Any]:
 
 @lru_cache(maxsize=1)
 def _threads(process: int) -> ThreadPoolExecutor:
-    """The threads of a process, kept: to start one takes as long as to decode a small image."""
+    """The thread pool of a process. It is kept: a start takes as long as decoding a small image."""
     return ThreadPoolExecutor(thread_name_prefix="keras_mm")

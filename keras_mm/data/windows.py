@@ -1,4 +1,4 @@
-"""Rows whose long texts are cut into windows."""
+"""Cuts the long texts of rows into windows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from keras_mm.settings.sliding_window import SlidingWindow
 
 
 class TextWindow(str):
-    """A text of which only some tokens are read.
+    """A text of which only a range of tokens is used.
 
     Attributes:
-        start: Position of the first token that is read.
+        start: Index of the first token.
         size: Number of tokens, >= 1.
     """
 
@@ -33,42 +33,47 @@ def cut_windows(
     Args:
         rows: Checked rows.
         window: How texts are cut.
-        slot: Number of the text column that is cut, 0 or 1.
-        text_format: How texts become sequences; a window fills what a sequence leaves for it.
+        slot: Index of the text column that is cut, 0 or 1.
+        text_format: How texts become sequences. A window has as many tokens as fit into a sequence
+            beside the special tokens and, if two texts are packed, the other text, which is
+            truncated to half of the available tokens.
 
     Returns:
-        The rows, in order; cells of that column are `TextWindow`s where the text was too long. And
-        the position in `rows` of the row that each window is part of, int `(num_windows,)`.
+        The windows as rows, in order: a text of the column that was too long is replaced by
+        `TextWindow`s. And for each window the index in `rows` of the row that it is part of,
+        ascending integers, shape `(num_windows,)`.
     """
     tokenizer, sequence_length = text_format.tokenizer, text_format.sequence_length
     columns = [["" if text is None else text for text in column] for column in rows.texts]
     lengths = [tokenizer.count(column) for column in columns]
     specials = num_special(tokenizer.family, 1)
-    capacity, others = np.full(len(rows), sequence_length - specials), None
+    capacity, other_texts = np.full(len(rows), sequence_length - specials), None
     if len(columns) > 1 and text_format.text_pairing == "packed":
         capacity[:] = sequence_length - num_special(tokenizer.family, 2)
         half = capacity // 2
-        others = _cut_off(rows.texts[1 - slot], lengths[1 - slot], half)
+        other_texts = _cut_off(rows.texts[1 - slot], lengths[1 - slot], half)
         capacity -= np.minimum(lengths[1 - slot], half)
     window_rows: list[int] = []
     cells: list[Any] = []
-    for row, (text, count, fits) in enumerate(
+    for row, (text, count, size) in enumerate(
         zip(rows.texts[slot], lengths[slot].tolist(), capacity.tolist(), strict=True)
     ):
-        bounds = window.bounds(count, capacity=fits, length=fits + specials)
+        bounds = window.bounds(count, capacity=size, length=size + specials)
         cells += [text] if len(bounds) == 1 else [_part(text, *bound) for bound in bounds]
         window_rows += [row] * len(bounds)
-    if others is not None:
-        rows = replace(rows, texts=(others, rows.texts[1]) if slot else (rows.texts[0], others))
-    found = rows.take(window_rows)
-    texts = tuple(cells if i == slot else column for i, column in enumerate(found.texts))
-    return replace(found, texts=texts), np.asarray(window_rows)
+    if other_texts is not None:
+        rows = replace(
+            rows, texts=(other_texts, rows.texts[1]) if slot else (rows.texts[0], other_texts)
+        )
+    windows = rows.take(window_rows)
+    texts = tuple(cells if i == slot else column for i, column in enumerate(windows.texts))
+    return replace(windows, texts=texts), np.asarray(window_rows)
 
 
-def _cut_off(texts: list, lengths: np.ndarray, most: np.ndarray) -> list:
-    """The texts; those of more than `most` tokens as their beginning only."""
-    counts = zip(texts, lengths.tolist(), most.tolist(), strict=True)
-    return [_part(text, 0, size) if count > size else text for text, count, size in counts]
+def _cut_off(texts: list, lengths: np.ndarray, limits: np.ndarray) -> list:
+    """Truncates each text to at most as many tokens as `limits` says."""
+    counts = zip(texts, lengths.tolist(), limits.tolist(), strict=True)
+    return [_part(text, 0, limit) if count > limit else text for text, count, limit in counts]
 
 
 def _part(text: str, start: int, size: int) -> TextWindow:
@@ -78,14 +83,14 @@ def _part(text: str, start: int, size: int) -> TextWindow:
 
 
 def parts_of(texts: list[str]) -> dict[str, np.ndarray]:
-    """What `Tokenizer.pack` takes as `parts`, for one column.
+    """Makes the argument `parts` of `Tokenizer.pack` for one text column.
 
     Args:
-        texts: Texts, some of them `TextWindow`s.
+        texts: Texts; some may be `TextWindow`s.
 
     Returns:
-        `starts` and `counts`, int64 `(len(texts),)`: the first token and the number of tokens of
-        each text. A text that is not a window is read whole.
+        `starts` and `counts`, int64 `(len(texts),)`: for each text the index of the first token,
+        and the largest number of tokens. Texts that are not windows are used whole.
     """
     windows = [text if isinstance(text, TextWindow) else None for text in texts]
     return {

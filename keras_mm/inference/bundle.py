@@ -1,4 +1,4 @@
-"""Saved models: a folder of JSON, weights and vocabulary, from which the model is built again."""
+"""Saved models: a folder with JSON, weights and vocabulary, from which the model is rebuilt."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from keras_mm.version import __version__
 
 _WEIGHTS = "model.weights.h5"
 
-# Modules whose classes a saved model may name. All other classes need `custom_objects`.
+# Modules whose classes a saved model may contain. All other classes need `custom_objects`.
 _ALLOWED = (
     "keras",
     "keras.layers",
@@ -50,20 +50,21 @@ def build_encoders(
     text_weights: str | PathLike | None = "random",
     custom_objects: Mapping[str, Any] | None = None,
 ) -> dict[str, keras.Model]:
-    """The encoders that a spec describes, by side.
+    """Builds the encoders that a spec describes.
 
     Args:
         spec: Has `vision_encoder` and `text_encoder` (keywords of the builders, or `None`) and
             `precision`.
-        vision_weights: `"pretrained"`, `"random"` or a path; `None` only without a vision encoder.
+        vision_weights: `"pretrained"`, `"random"` or a path; `None` only if there is no vision
+            encoder.
         text_weights: The same for the text encoder.
         custom_objects: The user's classes in a saved backbone, by name.
 
     Returns:
-        Encoders by side, `"vision"` and `"text"`, without missing sides.
+        Encoders by side, `"vision"` and `"text"`; a side without an encoder is left out.
 
     Raises:
-        ValueError: if a saved backbone has classes that are not allowed.
+        ValueError: if a saved backbone contains classes that are not allowed.
     """
     check_not_forked()
     with build_settings("mixed_bfloat16" if spec["precision"] == "bfloat16" else "float32"):
@@ -71,15 +72,16 @@ def build_encoders(
             create_vision_encoder, spec["vision_encoder"], vision_weights, custom_objects
         )
         text = _encoder(create_text_encoder, spec["text_encoder"], text_weights, custom_objects)
-    found = {"vision": vision, "text": text}
-    return {side: encoder for side, encoder in found.items() if encoder is not None}
+    encoders = {"vision": vision, "text": text}
+    return {side: encoder for side, encoder in encoders.items() if encoder is not None}
 
 
 def build_model(spec: Mapping[str, Any], encoders: Mapping[str, keras.Model]) -> keras.Model:
-    """The model that a spec describes; training and loading both build it here.
+    """Builds the model that a spec describes, for training and for loading.
 
     Args:
-        spec: Has `trunk` (keywords of `create_multimodal_model`) and `heads` (fields by name).
+        spec: Has `trunk` (keywords of `create_multimodal_model`) and `heads` (by name, the fields
+            of `Head`).
         encoders: What `build_encoders` returned.
 
     Returns:
@@ -98,11 +100,11 @@ def save_bundle(
     *,
     overwrite: bool = False,
 ) -> None:
-    """Writes a saved model, whole or not at all.
+    """Writes a saved model. After an error, no incomplete folder is left behind.
 
     Args:
-        folder: Where to write.
-        model: The model with its weights.
+        folder: Path of the folder to create.
+        model: The trained model.
         preprocessor: The model's preprocessor.
         spec: What `build_encoders` and `build_model` take, and other JSON-serialisable values.
         overwrite: Whether to replace a folder that is not empty.
@@ -119,7 +121,7 @@ def save_bundle(
     with new_folder(folder, overwrite=overwrite) as temporary:
         text = json.dumps(stored, indent=2, ensure_ascii=False)
         (temporary / SPEC).write_text(text + "\n", encoding="utf-8")
-        # The same layers without the optimizer's state.
+        # A new model of the same layers: that of training would save its optimizer's state, too.
         bare = type(model)(model.input, model.output, name=model.name)
         bare.save_weights(temporary / _WEIGHTS)
         if preprocessor.tokenizer is not None:
@@ -129,7 +131,7 @@ def save_bundle(
 def load_bundle(
     folder: str | PathLike, *, custom_objects: Mapping[str, Any] | None = None
 ) -> tuple[keras.Model, Preprocessor, dict]:
-    """Reads a saved model. Executes nothing from the folder.
+    """Reads a saved model. No code from the folder is executed.
 
     Args:
         folder: What `save_bundle` wrote.
@@ -140,8 +142,8 @@ def load_bundle(
 
     Raises:
         FileNotFoundError: if `folder` holds no saved model.
-        ValueError: if it is from a newer version, has classes that are not allowed, or its weights
-            cannot be read.
+        ValueError: if the model is from a newer version, contains classes that are not allowed, or
+            its weights cannot be read.
     """
     folder = Path(folder)
     spec = read_spec(folder)
@@ -153,8 +155,8 @@ def load_bundle(
         model.load_weights(folder / _WEIGHTS)
     except (OSError, KeyError, ValueError) as error:
         raise InvalidValueError(
-            f"{str(folder / _WEIGHTS)!r} is missing or damaged, or the weights of another model: "
-            f"{error}. Copy the whole folder again from where `save` wrote it."
+            f"{str(folder / _WEIGHTS)!r} is missing, damaged, or holds the weights of another "
+            f"model: {error}. Copy the whole folder again from where `save` wrote it."
         ) from error
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
 
@@ -166,9 +168,9 @@ def _encoder(create, options: Mapping | None, weights, custom_objects):
     if isinstance(backbone, Mapping):
         backbone = _rebuild(backbone, custom_objects)
     elif isinstance(backbone, keras.Model) and options["trainable"]:
-        # A copy is trained, so that the user's own model does not change.
-        network, backbone = backbone, keras.models.clone_model(backbone)
-        backbone.set_weights(network.get_weights())
+        # Train a copy, so that the user's model does not change.
+        original, backbone = backbone, keras.models.clone_model(backbone)
+        backbone.set_weights(original.get_weights())
     options = {**options, "backbone": backbone}
     if "image_size" in options:
         options["image_size"] = tuple(options["image_size"])
@@ -176,7 +178,7 @@ def _encoder(create, options: Mapping | None, weights, custom_objects):
 
 
 def _storable(spec: Mapping, model: keras.Model) -> dict:
-    """The spec with the user's own backbones and fusion as configs."""
+    """The spec with the user's own backbones and fusion serialised."""
     stored = dict(spec)
     if isinstance(spec["trunk"]["fusion"], keras.layers.Layer):
         config = keras.saving.serialize_keras_object(spec["trunk"]["fusion"])
@@ -195,18 +197,18 @@ def _rebuild(config: Mapping, custom_objects: Mapping | None) -> Any:
     refused = sorted(set(_refused(config, allowed)))
     if refused:
         raise InvalidValueError(
-            f"The saved model is made of classes that are not allowed: {', '.join(refused)}. If "
-            "you trust them, pass them: load(folder, custom_objects={name: class})."
+            f"The saved model contains classes that are not allowed: {', '.join(refused)}. If you "
+            "trust them, pass them: load(folder, custom_objects={name: class})."
         )
     return keras.saving.deserialize_keras_object(
-        deepcopy(config),  # Keras empties it
+        deepcopy(config),  # Keras changes it in place
         custom_objects=allowed,
         safe_mode=True,
     )
 
 
 def _refused(config: Any, custom_objects: Mapping) -> Iterator[str]:
-    """Names of classes in a config that are not from Keras, KerasHub, keras_mm or the user."""
+    """Names of the classes in a config that neither the allow-list nor the user accepts."""
     if isinstance(config, Mapping):
         name = config.get("class_name")
         if isinstance(name, str) and not _is_allowed(config, name, custom_objects):
@@ -225,7 +227,7 @@ def _is_allowed(config: Mapping, name: str, custom_objects: Mapping) -> bool:
         return True
     module = config.get("module")
     registered = str(config.get("registered_name") or "")
-    if name in ("Lambda", "function", "__lambda__"):
+    if name in ("Lambda", "function", "__lambda__"):  # they may contain code
         return False
     if module is None:
         return registered.startswith(("keras_mm>", "keras_hub>"))

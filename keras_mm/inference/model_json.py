@@ -1,4 +1,4 @@
-"""The JSON part of a saved model. Loads no backend."""
+"""Reads the JSON file of a saved model. Loads no backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPEC = "model.json"
 
 
 def read_spec(folder: str | PathLike) -> dict:
-    """The JSON part of a saved model, its version checked.
+    """Reads the JSON file of a saved model and checks its version.
 
     Args:
         folder: What `save_bundle` wrote.
@@ -29,8 +29,8 @@ def read_spec(folder: str | PathLike) -> dict:
     file = Path(folder) / SPEC
     if not file.is_file():
         raise MissingFileError(
-            f"No saved model in {str(folder)!r}: it holds no {SPEC}. Give the folder that "
-            "`save` wrote (the `model` folder of a run)."
+            f"No saved model in {str(folder)!r}: it has no {SPEC}. Pass the folder that `save` "
+            "wrote (of a run, its `model` folder)."
         )
     try:
         spec = json.loads(file.read_text(encoding="utf-8"))
@@ -53,6 +53,6 @@ def is_bundle(folder: str | PathLike) -> bool:
         folder: Any path.
 
     Returns:
-        True if its JSON file is there.
+        True if the folder has the JSON file of a saved model.
     """
     return (Path(folder) / SPEC).is_file()

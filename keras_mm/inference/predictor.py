@@ -1,4 +1,4 @@
-"""A trained model with everything that it needs to predict rows."""
+"""A trained model with everything that is needed to predict rows of a table."""
 
 from __future__ import annotations
 
@@ -24,24 +24,25 @@ from keras_mm.progress import progress_bar
 from keras_mm.settings.by_head import by_head
 from keras_mm.settings.heads import Head
 
-# Rows that are read, checked and predicted at a time.
+# Rows that are read, checked and predicted in one step.
 _PART = 2048
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """Predicts rows with a trained model. Logits are dicts by head, also with one head.
+    """Predicts rows with a trained model. Logits are dicts by head, even if there is one head.
 
     Attributes:
         model: A model of `create_multimodal_model`.
-        preprocessor: Makes the encoders' inputs.
+        preprocessor: Turns rows into the inputs of the model.
         heads: The model's heads by name, with their classes.
         images: Image columns of a table, as in `MultimodalClassifier`.
         texts: Text columns of a table.
-        batch_size: Rows of a batch; it has no influence on the logits.
-        store: Cache of frozen encoders' features; `None` for no cache.
-        engine: What runs encoders; see `keras_mm.features.engines.choice.choose_engine`.
-        progress: Whether to show a progress bar for what takes longer than two seconds.
+        batch_size: Rows of a batch, >= 1; it has no influence on the logits.
+        store: Feature cache of frozen encoders; `None` for no cache.
+        engine: Library that runs the encoders, see
+            `keras_mm.features.engines.choice.choose_engine`.
+        progress: Whether to show a progress bar for work that takes longer than two seconds.
     """
 
     model: keras.Model
@@ -63,17 +64,17 @@ class Predictor:
         sample_weight: str | None = None,
         on_error: str = "raise",
     ) -> Rows:
-        """Checked rows of a table.
+        """Reads and checks the rows of a table.
 
         Args:
             data: What `keras_mm.load_table` takes.
             image_dir: Folder that image paths are relative to.
             heads: The heads whose labels are read; `None` reads no labels.
-            sample_weight: Column of the rows' weights; `None` if all rows count 1.
-            on_error: `"raise"`, or `"skip"` to leave out rows that cannot be used.
+            sample_weight: Column with the weights of the rows; `None` if all rows count 1.
+            on_error: `"raise"`, or `"skip"` to leave out rows with problems.
 
         Returns:
-            The rows, with the labels of `heads`.
+            The rows, with the encoded labels of `heads`.
 
         Raises:
             TableError: listing every problem of the table.
@@ -90,14 +91,14 @@ class Predictor:
         )
 
     def features(self, rows: Rows) -> dict[str, FeatureTable]:
-        """The encoders' features of rows.
+        """Computes the encoder features of rows, or reads them from the cache.
 
         Args:
             rows: Checked rows.
 
         Returns:
-            Those features that the trunk reads, by name of its input; an empty dict with a sliding
-            window.
+            The features that the trunk takes, by the name of its input; an empty dict with a
+            sliding window, as `logits` encodes windows.
         """
         if self.preprocessor.sliding_window is not None:
             return {}
@@ -120,30 +121,30 @@ class Predictor:
         always_cache: bool = False,
         progress: bool = True,
     ) -> dict[str, np.ndarray]:
-        """Logits of rows; those of a row's windows are joined.
+        """Computes the logits of rows. With a sliding window, those of its windows are joined.
 
         Args:
             rows: Checked rows.
-            features: What `features` returned for these rows, if it was called before.
+            features: What `features` returned for these rows; `None` computes them.
             always_cache: As in `encode_rows`.
-            progress: Whether to show a progress bar, if the predictor does.
+            progress: Whether to show a progress bar, if `self.progress` is on.
 
         Returns:
             float32, shape `(num_rows, num_logits)`, by head.
         """
-        cut, window_rows = self.preprocessor.windows(rows)
-        found = by_head(
+        windows, window_rows = self.preprocessor.windows(rows)
+        window_logits = by_head(
             self.heads,
             self.run(
-                self.model, cut, features=features, always_cache=always_cache, progress=progress
+                self.model, windows, features=features, always_cache=always_cache, progress=progress
             ),
         )
         window = self.preprocessor.sliding_window
         if window_rows is None or window is None:
-            return found
+            return window_logits
         return {
             name: join_windows(
-                found[name],
+                window_logits[name],
                 window_rows,
                 head.kind,
                 vote=window.vote,
@@ -161,7 +162,7 @@ class Predictor:
         always_cache: bool = False,
         progress: bool = True,
     ) -> Any:
-        """Outputs of a model for rows, or for windows of rows.
+        """Computes the outputs of a model for rows, or for windows of rows.
 
         Args:
             model: The predictor's model, or another one with the same encoders.
@@ -171,7 +172,7 @@ class Predictor:
             progress: As in `logits`.
 
         Returns:
-            The model's outputs, one array or a dict of them by name.
+            The outputs of the model: one array, or a dict of arrays by name.
         """
         return predict_logits(
             model,
@@ -192,7 +193,7 @@ class Predictor:
         *,
         skipped: SkippedRows | None = None,
     ) -> Iterator[tuple[Rows, dict[str, np.ndarray]]]:
-        """Reads and predicts a table, one part after the other.
+        """Reads and predicts a table part by part, so that a large table fits into memory.
 
         Args:
             data: What `keras_mm.load_table` takes.
@@ -200,13 +201,13 @@ class Predictor:
             skipped: As in `keras_mm.data.tables.row_parts.read_row_parts`.
 
         Yields:
-            The rows of a part, without those that are left out, and their logits by head.
+            The rows of a part, without those that were left out, and their logits by head.
 
         Raises:
-            TableError: listing every problem of the table, without `skipped`.
+            TableError: listing every problem of the table, if `skipped` is `None`.
 
         Warns:
-            UserWarning: if rows are left out.
+            UserWarning: if rows were left out.
         """
         table_parts = read_row_parts(
             data,
@@ -219,7 +220,8 @@ class Predictor:
         )
         with progress_bar(description="predicting", unit="row", show=self.progress) as bar:
             for number, rows in enumerate(table_parts):
-                # Cells that a part shares with an earlier one are looked up, even if they are few.
+                # A full part always uses the cache, even if its distinct cells are only one batch:
+                # earlier parts may have computed them.
                 always_cache = len(rows) == _PART
                 if len(rows):
                     yield rows, self.logits(rows, always_cache=always_cache, progress=number == 0)
@@ -236,7 +238,7 @@ class Predictor:
         *,
         skipped: SkippedRows | None = None,
     ) -> dict[str, np.ndarray]:
-        """Logits of all rows of a table.
+        """Computes the logits of all rows of a table.
 
         Args:
             data: What `keras_mm.load_table` takes.
@@ -244,10 +246,12 @@ class Predictor:
             skipped: As in `answers`.
 
         Returns:
-            float32, shape `(num_rows, num_logits)`, by head; without the rows that are left out.
+            float32, shape `(num_rows, num_logits)`, by head; without the rows that were left out.
 
         Raises:
             TableError: as `answers`.
         """
-        found = [logits for _, logits in self.answers(data, image_dir, skipped=skipped)]
-        return {name: np.concatenate([part[name] for part in found]) for name in self.heads}
+        parts_of_table = [logits for _, logits in self.answers(data, image_dir, skipped=skipped)]
+        return {
+            name: np.concatenate([part[name] for part in parts_of_table]) for name in self.heads
+        }

@@ -11,10 +11,9 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
 from keras_mm.row_weights import check_weights
 
-# With more classes only the cells that are not 0 are returned: the matrix grows by the square.
-LARGEST_MATRIX = 1000
-_AT_ONCE = 2**22  # scores that are ranked at a time, which bounds the memory
-_MAX_SUM_ERROR = 0.01  # probabilities computed in bfloat16 sum to 1 no more exactly than this
+LARGEST_MATRIX = 1000  # with more classes, only the non-zero cells are returned: to save memory
+_AT_ONCE = 2**22  # scores sorted in one step; limits the memory
+_MAX_SUM_ERROR = 0.01  # rounding error of the sum of probabilities computed in bfloat16
 
 
 def classification_metrics(
@@ -30,9 +29,9 @@ def classification_metrics(
     of `auroc` and `auprc` (average precision).
 
     With `sample_weight` the metrics are scikit-learn's with that argument: a row of weight 3 counts
-    as three rows do. Supports and confusions are then sums of weights. A row of weight 0 has no
-    influence, so that a class which only such rows have does not occur. The interval is that of
-    `effective_rows` rows, see `keras_mm.metrics.intervals.effective_rows`.
+    like three rows. Supports and confusions are then sums of weights. Rows of weight 0 are ignored:
+    a class that only such rows have does not occur. The interval is computed for the effective
+    number of rows, see `keras_mm.metrics.intervals.effective_rows`.
 
     Args:
         labels: Integer labels, shape `(num_rows,)`. Rows with a negative (missing) label are left
@@ -44,17 +43,16 @@ def classification_metrics(
 
     Returns:
         `num_rows accuracy accuracy_interval macro_f1 weighted_f1 balanced_accuracy log_loss mcc`;
-        with two classes that both occur also `auroc auprc`; `per_class` (name to `precision recall
-        f1 support`, for every class); `averages` (`macro avg` and `weighted avg`, the rows of
-        scikit-learn's `classification_report`, with the same scores); and `confusion_matrix` (a
-        list of lists: a row per label, a column per predicted class). With more than 1,000 classes
-        `confusions` replaces the matrix: a list of integers `[label, prediction, rows]`, one for
-        each pair that occurs. With `sample_weight` also `total_weight` and `effective_rows`, and
-        for each class `num_rows` and `effective_rows`; `num_rows` counts the rows whose weight is
-        above 0.
+        with two classes that both occur also `auroc auprc`; `per_class` (`precision recall f1
+        support` by class name); `averages` (`macro avg` and `weighted avg`, as in scikit-learn's
+        `classification_report`: the same four scores); and `confusion_matrix` (a list of lists: a
+        row per label, a column per predicted class). With more than 1,000 classes `confusions`
+        replaces the matrix: a list of `[label, prediction, rows]` for each pair of classes that
+        occurs. With `sample_weight` also `total_weight` and `effective_rows`, and for each class
+        `num_rows` and `effective_rows`; `num_rows` counts the rows with a weight above 0.
 
     Raises:
-        ValueError: if shapes or ranges are wrong, or no row of a weight above 0 has a label.
+        ValueError: if shapes or ranges are wrong, or no row has a label and a weight above 0.
 
     Example:
         >>> metrics = classification_metrics([0, 1], [[0.9, 0.1], [0.6, 0.4]], ["no", "yes"])
@@ -67,10 +65,10 @@ def classification_metrics(
     rows = counted_rows(labels >= 0, weights)
     labels, probabilities = labels[rows], probabilities[rows]
     weights = None if weights is None else weights[rows]
-    answers = probabilities.argmax(axis=1)
-    scores = _scores(labels, answers, len(classes), weights)
-    averages = average_rows(scores, np.union1d(labels, answers))
-    accuracy, interval = share_with_interval(labels == answers, weights)
+    predictions = probabilities.argmax(axis=1)
+    scores = _scores(labels, predictions, len(classes), weights)
+    averages = average_rows(scores, np.union1d(labels, predictions))
+    accuracy, interval = share_with_interval(labels == predictions, weights)
     return {
         "num_rows": len(labels),
         **weight_facts(weights),
@@ -80,16 +78,16 @@ def classification_metrics(
         "weighted_f1": averages["weighted avg"]["f1"],
         "balanced_accuracy": float(scores.recall[scores.support > 0].mean()),
         "log_loss": _log_loss(labels, probabilities, weights),
-        "mcc": _matthews(labels, answers, len(classes), weights),
+        "mcc": _matthews(labels, predictions, len(classes), weights),
         **(_areas_of_two(labels, probabilities, weights) if len(classes) == 2 else {}),
         "per_class": _per_class(scores, classes, labels, weights),
         "averages": averages,
-        **_confusions(labels, answers, len(classes), weights),
+        **_confusions(labels, predictions, len(classes), weights),
     }
 
 
 def counted_rows(labelled: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """The rows that metrics are computed on.
+    """Selects the rows that metrics are computed on.
 
     Args:
         labelled: Whether each row has a label, bool `(num_rows,)`.
@@ -103,30 +101,30 @@ def counted_rows(labelled: np.ndarray, weights: np.ndarray | None) -> np.ndarray
     """
     rows = labelled if weights is None else labelled & (weights > 0)
     if not rows.any():
-        raise InvalidValueError("No row of a weight above 0 has a label; give rows that have both.")
+        raise InvalidValueError("No row has both a label and a weight above 0; pass rows that do.")
     return rows
 
 
 def confusion_cells(metrics: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The cells of a confusion matrix that are not 0.
+    """The non-zero cells of a confusion matrix.
 
     Args:
         metrics: What `classification_metrics` returns.
 
     Returns:
-        Labels, predicted classes and numbers of rows, sorted by label and predicted class: integers
-        of shape `(num_cells,)`; with weights the last are floats, sums of weights.
+        Labels, predicted classes and numbers of rows (with weights their sums), sorted by label and
+        predicted class; each of shape `(num_cells,)`.
 
     Example:
         >>> [x.tolist() for x in confusion_cells({"confusion_matrix": [[2, 1], [0, 3]]})]
         [[0, 0, 1], [0, 1, 1], [2, 1, 3]]
     """
     if "confusions" in metrics:
-        labels, answers, counts = map(np.asarray, zip(*metrics["confusions"], strict=True))
-        return labels, answers, counts
+        labels, predictions, counts = map(np.asarray, zip(*metrics["confusions"], strict=True))
+        return labels, predictions, counts
     matrix = np.asarray(metrics["confusion_matrix"])
-    labels, answers = np.nonzero(matrix)
-    return labels, answers, matrix[labels, answers]
+    labels, predictions = np.nonzero(matrix)
+    return labels, predictions, matrix[labels, predictions]
 
 
 def majority_baseline(
@@ -134,8 +132,8 @@ def majority_baseline(
 ) -> dict[str, Any]:
     """Metrics of always predicting the most frequent class of the training rows.
 
-    Its probabilities are the classes' shares of the training rows: the best that a model can do
-    without any input. Of equally frequent classes the first in `classes` is predicted.
+    Its probabilities are the shares of the classes among the training rows: the best constant
+    prediction. If several classes are most frequent, the first of them in `classes` is predicted.
 
     Args:
         train_labels: Integer labels of the training rows, shape `(num_train_rows,)`; negative
@@ -183,7 +181,7 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
             f"Received: dtype {labels.dtype}, shape {labels.shape}"
         )
     if not labels.size or labels.max() < 0:
-        raise InvalidValueError(f"`{name}` holds no label; give rows that have one.")
+        raise InvalidValueError(f"`{name}` has no label; pass rows that have one.")
     if labels.max() >= num_classes:
         raise InvalidValueError(
             f"`{name}` must be below the number of classes, {num_classes}. Received: {labels.max()}"
@@ -191,7 +189,7 @@ def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
 
 
 class ClassScores(NamedTuple):
-    """Scores of each class or label and its labelled rows, `(num_classes,)` each."""
+    """Scores of each class or label, and its number of rows: arrays of shape `(num_classes,)`."""
 
     precision: np.ndarray
     recall: np.ndarray
@@ -200,28 +198,28 @@ class ClassScores(NamedTuple):
 
 
 def _scores(
-    labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int, weights: np.ndarray | None
 ) -> ClassScores:
-    """Scores of each class; 0 where no row is predicted or labelled as the class."""
+    """Scores of each class; 0 where a score is undefined."""
     from sklearn.metrics import precision_recall_fscore_support  # slow to import
 
-    every = np.arange(num_classes)
+    all_classes = np.arange(num_classes)
     return ClassScores(
         *precision_recall_fscore_support(
-            labels, answers, labels=every, zero_division=0, sample_weight=weights
+            labels, predictions, labels=all_classes, zero_division=0, sample_weight=weights
         )
     )
 
 
 def _confusions(
-    labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int, weights: np.ndarray | None
 ) -> dict[str, list]:
-    """The confusion matrix, or its cells that are not 0."""
+    """The confusion matrix; for many classes its non-zero cells."""
     from scipy.sparse import coo_array  # slow to import
 
-    # As scikit-learn's `confusion_matrix`, which gives no cells and warns of a single class.
-    each = np.ones(len(labels), "int64") if weights is None else weights
-    counts = coo_array((each, (labels, answers)), shape=(num_classes, num_classes)).tocsr()
+    # Not scikit-learn's `confusion_matrix`: it is always dense, and warns if there is one class.
+    values = np.ones(len(labels), "int64") if weights is None else weights
+    counts = coo_array((values, (labels, predictions)), shape=(num_classes, num_classes)).tocsr()
     if num_classes <= LARGEST_MATRIX:
         return {"confusion_matrix": counts.toarray().tolist()}
     cells = counts.tocoo()
@@ -230,16 +228,16 @@ def _confusions(
 
 
 def average_rows(scores: ClassScores, occurring: Any) -> dict[str, dict[str, float]]:
-    """The rows of averages of scikit-learn's `classification_report`.
+    """The averages that scikit-learn's `classification_report` shows.
 
     Args:
         scores: Scores of each class or label.
-        occurring: The classes of `macro avg`, as an index: those that any row is labelled or
-            predicted as.
+        occurring: Classes of `macro avg`, as an index or mask: those that occur in the labels or
+            the predictions.
 
     Returns:
-        `macro avg`, the plain means, and `weighted avg`, the means weighted by the classes' rows:
-        each `precision recall f1 support`. 0 where there is nothing to average.
+        `macro avg`, the unweighted means, and `weighted avg`, the means weighted by support: each a
+        dict of `precision recall f1 support`. Means of no class are 0.
 
     Example:
         >>> scores = ClassScores(*map(np.array, ([0.5, 1.0], [1.0, 0.5], [0.6, 0.7], [3, 1])))
@@ -260,40 +258,40 @@ def average_row(
     """Means of precision, recall and F1.
 
     Args:
-        columns: Precisions, recalls and F1s, an array `(n,)` each.
-        support: Number of labels that the means are of; of weighted rows the sum of weights.
-        weights: Weights of the values, `(n,)`, >= 0; `None` for equal ones.
+        columns: Arrays of precision, recall and F1, each of shape `(n,)`.
+        support: Number of labels that the means describe; for weighted rows the sum of weights.
+        weights: Weights of the values, floats >= 0, shape `(n,)`; `None` for equal weights.
 
     Returns:
-        `precision recall f1 support`; means are 0 if there is no value with a weight.
+        `precision recall f1 support`; the means are 0 if no value has a weight above 0.
     """
-    some = len(columns[0]) and (weights is None or weights.any())
-    means = [float(np.average(x, weights=weights)) if some else 0.0 for x in columns]
+    has_values = len(columns[0]) and (weights is None or weights.any())
+    means = [float(np.average(x, weights=weights)) if has_values else 0.0 for x in columns]
     return {**dict(zip(("precision", "recall", "f1"), means, strict=True)), "support": support}
 
 
 def _log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
-    # scikit-learn's makes several tables of the size of `probabilities`, and refuses one class.
-    own = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
+    # scikit-learn's `log_loss` copies `probabilities` several times, and raises for a single class.
+    label_probabilities = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
     eps = np.finfo("float64").eps
-    return float(np.average(-np.log(np.clip(own, eps, 1 - eps)), weights=weights))
+    return float(np.average(-np.log(np.clip(label_probabilities, eps, 1 - eps)), weights=weights))
 
 
 def _matthews(
-    labels: np.ndarray, answers: np.ndarray, num_classes: int, weights: np.ndarray | None
+    labels: np.ndarray, predictions: np.ndarray, num_classes: int, weights: np.ndarray | None
 ) -> float:
-    """Matthews' correlation between labels and answers, for any number of classes."""
-    # scikit-learn's makes a whole matrix, which takes 800 MB for 10,000 classes.
-    answered, support = (
-        np.bincount(values, weights, num_classes).astype("float64") for values in (answers, labels)
+    """Matthews' correlation of labels and predictions, for any number of classes."""
+    # Not scikit-learn's: it builds the dense confusion matrix, 800 MB for 10,000 classes.
+    predicted, support = (
+        np.bincount(x, weights, num_classes).astype("float64") for x in (predictions, labels)
     )
-    hits = labels == answers
-    right = float(hits.sum() if weights is None else weights[hits].sum())
+    hits = labels == predictions
+    correct = float(hits.sum() if weights is None else weights[hits].sum())
     total = support.sum()
-    spread = (total**2 - answered @ answered) * (total**2 - support @ support)
-    if min(np.count_nonzero(answered), np.count_nonzero(support)) < 2:  # the spread is 0
+    spread = (total**2 - predicted @ predicted) * (total**2 - support @ support)
+    if min(np.count_nonzero(predicted), np.count_nonzero(support)) < 2:  # the spread is 0
         return 0.0
-    return float((right * total - answered @ support) / np.sqrt(spread))
+    return float((correct * total - predicted @ support) / np.sqrt(spread))
 
 
 def _areas_of_two(
@@ -309,11 +307,11 @@ def areas_under_curves(
 
     Args:
         labels: 0 or 1, shape `(num_rows, num_columns)`; negative (missing) labels are left out.
-        scores: Floats, shape `(num_rows, num_columns)`; higher means more likely 1.
+        scores: Floats, shape `(num_rows, num_columns)`; a higher score makes a 1 more likely.
         weights: Weights of the rows, floats > 0, shape `(num_rows,)`; `None` if all count 1.
 
     Returns:
-        Areas by index of the column, for the columns in which both 0 and 1 occur.
+        Areas by column index, only for columns in which both 0 and 1 occur.
 
     Example:
         >>> areas_under_curves(np.array([[0], [1], [1]]), np.array([[0.2], [0.1], [0.3]]))
@@ -321,20 +319,20 @@ def areas_under_curves(
     """
     columns = np.flatnonzero((labels == 1).any(axis=0) & (labels == 0).any(axis=0))
     size = max(1, _AT_ONCE // max(len(labels), 1))
-    found = {}
+    areas_by_column = {}
     for start in range(0, len(columns), size):
         part = columns[start : start + size]
         # Transposed, so that the values that are sorted and summed are contiguous in memory.
         areas = _areas(labels.T[part], scores.T[part], weights)
         for column, auroc, auprc in zip(part.tolist(), *areas, strict=True):
-            found[column] = {"auroc": float(auroc), "auprc": float(auprc)}
-    return found
+            areas_by_column[column] = {"auroc": float(auroc), "auprc": float(auprc)}
+    return areas_by_column
 
 
 def _areas(
     labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both areas of each row of scores; equal scores form one step, as in scikit-learn."""
+    """Both areas of each row of scores; equal scores share a threshold, as in scikit-learn."""
     order = np.argsort(-scores, axis=1, kind="stable")
     labels, scores = (np.take_along_axis(x, order, axis=1) for x in (labels, scores))
     places = np.arange(labels.shape[1])
@@ -344,29 +342,29 @@ def _areas(
     first = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
     last = np.where(ends, places, places[-1])[:, ::-1]
     last = np.minimum.accumulate(last, axis=1)[:, ::-1]
-    is_yes, is_no = labels == 1, labels == 0
+    is_positive, is_negative = labels == 1, labels == 0
     if weights is not None:
-        is_yes, is_no = is_yes * weights[order], is_no * weights[order]
-    yes, no = np.cumsum(is_yes, axis=1), np.cumsum(is_no, axis=1)
-    yes_so_far, no_so_far = (np.take_along_axis(x, last, axis=1) for x in (yes, no))
-    no_before = np.take_along_axis(no - is_no, first, axis=1)
-    # Zeros with a lower score; zeros with an equal score count half.
-    below = no[:, -1:] - (no_so_far + no_before) / 2
-    so_far = yes_so_far + no_so_far
-    precision = yes_so_far / np.where(so_far > 0, so_far, 1)
-    auroc, auprc = (_sum(is_yes * x) / yes[:, -1] for x in (below, precision))
-    return auroc / no[:, -1], auprc
+        is_positive, is_negative = is_positive * weights[order], is_negative * weights[order]
+    positives, negatives = np.cumsum(is_positive, axis=1), np.cumsum(is_negative, axis=1)
+    tp, fp = (np.take_along_axis(x, last, axis=1) for x in (positives, negatives))
+    fp_before = np.take_along_axis(negatives - is_negative, first, axis=1)
+    # For each score the negatives with a lower one; those with an equal one count half.
+    below = negatives[:, -1:] - (fp + fp_before) / 2
+    so_far = tp + fp
+    precision = tp / np.where(so_far > 0, so_far, 1)
+    auroc, auprc = (_sum(is_positive * x) / positives[:, -1] for x in (below, precision))
+    return auroc / negatives[:, -1], auprc
 
 
 def _sum(values: np.ndarray) -> np.ndarray:
-    """Sums of rows, added in order: zeros in between change no bit of the result."""
+    """Row sums, added from left to right, so that zeros in between do not change the rounding."""
     return np.cumsum(values, axis=1)[:, -1]
 
 
 def _per_class(
     scores: ClassScores, classes: Sequence[Any], labels: np.ndarray, weights: np.ndarray | None
 ) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {
+    per_class: dict[str, dict[str, Any]] = {
         str(name): {
             "precision": float(precision),
             "recall": float(recall),
@@ -378,9 +376,12 @@ def _per_class(
     if weights is not None:
         order = np.argsort(labels, kind="stable")
         ends = np.cumsum(np.bincount(labels, minlength=len(classes)))[:-1]
-        for name, mine in zip(classes, np.split(weights[order], ends), strict=True):
-            found[str(name)] |= {"num_rows": len(mine), "effective_rows": effective_rows(mine)}
-    return found
+        for name, weights_of_class in zip(classes, np.split(weights[order], ends), strict=True):
+            per_class[str(name)] |= {
+                "num_rows": len(weights_of_class),
+                "effective_rows": effective_rows(weights_of_class),
+            }
+    return per_class
 
 
 def lower_is_better(monitor: str) -> bool:

@@ -13,8 +13,8 @@ from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.regression import regression_metrics
 from keras_mm.settings.heads import Head
 
-# Metrics of any kind of head that are one number that can be better or worse. A head's loss, which
-# training measures, is one of them.
+# All metrics, of any kind of head, that are a single number and can be compared. `loss` is computed
+# by training, the others by this room.
 METRICS = (
     *("loss", "accuracy", "macro_f1", "weighted_f1", "balanced_accuracy", "log_loss", "mcc"),
     *("auroc", "auprc", "subset_accuracy", "hamming_loss", "micro_f1", "samples_f1", "lrap"),
@@ -32,12 +32,12 @@ def head_metrics(
     """Metrics of a head's logits against labels.
 
     Args:
-        head: The head that gave the logits.
+        head: The head that the logits come from.
         labels: Integers, shape `(num_rows,)`; for `"multilabel"` multi-hot, shape
             `(num_rows, num_labels)`; for `"regression"` floats, shape `(num_rows, num_targets)`.
             Negative or NaN where the label is missing.
         logits: Floats, shape `(num_rows, num_logits)`.
-        names: Label names in order; by default the head's.
+        names: Label names in order; `None` uses those of the head.
         sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
             count 1.
 
@@ -52,12 +52,12 @@ def head_metrics(
         0.5
     """
     logits = np.asarray(logits)
-    answers = logits if head.kind == "regression" else probabilities(logits, head.kind)
-    return measure(head, labels, answers, names, sample_weight)
+    predicted = logits if head.kind == "regression" else probabilities(logits, head.kind)
+    return measure(head, labels, predicted, names, sample_weight)
 
 
 def is_labelled(head: Head, labels: Any, sample_weight: Any = None) -> bool:
-    """Whether any row has a label, and a weight above 0.
+    """Whether any row has both a label and a weight above 0.
 
     Args:
         head: The head of the labels.
@@ -65,7 +65,7 @@ def is_labelled(head: Head, labels: Any, sample_weight: Any = None) -> bool:
         sample_weight: As in `head_metrics`.
 
     Returns:
-        False if every label of these rows is missing.
+        False if all rows with a weight above 0 lack a label.
 
     Example:
         >>> is_labelled(Head(classes=2), [-1, -1])
@@ -78,7 +78,7 @@ def is_labelled(head: Head, labels: Any, sample_weight: Any = None) -> bool:
 
 
 def head_prior(head: Head, labels: Any, sample_weight: Any = None) -> np.ndarray:
-    """The best constant prediction, made without any input.
+    """The best constant prediction: what a model can predict without any input.
 
     Args:
         head: The head of the labels.
@@ -86,8 +86,8 @@ def head_prior(head: Head, labels: Any, sample_weight: Any = None) -> np.ndarray
         sample_weight: Weights of the training rows, as in `head_metrics`.
 
     Returns:
-        Floats, shape `(num_classes,)`: the share of the rows that have each class or label; for
-        `"regression"` the mean of each target. 0 for a label or target that no row has.
+        Floats, shape `(num_classes,)`: for each class or label its share of the labelled rows; for
+        `"regression"` the mean of each target. 0 for a class, label or target that no row has.
 
     Example:
         >>> head_prior(Head(classes=("no", "yes")), [1, 1, 0, -1]).round(2).tolist()
@@ -111,7 +111,7 @@ def head_prior(head: Head, labels: Any, sample_weight: Any = None) -> np.ndarray
 
 
 def prior_metrics(head: Head, prior: Any, labels: Any, sample_weight: Any = None) -> dict[str, Any]:
-    """Metrics of always predicting a head's prior: the baseline of a model.
+    """Metrics of always predicting a head's prior: the baseline for a model.
 
     Args:
         head: The head of the labels.
@@ -123,14 +123,14 @@ def prior_metrics(head: Head, prior: Any, labels: Any, sample_weight: Any = None
         As `head_metrics`.
     """
     prior = np.asarray(prior, "float64")
-    answers = np.broadcast_to(prior, (len(np.asarray(labels)), len(prior)))
-    return measure(head, labels, answers, sample_weight=sample_weight)
+    predicted = np.broadcast_to(prior, (len(np.asarray(labels)), len(prior)))
+    return measure(head, labels, predicted, sample_weight=sample_weight)
 
 
 def measure(
     head: Head,
     labels: Any,
-    answers: Any,
+    predicted: Any,
     names: Sequence[Any] | None = None,
     sample_weight: Any = None,
 ) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def measure(
     Args:
         head: The head.
         labels: As in `head_metrics`.
-        answers: Probabilities, shape `(num_rows, num_classes)`; for `"regression"` numbers, shape
+        predicted: Probabilities, shape `(num_rows, num_classes)`; for `"regression"` numbers, shape
             `(num_rows, num_targets)`.
         names: As in `head_metrics`.
         sample_weight: As in `head_metrics`.
@@ -151,7 +151,7 @@ def measure(
     names = list(head.names if names is None else names)
     if head.kind == "regression":
         targets = np.asarray(labels, "float64").reshape(len(labels), -1)
-        return regression_metrics(targets, answers, names, **weights)
+        return regression_metrics(targets, predicted, names, **weights)
     if head.kind == "multilabel":
-        return multilabel_metrics(labels, answers, names, threshold=head.threshold, **weights)
-    return classification_metrics(np.asarray(labels).reshape(-1), answers, names, **weights)
+        return multilabel_metrics(labels, predicted, names, threshold=head.threshold, **weights)
+    return classification_metrics(np.asarray(labels).reshape(-1), predicted, names, **weights)

@@ -1,4 +1,4 @@
-"""Confidence intervals of proportions, also of weighted rows."""
+"""Confidence intervals of proportions, with and without row weights."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def wilson_interval(
 ) -> tuple[float, float]:
     """Wilson's score interval of a proportion, such as an accuracy.
 
-    Unlike the usual plus-minus it stays within [0, 1] and keeps its coverage for small test
-    sets and shares near 0 or 1.
+    Unlike the interval of the normal approximation it stays within [0, 1], and it keeps its
+    coverage for small test sets and for proportions near 0 or 1.
 
     Args:
         successes: Number of correct rows, in `[0, total]`.
-        total: Number of rows, > 0; of weighted rows their effective number.
-        confidence: Probability with which the interval covers the true share, in (0, 1).
+        total: Number of rows, > 0; for weighted rows the effective number.
+        confidence: Probability that the interval covers the true proportion, in (0, 1).
 
     Returns:
         `(low, high)`, both in [0, 1].
@@ -47,8 +47,8 @@ def wilson_interval(
         mistakes.append(f"`confidence` must be in (0, 1), e.g. 0.95. Received: {confidence}")
     if mistakes:
         raise InvalidValueError("\n".join(mistakes))
-    # scipy.stats.binomtest gives the same interval, but runs an exact test first: that is 100 times
-    # slower, and a report needs the interval of each class.
+    # scipy.stats.binomtest gives the same interval, but runs an exact test first. That is 100 times
+    # slower, and a report needs an interval for each class.
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     share = successes / total
     scale = 1 + z * z / total
@@ -58,11 +58,11 @@ def wilson_interval(
 
 
 def effective_rows(weights: Any) -> float:
-    """The number of rows of equal weight whose mean is known as well as that of weighted rows.
+    """The effective number of weighted rows: that many equally weighted rows are as informative.
 
-    `(sum of weights)^2 / sum of squared weights`: the number of rows if all weights are equal, and
-    less the more they differ. A row of weight 3 is one observation, not three: large weights do
-    not narrow an interval.
+    Computed as `(sum of weights)^2 / sum of squared weights`. It equals the number of rows if all
+    weights are equal, and is smaller the more they differ. A row of weight 3 is one observation,
+    not three: large weights do not narrow an interval.
 
     Args:
         weights: Floats >= 0, shape `(num_rows,)`.
@@ -82,7 +82,7 @@ def effective_rows(weights: Any) -> float:
     largest = weights.max(initial=0.0)
     if not largest > 0:
         return 0.0
-    weights = weights / largest  # squares of large numbers would be infinite
+    weights = weights / largest  # the squares of large weights could overflow
     return float(weights.sum() ** 2 / (weights @ weights))
 
 
@@ -96,8 +96,8 @@ def share_with_interval(
         weights: Weights of the rows, float64 `(num_rows,)`, not all 0; `None` if all count 1.
 
     Returns:
-        The weighted share; and the ends of its interval, with weights that of as many rows as
-        `effective_rows` says.
+        The weighted share; and the two ends of its interval, computed for the number of rows, with
+        weights for `effective_rows(weights)`.
 
     Example:
         >>> share_with_interval(np.array([True, False]), np.array([3.0, 1.0]))[0]
@@ -106,19 +106,19 @@ def share_with_interval(
     if weights is None:
         correct, total = int(hits.sum()), len(hits)
         return correct / total, list(wilson_interval(correct, total))
-    share = min(float(weights[hits].sum() / weights.sum()), 1.0)
+    share = min(float(weights[hits].sum() / weights.sum()), 1.0)  # rounding may exceed 1
     count = effective_rows(weights)
     return share, list(wilson_interval(share * count, count))
 
 
 def weight_facts(weights: np.ndarray | None) -> dict[str, float]:
-    """What metrics say about the weights of their rows.
+    """The entries of a metrics dict that describe the row weights.
 
     Args:
         weights: Weights of the rows, float64 `(num_rows,)`; `None` if all count 1.
 
     Returns:
-        `total_weight`, their sum, and `effective_rows`; an empty dict without weights.
+        `total_weight` (the sum) and `effective_rows`; an empty dict without weights.
     """
     if weights is None:
         return {}

@@ -19,7 +19,7 @@ from keras_mm.metrics.intervals import effective_rows, share_with_interval, weig
 from keras_mm.row_weights import check_weights
 from keras_mm.settings.heads import resolve_threshold
 
-_CANDIDATES = 1000  # thresholds that are tried when the metric is a function
+_CANDIDATES = 1000  # most thresholds that are tried if the metric is a function
 
 
 def multilabel_metrics(
@@ -43,28 +43,27 @@ def multilabel_metrics(
         classes: Label names in the order of the columns.
         threshold: As in `keras_mm.settings.heads.resolve_threshold`.
         sample_weight: Weights of the rows, as in
-            `keras_mm.metrics.classification.classification_metrics`: supports and counts of
-            predictions are then sums of weights.
+            `keras_mm.metrics.classification.classification_metrics`. Supports and the counts `tp fp
+            fn tn` are then sums of weights.
 
     Returns:
         `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
-        samples_f1 lrap log_loss`; where they are defined `auroc auprc`; `per_label` (name to
-        `precision recall f1 support threshold tp fp fn tn` and `auroc auprc`); and `averages`
-        (`micro avg`, `macro avg`, `weighted avg` and `samples avg`, the rows of scikit-learn's
+        samples_f1 lrap log_loss`; where they are defined `auroc auprc`; `per_label` (by label name
+        `precision recall f1 support threshold tp fp fn tn`, and `auroc auprc` where defined); and
+        `averages` (`micro avg`, `macro avg`, `weighted avg` and `samples avg`, as in scikit-learn's
         `classification_report`, each `precision recall f1 support`). `subset_accuracy` is the share
         of rows whose known labels are all predicted correctly, with Wilson's 95% interval. `lrap`
-        is the label ranking average precision of the rows whose labels are all known, and absent if
-        there is no such row. `log_loss` is the mean over all known labels, in nats. With
+        is the label ranking average precision over the rows whose labels are all known; it is left
+        out if there is no such row. `log_loss` is the mean over all known labels, in nats. With
         `sample_weight` also `total_weight` and `effective_rows`, and for each label `num_rows` and
-        `effective_rows`, of the rows that have it.
+        `effective_rows` of the rows that have it.
 
     Raises:
-        ValueError: if shapes or ranges are wrong, or no label of a row with a weight above 0 is
-            known.
+        ValueError: if shapes or ranges are wrong, or no row has a known label and a weight above 0.
 
     Example:
-        >>> labels, found = [[1, 0, 0], [0, 0, 1]], [[0.75, 0.5, 1], [1, 0.2, 0.1]]
-        >>> round(multilabel_metrics(labels, found, ["a", "b", "c"])["lrap"], 6)
+        >>> labels, scores = [[1, 0, 0], [0, 0, 1]], [[0.75, 0.5, 1], [1, 0.2, 0.1]]
+        >>> round(multilabel_metrics(labels, scores, ["a", "b", "c"])["lrap"], 6)
         0.416667
     """
     from sklearn.metrics import log_loss  # slow to import
@@ -72,24 +71,24 @@ def multilabel_metrics(
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
     _check(labels, probabilities, len(classes))
     weights = check_weights(sample_weight, len(labels))
-    some = (labels >= 0).any(axis=1)
-    if not some.any():
-        raise InvalidValueError("`labels` holds no label that is known.")
-    some = counted_rows(some, weights)
-    labels, probabilities = labels[some].astype(int), probabilities[some]
-    weights = None if weights is None else weights[some]
+    counted = (labels >= 0).any(axis=1)
+    if not counted.any():
+        raise InvalidValueError("`labels` has no known label; pass rows that have one.")
+    counted = counted_rows(counted, weights)
+    labels, probabilities = labels[counted].astype(int), probabilities[counted]
+    weights = None if weights is None else weights[counted]
     known = labels >= 0
-    whole = known.all(axis=1)
+    fully_known = known.all(axis=1)
     thresholds = resolve_threshold(threshold, classes)
-    answers = probabilities >= thresholds
-    counts = _Counts(labels == 1, answers, known, weights)
-    wrong = (answers != (labels == 1)) & known
+    predicted = probabilities >= thresholds
+    counts = _Counts(labels == 1, predicted, known, weights)
+    wrong = (predicted != (labels == 1)) & known
     averages = counts.average_rows()
     accuracy, interval = share_with_interval((~wrong).all(axis=1), weights)
-    of_labels = None if weights is None else np.repeat(weights, known.sum(axis=1))
-    of_whole = None if weights is None else weights[whole]
+    label_weights = None if weights is None else np.repeat(weights, known.sum(axis=1))
+    fully_known_weights = None if weights is None else weights[fully_known]
     per_label = _per_label(counts, thresholds, labels, probabilities, classes)
-    ranked = [found for found in per_label.values() if "auroc" in found]
+    with_areas = [scores for scores in per_label.values() if "auroc" in scores]
     return {
         "num_rows": len(labels),
         **weight_facts(weights),
@@ -97,14 +96,20 @@ def multilabel_metrics(
         "subset_accuracy_interval": interval,
         "hamming_loss": float(_sums(wrong, weights).sum() / _sums(known, weights).sum()),
         **{f"{name}_f1": averages[f"{name} avg"]["f1"] for name in ("micro", "macro", "samples")},
-        **({"lrap": _lrap(labels[whole], probabilities[whole], of_whole)} if whole.any() else {}),
+        **(
+            {"lrap": _lrap(labels[fully_known], probabilities[fully_known], fully_known_weights)}
+            if fully_known.any()
+            else {}
+        ),
         "log_loss": float(
-            log_loss(labels[known], probabilities[known], labels=[0, 1], sample_weight=of_labels)
+            log_loss(
+                labels[known], probabilities[known], labels=[0, 1], sample_weight=label_weights
+            )
         ),
         **{
-            name: float(np.mean([found[name] for found in ranked]))
+            name: float(np.mean([scores[name] for scores in with_areas]))
             for name in ("auroc", "auprc")
-            if ranked
+            if with_areas
         },
         "per_label": per_label,
         "averages": averages,
@@ -139,9 +144,9 @@ def frequency_baseline(
     train_labels, labels = np.asarray(train_labels), np.asarray(labels)
     known = np.maximum((train_labels >= 0).sum(axis=0), 1)
     shares = (train_labels == 1).sum(axis=0) / known
-    found = np.tile(shares, (len(labels), 1))
+    probabilities = np.tile(shares, (len(labels), 1))
     return multilabel_metrics(
-        labels, found, classes, threshold=threshold, sample_weight=sample_weight
+        labels, probabilities, classes, threshold=threshold, sample_weight=sample_weight
     )
 
 
@@ -152,23 +157,23 @@ def tune_thresholds(
     metric: str | Callable[..., float] = "f1",
     sample_weight: Any = None,
 ) -> np.ndarray:
-    """The best threshold of each label on these rows.
+    """Finds the threshold of each label that is best on these rows.
 
-    Choose thresholds on validation rows: metrics on the same rows would be too optimistic.
+    Pass validation rows: metrics computed on the same rows are too optimistic.
 
     Args:
         labels: 0 or 1, shape `(num_rows, num_labels)`; negative (missing) labels are left out.
         probabilities: Floats in [0, 1], shape `(num_rows, num_labels)`.
         metric: `"f1"`, or a function of one label's labels and predictions, each 0 or 1 and of
-            shape `(num_rows,)`, that returns a number; higher is better. At most 1000 thresholds
-            are tried.
+            shape `(num_rows,)`, that returns a number, where higher is better. At most 1000
+            thresholds per label are tried.
         sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
-            count 1. A function gets those of its labels as the keyword `sample_weight`.
+            count 1. A function receives the weights of its rows as the keyword `sample_weight`.
 
     Returns:
-        Floats in [0, 1], shape `(num_labels,)`, each halfway between two probabilities that occur.
-        Of equally good thresholds the nearest to 0.5; 0.5 for a label that no row has or every row
-        has.
+        Floats in [0, 1], shape `(num_labels,)`, each halfway between two probabilities that occur,
+        or at the ends of their range. If several thresholds are equally good, the one nearest to
+        0.5; 0.5 for a label that no row or every row has.
 
     Raises:
         ValueError: if shapes or ranges are wrong.
@@ -183,12 +188,12 @@ def tune_thresholds(
         raise InvalidValueError(f"`metric` must be 'f1' or a function. Received: metric={metric!r}")
     weights = check_weights(sample_weight, len(labels))
     counted = np.ones(len(labels), bool) if weights is None else weights > 0
-    found = []
+    thresholds = []
     for column, scores in zip(labels.T, probabilities.T, strict=True):
         rows = (column >= 0) & counted
-        mine = None if weights is None else weights[rows]
-        found.append(_best_threshold(column[rows] == 1, scores[rows], metric, mine))
-    return np.asarray(found)
+        row_weights = None if weights is None else weights[rows]
+        thresholds.append(_best_threshold(column[rows] == 1, scores[rows], metric, row_weights))
+    return np.asarray(thresholds)
 
 
 def _best_threshold(
@@ -199,31 +204,32 @@ def _best_threshold(
     values = np.unique(scores)
     candidates = np.concatenate([[0.0], (values[1:] + values[:-1]) / 2, [(values[-1] + 1) / 2]])
     if callable(metric):
-        # Within a run of scores whose rows all have, or all lack, the label, the best threshold is
-        # at an end of the run; so only the ends are tried.
+        # Sort the rows by score. Within a run of rows that all have, or all lack, the label, each
+        # step of the threshold changes the metric in the same direction. So the best threshold is
+        # at an end of a run, and only these are tried.
         above = np.isin(values, scores[labels])
         below = np.isin(values, scores[~labels])
         turns = np.concatenate([[True], above[1:] & below[:-1], [True]])
         candidates = candidates[turns]
         if len(candidates) > _CANDIDATES:
-            places = np.linspace(0, len(candidates) - 1, _CANDIDATES).round().astype(int)
-            candidates = candidates[places]
-        more = {} if weights is None else {"sample_weight": weights}
-        truth = labels.astype(int)
+            indices = np.linspace(0, len(candidates) - 1, _CANDIDATES).round().astype(int)
+            candidates = candidates[indices]
+        options = {} if weights is None else {"sample_weight": weights}
+        true_labels = labels.astype(int)
         results = np.asarray(
-            [float(metric(truth, (scores >= t).astype(int), **more)) for t in candidates]
+            [float(metric(true_labels, (scores >= t).astype(int), **options)) for t in candidates]
         )
     else:
-        each = np.ones(len(scores), int) if weights is None else weights
-        answered = _weight_from(scores, each, candidates)
-        right = _weight_from(scores[labels], each[labels], candidates)
-        results = _ratio(2 * right, answered + each[labels].sum())
+        row_weights = np.ones(len(scores), int) if weights is None else weights
+        predicted = _weight_from(scores, row_weights, candidates)
+        correct = _weight_from(scores[labels], row_weights[labels], candidates)
+        results = _ratio(2 * correct, predicted + row_weights[labels].sum())
     best = candidates[results >= results.max() - 1e-12]
     return float(best[np.abs(best - 0.5).argmin()])
 
 
 def _weight_from(scores: np.ndarray, weights: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """For each candidate, the weight of the scores that are at least as high."""
+    """For each candidate threshold, the total weight of the rows that reach it."""
     order = np.argsort(scores, kind="stable")
     above = np.append(np.cumsum(weights[order][::-1])[::-1], 0)
     return above[np.searchsorted(scores[order], candidates)]
@@ -240,19 +246,19 @@ def _lrap(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | N
 class _Counts:
     """Correct and wrong predictions of the known labels, by label and by row.
 
-    scikit-learn's metrics can leave out rows, but not single labels of a row.
+    scikit-learn's metrics cannot be used: they can leave out a row, but not one label of a row.
     """
 
     def __init__(
         self,
         labels: np.ndarray,
-        answers: np.ndarray,
+        predicted: np.ndarray,
         known: np.ndarray,
         weights: np.ndarray | None,
     ):
         self.labels, self.weights = labels & known, weights
-        self.tp, self.fp = labels & answers & known, ~labels & answers & known
-        self.fn, self.tn = labels & ~answers & known, ~labels & ~answers & known
+        self.tp, self.fp = labels & predicted & known, ~labels & predicted & known
+        self.fn, self.tn = labels & ~predicted & known, ~labels & ~predicted & known
 
     def of_labels(self) -> dict[str, np.ndarray]:
         """Scores by name, `(num_labels,)` each."""
@@ -292,9 +298,9 @@ class _Counts:
         }
 
 
-def _sums(marks: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """The number, or the weight, of the rows that are marked in each column."""
-    return marks.sum(axis=0) if weights is None else weights @ marks
+def _sums(mask: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """For each column the number, or the total weight, of the rows where it is True."""
+    return mask.sum(axis=0) if weights is None else weights @ mask
 
 
 def _per_label(
@@ -304,19 +310,19 @@ def _per_label(
     probabilities: np.ndarray,
     classes: Sequence[Any],
 ) -> dict[str, dict[str, Any]]:
-    """Scores by label name; with areas only for labels that some rows have and others lack."""
+    """Scores by label name; with areas for the labels that some rows have and others lack."""
     scores = {**counts.of_labels(), "threshold": thresholds}
     order = ["precision", "recall", "f1", "support", "threshold", "tp", "fp", "fn", "tn"]
     order += [name for name in ("num_rows", "effective_rows") if name in scores]
     columns = zip(*(scores[name].tolist() for name in order), strict=True)
-    found: list[dict[str, Any]] = [dict(zip(order, values, strict=True)) for values in columns]
-    for place, areas in areas_under_curves(labels, probabilities, counts.weights).items():
-        found[place].update(areas)
-    return dict(zip(map(str, classes), found, strict=True))
+    per_label: list[dict[str, Any]] = [dict(zip(order, values, strict=True)) for values in columns]
+    for index, areas in areas_under_curves(labels, probabilities, counts.weights).items():
+        per_label[index].update(areas)
+    return dict(zip(map(str, classes), per_label, strict=True))
 
 
 def _scores(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> ClassScores:
-    """Scores of counts; 0 where scikit-learn would divide by 0."""
+    """Scores from counts; 0 where scikit-learn would divide by 0."""
     precision, recall = _ratio(tp, tp + fp), _ratio(tp, tp + fn)
     return ClassScores(precision, recall, _f1(tp, fp, fn), tp + fn)
 
@@ -337,7 +343,7 @@ def _check(labels: np.ndarray, probabilities: np.ndarray, num_labels: int) -> No
             f"{num_labels} in all. Received: shapes {labels.shape} and {probabilities.shape}"
         )
     if not len(labels):
-        raise InvalidValueError("`labels` holds no row.")
+        raise InvalidValueError("`labels` has no rows.")
     if not (np.isin(labels, (0, 1)) | (labels < 0)).all():
         raise InvalidValueError("`labels` must be multi-hot: 0 or 1, or negative where missing.")
     if not ((probabilities >= 0) & (probabilities <= 1)).all():

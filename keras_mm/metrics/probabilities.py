@@ -1,4 +1,4 @@
-"""Probabilities from logits, outside the model, in NumPy."""
+"""Probabilities from logits, computed with NumPy outside of the model."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def probabilities(logits: np.ndarray, kind: str = "multiclass") -> np.ndarray:
         kind: Kind of the head: `"multiclass"`, `"binary"` or `"multilabel"`.
 
     Returns:
-        float64, shape `(num_rows, num_classes)`, two classes for a binary head. Each row sums to 1,
-        except for `"multilabel"`.
+        float64 in [0, 1], shape `(num_rows, num_classes)`; a binary head has two classes. Each row
+        sums to 1, except for `"multilabel"`.
 
     Example:
         >>> probabilities(np.array([[0.0]])).tolist()

@@ -19,15 +19,15 @@ _SCORES = ("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "s
 def regression_metrics(
     targets: Any, predictions: Any, names: Sequence[Any], *, sample_weight: Any = None
 ) -> dict[str, Any]:
-    """Metrics of predicted numbers against targets, as plain JSON values, in the targets' unit.
+    """Metrics of predicted numbers against targets, as plain JSON values.
 
-    `r2` is the share of the variance that is explained; below 0 the predictions are worse than the
-    mean. A correlation that is not defined (one row, or constant values) is 0, and so is `r2` of
-    one row.
+    Errors have the unit of the targets. `r2` is the share of the variance that is explained; below
+    0 the predictions are worse than always predicting the mean. An undefined correlation (of one
+    row, or of constant values) is 0, and so is `r2` of one row.
 
-    With `sample_weight` a row of weight 3 counts as three rows do, also in the correlations and
-    their ranks; a row of weight 0 has no influence. The interval of the error is that of as many
-    rows as `keras_mm.metrics.intervals.effective_rows` says.
+    With `sample_weight` a row of weight 3 counts like three rows, also in the correlations and
+    their ranks; rows of weight 0 are ignored. The interval of the error is computed for the
+    effective number of rows, see `keras_mm.metrics.intervals.effective_rows`.
 
     Args:
         targets: Floats, shape `(num_rows, num_targets)`; NaN (missing) targets are left out.
@@ -38,15 +38,15 @@ def regression_metrics(
 
     Returns:
         `num_rows` (rows with at least one target); `mean_absolute_error root_mean_squared_error r2
-        pearson spearman`, each the mean over the targets that some row has; and `per_target`: the
-        same by name, with `mean_absolute_error_interval`, a 95% interval of the error by the normal
-        approximation (both ends are equal for a single row). With one target the interval is
-        returned beside the means too. With `sample_weight` also `total_weight` and
-        `effective_rows`, and the latter for each target.
+        pearson spearman`, each the mean over the targets that at least one row has; and
+        `per_target`: the same metrics by name, and `mean_absolute_error_interval`, a 95% interval
+        by the normal approximation (both ends are equal for a single row). With one target the
+        interval is also returned beside the means. With `sample_weight` also `total_weight` and
+        `effective_rows`, and `effective_rows` for each target.
 
     Raises:
-        ValueError: if shapes are wrong, a prediction is not finite, or no row of a weight above 0
-            has a target.
+        ValueError: if shapes are wrong, a prediction is not finite, or no row has a target and a
+            weight above 0.
 
     Example:
         >>> regression_metrics([[1.0], [3.0]], [[1.0], [2.0]], ["stars"])["mean_absolute_error"]
@@ -60,27 +60,27 @@ def regression_metrics(
         )
     if not np.isfinite(predictions).all():
         raise InvalidValueError("`predictions` must be finite numbers.")
-    there = ~np.isnan(targets)
-    if not there.any():
-        raise InvalidValueError("`targets` holds no number.")
+    known = ~np.isnan(targets)
+    if not known.any():
+        raise InvalidValueError("`targets` has no number; pass rows that have one.")
     weights = check_weights(sample_weight, len(targets))
-    counted = counted_rows(there.any(axis=1), weights)
-    there &= counted[:, None]
+    counted = counted_rows(known.any(axis=1), weights)
+    known &= counted[:, None]
     per_target = {
         str(name): _scores(
             targets[rows, i], predictions[rows, i], None if weights is None else weights[rows]
         )
-        for i, (name, rows) in enumerate(zip(names, there.T, strict=True))
+        for i, (name, rows) in enumerate(zip(names, known.T, strict=True))
         if rows.any()
     }
-    found: dict[str, Any] = {"num_rows": int(counted.sum())}
-    found |= weight_facts(None if weights is None else weights[counted])
+    metrics: dict[str, Any] = {"num_rows": int(counted.sum())}
+    metrics |= weight_facts(None if weights is None else weights[counted])
     for score in _SCORES:
-        found[score] = float(np.mean([scores[score] for scores in per_target.values()]))
+        metrics[score] = float(np.mean([scores[score] for scores in per_target.values()]))
     if len(names) == 1:
         interval = next(iter(per_target.values()))["mean_absolute_error_interval"]
-        found["mean_absolute_error_interval"] = interval
-    return {**found, "per_target": per_target}
+        metrics["mean_absolute_error_interval"] = interval
+    return {**metrics, "per_target": per_target}
 
 
 def mean_baseline(
@@ -128,10 +128,11 @@ def _scores(
 
 
 def _standard_error(values: np.ndarray, weights: np.ndarray | None) -> float:
-    """The standard error of the mean of two or more values."""
+    """The standard error of the mean of at least two values."""
     if weights is None:
         return values.std(ddof=1) / np.sqrt(len(values))
-    # The same formula for `effective_rows` values; one row may have nearly all the weight.
+    # As above, for `effective_rows` values. The bound avoids a division by 0: if one row has nearly
+    # all the weight, there is 1 effective row.
     deviations = values - np.average(values, weights=weights)
     variance = np.average(deviations**2, weights=weights)
     return np.sqrt(variance / max(effective_rows(weights) - 1, 1e-12))
@@ -139,8 +140,8 @@ def _standard_error(values: np.ndarray, weights: np.ndarray | None) -> float:
 
 def _correlations(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> dict[str, float]:
     if np.ptp(x) == 0 or np.ptp(y) == 0:
-        return {"pearson": 0.0, "spearman": 0.0}  # where SciPy gives NaN and warns
-    if weights is not None:  # SciPy's take no weights
+        return {"pearson": 0.0, "spearman": 0.0}  # SciPy would return NaN and warn
+    if weights is not None:  # SciPy's functions take no weights
         ranks = _ranks(x, weights), _ranks(y, weights)
         return {
             "pearson": _correlation(x, y, weights),
@@ -155,10 +156,10 @@ def _correlations(x: np.ndarray, y: np.ndarray, weights: np.ndarray | None) -> d
 
 
 def _ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Mean ranks of values, as if each stood there as often as its weight says."""
-    _, places = np.unique(values, return_inverse=True)
-    totals = np.bincount(places, weights)
-    return (np.cumsum(totals) - totals / 2)[places]
+    """Mean ranks of values, each counted as often as its weight says."""
+    _, value_indices = np.unique(values, return_inverse=True)
+    totals = np.bincount(value_indices, weights)
+    return (np.cumsum(totals) - totals / 2)[value_indices]
 
 
 def _correlation(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:

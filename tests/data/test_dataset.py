@@ -272,7 +272,7 @@ def test_windows_share_the_weight_of_their_row():
 
 def test_wrong_weights_of_a_dataset(table, preprocessor):
     options = {"images": ["image"], "texts": ["text"], "progress": False}
-    with pytest.raises(ValueError, match="needs `labels`"):
+    with pytest.raises(ValueError, match="requires `labels`"):
         MultimodalDataset(table, preprocessor, **options, sample_weight=[1] * ROWS)
     with pytest.raises(TableError, match="row 2, column 'sample_weight'.*Received: -1"):
         bad = [1, 1, -1, *[1] * (ROWS - 3)]

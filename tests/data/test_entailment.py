@@ -131,7 +131,7 @@ def test_num_rows_keeps_the_first(folder):
 
 @pytest.mark.parametrize("num_rows", [0, -1, 2.0, "7"])
 def test_a_bad_num_rows_is_refused(folder, num_rows):
-    with pytest.raises(ValueError, match=f"num_rows must be .* Received: {num_rows!r}"):
+    with pytest.raises(ValueError, match=f"`num_rows` must be .* Received: num_rows={num_rows!r}"):
         load_multimodal_entailment(folder, num_rows=num_rows)
 
 
@@ -285,7 +285,7 @@ def test_a_failed_download_says_how_to_provide_the_data(site):
     with pytest.raises(ConnectionError) as caught:
         load_multimodal_entailment()
     message = str(caught.value)
-    for part in ("cannot download", entailment.IMAGES_URL, entailment.TWEETS_URL, "404"):
+    for part in ("Cannot download", entailment.IMAGES_URL, entailment.TWEETS_URL, "404"):
         assert part in message
     assert "tweets.csv and tweet_images/<id>" in message
     assert cached(site) == ["tweets.csv"]
@@ -294,7 +294,7 @@ def test_a_failed_download_says_how_to_provide_the_data(site):
 def test_a_download_that_breaks_off_leaves_nothing(site):
     data = archive(GOOD)
     serve(site, data[: len(data) // 2], len(data))
-    with pytest.raises(ConnectionError, match="cannot download"):
+    with pytest.raises(ConnectionError, match="Cannot download"):
         load_multimodal_entailment()
     assert cached(site) == ["tweets.csv"]
     serve(site, data)

@@ -117,8 +117,8 @@ def test_mistakes_are_told_together():
     with pytest.raises(ValueError) as error:
         Preprocessor(num_images=1, num_texts=3, text_pairing="pakced", sequence_length=3)
     for words in (
-        "`image_size` is needed",
-        "`tokenizer` and `sequence_length` are needed",
+        "`image_size` is required",
+        "`tokenizer` and `sequence_length` are required",
         "num_texts=3, num_images=1",
         "'pakced'",
         "`sequence_length` must be >= 4",
@@ -128,7 +128,7 @@ def test_mistakes_are_told_together():
 
 @pytest.mark.parametrize("size", [None, 128, (128,), (0, 5), (3, 4, 5), "ab"])
 def test_bad_image_sizes(size):
-    with pytest.raises(ValueError, match="`image_size` is needed with `num_images`, as"):
+    with pytest.raises(ValueError, match="`image_size` is required with `num_images`: "):
         Preprocessor(image_size=size, num_images=1)
 
 

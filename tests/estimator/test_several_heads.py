@@ -404,7 +404,7 @@ def test_a_label_is_never_read_as_a_text(tables):
     settings = {**FROZEN, "texts": (), "labels": "text_2", "head": "multiclass"}
     model = MultimodalClassifier(**settings).fit(table, validation_split=0.0)
     assert model._trained.settings.texts == ("text_1",)
-    with pytest.raises(ConfigError, match="cannot be read and be the label"):
+    with pytest.raises(ConfigError, match="cannot be both an input and the label"):
         MultimodalClassifier(**{**settings, "texts": ["text_2"]}).fit(table)
 
 

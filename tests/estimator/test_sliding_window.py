@@ -382,7 +382,7 @@ def test_a_head_is_added_to_a_model_of_long_texts(table, trained):
         ({"sliding_window": {"stride": 2.5}}, "`sliding_window.stride` must be"),
         ({"sliding_window": "text_1"}, "`sliding_window` must be"),
         ({"sliding_window": {"text": "txt"}}, "must be one of"),
-        ({"texts": ["text_1", "text_2"]}, "needs the column that it cuts"),
+        ({"texts": ["text_1", "text_2"]}, "must name the text column that it cuts"),
         ({"sliding_window": {"tie_value": "sideways"}}, "sideways"),
     ],
 )

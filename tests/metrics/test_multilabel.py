@@ -184,7 +184,7 @@ def test_frequencies_are_the_answer_to_beat():
         ([[0, 1]], [[0.5]], "2 in all"),
         ([[0, 2]], [[0.5, 0.5]], "multi-hot"),
         ([[0, 1]], [[0.5, 1.5]], "sigmoid"),
-        ([[-1, -1]], [[0.5, 0.5]], "no label"),
+        ([[-1, -1]], [[0.5, 0.5]], "no known label"),
         ([0, 1], [0.5, 0.5], "one column per label"),
     ],
 )

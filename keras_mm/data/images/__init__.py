@@ -1,1 +1,1 @@
-"""Images: from a cell to pixels."""
+"""Images: from a table's cell to pixels."""

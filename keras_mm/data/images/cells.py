@@ -36,29 +36,30 @@ __all__ = [
 
 ImageCell: TypeAlias = str | os.PathLike | bytes | dict | Image.Image | np.ndarray
 
-# Pillow images load lazily and are not thread safe while they do.
+# Pillow loads an image when its pixels are first needed, and this is not thread safe.
 _LOADING = Lock()
 
 
 def load_image(cell: ImageCell, image_size: tuple[int, int]) -> np.ndarray:
-    """An image as the model sees it: upright, RGB, squashed to `image_size`.
+    """Loads an image as the model takes it: upright, RGB, resized to `image_size`.
 
-    The first frame is turned as its EXIF orientation says, laid on white where it is transparent,
-    and resized bilinearly with antialiasing. Exported models do the same with
+    Of an animation the first frame is used. It is rotated according to its EXIF orientation, put on
+    a white background where it is transparent, and resized bilinearly with antialiasing; the aspect
+    ratio is not kept. Exported models do the same with
     `keras_mm.data.images.tf_graph.decoding.decode_images`. Thread safe.
 
     Args:
-        cell: A path, the bytes of an image file, a dict `{"bytes": ..., "path": ...}` as Hugging
-            Face data sets store images (the bytes win), a Pillow image, or an array `(H, W)`,
-            `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)` by scikit-image's convention: uint8 0 to 255,
-            uint16 0 to 65535, float 0 to 1, bool.
+        cell: A path, the bytes of an image file, a dict `{"bytes": ..., "path": ...}` as in Hugging
+            Face datasets (`path` is used only if `bytes` is missing), a Pillow image, or an array
+            `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)` by scikit-image's convention: uint8
+            from 0 to 255, uint16 from 0 to 65535, floats from 0 to 1, or bool.
         image_size: `(height, width)` in pixels.
 
     Returns:
         uint8 array, shape `(height, width, 3)`.
 
     Raises:
-        ImageError: if the image cannot be used; the message says why and what to do.
+        ImageError: if the image cannot be used; the message has the reason and a remedy.
 
     Example:
         >>> load_image(np.zeros((7, 5)), image_size=(2, 3)).shape
@@ -68,10 +69,10 @@ def load_image(cell: ImageCell, image_size: tuple[int, int]) -> np.ndarray:
 
 
 def open_image(cell: ImageCell) -> Image.Image:
-    """An image at its full size, for showing: upright, RGB, laid on white.
+    """Loads an image at its full size, to display it: upright, RGB, on a white background.
 
     Args:
-        cell: As `load_image`.
+        cell: As in `load_image`.
 
     Returns:
         A Pillow image in mode RGB.
@@ -83,30 +84,30 @@ def open_image(cell: ImageCell) -> Image.Image:
 
 
 def check_image(cell: ImageCell) -> None:
-    """Raises for an image that `load_image` would refuse; reads it whole, but resizes nothing.
+    """Raises an error for an image that `load_image` cannot load; decodes it, without resizing.
 
     Args:
-        cell: As `load_image`.
+        cell: As in `load_image`.
 
     Raises:
-        ImageError: for a missing file, a folder, an empty, unknown, damaged or cut-off file, a file
-            of more than `MAX_PIXELS` pixels (its header is enough to refuse it), or an array of
-            another shape, type or range.
+        ImageError: for a missing file, a folder, an empty, unknown, damaged or truncated file, an
+            image of more than `MAX_PIXELS` pixels (which is not decoded), or an array of a shape,
+            type or range that is not supported.
     """
     on_white(_decode(cell, (1, 1)))
 
 
 def image_key(cell: ImageCell) -> Hashable:
-    """A key that is equal for equal images: the path, or a hash of bytes, pixels or array.
+    """A key by which equal images are recognised: the path, or a hash of bytes or pixels.
 
-    Never raises, so that rows can be grouped before they are checked. A path stands for its file
-    only as long as that does not change: do not keep such keys beyond the process.
+    Never raises an error, so that it can be used before the images are checked. The key of a path
+    does not change with the content of the file, so do not store keys beyond the process.
 
     Args:
-        cell: As `load_image`.
+        cell: As in `load_image`.
 
     Returns:
-        A hashable key. A cell that is no image gets a key of its own.
+        A hashable key. A cell that is not an image has a unique key.
     """
     content = _unwrap(cell)
     if isinstance(content, str | os.PathLike):
@@ -121,18 +122,18 @@ def image_key(cell: ImageCell) -> Hashable:
 
 
 def content_key(cell: ImageCell) -> bytes:
-    """A digest of an image's content that may be stored: of a path, the file is read and hashed.
+    """A digest of the content of an image, which may be stored; the file at a path is read.
 
-    Equal for equal files, wherever they stand, and for the same file given as bytes.
+    Files with the same content have the same digest, wherever they are, and so have their bytes.
 
     Args:
-        cell: As `load_image`.
+        cell: As in `load_image`.
 
     Returns:
-        16 bytes.
+        A digest of 16 bytes.
 
     Raises:
-        ImageError: if the image's file cannot be read, or the cell holds no image.
+        ImageError: if the file cannot be read, or the cell is not an image.
     """
     content = _unwrap(cell)
     if isinstance(content, str | os.PathLike):
@@ -141,7 +142,7 @@ def content_key(cell: ImageCell) -> bytes:
         return _digest(b"file" + content)
     key = image_key(content)
     if key == ("object", id(content)):
-        check_image(cell)  # raises, and says what is wrong
+        check_image(cell)  # raises the error with the reason
     return _digest(repr(key).encode())
 
 
@@ -162,7 +163,7 @@ def _decode(cell: ImageCell, image_size: tuple[int, int] | None = None) -> Image
 
 
 def _name(cell: Any) -> str:
-    """How messages name an image that is given as bytes."""
+    """What messages call an image that was passed as bytes."""
     path = cell.get("path") if isinstance(cell, dict) else None
     return "the image given as bytes" + (f" ({quote(path)})" if path else "")
 
@@ -180,7 +181,7 @@ def _from_pillow(image: Image.Image) -> Image.Image:
         return upright(_copy(image), orientation)
     except MemoryError:
         raise
-    except Exception as error:  # a file that was opened lazily and turns out to be damaged
+    except Exception as error:  # the file was opened earlier, and is only now decoded
         raise ImageError(
             f"the Pillow image cannot be loaded ({error}); open the file again, or give its path."
         ) from error
@@ -195,9 +196,14 @@ def _pillow_key(image: Image.Image) -> Hashable:
     try:
         pixels = _copy(image)
         palette = pixels.getpalette("RGBA") if pixels.mode in ("P", "PA") else None
-        about = (palette, image.info.get("transparency"), image.info.get("exif"))
-        return "pillow", pixels.mode, pixels.size, _digest(pixels.tobytes() + repr(about).encode())
-    except Exception:  # damaged: a key of its own; `check_image` says why
+        attributes = (palette, image.info.get("transparency"), image.info.get("exif"))
+        return (
+            "pillow",
+            pixels.mode,
+            pixels.size,
+            _digest(pixels.tobytes() + repr(attributes).encode()),
+        )
+    except Exception:  # damaged: a unique key; `check_image` raises the error
         return "object", id(image)
 
 

@@ -1,7 +1,7 @@
-"""Encoded image files: which are read, which are refused, and how Pillow decodes them.
+"""Encoded image files: which formats are accepted, and how Pillow decodes them.
 
-`keras_mm.data.images.tf_graph` repeats every decision, so that an exported model sees the same
-pixels.
+`keras_mm.data.images.tf_graph` does the same in TensorFlow, so that exported models get the same
+pixels. Change both together.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from keras_mm.checks import quote
 from keras_mm.data.images.similar_files import similar_file
 from keras_mm.errors import ImageError
 
-# Pillow warns above this size (a quarter of a GiB of RGB); an image that would warn is refused.
+# Pillow warns of larger images (a quarter of a GiB of RGB) as decompression bombs; here they raise.
 MAX_PIXELS = 89_478_485
-# A JPEG is decoded at 1/2, 1/4 or 1/8 as long as it stays 3/2 times larger than the final size;
-# the antialiased resize does the rest. On average this is half a grey level from a full decode; a
-# margin of 2 would be a third of a level away, and a third slower.
+# A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if it then is at least 3/2 times as large as the
+# final size; the resize follows. Pixels differ from those of a full decode by half a grey level on
+# average. With a margin of 2 it would be a third of a level, but decoding takes a third longer.
 DRAFT_MARGIN = (3, 2)
 
 
 class _JpegFile(JpegImagePlugin.JpegImageFile):
-    """Skips Pillow's search for the print resolution, which warns about unusual EXIF blocks."""
+    """Skips Pillow's search for the resolution, which warns of unusual EXIF blocks."""
 
     def _read_dpi_from_exif(self) -> None:
         pass
 
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# Not `Image.open`, which would warn, and follow Pillow's global limits.
+# Not opened by `Image.open`, which warns, and obeys global limits that the user may have changed.
 _FORMATS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
     "JPEG": ((b"\xff\xd8\xff",), _JpegFile),
     "PNG": ((_PNG_SIGNATURE,), PngImagePlugin.PngImageFile),
@@ -55,7 +55,8 @@ _FORMATS: dict[str, tuple[tuple[bytes, ...], type[ImageFile.ImageFile]]] = {
     "WebP": ((b"RIFF",), WebPImagePlugin.WebPImageFile),
     "TIFF": ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
 }
-# AVIF and HEIC are one container; brands of both kinds beside `mif1` say what it holds.
+# AVIF and HEIC files are the same container. It lists general brands, such as `mif1`, and specific
+# ones, which tell the format.
 _BRANDS = dict.fromkeys((b"avif", b"avis"), "AVIF") | dict.fromkeys(
     (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), "HEIC"
 )
@@ -71,11 +72,11 @@ _TRANSPOSES = {
 
 
 class _DataEnds(Exception):
-    """Raised at the end of the data. Pillow ignores an `OSError`, or warns, in some places."""
+    """Raised at the end of the data. Pillow would ignore an `OSError`, or warn, in some places."""
 
 
 class _WholeFile(BytesIO):
-    """A file that raises at its end, so that a cut-off image fails with any settings of Pillow."""
+    """A file that raises at its end, so that truncated images fail with any settings of Pillow."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
@@ -88,13 +89,13 @@ def read_file(path: str | os.PathLike) -> bytes:
     """Reads a file.
 
     Args:
-        path: An image file.
+        path: Path of an image file.
 
     Returns:
-        Its bytes.
+        The bytes of the file.
 
     Raises:
-        ImageError: for a missing file, a folder, a device, or a file that may not be read.
+        ImageError: for a missing file, a folder, a device, or a file without read permission.
     """
     name = quote(os.fspath(path))
     try:
@@ -115,31 +116,35 @@ def read_file(path: str | os.PathLike) -> bytes:
         raise
     except (OSError, ValueError) as error:
         raise ImageError(
-            f"{name} cannot be read ({reason(error)}); check the path and its rights."
+            f"{name} cannot be read ({reason(error)}); check the path and its permissions."
         ) from None
 
 
 def reason(error: Exception) -> str:
-    """Why a file cannot be read, without its name.
+    """The reason why a file cannot be read, without the name of the file.
 
     Args:
-        error: What reading raised.
+        error: The error that reading raised.
 
     Returns:
-        The system's words, else the error's.
+        The message of the operating system if there is one, otherwise that of the error.
     """
     return getattr(error, "strerror", None) or str(error)
 
 
 def image_format(data: bytes) -> str | None:
-    """The format of an encoded image by its first bytes.
+    """Recognises the format of an encoded image by its first bytes.
 
     Args:
-        data: The encoded file.
+        data: The bytes of the file.
 
     Returns:
         `"JPEG"`, `"PNG"`, `"GIF"`, `"BMP"`, `"WebP"`, `"TIFF"`, `"AVIF"` or `"HEIC"`; `None` for
-        any other.
+        another format.
+
+    Example:
+        >>> image_format(b"GIF89a")
+        'GIF'
     """
     if data[4:8] == b"ftyp":
         return _container_format(data)
@@ -150,19 +155,19 @@ def image_format(data: bytes) -> str | None:
 
 
 def _container_format(data: bytes) -> str | None:
-    """The format of a file whose first box names its brands (ISO 14496-12)."""
+    """The format of a file whose first box lists brands (ISO 14496-12)."""
     size = min(int.from_bytes(data[:4]), 256)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, size, 4))]
     return next((_BRANDS[brand] for brand in brands if brand in _BRANDS), None)
 
 
 def check_pixels(width: int, height: int, name: str) -> None:
-    """Refuses an image that would take too much memory, or has no pixels at all.
+    """Checks the number of pixels: too many would take too much memory.
 
     Args:
-        width: In pixels.
-        height: In pixels.
-        name: How the message names the image.
+        width: Width in pixels.
+        height: Height in pixels.
+        name: What the message calls the image.
 
     Raises:
         ImageError: unless `1 <= width * height <= MAX_PIXELS`.
@@ -170,24 +175,24 @@ def check_pixels(width: int, height: int, name: str) -> None:
     if not 1 <= width * height <= MAX_PIXELS:
         raise ImageError(
             f"{name} has {width} x {height} pixels (width x height); between 1 and "
-            f"{MAX_PIXELS:,} in all are accepted. Scale the image down before using it."
+            f"{MAX_PIXELS:,} in all are accepted. Scale the image down first."
         )
 
 
 def decode_file(data: bytes, name: str, image_size: tuple[int, int] | None = None) -> Image.Image:
-    """Decodes the first frame of an encoded image and turns it upright, in its own colour mode.
+    """Decodes the first frame of an encoded image and turns it upright; keeps its colour mode.
 
     Args:
-        data: The encoded file.
-        name: How messages name the image.
-        image_size: `(height, width)` it will be resized to: a JPEG may then be decoded smaller, as
-            `draft_ratio` says. `None` decodes at full size.
+        data: The bytes of the file.
+        name: What messages call the image.
+        image_size: `(height, width)` in pixels that the image will be resized to. A JPEG may then
+            be decoded at a reduced size, see `draft_ratio`. `None` decodes at full size.
 
     Returns:
-        A Pillow image, loaded.
+        A Pillow image whose pixels are loaded.
 
     Raises:
-        ImageError: for an empty, unknown, damaged, cut-off or far too large file.
+        ImageError: for an empty, unknown, damaged or truncated file, or one of too many pixels.
     """
     kind = _known_format(data, name)
     try:
@@ -201,44 +206,48 @@ def decode_file(data: bytes, name: str, image_size: tuple[int, int] | None = Non
         return upright(_loaded(image, kind), orientation)
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # Pillow raises a dozen kinds on damaged files
-        words = " ".join(str(error).split())
+    except Exception as error:  # Pillow raises many types of errors for damaged files
+        details = " ".join(str(error).split())
         raise ImageError(
-            f"{name} is a damaged or cut-off {kind} file ({words}); fetch or save it again."
+            f"{name} is a damaged or truncated {kind} file ({details}); download or save it again."
         ) from error
 
 
 def draft_ratio(width: int, height: int, image_size: tuple[int, int]) -> int:
-    """The fraction at which a JPEG is decoded before it is resized.
+    """How much a JPEG is reduced while it is decoded, before it is resized.
 
-    The largest reduction that leaves both sides at least 3/2 times their final length.
-    libjpeg reduces while it decodes, exactly alike in Pillow and in TensorFlow.
+    It is the largest reduction that leaves both sides at least 3/2 times as long as their final
+    length. libjpeg does the reduction, with the same result in Pillow and in TensorFlow.
 
     Args:
-        width: Of the file, in pixels.
-        height: Of the file, in pixels.
-        image_size: `(height, width)` in pixels that the image will have.
+        width: Width of the file in pixels.
+        height: Height of the file in pixels.
+        image_size: Final `(height, width)` in pixels.
 
     Returns:
-        1, 2, 4 or 8: the image is decoded at 1/1, 1/2, 1/4 or 1/8.
+        1, 2, 4 or 8: the image is decoded at 1/1, 1/2, 1/4 or 1/8 of its size.
+
+    Example:
+        >>> draft_ratio(1000, 1000, (128, 128))
+        4
     """
-    times, by = DRAFT_MARGIN
-    height, width = height * by, width * by
-    fits = [
-        width >= times * ratio * image_size[1] and height >= times * ratio * image_size[0]
+    margin, divisor = DRAFT_MARGIN
+    height, width = height * divisor, width * divisor
+    is_large_enough = [
+        width >= margin * ratio * image_size[1] and height >= margin * ratio * image_size[0]
         for ratio in (2, 4, 8)
     ]
-    return 1 << sum(fits)
+    return 1 << sum(is_large_enough)
 
 
 def exif_orientation(exif: bytes) -> int:
-    r"""The orientation that an EXIF block gives (tag 0x0112).
+    r"""Reads the orientation (tag 0x0112) from an EXIF block.
 
     Args:
-        exif: A TIFF-structured EXIF block, with or without `b"Exif\0\0"` before it.
+        exif: A TIFF-structured EXIF block, with or without `b"Exif\0\0"` before it; may be empty.
 
     Returns:
-        1 to 8; 1 where there is none.
+        1 to 8; 1 if the block has no valid orientation.
     """
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
@@ -246,20 +255,20 @@ def exif_orientation(exif: bytes) -> int:
         for tag, kind, count, value in _exif_entries(tiff, order) if order else ():
             if (tag, kind, count) == (0x0112, 3, 1):
                 return value if value in _TRANSPOSES else 1
-    except struct.error:  # the block is cut off
+    except struct.error:  # the block is truncated
         pass
     return 1
 
 
 def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turns or flips an image as its EXIF orientation says.
+    """Rotates or flips an image according to its EXIF orientation.
 
     Args:
-        image: The image as it was decoded.
-        orientation: 1 to 8; 1 is upright already.
+        image: The decoded image.
+        orientation: 1 to 8; 1 means that the image is upright.
 
     Returns:
-        The image as it is to be seen.
+        The upright image.
     """
     return image.transpose(_TRANSPOSES[orientation]) if orientation in _TRANSPOSES else image
 
@@ -286,10 +295,10 @@ def _known_format(data: bytes, name: str) -> str:
 
 
 def _file_class(kind: str, name: str) -> type[ImageFile.ImageFile]:
-    """What opens files of a format.
+    """The class that opens files of a format.
 
     Raises:
-        ImageError: if nothing that is installed does; the message says what to install.
+        ImageError: if no installed library can open them; the message says what to install.
     """
     if kind in _FORMATS:
         return _FORMATS[kind][1]
@@ -311,7 +320,7 @@ def _file_class(kind: str, name: str) -> type[ImageFile.ImageFile]:
 
 
 def _prepare_png(image: Image.Image, data: bytes) -> None:
-    """Refuses damaged chunks, and scales the transparent colour where Pillow does not."""
+    """Raises for damaged chunks, and corrects the transparent colour."""
     at = len(_PNG_SIGNATURE)
     chunk = b""
     while chunk != b"IEND":
@@ -322,9 +331,11 @@ def _prepare_png(image: Image.Image, data: bytes) -> None:
             raise OSError(f"the {chunk!r} chunk is broken")
         at = end + 4
     depth, color_type = data[24], data[25]
+    # Pillow scales grey levels of 2 and 4 bits to 8 bits, but not the transparent level.
     if "transparency" in image.info and color_type == 0 and 1 < depth < 8:
         image.info["transparency"] *= 255 // (2**depth - 1)
-    if color_type == 2 and depth == 16:  # Pillow keeps only the high bytes, which are not enough
+    # Pillow keeps only the high bytes of 16-bit pixels: not enough to find the transparent colour.
+    if color_type == 2 and depth == 16:
         image.info.pop("transparency", None)
 
 
@@ -338,7 +349,7 @@ def _loaded(image: ImageFile.ImageFile, kind: str) -> Image.Image:
     box = image.tile[0][1] if kind == "GIF" else None
     image.load()
     if kind == "JPEG" and image.mode == "CMYK" and "adobe" not in image.info:
-        # Pillow inverts every CMYK JPEG, but only Adobe's are inverted.
+        # Pillow inverts every CMYK JPEG, but only those of Adobe are stored inverted: undo it.
         return image.point(lambda ink: 255 - ink)
     if box not in (None, (0, 0, *image.size)):
         canvas = Image.new("RGBA", image.size)

@@ -1,4 +1,4 @@
-"""Images that are written into a cell: `data:` URIs, and plain base64."""
+"""Images that are stored in a cell as text: `data:` URIs and plain base64."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from keras_mm.data.images.files import image_format
 from keras_mm.errors import ImageError
 
 _DATA = re.compile(r"\s*data:([^,]*),", re.IGNORECASE)
-# The shortest image files have some 40 bytes. Of a path nothing but the first characters is looked
-# at: they are no image's.
+# The shortest image files have about 40 bytes. Only the first characters of a text are decoded to
+# decide whether it is an image, so that paths cost little.
 _SHORTEST, _BEGINNING = 40, 32
 _BASE64 = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
 
 
 def inline_image(cell: str) -> bytes | None:
-    r"""The encoded image that is written into a cell.
+    r"""Decodes an image that is stored in a cell as text.
 
-    A `data:` URI must be base64, as `data:image/png;base64,iVBORw0KGgo...`. A text without this
-    beginning is taken as base64 if it decodes to the beginning of an image file.
+    A `data:` URI must be base64, such as `data:image/png;base64,iVBORw0KGgo...`. Any other text is
+    an image if it is base64 and decodes to the beginning of an image file.
 
     Args:
         cell: The text of an image cell.
 
     Returns:
-        The image file; `None` for any other text, such as a path.
+        The bytes of the image file; `None` for any other text, such as a path.
 
     Raises:
-        ImageError: for a `data:` URI that is not base64, and for base64 that is cut off or damaged.
+        ImageError: for a `data:` URI that is not base64, and for truncated or damaged base64.
 
     Example:
         >>> inline_image("images/a.png") is None, inline_image("data:image/png;base64,iVBORw0K")
@@ -41,8 +41,8 @@ def inline_image(cell: str) -> bytes | None:
         return _decoded(cell, "the base64 text") if _begins_an_image(cell) else None
     if not uri.group(1).rstrip().lower().endswith(";base64"):
         raise ImageError(
-            "a data: URI of an image must be base64, as data:image/png;base64,...; write it so, or "
-            "save the image as a file."
+            "a data: URI of an image must be base64, such as data:image/png;base64,...; encode the "
+            "image again, or save it as a file."
         )
     return _decoded(unquote(cell[uri.end() :]), "the data: URI")
 
@@ -55,7 +55,8 @@ def _begins_an_image(cell: str) -> bool:
         data = base64.b64decode(beginning, validate=True)
     except binascii.Error:
         return False
-    # Of a BMP file two letters alone are a weak sign; the next bytes that are fixed are zeros.
+    # The signature of a BMP file is two letters only, which many texts begin with. So its reserved
+    # bytes, which are 0, are checked too.
     return image_format(data) is not None and (data[:2] != b"BM" or data[6:10] == bytes(4))
 
 
@@ -65,6 +66,6 @@ def _decoded(text: str, name: str) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
         raise ImageError(
-            f"{name} of {len(text):,} characters is cut off or damaged ({error}); encode the image "
-            "again, or save it as a file."
+            f"{name} of {len(text):,} characters is truncated or damaged ({error}); encode the "
+            "image again, or save it as a file."
         ) from None

@@ -1,4 +1,4 @@
-"""Arrays and images of every colour mode to 8-bit RGB pixels of one size."""
+"""Converts arrays and images of any colour mode to 8-bit RGB pixels of one size."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _ARRAY_RULE = (
 
 
 def from_array(array: np.ndarray) -> Image.Image:
-    """A Pillow image from an array by scikit-image's convention.
+    """Makes a Pillow image from an array by scikit-image's convention.
 
     Args:
-        array: Shape `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`; uint8 0 to 255, uint16 0 to
-            65535, floats 0 to 1, or bool.
+        array: Shape `(H, W)`, `(H, W, 1)`, `(H, W, 3)` or `(H, W, 4)`; uint8 from 0 to 255, uint16
+            from 0 to 65535, floats from 0 to 1, or bool.
 
     Returns:
         An image in mode L, RGB or RGBA.
 
     Raises:
-        ImageError: for another shape, type or range.
+        ImageError: for another shape, type or range, or more than `MAX_PIXELS` pixels.
     """
     if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))):
         raise ImageError(f"{_ARRAY_RULE}. Received: shape {array.shape}")
@@ -39,7 +39,7 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
         return array
     if array.dtype not in (np.uint16, np.bool_) and not np.issubdtype(array.dtype, np.floating):
         raise ImageError(f"{_ARRAY_RULE}. Received: {array.dtype}")
-    # Negated, so that NaN is refused too.
+    # Written as a negation so that NaN raises too.
     if not (array.min() >= 0 and (array.dtype == np.uint16 or array.max() <= 1)):
         raise ImageError(
             f"{_ARRAY_RULE}. Received: {array.dtype} from {array.min()} to {array.max()}; "
@@ -51,12 +51,12 @@ def _as_bytes(array: np.ndarray) -> np.ndarray:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """Converts an image to mode L or RGB, laid on white where it is transparent.
+    """Converts an image to mode L or RGB, with a white background where it is transparent.
 
-    16-bit levels are cut to their high byte; mode F follows the rule for float arrays.
+    Of 16-bit levels the high byte is used; images of mode F are treated as float arrays.
 
     Args:
-        image: In any mode.
+        image: An image of any mode.
 
     Returns:
         An image in mode L or RGB.
@@ -79,10 +79,10 @@ def on_white(image: Image.Image) -> Image.Image:
         return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except (ImageError, MemoryError):
         raise
-    except Exception as error:  # a Pillow image whose parts do not fit each other
+    except Exception as error:  # the Pillow image is inconsistent
         raise ImageError(
             f"the image cannot be converted from mode {image.mode} to RGB ({error}); "
-            "convert it with Pillow and give the result."
+            "convert it with Pillow and pass the result."
         ) from error
 
 
@@ -90,7 +90,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     levels = np.asarray(image)
     if levels.min() < 0 or levels.max() > 65535:
         raise ImageError(
-            "images of whole numbers must lie between 0 and 65535. "
+            "the levels of an image of integers must be from 0 to 65535. "
             f"Received: {levels.min()} to {levels.max()}; scale the levels first."
         )
     pixels = (levels >> 8).astype(np.uint8)
@@ -100,16 +100,16 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
 
 
 def _from_inks(image: Image.Image) -> Image.Image:
-    """CMYK to RGB, rounded as TensorFlow does; Pillow's result is one level off."""
-    light = 255 - np.asarray(image, np.uint16)
-    return Image.fromarray((light[..., :3] * light[..., 3:] // 255).astype(np.uint8))
+    """CMYK to RGB with TensorFlow's rounding; Pillow's result may differ by one level."""
+    inverted = 255 - np.asarray(image, np.uint16)
+    return Image.fromarray((inverted[..., :3] * inverted[..., 3:] // 255).astype(np.uint8))
 
 
 def resize(image: Image.Image, image_size: tuple[int, int]) -> np.ndarray:
-    """Squashes an image of mode L or RGB, bilinearly with antialiasing.
+    """Resizes an image bilinearly with antialiasing; the aspect ratio is not kept.
 
     Args:
-        image: In mode L (its band is repeated) or RGB.
+        image: An image of mode L (its band is repeated) or RGB.
         image_size: `(height, width)` in pixels.
 
     Returns:
@@ -119,7 +119,7 @@ def resize(image: Image.Image, image_size: tuple[int, int]) -> np.ndarray:
     if image.size == (width, height):
         pixels = np.atleast_3d(np.asarray(image))
     else:
-        # In floats: Pillow's 8-bit resize rounds between its two passes, TensorFlow's does not.
+        # As floats: Pillow's 8-bit resize rounds between its two passes, and TensorFlow does not.
         bands = [
             band.convert("F").resize((width, height), Image.Resampling.BILINEAR)
             for band in image.split()

@@ -1,4 +1,4 @@
-"""Files whose names differ from a path only in how they are written."""
+"""Finds the file that was probably meant by a path that does not exist."""
 
 from __future__ import annotations
 
@@ -11,51 +11,52 @@ from keras_mm.checks import quote
 
 
 def similar_file(path: str | os.PathLike) -> str | None:
-    """A sentence about a file that a path which does not exist may mean.
+    """Describes an existing file with nearly the same path, for an error message.
 
-    Names may differ in upper and lower case, in their Unicode form (macOS writes an accent as a
-    character of its own), and paths from Windows in the separator.
+    Names may differ in upper and lower case, and in their Unicode form (macOS stores an accent as a
+    separate character). Paths from Windows may have another separator.
 
     Args:
         path: A path that does not exist.
 
     Returns:
-        What differs, and the file's path; `None` if there is no such file.
+        The second half of a sentence that begins with "path does not exist, but": the path of the
+        file, and what differs. `None` if there is no such file.
 
     Example:
         >>> similar_file("nowhere/a.png") is None
         True
     """
-    text, changes = os.fspath(path), []
+    text, differences = os.fspath(path), []
     if os.sep == "/" and "\\" in text:
         text = text.replace("\\", "/")
-        changes.append("with / in place of \\")
+        differences.append("the separator (/ instead of \\)")
     parts = Path(text).parts
-    if ".." in parts:  # a backslash was part of a name, and shall not lead out of the folder
+    if ".." in parts:  # it may come from a replaced backslash, and must not lead out of the folder
         return None
-    found = Path(parts[0] if parts and os.path.isabs(text) else ".")
+    similar = Path(parts[0] if parts and os.path.isabs(text) else ".")
     try:
         for part in parts[1:] if os.path.isabs(text) else parts:
-            name = part if os.path.lexists(found / part) else _listing(found).get(_key(part))
+            name = part if os.path.lexists(similar / part) else _listing(similar).get(_key(part))
             if name is None:
                 return None
-            changes += _differences(part, name)
-            found /= name
-    except (OSError, ValueError):  # a part is no folder, or the path is none at all
+            differences += _differences(part, name)
+            similar /= name
+    except (OSError, ValueError):  # a part is not a folder, or the text is not a valid path
         return None
-    if not changes:
+    if not differences:
         return None
     return (
-        f"a file of that name {' and '.join(dict.fromkeys(changes))} is there: {quote(str(found))}"
+        f"{quote(str(similar))} does, which differs in {' and '.join(dict.fromkeys(differences))}"
     )
 
 
 def _differences(part: str, name: str) -> list[str]:
-    """How two names differ that have the same key."""
-    case = ["in other upper and lower case"] if _composed(part) != _composed(name) else []
+    """What differs between two names that have the same key."""
+    case = ["upper and lower case"] if _composed(part) != _composed(name) else []
     is_composed = [text == _composed(text) for text in (part, name)]
-    form = is_composed[0] != is_composed[1] or (part != name and not case)
-    return case + (["in another Unicode form (NFC or NFD)"] if form else [])
+    other_form = is_composed[0] != is_composed[1] or (part != name and not case)
+    return case + (["the Unicode form (NFC or NFD)"] if other_form else [])
 
 
 def _listing(folder: Path) -> dict[str, str]:
@@ -64,7 +65,7 @@ def _listing(folder: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=32)
 def _names(folder: str, changed: int) -> dict[str, str]:
-    """The names in a folder by what they have in common with similar names."""
+    """The names in a folder by key: similar names have the same key. `changed` renews the cache."""
     return {_key(name): name for name in os.listdir(folder)}
 
 

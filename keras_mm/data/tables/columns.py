@@ -1,4 +1,4 @@
-"""Finding a table's columns, with the nearest name for one that is not there."""
+"""Checks that a table has the columns that are asked for, and suggests similar names."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _IMAGE_FIELDS = {"bytes", "path"}
 
 
 def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
-    """A sentence for each column that a table lacks, or has more than once.
+    """Describes each column that a table lacks, or has more than once.
 
     Args:
         table: The table.
-        columns: Names that must be there, once.
+        columns: Names that the table must have exactly once.
 
     Returns:
-        Sentences, in the order of `columns`; with the nearest name for one that is not there.
+        A sentence for each problem, in the order of `columns`; for a missing column with the most
+        similar name, if there is one.
 
     Example:
         >>> import pandas as pd
@@ -32,14 +33,14 @@ def missing_columns(table: pd.DataFrame, columns: Iterable[str]) -> list[str]:
 
 
 def missing_names(names: Sequence[object], columns: Iterable[str]) -> list[str]:
-    """As `missing_columns`, for the names of a table's columns.
+    """Like `missing_columns`, but takes the column names of the table.
 
     Args:
-        names: Names of the table's columns.
-        columns: Names that must be there, once.
+        names: Names of the columns of the table.
+        columns: Names that the table must have exactly once.
 
     Returns:
-        Sentences, in the order of `columns`.
+        A sentence for each problem, in the order of `columns`.
     """
     known = [str(column) for column in names]
     sentences = []
@@ -49,11 +50,11 @@ def missing_names(names: Sequence[object], columns: Iterable[str]) -> list[str]:
             sentences.append(f"{count} columns are named {column!r}. Rename all but one.")
         if count:
             continue
-        nearest = nearest_name(column, known, cutoff=0.5)
+        similar = nearest_name(column, known, cutoff=0.5)
         hint = (
-            f"Did you mean {nearest!r}?"
-            if nearest is not None
-            else f"There are: {', '.join(known)}."
+            f"Did you mean {similar!r}?"
+            if similar is not None
+            else f"The columns are: {', '.join(known)}."
         )
         sentences.append(f"no column {column!r}. {hint}")
     return sentences
@@ -62,42 +63,46 @@ def missing_names(names: Sequence[object], columns: Iterable[str]) -> list[str]:
 def nested_columns(
     table: pd.DataFrame, images: Iterable[str] = (), others: Iterable[str] = ()
 ) -> list[str]:
-    """A sentence for each column whose cells, two or more, are records or lists of records.
+    """Describes each column whose cells are records (dicts), or lists of records.
+
+    A column with only one cell that is not empty is not reported: its row is.
 
     Args:
         table: The table; columns that it lacks are skipped.
-        images: Image columns; their records may have the fields `bytes` and `path`.
-        others: Columns of texts and labels.
+        images: Image columns; records with a field `bytes` or `path` are valid there.
+        others: Columns of texts, labels or weights.
 
     Returns:
-        Sentences, images first.
+        A sentence for each problem, image columns first.
 
     Example:
         >>> import pandas as pd
         >>> nested_columns(pd.DataFrame({"meta": [{"name": "a"}] * 2}), others=["meta"])[0][:56]
         "the column 'meta' holds records with the fields 'name'. "
     """
-    images, found = list(images), []
+    images, sentences = list(images), []
     for column in dict.fromkeys([*images, *others]):
         if (table.columns == column).sum() != 1:
             continue
         fields = _record_fields(table[column])
         if not fields or (column in images and _IMAGE_FIELDS & set(fields)):
             continue
-        mend = "Give the field that you mean as a column of its own, as df.unnest() does in polars."
+        solution = (
+            "Extract the field that you need into a column of its own (in polars: df.unnest())."
+        )
         if column in images:
-            mend = "A record of an image has the fields 'bytes' or 'path'."
+            solution = "A record of an image must have the field 'bytes' or 'path'."
         names = ", ".join(map(repr, fields))
-        found.append(f"the column {column!r} holds records with the fields {names}. {mend}")
-    return found
+        sentences.append(f"the column {column!r} holds records with the fields {names}. {solution}")
+    return sentences
 
 
 def _record_fields(cells: Iterable) -> list[str]:
-    """Fields of the first record; none if some cell is neither empty nor of records.
+    """Fields of the first record; empty if some cell is neither empty nor made of records.
 
-    A record alone counts as the mistake of its row.
+    Also empty for a single cell of records, which is reported as a problem of its row.
     """
-    from keras_mm.data.tables.labels import is_missing  # imports pandas
+    from keras_mm.data.tables.labels import is_missing  # not at the top: it imports pandas
 
     fields, count = list[str](), 0
     for cell in cells:
@@ -112,10 +117,10 @@ def _record_fields(cells: Iterable) -> list[str]:
 
 
 def column_names(columns: str | Iterable[str]) -> list[str]:
-    """Column names as a list; one name is a list of one.
+    """Makes a list of column names; a single name becomes a list of one.
 
     Args:
-        columns: A name, or names.
+        columns: A name or several names.
 
     Returns:
         The names, in order.

@@ -1,4 +1,4 @@
-"""The columns of a table file, read before its rows. Imports pandas only where it must."""
+"""Reads the column names of a table file before its rows; mostly without importing pandas."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from keras_mm.errors import MissingFileError, Problem, TableError
 if TYPE_CHECKING:
     import pandas as pd
 
-_PART = 65_536  # rows that are read at a time
+_PART = 65_536  # rows that are read in one step
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PARQUET = (".parquet", ".pq")
 
 
 def has_header(path: str) -> bool:
-    """Whether a table file of this kind names its columns before its rows.
+    """Whether the format of a table file has the column names before the rows.
 
     Args:
-        path: As `load_table` takes it.
+        path: Path of a table file, as in `load_table`.
 
     Returns:
         True for CSV and Parquet.
@@ -31,16 +31,16 @@ def has_header(path: str) -> bool:
 
 
 def read_names(path: str) -> list[str]:
-    """The names of the columns of a table file.
+    """Reads the column names of a table file.
 
     Args:
-        path: As `load_table` takes it.
+        path: Path of a table file, as in `load_table`.
 
     Returns:
-        The names, in the file's order.
+        The names in the order of the file.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         ValueError: if the file cannot be read.
     """
     if not Path(path).exists():
@@ -54,13 +54,13 @@ def read_names(path: str) -> list[str]:
     if names is None:
         from keras_mm.data.tables.load import table_parts
 
-        # Which says what is wrong, if anything is.
+        # If the file cannot be read, this raises an error with the reason.
         names = [str(name) for name in next(table_parts(path, 1, allow_empty=True)).columns]
     return names
 
 
 def _names_of_csv(path: str, delimiter: str) -> list[str] | None:
-    """The names in the first line; `None` where they cannot be read, or one occurs twice."""
+    """The names in the first line; `None` if they cannot be read, are empty or not unique."""
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             names = next(csv.reader(file, delimiter=delimiter), [])
@@ -81,29 +81,29 @@ def _names_of_parquet(path: str) -> list[str] | None:
 
 
 def check_names(path: str, columns: Iterable[str]) -> None:
-    """Checks that a table file has columns, before anything else of it is read.
+    """Checks that a table file has the given columns, before its rows are read.
 
     Args:
-        path: As `load_table` takes it.
+        path: Path of a table file, as in `load_table`.
         columns: Names of the columns.
 
     Raises:
-        TableError: naming each that is missing, with the nearest name.
+        TableError: listing each missing column, with the most similar name.
     """
     sentences = missing_names(read_names(path), columns)
     if sentences:
-        raise TableError([Problem(None, None, str(path), one) for one in sentences])
+        raise TableError([Problem(None, None, str(path), sentence) for sentence in sentences])
 
 
 def read_column(path: str, column: str) -> pd.Series:
-    """One column of a table file; of a Parquet file nothing else is read.
+    """Reads one column of a table file; other columns of a Parquet file are not read.
 
     Args:
-        path: As `load_table` takes it.
-        column: The column; the file has it.
+        path: Path of a table file, as in `load_table`.
+        column: Name of a column of the file.
 
     Returns:
-        The cells, indexed as the rows of `load_table`.
+        The cells, with the index of the table that `load_table` returns.
     """
     import pandas as pd
 

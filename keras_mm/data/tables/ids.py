@@ -1,4 +1,4 @@
-"""Ids of rows, which predictions carry beside the row numbers."""
+"""Ids of rows, which tables of predictions have beside the row numbers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 def find_id_column(
     names: Sequence[str], wanted: str | None = None, used: Collection[str] = ()
 ) -> str | None:
-    """The column with the rows' ids.
+    """Finds the column with the ids of the rows.
 
     Args:
-        names: Names of the table's columns.
-        wanted: The column that the user names.
+        names: Names of the columns of the table.
+        wanted: The id column that the user chose; `None` if the user chose none.
         used: Columns that the model reads.
 
     Returns:
-        `wanted`, or else a column that is called `id`, in upper or lower case, and is not `used`;
+        `wanted`; without it a column named `id`, in upper or lower case, that is not in `used`;
         `None` if there is none.
 
     Raises:
-        ConfigError: if there is no column `wanted`.
+        ConfigError: if the table has no column `wanted`.
 
     Example:
         >>> find_id_column(["ID", "text"])
@@ -38,28 +38,28 @@ def find_id_column(
         if problems:
             raise ConfigError([f"`id_column`: {problem}" for problem in problems])
         return wanted
-    found = (name for name in names if str(name).lower() == "id" and name not in used)
-    return next(found, None)
+    candidates = (name for name in names if str(name).lower() == "id" and name not in used)
+    return next(candidates, None)
 
 
 def with_ids(frame: pd.DataFrame, ids: pd.Series, *, place: int = 1) -> tuple[pd.DataFrame, str]:
-    """A table of predictions with the ids of its rows.
+    """Adds the ids of the rows to a table of predictions.
 
     Args:
         frame: Predictions, with the index of their rows.
-        ids: Ids, with the index of all rows of the table. An index with repeated values must be
-            that of `frame`.
-        place: Position of the new column.
+        ids: Ids, with the index of all rows of the table. If the index has repeated values, it must
+            equal that of `frame`.
+        place: Position of the new column, from 0.
 
     Returns:
-        The table with a new column, and the column's name: that of `ids`, or `id` or `row_id` where
-        the table has such a column already.
+        The table with a new column, and the name of the column: the name of `ids`, or if the table
+        already has such a column `id` or `row_id`.
     """
     cells = (ids.reindex(frame.index) if ids.index.is_unique else ids).to_numpy()
     name = _free_name((str(ids.name), "id", "row_id"), frame.columns)
-    found = frame.copy(deep=False)
-    found.insert(place, name, cells)
-    return found, name
+    table = frame.copy(deep=False)
+    table.insert(place, name, cells)
+    return table, name
 
 
 def _free_name(names: Iterable[str], taken: Collection) -> str:

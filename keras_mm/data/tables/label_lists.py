@@ -1,7 +1,7 @@
-"""Cells that hold several labels: their names, or 0 or 1 for each label (multi-hot).
+"""Cells that hold several labels: lists of names, or multi-hot lists (0 or 1 for each label).
 
-A column holds one or the other. Its form is decided once, from all cells (`multi_hot_width`); a
-cell of the other form is an error of its row.
+All cells of a column must have the same form. It is decided from all cells, by `multi_hot_width`; a
+cell of the other form is a problem of its row.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _BITS_AS_TEXT = re.compile(r"[01](?:[ ,;]+[01])+")
 
 @dataclass(frozen=True)
 class LabelLists:
-    """The cells of a column, each as the labels that it holds.
+    """The cells of a column as lists of labels.
 
     Attributes:
-        lists: Labels by the row's position, as a list or, where they have no order, a set.
-        missing: Positions of cells that hold nothing.
-        problems: Position and message of cells that cannot be read.
+        lists: Labels by the position of the row, as a list, or as a set if the cell is a set.
+        missing: Positions of empty cells.
+        problems: Position and message of each cell that cannot be read.
     """
 
     lists: dict[int, Collection]
@@ -43,36 +43,37 @@ class LabelLists:
 
 
 def read_lists(cells: Iterable) -> LabelLists:
-    """The labels of each cell of a column.
+    """Reads the labels of each cell of a column.
 
     Args:
-        cells: Lists, tuples, sets or arrays of labels, texts such as "red|old" or "[1, 0]", or
-            single labels.
+        cells: The cells: lists, tuples, sets or arrays of labels, texts such as "red|old" or
+            "[1, 0]", or single labels.
 
     Returns:
-        Labels by position. Cells that cannot be read are listed as problems.
+        The labels by position; cells that cannot be read are listed as problems.
 
     Example:
         >>> read_lists(["red|old", "[1, 0]", 7, None]).lists
         {0: ['red', 'old'], 1: [1, 0], 2: [7]}
     """
-    found = LabelLists({}, [], [])
+    label_lists = LabelLists({}, [], [])
     for position, cell in enumerate(cells):
         if is_missing(cell):
-            found.missing.append(position)
+            label_lists.missing.append(position)
             continue
         try:
-            found.lists[position] = _listed(cell)
+            label_lists.lists[position] = _listed(cell)
         except ValueError as error:
-            found.problems.append((position, str(error)))
-    return found
+            label_lists.problems.append((position, str(error)))
+    return label_lists
 
 
 def _listed(cell: Any) -> Collection:
-    """A cell's labels.
+    """The labels of a cell.
 
     Raises:
-        ValueError: for a text that looks like a list and is not one.
+        ValueError: for a text in brackets that is not a list, or a text of zeros and ones that are
+            not separated by `|`.
     """
     if hasattr(cell, "tolist"):
         cell = cell.tolist()
@@ -86,63 +87,63 @@ def _listed(cell: Any) -> Collection:
     if (text[:1], text[-1:]) in (("[", "]"), ("{", "}"), ("(", ")")):
         for read in (json.loads, ast.literal_eval):  # the second reads how pandas writes a list
             with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-                found = read(text)
-                if isinstance(found, list | tuple | set):
-                    return _listed(found)
+                parsed = read(text)
+                if isinstance(parsed, list | tuple | set):
+                    return _listed(parsed)
     elif not _BITS_AS_TEXT.fullmatch(text):
         return [name.strip() for name in text.split(_SEPARATOR)]
     raise InvalidValueError(
-        'a list of labels is written as ["red", "old"] or red|old, and 0 or 1 for each label as '
-        f"[1, 0] or 1|0. Received: {quote(cell)}"
+        'write a list of labels as ["red", "old"] or red|old, and 0 or 1 for each label as [1, 0] '
+        f"or 1|0. Received: {quote(cell)}"
     )
 
 
 def is_name(value: Any) -> bool:
-    """Whether a value can be a label's name.
+    """Whether a value can be the name of a label.
 
     Args:
         value: Any value of a cell.
 
     Returns:
-        False for `None` and for what has no hash, such as a list.
+        False for `None`, and for values that cannot be hashed, such as a list.
     """
     return isinstance(value, Hashable) and value is not None
 
 
 def is_bit(value: Any) -> bool:
-    """Whether a value is 0 or 1, of whatever type.
+    """Whether a value is 0 or 1, of any type.
 
     Args:
         value: Any value of a cell.
 
     Returns:
-        True for 0, 1, `False`, `True`, 0.0, 1.0 and texts of these.
+        True for 0, 1, `False`, `True`, 0.0, 1.0, and for these values as text.
     """
     return is_name(value) and label_key(value) in (0, 1)
 
 
 def is_bits(labels: Collection) -> bool:
-    """Whether a cell is a list of zeros and ones, and of nothing else.
+    """Whether a cell is a list of only zeros and ones.
 
     Args:
-        labels: A cell of `LabelLists.lists`.
+        labels: The labels of a cell.
 
     Returns:
-        False for an empty list, and for a set, which has no order.
+        False also for an empty list, and for a set, as it has no order.
     """
     return bool(labels) and isinstance(labels, list) and all(map(is_bit, labels))
 
 
 def multi_hot_width(lists: Iterable[Collection], num_labels: int | None = None) -> int | None:
-    """Whether a column is multi-hot, and for how many labels it has 0 or 1.
+    """Decides whether a column is multi-hot, and for how many labels.
 
-    A column is multi-hot if each cell holds zeros and ones only; or if more than half of the cells
-    hold exactly one 0 or 1 for each label, two or more (a single 1 is taken as a label's name).
-    Empty lists are not counted; in a multi-hot column they are errors of their rows.
+    A column is multi-hot if all cells are lists of zeros and ones. It also is, with some bad cells,
+    if more than half of the cells are such lists of the same length, two or more (a single 1 could
+    be a name). Empty lists are ignored here; in a multi-hot column they are problems of their rows.
 
     Args:
-        lists: The cells.
-        num_labels: How many labels there are; by default the length of most of the cells.
+        lists: The labels of each cell.
+        num_labels: Number of labels, >= 1; by default the most frequent length of such lists.
 
     Returns:
         The number of labels, >= 1; `None` for a column of names.
@@ -164,13 +165,13 @@ def multi_hot_width(lists: Iterable[Collection], num_labels: int | None = None) 
 
 
 def could_be_bits(classes: Iterable) -> bool:
-    """Whether a list of zeros and ones could be a list of names.
+    """Whether a list of zeros and ones could also be a list of names.
 
     Args:
         classes: Label names.
 
     Returns:
-        True if 0 or 1 is a label's name.
+        True if 0 or 1 is the name of a label.
     """
     return any(label_key(name) in (0, 1) for name in classes)
 
@@ -181,19 +182,19 @@ def encode_list(
     multi_hot: bool,
     place_of: Callable[[Any], int | None],
 ) -> np.ndarray:
-    """Encodes a cell as 0 or 1 for each class.
+    """Encodes a cell as 0 or 1 for each label.
 
     Args:
-        labels: A cell's labels.
+        labels: The labels of the cell.
         classes: Label names in order.
         multi_hot: Whether the column is multi-hot.
-        place_of: What `place_finder(classes)` gives, made once for a column.
+        place_of: The result of `place_finder(classes)`, which is made once for a column.
 
     Returns:
         int8 `(num_labels,)`.
 
     Raises:
-        ValueError: for a cell that is not of the column's form, or holds an unknown label.
+        ValueError: for a cell that does not have the form of the column, or has an unknown label.
     """
     if multi_hot:
         check_multi_hot(labels, len(classes))
@@ -201,35 +202,35 @@ def encode_list(
     if is_bits(labels) and not could_be_bits(classes):
         check_multi_hot(labels, len(classes))
         raise InvalidValueError(
-            "the other rows are lists of names, and this one is 0 or 1 for each label. Write all "
-            f"rows in one way. Received: {quote(labels)}"
+            "the cell has 0 or 1 for each label, but the other rows are lists of names. Write all "
+            f"rows in the same form. Received: {quote(labels)}"
         )
     check_names(labels)
-    found = np.zeros(len(classes), "int8")
+    encoded = np.zeros(len(classes), "int8")
     for label in labels:
-        place = None if is_missing(label) else place_of(label)
-        if place is None:
+        position = None if is_missing(label) else place_of(label)
+        if position is None:
             raise InvalidValueError(unknown_label(label, classes))
-        found[place] = 1
-    return found
+        encoded[position] = 1
+    return encoded
 
 
 def check_multi_hot(labels: Collection, num_labels: int) -> None:
     """Checks a cell of a multi-hot column.
 
     Args:
-        labels: The cell's labels.
-        num_labels: How many labels there are.
+        labels: The labels of the cell.
+        num_labels: Number of labels.
 
     Raises:
-        ValueError: for a cell that is not 0 or 1 for each of `num_labels` labels.
+        ValueError: for a cell that does not have 0 or 1 for each of `num_labels` labels.
     """
     if is_bits(labels) and len(labels) == num_labels:
         return
     received = f"{len(labels)} of them" if is_bits(labels) else quote(labels)
-    names = "" if is_bits(labels) else " For lists of names, see Head(multi_hot=False)."
+    hint = "" if is_bits(labels) else " If it holds lists of names, use Head(multi_hot=False)."
     raise InvalidValueError(
-        f"this column is multi-hot: a cell has 0 or 1 for each of {num_labels} labels.{names} "
+        f"this column is multi-hot: a cell must have 0 or 1 for each of {num_labels} labels.{hint} "
         f"Received: {received}"
     )
 
@@ -238,27 +239,29 @@ def check_names(labels: Collection) -> None:
     """Checks a cell of a column of names.
 
     Args:
-        labels: The cell's labels.
+        labels: The labels of the cell.
 
     Raises:
-        ValueError: for what cannot be a name, or a number that occurs twice.
+        ValueError: for a value that cannot be a name, or for a number that occurs twice.
     """
     if not all(map(is_name, labels)):
-        raise InvalidValueError(f"a label must be a name. Received: {quote(labels)}")
+        raise InvalidValueError(
+            f"each label must be a string, a number or a bool. Received: {quote(labels)}"
+        )
     numbers = [key for key in map(label_key, labels) if not isinstance(key, str)]
     if len(set(numbers)) < len(numbers):
         raise InvalidValueError(
-            "this column holds lists of names, and a list holds a number once only. For 0 or 1 for "
-            f"each label, see Head(multi_hot=True). Received: {quote(labels)}"
+            "this column holds lists of names, and a number may occur only once in a list. If it "
+            f"has 0 or 1 for each label, use Head(multi_hot=True). Received: {quote(labels)}"
         )
 
 
 def unknown_label(cell: Any, classes: Iterable) -> str:
-    """The message for a label that is not one of the classes.
+    """Creates the message for a label that is not one of the classes.
 
     Args:
         cell: The label.
-        classes: Label names in order; the message gives the first 20.
+        classes: Label names in order; the message lists the first 20.
 
     Returns:
         A sentence.

@@ -1,4 +1,4 @@
-"""Labels as given and as encoded: strings, numbers and bools."""
+"""Labels of a table, which are strings, numbers or bools, and their encoding as integers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from keras_mm.settings.label_keys import label_value as label_value
 def is_missing(cell: Any) -> bool:
     """Whether a cell is empty: `None`, NaN, the empty string, or a dict whose values are empty.
 
-    Empty bytes are not missing: they are a file that could not be read.
+    Empty bytes are not missing: they are the content of an empty file.
 
     Args:
         cell: A cell of any type.
@@ -38,17 +38,17 @@ def is_missing(cell: Any) -> bool:
 
 
 def find_classes(cells: Iterable) -> list:
-    """The distinct labels of a column; missing ones are left out.
+    """Finds the distinct labels of a column; missing ones are ignored.
 
     Args:
-        cells: The column.
+        cells: The cells of the column.
 
     Returns:
-        Labels as plain values, sorted, numbers before strings.
+        Plain Python values, sorted, numbers before strings.
 
     Raises:
-        ValueError: for a cell that cannot be a label, such as a list, or labels that differ only in
-            their type, such as 1 and "1"; see `label_problems`.
+        ValueError: for a cell that cannot be a label, such as a list, or for labels that differ
+            only in their type, such as 1 and "1"; see `label_problems`.
 
     Example:
         >>> find_classes(["b", "a", None, "b"])
@@ -56,12 +56,12 @@ def find_classes(cells: Iterable) -> list:
     """
     cells = list(cells)
     for position, message in label_problems(enumerate(cells)):
-        raise InvalidValueError(f"label {position}, counted from 0: {message}")
+        raise InvalidValueError(f"label {position} (counted from 0): {message}")
     return sorted_labels(cell for cell in cells if not is_missing(cell))
 
 
 def sorted_labels(labels: Iterable) -> list:
-    """Distinct labels as plain values.
+    """Sorts distinct labels, as plain Python values.
 
     Args:
         labels: Labels, none of them missing.
@@ -78,14 +78,14 @@ def _sort_key(value: Any) -> tuple:
 
 
 def label_problems(labels: Iterable[tuple[int, Any]]) -> list[tuple[int, str]]:
-    """Checks that labels can be distinguished by their values.
+    """Checks that labels are valid, and differ in more than their type.
 
     Args:
-        labels: Pairs of a row's position and a label; missing ones are skipped.
+        labels: Pairs of the position of a row and a label; missing labels are skipped.
 
     Returns:
-        Pairs of a row's position and a message, in order: for each value that cannot be a label,
-        and for the first label that differs from an earlier one only in its type.
+        Pairs of the position of a row and a message, in order: for each value that cannot be a
+        label, and for the first label that differs from an earlier one only in its type.
 
     Example:
         >>> [position for position, _ in label_problems(enumerate([1, 2, "1", ["a"]]))]
@@ -113,27 +113,27 @@ def _mixed(before: Any, label: Any) -> str:
     return (
         f"the label {quote(label)} ({type(label).__name__}) and the label {quote(before)} "
         f"({type(before).__name__}) of an earlier row mean the same value. Write all labels in one "
-        "way, as with `table[column].astype(str)`; if these are two labels, name them differently."
+        "type, e.g. with `table[column].astype(str)`; if these are two labels, rename one of them."
     )
 
 
 def encode_labels(cells: Iterable, classes: Sequence) -> np.ndarray:
     """Encodes a column of classes.
 
-    A label matches the class that is equal to it; else the only class that differs from it in its
-    type alone. So "1", 1, 1.0 and True are one label, whichever of them the class is.
+    A label matches the class that is equal to it; if there is none, the only class that differs
+    from it in its type alone. So "1", 1, 1.0 and True all match the class 1, or the class "1".
 
     Args:
-        cells: The column.
+        cells: The cells of the column.
         classes: Label names in order.
 
     Returns:
-        Positions in `classes`, int32 `(num_rows,)`; -1 where missing or unknown.
+        Positions in `classes`, int32 `(num_rows,)`; -1 where a label is missing or unknown.
 
     Example:
         >>> encode_labels([1, "0", True, "no"], ["0", "1"]).tolist()
         [1, 0, 1, -1]
     """
     place_of = place_finder(classes)
-    found = (None if is_missing(cell) else place_of(cell) for cell in cells)
-    return np.asarray([-1 if place is None else place for place in found], "int32")
+    positions = (None if is_missing(cell) else place_of(cell) for cell in cells)
+    return np.asarray([-1 if position is None else position for position in positions], "int32")

@@ -1,4 +1,4 @@
-"""Reads tables from files and memory; ids stay strings, and "NA" stays a text."""
+"""Reads tables from files and from memory, without converting their cells."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _READERS = {
 
 _IMAGE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif",
                    ".tiff", ".webp")  # fmt: skip
-_MOST_NAMED = 20  # broken files of a folder in a message
+_MOST_NAMED = 20  # most broken files of a folder that a message lists
 _IMAGE_COLUMN = re.compile(r"(images?|img|picture|photo)(_?\d+)?(_path)?$", re.IGNORECASE)
 _TEXT_COLUMN = re.compile(
     r"(text|sentence|caption|question|premise|hypothesis)(_?([\da-z]|\d+))?$", re.IGNORECASE
@@ -39,29 +39,29 @@ _TEXT_COLUMN = re.compile(
 def load_table(source: Any, *, image_dir: str | PathLike | None = None) -> pd.DataFrame:
     """Reads a table of rows. Cells are not converted.
 
-    Every cell of a CSV stays a string and only the empty cell is missing, so that a text "NA"
-    stays a text and an id keeps its zeros. Image cells may hold paths, encoded bytes, dicts with
-    `bytes` and `path` (as Hugging Face datasets store images), PIL images or arrays.
+    All cells of a CSV file stay strings, and only empty cells are missing: a text "NA" stays a
+    text, and an id keeps its leading zeros. Image cells may be paths, encoded bytes, dicts with
+    `bytes` and `path` (as in Hugging Face datasets), Pillow images or arrays.
 
     Args:
-        source: A path (`.csv`, `.tsv`, `.parquet`, `.jsonl`); a DataFrame of pandas, polars or
+        source: A file (`.csv`, `.tsv`, `.parquet`, `.jsonl`); a DataFrame of pandas, polars or
             another library with the Arrow or DataFrame interchange protocol; an Arrow table; a
             Hugging Face dataset, whose images stay encoded; a `tf.data.Dataset` of dicts; a list or
             generator of dicts; or one dict (a table of one row). Or a folder with a `.json` file
-            for each row, an object of its cells; if it names no image, the image file of the same
-            name in the folder is put in the column `image`.
-        image_dir: Folder that image paths are relative to; by default the table file's folder, or
-            the working directory for tables that come from no file.
+            for each row, which is an object of column and cell. If a row names no image, an image
+            file of the same name in the folder becomes its cell of the column `image`.
+        image_dir: Folder that image paths are relative to; images outside it are refused. By
+            default the folder of the table file, or for tables in memory the working directory.
 
     Returns:
-        A DataFrame of pandas, of whatever library the table is; `attrs["keras_mm"]` holds its
-        `source` and `image_dir`. Error messages name rows by the index: the row number, counted
-        from 0, for files and other libraries' tables; the file's name for a folder.
+        A pandas DataFrame, whatever the library of the table; `attrs["keras_mm"]` has its `source`
+        and `image_dir`. Error messages name rows by the index: for files, and tables of other
+        libraries, the row number from 0; for folders the name of the file.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         NotADirectoryError: if `image_dir` is not a folder.
-        ValueError: if the file is of another kind, cannot be parsed, or has no rows.
+        ValueError: if the format of the file is unknown, it cannot be parsed, or has no rows.
 
     Example:
         >>> table = load_table([{"text": "NA", "label": "yes"}])
@@ -89,19 +89,20 @@ def table_parts(
     image_dir: str | PathLike | None = None,
     allow_empty: bool = False,
 ) -> Iterator[pd.DataFrame]:
-    """Reads a table some rows at a time. Of a CSV file or a generator one part is in memory.
+    """Reads a table in parts. Only one part of a CSV file or a generator is in memory at a time.
 
     Args:
-        source: As `load_table`.
-        num_rows: Most rows of a part, >= 1.
-        image_dir: As `load_table`.
-        allow_empty: Whether a table with columns but without rows is one part of no rows.
+        source: As in `load_table`.
+        num_rows: Largest number of rows in a part, >= 1.
+        image_dir: As in `load_table`.
+        allow_empty: Whether a table with columns but without rows is a single part without rows;
+            otherwise it is an error.
 
     Yields:
-        Parts in order, each as `load_table` returns a table.
+        Parts in order, each in the form that `load_table` returns.
 
     Raises:
-        ValueError: as `load_table`, when the part with the mistake is read.
+        ValueError: as `load_table`, once the part with the problem is read.
 
     Example:
         >>> [len(part) for part in table_parts([{"text": "a"}] * 5, 2)]
@@ -134,7 +135,7 @@ def table_parts(
 
 
 def _empty(table: pd.DataFrame, allowed: bool) -> pd.DataFrame:
-    """The table without rows, if that is allowed and it has columns.
+    """Returns a table without rows, if that is allowed and it has columns.
 
     Raises:
         ValueError: otherwise.
@@ -161,45 +162,46 @@ def _with_image_dir(origin: dict[str, Any], image_dir: str | PathLike | None) ->
 def load_beside(
     source: Any, image_dir: str | PathLike | None, images: Sequence[str] | Mapping[str, int]
 ) -> pd.DataFrame:
-    """Loads validation or test rows, which belong to a training table.
+    """Loads the validation or test rows of a training.
 
-    Their images are looked up in the folder of their own: the folder that the table was loaded
-    with, or that of its file. Only if none of the images is there, they are looked up in
-    `image_dir`. So two folders may hold images of equal names, and two tables may share one folder
-    of images.
+    Their image paths are relative to the folder of the table file, or to the folder that the table
+    was loaded with. Only if this folder has none of the images, paths are relative to `image_dir`.
+    So the tables of a training may have folders with images of equal names, or share one folder.
 
     Args:
-        source: As `load_table`.
-        image_dir: The image folder of the training table; `None` if none was given.
+        source: As in `load_table`.
+        image_dir: The `image_dir` of the training table; `None` if there is none.
         images: Image columns, as in `keras_mm.data.tables.rows.read_rows`.
 
     Returns:
-        As `load_table`; images outside the folder that was chosen are refused if `image_dir` is
-        given.
+        As `load_table`. If `image_dir` is not `None`, images outside the chosen folder are refused.
+
+    Raises:
+        ValueError: as `load_table`.
     """
     table = load_table(source)
     origin = table.attrs["keras_mm"]
-    own = origin.get("image_dir")
+    own_folder = origin.get("image_dir")
     if image_dir is None or origin.get("confined"):
         return table
-    if own is not None and has_images(table, images, Path(own)):
-        image_dir = own
+    if own_folder is not None and has_images(table, images, Path(own_folder)):
+        image_dir = own_folder
     return load_table(table, image_dir=image_dir)
 
 
 def has_images(
     table: pd.DataFrame, columns: Sequence[str] | Mapping[str, int], folder: Path
 ) -> bool:
-    """Whether a folder holds an image file of a table.
+    """Whether a folder has at least one image file of a table.
 
     Args:
         table: The table.
-        columns: Image columns, as in `keras_mm.data.tables.rows.read_rows`; names that the table
-            lacks are skipped.
-        folder: Where to look.
+        columns: Image columns, as in `keras_mm.data.tables.rows.read_rows`; missing columns are
+            skipped.
+        folder: The folder to search.
 
     Returns:
-        True if one of the paths in these columns, relative to the folder, is a file.
+        True if a path in these columns is a file, relative to the folder.
     """
     counts = [(name, count) for name, count in image_counts(columns) if name in table.columns]
     cells = (
@@ -211,7 +213,7 @@ def has_images(
     paths = (cell.get("path") if isinstance(cell, Mapping) else cell for cell in cells)
     for path in paths:
         if isinstance(path, str | PathLike):
-            # A path with NUL, or too long, is not a file; `read_rows` reports it with its row.
+            # Raised by paths that are too long or have a NUL; `read_rows` reports them by row.
             with suppress(OSError, ValueError):
                 if path and (folder / path).is_file():
                     return True
@@ -222,10 +224,10 @@ def table_name(table: pd.DataFrame) -> str:
     """The name of a table in messages.
 
     Args:
-        table: A table of `load_table`.
+        table: A table from `load_table`.
 
     Returns:
-        The file or folder that it came from, or `"<table>"`.
+        The file or folder that it was read from, or `"<table>"`.
     """
     return str(table.attrs.get("keras_mm", {}).get("source", "<table>"))
 
@@ -238,7 +240,7 @@ def _read_file(path: Path) -> pd.DataFrame:
         return read_folder(path)
     if kind is None:
         raise InvalidValueError(
-            f"Unknown kind of table: {str(path)!r}. Give a file that ends in one of "
+            f"Unknown format of table: {str(path)!r}. Pass a file that ends in one of "
             f"{', '.join(_READERS)}, or a folder of .json files."
         )
     with _reading(path):
@@ -249,7 +251,7 @@ def _read_file(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns the errors of reading into messages that name the file."""
+    """Turns the errors of a parser into errors whose message names the file."""
     try:
         yield
     except pd.errors.EmptyDataError:
@@ -258,7 +260,7 @@ def _reading(path: Path) -> Iterator[None]:
         raise InvalidValueError(f"Cannot read {str(path)!r}: {error}. Save it as UTF-8.") from error
     except pd.errors.ParserWarning:
         raise InvalidValueError(
-            f"Cannot read {str(path)!r}: its rows have more cells than the header has columns."
+            f"Cannot read {str(path)!r}: a row has more cells than the header has columns."
         ) from None
     except (ValueError, OSError) as error:
         raise InvalidValueError(f"Cannot read {str(path)!r}: {error}") from error
@@ -271,7 +273,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 @contextmanager
 def _extra_cells_raise() -> Iterator[None]:
-    """Raises for a row with more cells than the header; pandas drops them with a warning only."""
+    """Raises for a row with more cells than the header, where pandas warns and drops cells."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         yield
@@ -290,7 +292,7 @@ def _csv_options(path: Path) -> dict[str, Any]:
 
 def _read_json_lines(path: Path) -> pd.DataFrame:
     rows = []
-    # Not splitlines(): a string may hold U+2028 and other characters that it splits at.
+    # Not `splitlines()`, which also splits at U+2028 and other characters that are valid in JSON.
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), 1):
         if not line.strip():
             continue
@@ -315,42 +317,46 @@ def read_folder(
 
     Args:
         folder: The folder.
-        files: Names of the files, in the rows' order; by default all `.json` files, sorted.
-        images: The key of the image's path; by default a usual name of an image column. A row
-            without a path gets the image file of the same stem.
-        image_suffixes: Endings of the names of such image files; by default the usual ones.
+        files: Names of the JSON files in the order of the rows; by default all `.json` files,
+            sorted.
+        images: The key of the image path; by default the keys that are usual names of an image
+            column. A row without an image path gets the image file of the same stem, if there is
+            one.
+        image_suffixes: Suffixes of image files, such as `.png`; by default the usual ones.
 
     Returns:
-        A DataFrame indexed by the files' names; images of the same stem are in the column `images`,
-        by default `image`.
+        A DataFrame whose index is the names of the JSON files. An image file of the same stem is in
+        the column `images`, in the first usual image column of the row, or in `image`.
 
     Raises:
-        ValueError: with the name of every file that does not exist, is not JSON, or not an object;
-            or if there is no file at all.
+        ValueError: if there are no files, or listing every file that does not exist, is not JSON or
+            not an object.
     """
     folder = Path(folder)
     names = sorted(path.name for path in folder.glob("*.json")) if files is None else list(files)
     if not names:
-        raise InvalidValueError(f"The folder {str(folder)!r} holds no .json file.")
+        raise InvalidValueError(
+            f"The folder {str(folder)!r} has no .json file; there must be one for each row."
+        )
     suffixes = tuple(suffix.lower() for suffix in image_suffixes or _IMAGE_SUFFIXES)
-    beside: dict[str, str] = {}
-    for place in sorted({Path(name).parent for name in names}):
-        for path in sorted((folder / place).iterdir()) if (folder / place).is_dir() else ():
+    image_files: dict[str, str] = {}
+    for parent in sorted({Path(name).parent for name in names}):
+        for path in sorted((folder / parent).iterdir()) if (folder / parent).is_dir() else ():
             if path.name.lower().endswith(suffixes):
-                beside.setdefault(str(place / path.stem), str(place / path.name))
+                image_files.setdefault(str(parent / path.stem), str(parent / path.name))
     rows, problems = [], []
     for name in names:
         try:
             row = json.loads((folder / name).read_text(encoding="utf-8-sig"))
             if not isinstance(row, dict):
-                raise InvalidValueError(f"it must hold an object. Received: {type(row).__name__}")
+                raise InvalidValueError(f"it must be a JSON object. Received: {type(row).__name__}")
         except (OSError, ValueError, RecursionError) as error:
             problems.append(f"{name}: {getattr(error, 'strerror', None) or error}")
             continue
-        known = [images] if images else [key for key in row if _IMAGE_COLUMN.fullmatch(key)]
+        image_keys = [images] if images else [key for key in row if _IMAGE_COLUMN.fullmatch(key)]
         stem = str(Path(name).with_suffix(""))
-        if stem in beside and not any(row.get(key) for key in known):
-            row = {**row, (known or ["image"])[0]: beside[stem]}
+        if stem in image_files and not any(row.get(key) for key in image_keys):
+            row = {**row, (image_keys or ["image"])[0]: image_files[stem]}
         rows.append(row)
     if problems:
         more = len(problems) - _MOST_NAMED
@@ -365,13 +371,13 @@ def read_folder(
 
 
 def guess_columns(table: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Image and text columns by their usual names.
+    """Finds image and text columns by their usual names, such as `image_1` or `caption`.
 
     Args:
         table: The table.
 
     Returns:
-        The image columns and the text columns, both in the table's order.
+        The image columns and the text columns, each in the order of the table.
 
     Example:
         >>> guess_columns(load_table({"id": "7", "image_1": "a.png", "text_1": "b", "label": "c"}))
@@ -380,6 +386,6 @@ def guess_columns(table: pd.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]
     names = [str(column) for column in table.columns]
     images = tuple(n for n in names if _IMAGE_COLUMN.fullmatch(n))
     with_path = {n for n in images if n.endswith("_path")}
-    # If there are both `image_1` and `image_1_path`, the latter holds the file.
+    # If a table has both `image_1` and `image_1_path`, the latter is the path.
     images = tuple(n for n in images if n in with_path or f"{n}_path" not in with_path)
     return images, tuple(n for n in names if _TEXT_COLUMN.fullmatch(n))

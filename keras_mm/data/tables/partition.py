@@ -1,4 +1,4 @@
-"""Training, validation and test rows: checked at once; missing parts are drawn from training."""
+"""Reads training, validation and test rows; parts without a table are drawn from training rows."""
 
 from __future__ import annotations
 
@@ -34,32 +34,33 @@ def read_parts(
     on_error: str = "raise",
     progress: bool = True,
 ) -> dict[str, Rows]:
-    """Checked rows by part; the problems of all tables are reported at once.
+    """Reads and checks the rows of each part; the problems of all tables are reported at once.
 
     Args:
-        tables: `"train"` and, where there are such tables, `"val"` and `"test"`: anything that
-            `load_table` takes.
+        tables: Tables by part, each as in `load_table`: `"train"`, and optionally `"val"` and
+            `"test"`.
         images: Image columns, as in `keras_mm.data.tables.rows.read_rows`.
         texts: Text columns, in order.
         labels: Column of classes, or heads by name, with their classes.
         classes: Label names in order; required with a column.
-        val_size: Share of the training rows drawn for `"val"`, as `stratified_split` does.
-        test_size: Share of the training rows drawn for `"test"`.
-        groups: Column of the training table, or one value per row of it: rows of one group stay
-            together when parts are drawn.
-        weights: Column of the rows' weights by table; the rows of other tables count 1 each.
-            Rows of weight 0 are checked, but take part neither in training nor in validation, and
-            are not drawn for `"test"`.
+        val_size: Share of the training rows to draw for `"val"`, in `[0, 1)`, as in
+            `stratified_split`: of the rows that are left after the test rows were drawn.
+        test_size: Share of the training rows to draw for `"test"`, in `[0, 1)`.
+        groups: Column of the training table, or one value for each of its rows. Rows with equal
+            values are drawn for the same part.
+        weights: Weight columns by part; without one, all rows of the part count 1. Rows of weight 0
+            are checked, but are left out of the training and validation rows, and are not drawn for
+            `"test"`.
         seed: Seed of the draw.
-        image_dir: See `load_table`.
-        on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
-        progress: Whether to show a bar while many images are checked.
+        image_dir: As in `load_table`.
+        on_error: `"raise"`, or `"skip"` to leave out rows with problems.
+        progress: Whether to show a progress bar while many images are checked.
 
     Returns:
-        Rows by part; a part that was neither given nor drawn is left out.
+        Rows by part; only the parts that have a table or were drawn.
 
     Raises:
-        TableError: with every problem of every table, an impossible split among them.
+        TableError: listing every problem of every table, and why a split is impossible.
 
     Example:
         >>> table = [{"text": word, "label": i % 2} for i, word in enumerate("abcdefgh")]
@@ -70,47 +71,47 @@ def read_parts(
     """
     check_on_error(on_error)
     frames = {name: load_table(table, image_dir=image_dir) for name, table in tables.items()}
-    found = {
+    tables_read = {
         name: examine(
             frame, images, texts, labels, classes, (weights or {}).get(name), progress=progress
         )
         for name, frame in frames.items()
     }
-    problems = [problem for examined in found.values() for problem in examined.problems]
+    problems = [problem for examined in tables_read.values() for problem in examined.problems]
     drawn: dict[str, list[int]] = {}
-    if found["train"].rows is not None and (val_size or test_size):
-        encoded, targets = found["train"].rows.labels, as_targets(labels, classes)
-        # With "raise", bad rows are to be corrected: they count when the split is checked.
-        rows = labelled_rows(encoded).tolist() if on_error == "raise" else found["train"].good
-        rows = _counting(found["train"].rows, rows)
+    if tables_read["train"].rows is not None and (val_size or test_size):
+        encoded, targets = tables_read["train"].rows.labels, as_targets(labels, classes)
+        # With "raise" the user has to correct bad rows, so the split is checked with them.
+        rows = labelled_rows(encoded).tolist() if on_error == "raise" else tables_read["train"].good
+        rows = _counting(tables_read["train"].rows, rows)
         try:
-            alike = strata(targets, encoded, rows, smallest=_smallest(val_size, test_size))
+            row_strata = strata(targets, encoded, rows, smallest=_smallest(val_size, test_size))
             options = {"val_size": val_size, "test_size": test_size, "seed": seed}
-            drawn = _draw(frames["train"], rows, alike, groups, options)
+            drawn = _draw(frames["train"], rows, row_strata, groups, options)
         except ValueError as error:
             problems.append(_split_problem(frames["train"], targets, error))
     if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
         raise TableError(problems)
-    parts = {name: examined.good_rows() for name, examined in found.items()}
+    parts = {name: examined.good_rows() for name, examined in tables_read.items()}
     parts |= {name: _counted(parts[name]) for name in ("train", "val") if name in parts}
-    skipped = parts["train"].skipped
+    skipped = parts["train"].skipped  # `take` drops it
     parts |= {name: parts["train"].take(positions) for name, positions in drawn.items()}
     return {**parts, "train": replace(parts["train"], skipped=skipped)}
 
 
 def _counting(rows: Rows, positions: list[int]) -> list[int]:
-    """Those of some positions whose row has a weight above 0."""
+    """Selects the positions of rows with a weight above 0."""
     weights = rows.sample_weight
     return positions if weights is None else [p for p in positions if weights[p] > 0]
 
 
 def _counted(rows: Rows) -> Rows:
-    """The rows with a weight above 0."""
+    """Selects the rows with a weight above 0."""
     positions = _counting(rows, list(range(len(rows))))
     if len(positions) == len(rows):
         return rows
     kept = rows.take(positions)
-    return replace(
+    return replace(  # unlike `kept`, it keeps what was skipped
         rows,
         images=kept.images,
         texts=kept.texts,
@@ -121,14 +122,14 @@ def _counted(rows: Rows) -> Rows:
 
 
 def _split_problem(frame: pd.DataFrame, targets: Mapping[str, Target], error: Exception) -> Problem:
-    """The problem of a split that is impossible."""
+    """The problem that a split is impossible, for the error message."""
     columns = [column for target in targets.values() for column in target.columns]
     column = columns[0] if len(columns) == 1 else None
     return Problem(None, column, table_name(frame), str(error))
 
 
 def _smallest(val_size: float, test_size: float) -> float:
-    """The smallest part's share of the rows, in (0, 1]."""
+    """The share of the rows that the smallest part gets, in (0, 1]."""
     shares = (test_size, val_size * (1 - test_size), (1 - val_size) * (1 - test_size))
     return min(share for share in shares if share > 0)
 
@@ -136,15 +137,15 @@ def _smallest(val_size: float, test_size: float) -> float:
 def _draw(
     frame: pd.DataFrame, rows: list[int], labels: list, groups: Any, options: dict
 ) -> dict[str, list[int]]:
-    """Positions in `rows` by part; empty parts are left out."""
+    """Draws the parts: positions in `rows` by part, without empty parts."""
     if groups is not None:
         mistakes: list[str] = []
         groups = column_values(frame, "groups", groups, mistakes)
         if mistakes:
             raise InvalidValueError("\n".join(mistakes))
         groups = groups[rows]
-    places = pd.DataFrame({"position": range(len(rows))})
-    split = stratified_split(places, labels, groups=groups, **options)
+    positions = pd.DataFrame({"position": range(len(rows))})
+    split = stratified_split(positions, labels, groups=groups, **options)
     return {
         name: part["position"].tolist()
         for name, part in zip(("train", "val", "test"), split, strict=True)

@@ -1,4 +1,4 @@
-"""The rows of a large table, some at a time, perhaps without those that cannot be used."""
+"""Reads a large table in parts, optionally without the rows that have problems."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from keras_mm.data.tables.load import table_parts
 from keras_mm.data.tables.rows import Examined, Rows, check_on_error, examine, warn_left_out
 from keras_mm.errors import Problem, TableError
 
-_LONGEST = 200  # characters of a row's problem in a cell
+_LONGEST = 200  # most characters of a problem in a cell of the column `error`
 
 
 @dataclass
 class SkippedRows:
-    """The rows of a table that are left out; complete once the table is read.
+    """The rows of a table that were left out. Complete only after the whole table was read.
 
     Attributes:
-        problems: The problems of each row that is left out, by its position from 0.
-        num_rows: Number of rows of the table, with those that are left out.
+        problems: The problems of each row that was left out, by its position from 0.
+        num_rows: Number of rows of the table that were read, including those left out.
     """
 
     problems: dict[int, list[Problem]] = field(default_factory=dict)
@@ -32,13 +32,13 @@ class SkippedRows:
 
     @classmethod
     def create(cls, on_error: str) -> SkippedRows | None:
-        """What `read_row_parts` needs for a value of `on_error`.
+        """Creates the argument `skipped` of `read_row_parts`.
 
         Args:
             on_error: `"raise"` or `"skip"`.
 
         Returns:
-            `None` for `"raise"`.
+            An empty `SkippedRows` for `"skip"`, `None` for `"raise"`.
 
         Raises:
             ValueError: for another value.
@@ -48,7 +48,7 @@ class SkippedRows:
 
     @property
     def index(self) -> pd.Index:
-        """The table's index, with the rows that are left out."""
+        """The index of the table, including the rows that were left out."""
         first, *others = self._indexes
         return first.append(others) if others else first
 
@@ -56,7 +56,7 @@ class SkippedRows:
         """Adds the next rows of the table.
 
         Args:
-            examined: The rows and their problems.
+            examined: These rows and their problems.
         """
         for position, problems in examined.by_row.items():
             self.problems[self.num_rows + position] = problems
@@ -68,53 +68,53 @@ class SkippedRows:
         """Whether each row of the table is used.
 
         Returns:
-            Shape `(num_rows,)`, bool.
+            bool, shape `(num_rows,)`: False for a row that was left out.
         """
-        found = np.ones(self.num_rows, dtype=bool)
-        found[list(self.problems)] = False
-        return found
+        is_used = np.ones(self.num_rows, dtype=bool)
+        is_used[list(self.problems)] = False
+        return is_used
 
     def errors(self) -> np.ndarray:
-        """The problem of each row as text.
+        """The problems of each row as text.
 
         Returns:
-            Shape `(num_rows,)`, dtype object: at most 200 characters each; `None` for a row that is
-            used.
+            Shape `(num_rows,)`, dtype object: texts of at most 200 characters; `None` for a row
+            that is used.
         """
-        found = np.full(self.num_rows, None, dtype=object)
+        texts = np.full(self.num_rows, None, dtype=object)
         for position, problems in self.problems.items():
-            found[position] = row_error(problems)
-        return found
+            texts[position] = row_error(problems)
+        return texts
 
     def warn(self) -> None:
-        """Warns that these rows have no prediction: how many, and the first problems.
+        """Warns of the rows that have no prediction; names their number and the first problems.
 
         Warns:
-            UserWarning: if rows are left out.
+            UserWarning: if rows were left out.
         """
         if self.problems:
-            named = [problem for problems in self.problems.values() for problem in problems]
-            warn_left_out(len(self.problems), self.num_rows, named, "have no prediction")
+            all_problems = [problem for problems in self.problems.values() for problem in problems]
+            warn_left_out(len(self.problems), self.num_rows, all_problems, "have no prediction")
 
 
 def row_error(problems: Sequence[Problem]) -> str:
-    """The problems of a row in one line.
+    """Describes the problems of a row in one line.
 
     Args:
         problems: The problems of one row, at least one.
 
     Returns:
-        The first problem, and how many more there are; at most 200 characters.
+        The first problem and the number of the others; at most 200 characters.
 
     Example:
         >>> row_error([Problem(7, "text", "a.csv", "the text is bad."), Problem(7, None, "", "b")])
         "column 'text': the text is bad. (and 1 more)"
     """
     first = problems[0]
-    place = "" if first.column is None else f"column {first.column!r}: "
+    prefix = "" if first.column is None else f"column {first.column!r}: "
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    line, most = " ".join(f"{place}{first.message}".split()), _LONGEST - len(more)
-    return (line if len(line) <= most else line[: most - 3] + "...") + more
+    line, limit = " ".join(f"{prefix}{first.message}".split()), _LONGEST - len(more)
+    return (line if len(line) <= limit else line[: limit - 3] + "...") + more
 
 
 def read_row_parts(
@@ -127,28 +127,32 @@ def read_row_parts(
     skipped: SkippedRows | None = None,
     progress: bool = True,
 ) -> Iterator[Rows]:
-    """The rows that `read_rows` returns, some at a time, so that a large table fits the memory.
+    """Reads the rows of a table in parts, so that a large table fits into memory.
 
-    A table that has columns but no rows is one part without rows; so is, with `skipped`, a table
-    whose rows are all left out.
+    A table with columns but without rows yields one part without rows. So does, with `skipped`, a
+    table in which every row has a problem.
 
     Args:
-        table: As `read_rows`.
-        num_rows: Most rows of a part, >= 1.
-        images: As `read_rows`.
-        texts: As `read_rows`.
-        image_dir: As `read_rows`.
-        skipped: Gets the rows that cannot be used, which are left out; `None` raises an error for
-            them.
-        progress: As `read_rows`.
+        table: As in `read_rows`.
+        num_rows: Largest number of rows in a part, >= 1.
+        images: As in `read_rows`.
+        texts: As in `read_rows`.
+        image_dir: As in `read_rows`.
+        skipped: Collects the rows with problems, which are left out. If `None`, they raise an
+            error.
+        progress: As in `read_rows`.
 
     Yields:
-        Rows without labels. Without `skipped`, nothing is yielded after the first problem. With it,
-        each part but the last has `num_rows` rows.
+        Rows without labels. Without `skipped`, nothing more is yielded after the first problem.
+        With it, all parts but the last have exactly `num_rows` rows.
 
     Raises:
-        TableError: with every problem of the table, after all of it was read; with `skipped` only
-            if a column is missing.
+        TableError: listing every problem, after the whole table was read; with `skipped` only if a
+            column is missing.
+
+    Example:
+        >>> [len(rows) for rows in read_row_parts([{"text": "a"}] * 5, 2, texts=["text"])]
+        [2, 2, 1]
     """
     parts = (
         examine(part, images, texts, None, None, progress=progress)
@@ -159,27 +163,28 @@ def read_row_parts(
 
 def _all(parts: Iterator[Examined]) -> Iterator[Rows]:
     problems: list[Problem] = []
-    for found in parts:
-        problems += found.problems
-        if found.rows is None:
+    for examined in parts:
+        problems += examined.problems
+        if examined.rows is None:
             break
         if not problems:
-            yield found.rows
+            yield examined.rows
     if problems:
         raise TableError(problems)
 
 
 def _usable(parts: Iterator[Examined], num_rows: int, skipped: SkippedRows) -> Iterator[Rows]:
-    """The usable rows in the parts of a table that has no others.
+    """Yields the rows without problems, in full parts.
 
-    So a row's prediction is the same to the bit with and without unusable rows in its table.
+    A part is as long as if the table had no other rows. So the bits of a prediction do not depend
+    on rows that are left out.
     """
     waiting, is_first = None, True
-    for found in parts:
-        if found.rows is None:
-            raise TableError(found.problems)
-        skipped.add(found)
-        rows = found.rows.take(found.good) if found.by_row else found.rows
+    for examined in parts:
+        if examined.rows is None:
+            raise TableError(examined.problems)
+        skipped.add(examined)
+        rows = examined.rows.take(examined.good) if examined.by_row else examined.rows
         waiting = rows if waiting is None else _joined(waiting, rows)
         if len(waiting) >= num_rows:
             yield waiting.take(range(num_rows))
@@ -189,7 +194,7 @@ def _usable(parts: Iterator[Examined], num_rows: int, skipped: SkippedRows) -> I
 
 
 def _joined(first: Rows, second: Rows) -> Rows:
-    """Rows without labels, one after the other."""
+    """Concatenates rows that have no labels."""
     return replace(
         first,
         images=tuple(a + b for a, b in zip(first.images, second.images, strict=True)),

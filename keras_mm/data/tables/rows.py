@@ -1,4 +1,4 @@
-"""Rows checked and typed once: every problem of a table is found and reported at once."""
+"""Reads and checks the rows of a table; all problems are reported at once."""
 
 from __future__ import annotations
 
@@ -26,18 +26,17 @@ from keras_mm.warn import warn
 
 @dataclass(frozen=True)
 class Rows:
-    """Checked rows: a list per image slot and per text, `None` where one is missing.
+    """Checked rows, by column; `None` stands for a missing image or text.
 
     Attributes:
-        images: One list of cells per image slot: a column of several images has several slots.
-        texts: One list of strings per text column.
-        labels: Encoded labels by head, as `keras_mm.data.tables.targets.Encoded` has them, int32
-            `(num_rows,)` for classes, -1 where missing; those of a single column are called
-            `"label"`. An empty dict without labels.
-        numbers: The rows' part of the source table's index, of its kind and with its names.
+        images: A list of image cells for each slot. A column of several images has several slots.
+        texts: A list of strings for each text column.
+        labels: Encoded labels by head, see `keras_mm.data.tables.targets.Encoded`; a label column
+            without heads is the head `"label"`. An empty dict if no labels were read.
+        numbers: Index of the rows in the source table.
         skipped: Problems of the rows that `on_error="skip"` left out.
         num_skipped: Number of these rows; a row may have several problems.
-        sample_weight: What each row counts, float64 `(num_rows,)`, >= 0; `None` if all count 1.
+        sample_weight: Weights of the rows, >= 0, float64 `(num_rows,)`; `None` if all count 1.
     """
 
     images: tuple[list, ...]
@@ -55,10 +54,10 @@ class Rows:
         """Selects rows.
 
         Args:
-            positions: Positions from 0, in any order.
+            positions: Positions from 0, in any order, also repeated.
 
         Returns:
-            These rows, in this order.
+            The rows at these positions, in this order; without `skipped`.
         """
         return Rows(
             tuple([cells[i] for i in positions] for cells in self.images),
@@ -83,44 +82,54 @@ def read_rows(
     on_error: str = "raise",
     progress: bool = True,
 ) -> Rows:
-    """Checks a table and returns its rows, typed.
+    """Checks a table and returns its rows.
 
     Args:
         table: Anything that `load_table` takes.
-        images: Image columns, in the order of the model's slots; or a dict of column to the most
-            images of its cells, which then are lists or texts such as `a.jpg|b.jpg`.
+        images: Image columns, in the order of the slots of the model; or, for columns of several
+            images, a dict from column to the largest number of images in a cell. Such cells are
+            lists, or texts such as `a.jpg|b.jpg`.
         texts: Text columns, in order.
         labels: Column of classes, or heads by name; `None` reads no labels.
-        classes: Label names in order; required with a column. Heads have their own.
-        sample_weight: Column of the rows' weights, numbers >= 0; `None` if all rows count 1.
-        image_dir: See `load_table`; with it, nothing outside it is read.
-        on_error: `"raise"` reports all problems at once; `"skip"` leaves the rows out, with a
-            warning, and lists them in `skipped`.
-        progress: Whether to show a bar while many images are checked.
+        classes: Label names in order; required if `labels` is a column. Heads have their own.
+        sample_weight: Column of row weights, numbers >= 0; `None` if all rows count 1.
+        image_dir: As in `load_table`.
+        on_error: `"raise"` raises an error that lists all problems; `"skip"` leaves out the rows
+            with problems, issues a warning, and lists the problems in `skipped`.
+        progress: Whether to show a progress bar while many images are checked.
 
     Returns:
-        The rows, in the table's order; without those that were skipped.
+        The rows in the order of the table.
 
     Raises:
-        TableError: with every problem found.
-        ValueError: for another `on_error`, or labels without classes.
+        TableError: listing every problem; with `"skip"` only if a column is missing, or no row is
+            left.
+        ValueError: for another value of `on_error`, or for labels without classes.
+
+    Example:
+        >>> table = [{"text": "a", "label": "no"}, {"text": "b", "label": "yes"}]
+        >>> rows = read_rows(table, texts=["text"], labels="label", classes=["no", "yes"])
+        >>> rows.texts, rows.labels["label"].tolist()
+        ((['a', 'b'],), [0, 1])
     """
     check_on_error(on_error)
     table = load_table(table, image_dir=image_dir)
-    found = examine(table, images, texts, labels, classes, sample_weight, progress=progress)
-    unknown = any(target.needs_classes for target in as_targets(labels, classes).values())
-    if unknown and found.rows is not None:
-        raise InvalidValueError("`classes` are needed with `labels`: the label names in order.")
-    if found.problems and (on_error == "raise" or found.rows is None):
-        raise TableError(found.problems)
-    return found.good_rows()
+    examined = examine(table, images, texts, labels, classes, sample_weight, progress=progress)
+    lacks_classes = any(target.needs_classes for target in as_targets(labels, classes).values())
+    if lacks_classes and examined.rows is not None:
+        raise InvalidValueError(
+            "`classes` are required with a label column: pass the label names in order."
+        )
+    if examined.problems and (on_error == "raise" or examined.rows is None):
+        raise TableError(examined.problems)
+    return examined.good_rows()
 
 
 def check_on_error(on_error: str) -> None:
     """Checks the argument `on_error`.
 
     Args:
-        on_error: The value.
+        on_error: The value of the argument.
 
     Raises:
         ValueError: for anything but `"raise"` and `"skip"`.
@@ -142,42 +151,47 @@ def check_table(
     image_dir: str | PathLike | None = None,
     progress: bool = True,
 ) -> list[Problem]:
-    """All problems of a table: bad files, bad texts, bad labels, bad weights, empty rows.
+    """Finds all problems of a table: bad images, texts, labels and weights, and empty rows.
 
-    Texts with control characters are warnings: training and prediction take such rows.
+    Control characters in texts are reported as warnings, because such rows can be used.
 
     Args:
-        table: As `read_rows`.
-        images: As `read_rows`.
-        texts: As `read_rows`.
-        labels: As `read_rows`.
-        classes: As `read_rows`; without them any label is valid.
-        sample_weight: As `read_rows`.
-        image_dir: As `read_rows`.
-        progress: As `read_rows`.
+        table: Anything that `load_table` takes.
+        images: Image columns; or, for columns of several images, a dict from column to the largest
+            number of images in a cell.
+        texts: Text columns.
+        labels: Column of classes, or heads by name; `None` checks no labels.
+        classes: Label names, if `labels` is a column; `None` accepts any label.
+        sample_weight: Column of row weights, numbers >= 0; `None` if there is none.
+        image_dir: Folder that image paths are relative to; by default as in `load_table`.
+        progress: Whether to show a progress bar while many images are checked.
 
     Returns:
-        The errors, then the warnings, each in the table's order (see `Problem.severity`); an empty
-        list for a good table.
+        A list of `Problem`: first the errors, then the warnings (see `Problem.severity`), each in
+        the order of the table. Empty if the table has no problems.
+
+    Raises:
+        ValueError: if the table cannot be read, as in `load_table`.
 
     Example:
         >>> [p.row for p in check_table([{"text": "good"}, {"text": 7}], texts=["text"])]
         [1]
     """
     table = load_table(table, image_dir=image_dir)
-    found = examine(table, images, texts, labels, classes, sample_weight, progress=progress)
-    return found.problems + _text_warnings(table, column_names(texts), found.rows)
+    examined = examine(table, images, texts, labels, classes, sample_weight, progress=progress)
+    return examined.problems + _text_warnings(table, column_names(texts), examined.rows)
 
 
 @dataclass(frozen=True)
 class Examined:
-    """The content of a table, and its problems.
+    """The rows of a table and their problems.
 
     Attributes:
-        rows: All rows, bad cells `None`; `None` if a column is missing, or all weights are 0.
-        good: Positions of the rows without a problem.
-        problems: All problems, in the table's order.
-        by_row: The problems of each bad row, by its position.
+        rows: All rows, with `None` for bad cells. `None` if the table cannot be used: a column is
+            missing, or all weights are 0.
+        good: Positions of the rows without problems.
+        problems: All problems in the order of the table.
+        by_row: Problems of each bad row by its position.
     """
 
     rows: Rows | None
@@ -186,33 +200,36 @@ class Examined:
     by_row: dict[int, list[Problem]] = field(default_factory=dict)
 
     def good_rows(self) -> Rows:
-        """The rows without a problem, with a warning that names the others.
+        """Selects the rows without problems; warns of the others.
 
         Returns:
-            Rows, with the problems of the others as `skipped`.
+            These rows; `skipped` has the problems of the others.
 
         Raises:
-            TableError: if there are no rows, or none is left.
+            TableError: if the table cannot be used, or every row has a problem.
+
+        Warns:
+            UserWarning: if rows are left out.
         """
         if self.rows is not None and not self.problems:
             return self.rows
         if self.rows is None or not self.good:
             raise TableError(self.problems, none_left=self.rows is not None)
         warn_left_out(len(self.by_row), len(self.rows), self.problems)
-        found = self.rows.take(self.good)
-        return replace(found, skipped=self.problems, num_skipped=len(self.by_row))
+        good = self.rows.take(self.good)
+        return replace(good, skipped=self.problems, num_skipped=len(self.by_row))
 
 
 def warn_left_out(
     count: int, total: int, problems: Sequence[Problem], what: str = "left out"
 ) -> None:
-    """Issues a warning that rows of a table are left out.
+    """Warns that rows of a table are left out.
 
     Args:
         count: Number of these rows.
         total: Number of rows of the table.
-        problems: Their problems; the first three are named.
-        what: What happens to these rows.
+        problems: Their problems; the warning names the first three.
+        what: What happens to these rows, the end of a sentence such as "2 of 9 rows left out".
 
     Warns:
         UserWarning: always.
@@ -231,16 +248,16 @@ def examine(
     *,
     progress: bool = True,
 ) -> Examined:
-    """Reads all rows of a table; every image is opened once.
+    """Reads all rows of a table and finds their problems.
 
     Args:
-        table: A table of `load_table`.
-        images: As `read_rows`.
+        table: A table from `load_table`.
+        images: As in `read_rows`.
         texts: Text columns, in order.
-        labels: As `read_rows`.
-        classes: As `read_rows`; without them labels are checked, but not encoded.
-        sample_weight: As `read_rows`.
-        progress: Whether to show a bar while many images are checked.
+        labels: As in `read_rows`.
+        classes: As in `read_rows`; without them labels are checked, but not encoded.
+        sample_weight: As in `read_rows`.
+        progress: Whether to show a progress bar while many images are checked.
 
     Returns:
         The rows and their problems.
@@ -265,11 +282,11 @@ def examine(
     weights = None if sample_weight is None else _weights(table, sample_weight, report)
     for position, parts in enumerate(zip(*image_lists, *text_lists, strict=True)):
         if all(part is None for part in parts) and not report.has(position):
-            report.add(position, None, "the row is empty: give at least one image or text.")
+            report.add(position, None, "the row is empty: it needs at least one image or text.")
     rows = Rows(image_lists, text_lists, encoded, table.index.copy(), sample_weight=weights)
     good = [position for position in range(len(rows)) if not report.has(position)]
     if weights is not None and good and not weights[good].any():
-        report.add(None, sample_weight, "all weights are 0: give one above 0 to rows that count.")
+        report.add(None, sample_weight, "all weights are 0: at least one must be above 0.")
         return Examined(None, [], report.problems())
     return Examined(rows, good, report.problems(), report.by_row())
 
@@ -282,7 +299,7 @@ class _Report:
         self._found: dict[int, list[Problem]] = {}
 
     def add(self, position: int | None, column: str | None, message: str) -> None:
-        """Adds a problem; a position of `None` stands for the whole table."""
+        """Adds a problem of a row; of the whole table if the position is `None`."""
         row = None if position is None else self.index[position]
         problem = Problem(row, column, self.file, message)
         self._found.setdefault(-1 if position is None else position, []).append(problem)
@@ -292,11 +309,11 @@ class _Report:
         return position in self._found
 
     def problems(self) -> list[Problem]:
-        """All problems, in the table's order."""
+        """All problems in the order of the table."""
         return [problem for position in sorted(self._found) for problem in self._found[position]]
 
     def by_row(self) -> dict[int, list[Problem]]:
-        """The problems of each bad row by its position, in the table's order."""
+        """Problems of each bad row by its position, in the order of the table."""
         return {position: self._found[position] for position in sorted(self._found)}
 
 
@@ -315,7 +332,9 @@ def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str 
             cell = None
         elif not _encodable(cell):
             report.add(
-                position, column, "the text holds a lone surrogate; it is not valid Unicode."
+                position,
+                column,
+                "the text has a lone surrogate, which is not valid Unicode. Remove it.",
             )
             cell = None
         texts.append(cell)
@@ -323,7 +342,7 @@ def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str 
 
 
 def _text_warnings(table: pd.DataFrame, columns: Sequence[str], rows: Rows | None) -> list[Problem]:
-    """Warnings about texts that a tokenizer does not read as written, in the table's order."""
+    """Warnings of characters that tokenizers replace or drop, in the order of the table."""
     return [
         Problem(table.index[position], column, table_name(table), message, "warning")
         for position, texts in enumerate(zip(*rows.texts, strict=True) if rows else ())
@@ -343,21 +362,25 @@ def _encodable(text: str) -> bool:
 def _labels(
     table: pd.DataFrame, targets: Mapping[str, Target], report: _Report
 ) -> dict[str, np.ndarray]:
-    """Labels by head, where its classes are known. A row may lack some, but not all."""
-    found = {name: encode_target(table, target) for name, target in targets.items()}
-    for encoded in found.values():
+    """Labels by head, if its classes are known. With several heads, a row may lack some labels."""
+    encoded_by_head = {name: encode_target(table, target) for name, target in targets.items()}
+    for encoded in encoded_by_head.values():
         for position, column, message in encoded.problems:
             report.add(position, column, message)
-    without = [set(encoded.missing) for encoded in found.values()]
+    missing = [set(encoded.missing) for encoded in encoded_by_head.values()]
     columns = [column for target in targets.values() for column in target.columns]
-    for position in sorted(set.intersection(*without)) if without else ():
+    for position in sorted(set.intersection(*missing)) if missing else ():
         if len(targets) == 1:
             report.add(position, columns[0], missing_label(*targets.values()))
         else:
             names = ", ".join(map(repr, columns))
-            words = f"all labels are missing ({names}). Fill one in or drop the row."
-            report.add(position, None, words)
-    return {name: one.labels for name, one in found.items() if one.labels is not None}
+            message = f"all labels are missing ({names}). Fill in at least one, or remove the row."
+            report.add(position, None, message)
+    return {
+        name: encoded.labels
+        for name, encoded in encoded_by_head.items()
+        if encoded.labels is not None
+    }
 
 
 def _weights(table: pd.DataFrame, column: str, report: _Report) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which columns of a table a run reads, and whether its settings fit them."""
+"""Chooses the columns of a table that a run reads, and checks the settings against them."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Kind = TypeVar("Kind", bound=Settings)
 
 
 def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) -> Kind:
-    """The settings with their image and text columns; if none are named, usual names are used.
+    """Checks the columns of the settings; without any, columns with usual names are chosen.
 
     Args:
-        settings: Settings as the user gave them.
+        settings: The settings of the user.
         table: The training rows.
-        also: Other columns that must be there.
+        also: Other columns that the table must have.
 
     Returns:
-        A copy of the settings.
+        A copy of the settings with image and text columns.
 
     Raises:
-        ConfigError: with every problem.
+        ConfigError: listing every problem.
     """
     resolved = settings.resolved()
     images, texts = as_images(settings.images), as_names(settings.texts)
@@ -51,25 +51,25 @@ def with_columns(settings: Kind, table: pd.DataFrame, also: Iterable[str] = ()) 
         images = () if resolved.vision_backbone is None else images
         texts = () if resolved.text_backbone is None else texts
     problems += [
-        f"the column {name!r} cannot be read and be the label at once"
+        f"the column {name!r} cannot be both an input and the label"
         for name in (*images, *texts)
         if name in labels
     ]
     for (name, backbone), columns in zip(sides.items(), (images, texts), strict=True):
         if columns and backbone is None:
             problems.append(
-                f"preset {settings.preset!r} has no encoder for `{name}`={list(columns)}: leave "
-                "these columns out, or choose another preset or a backbone"
+                f"preset {settings.preset!r} has no encoder for `{name}`={list(columns)}: remove "
+                "these columns, or choose a backbone or another preset"
             )
     if not images and not texts:
         problems.append(
-            "no image and no text columns: name them with `images` and `texts`. The table has "
+            "no image and no text columns: pass them as `images` and `texts`. The columns are "
             f"{', '.join(map(str, table.columns))}"
         )
     if len(texts) > 2:
         problems.append(f"`texts` takes one or two columns. Received: {list(texts)}")
     if settings.augmentation and resolved.augmentation.is_on and not images:
-        problems.append("`augmentation` changes images, and there is no image column")
+        problems.append("`augmentation` changes images, but there is no image column")
     absent = missing_columns(table, [*images, *texts, *labels, *also])
     absent += nested_columns(table, images, [*texts, *labels])
     problems += [f"{table_name(table)}: {sentence}" for sentence in absent]
@@ -86,10 +86,10 @@ def _window_problems(settings: Settings, texts: Sequence[str]) -> list[str]:
     if window is None:
         return []
     if not texts:
-        return ["`sliding_window` cuts texts, and there is no text column"]
+        return ["`sliding_window` cuts texts, but there is no text column"]
     if window.text is None and len(texts) > 1:
         return [
-            f"`sliding_window` needs the column that it cuts, one of {list(texts)}: "
+            f"`sliding_window` must name the text column that it cuts, one of {list(texts)}: "
             f"sliding_window={{'text': {texts[-1]!r}}}"
         ]
     if window.text is not None and window.text not in texts:
@@ -98,32 +98,32 @@ def _window_problems(settings: Settings, texts: Sequence[str]) -> list[str]:
 
 
 def has_pair(settings: Settings) -> bool:
-    """Whether some side has two slots that can be compared.
+    """Whether a row has two images, or two texts, that can be compared.
 
     Args:
-        settings: Settings with their columns.
+        settings: Settings with image and text columns.
 
     Returns:
-        True for two images of a row, or two text columns that are encoded separately.
+        True for two image slots, or for two text columns that are encoded separately.
     """
     separate = len(settings.texts) == 2 and settings.text_pairing == "separate"
     return len(image_slots(settings.images)) == 2 or separate
 
 
 def label_heads(settings: Settings) -> dict[str, Head]:
-    """The heads that the settings ask for, with the classes that the settings name.
+    """The heads that the settings describe; without classes if the settings have none.
 
-    One column, or one head of several columns, is the head `"label"`. Several columns of classes
-    are a head each, with the column's name.
+    For several columns of classes there is a head for each, with the name of the column. In all
+    other cases there is one head, `"label"`.
 
     Args:
-        settings: Settings as the user gave them.
+        settings: The settings of the user.
 
     Returns:
         Heads by name.
 
     Raises:
-        ValueError: if a column's name cannot be a head's.
+        ValueError: if the name of a column cannot be the name of a head.
     """
     labels = as_labels(settings.labels)
     if isinstance(labels, dict):
@@ -139,7 +139,7 @@ def label_heads(settings: Settings) -> dict[str, Head]:
 
 
 def label_columns(heads: Mapping[str, Head]) -> list[str]:
-    """The label columns of heads.
+    """Lists the label columns of heads.
 
     Args:
         heads: Heads by name.
@@ -151,16 +151,16 @@ def label_columns(heads: Mapping[str, Head]) -> list[str]:
 
 
 def find_heads(settings: Settings, table: pd.DataFrame) -> dict[str, Head]:
-    """The heads with their classes: those of the settings, or the labels of the table, sorted.
+    """The heads with classes: those of the settings, otherwise the labels of the table, sorted.
 
     Args:
-        settings: Settings as the user gave them.
+        settings: The settings of the user.
         table: The training rows.
 
     Returns:
         Heads by name.
 
     Raises:
-        ValueError: if a column holds one class only, or a value that cannot be a label.
+        ValueError: if a column has only one class, or a value that cannot be a label.
     """
     return with_classes(label_heads(settings), table)

@@ -1,7 +1,7 @@
-"""Tables in memory, also those of other libraries, as pandas DataFrames.
+"""Converts tables in memory, including those of other libraries, to pandas DataFrames.
 
-Arrow streams, the DataFrame interchange protocol and rows as dicts are read. The libraries
-themselves are never imported: whoever has such a table has imported its library.
+Arrow streams, the DataFrame interchange protocol and rows as dicts are supported. Other libraries
+are never imported: a user who has such a table has imported its library.
 """
 
 from __future__ import annotations
@@ -21,23 +21,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _ARROW, _INTERCHANGE = "__arrow_c_stream__", "__dataframe__"
-# Methods that give a table which can be read, of tables which cannot.
+# Methods of unsupported tables that return a supported one; error messages suggest them.
 _MENDS = ("to_frame", "toPandas", "to_pandas", "compute", "collect")
 
 
 def memory_parts(source: Any, num_rows: int | None = None) -> Iterator[pd.DataFrame]:
-    """Reads a table in memory, some rows at a time.
+    """Reads a table in memory, in parts.
 
     Args:
-        source: As `keras_mm.load_table`, except a path.
-        num_rows: Most rows of a part, >= 1; `None` for all rows as one part.
+        source: As in `keras_mm.load_table`, but not a path.
+        num_rows: Largest number of rows in a part, >= 1; `None` for one part with all rows.
 
     Yields:
-        DataFrames in order, at least one. Those of a pandas DataFrame keep its index and `attrs`;
-        rows of other tables are numbered from 0.
+        DataFrames in order, at least one. Parts of a pandas DataFrame keep its index and `attrs`;
+        the index of other tables is the row number from 0.
 
     Raises:
-        ValueError: if `source` is not a table that can be read; the message has its type.
+        ValueError: if `source` is not a supported table; the message has its type.
+
+    Example:
+        >>> [part.index.tolist() for part in memory_parts([{"text": "a"}] * 3, num_rows=2)]
+        [[0, 1], [2]]
     """
     if isinstance(source, pd.DataFrame):
         yield from _slices(source.copy(deep=False).iloc, len(source), num_rows, lambda part: part)
@@ -55,7 +59,7 @@ def memory_parts(source: Any, num_rows: int | None = None) -> Iterator[pd.DataFr
 
 
 def is_table(value: Any) -> bool:
-    """Whether a value is a table of some library; lists and dicts of rows are not.
+    """Whether a value is a table of a library; lists and dicts of rows are not.
 
     Args:
         value: Any value.
@@ -74,13 +78,13 @@ def is_table(value: Any) -> bool:
 
 
 def as_frame(value: Any) -> Any:
-    """A table of another library as a DataFrame.
+    """Converts a table of another library to a DataFrame.
 
     Args:
         value: Any value.
 
     Returns:
-        A DataFrame; `value` itself if it is one, or is no table.
+        A DataFrame; `value` itself if it is a DataFrame or not a table.
     """
     if isinstance(value, pd.DataFrame) or not is_table(value):
         return value
@@ -88,27 +92,27 @@ def as_frame(value: Any) -> Any:
 
 
 def cells_of(values: Any) -> list:
-    """The values of a column, also of one of another library.
+    """Converts a column, also one of another library, to a list.
 
     Args:
         values: A sequence, a Series, an array or an Arrow array.
 
     Returns:
-        Python's own values where the library has them.
+        The values; plain Python values for Arrow arrays.
     """
     return values.to_pylist() if hasattr(values, "to_pylist") else list(values)
 
 
 def rows_frame(rows: Sequence[Mapping]) -> pd.DataFrame:
-    """A table from rows.
+    """Makes a table from rows.
 
     Args:
-        rows: Cells by column; a column that a row lacks is empty there.
+        rows: A dict from column to cell for each row; a missing column is an empty cell.
 
     Returns:
-        A DataFrame of object columns, in the order in which the rows name them.
+        A DataFrame of object columns, in the order in which they first occur in the rows.
     """
-    # Object columns: pandas would turn ints beside None into floats, and convert strings.
+    # dtype object: pandas would convert ints beside None to floats, and strings to its own type.
     columns = list(dict.fromkeys(name for row in rows for name in row))
     return pd.DataFrame(
         {c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns},
@@ -117,7 +121,7 @@ def rows_frame(rows: Sequence[Mapping]) -> pd.DataFrame:
 
 
 def type_name(value: Any) -> str:
-    """The full name of a value's type; that of a built-in type is short.
+    """The name of a value's type with its module; without it for built-in types.
 
     Args:
         value: Any value.
@@ -136,14 +140,14 @@ def type_name(value: Any) -> str:
 def _slices(
     table: Any, size: int, num_rows: int | None, as_part: Callable[[Any], pd.DataFrame]
 ) -> Iterator[pd.DataFrame]:
-    """Consecutive rows of a table that can be sliced; one part without rows if it has none."""
+    """Consecutive slices of a table; one without rows if the table has none."""
     step = max(size, 1) if num_rows is None else num_rows
     for start in range(0, max(size, 1), step):
         yield as_part(table[start : start + step])
 
 
 def _frames(source: Any, num_rows: int | None) -> Iterator[pd.DataFrame]:
-    """The parts of a table that is no DataFrame of pandas."""
+    """The parts of a table that is not a pandas DataFrame."""
     if _is_hugging_face(source):
         source = _hugging_face(source)
     table = _arrow_table(source)
@@ -160,19 +164,19 @@ def _refuse_splits(source: Mapping) -> None:
     splits = [name for name, value in source.items() if is_table(value)]
     if splits and len(splits) == len(source):
         raise InvalidValueError(
-            f"A {type_name(source)} holds several tables: {', '.join(map(str, splits))}. Give one "
-            f"of them, as data[{splits[0]!r}]."
+            f"A {type_name(source)} holds several tables: {', '.join(map(str, splits))}. Pass one "
+            f"of them, e.g. data[{splits[0]!r}]."
         )
 
 
 def _checked_rows(source: Any) -> Iterator[Mapping]:
-    """The rows of a list or generator of dicts, each checked when its turn comes."""
+    """Yields the rows of a list or generator of dicts; checks each of them."""
     if not _may_hold_rows(source):
         raise InvalidValueError(_no_table(source))
     for number, row in enumerate(source):
         if not isinstance(row, Mapping):
             raise InvalidValueError(
-                f"A table as a list of dicts, or a generator of them, has a dict for each row. "
+                f"A table that is a list or a generator must have a dict for each row. "
                 f"Received: {type_name(source)} whose item {number} is of type {type_name(row)}"
             )
         yield row
@@ -185,25 +189,25 @@ def _may_hold_rows(source: Any) -> bool:
 
 
 def _no_table(source: Any) -> str:
-    mend = _mend(source)
-    hint = "" if mend is None else f". Call its `{mend}()` and give the result"
+    method = _mend(source)
+    hint = "" if method is None else f". Call its `{method}()` and pass the result"
     if isinstance(source, np.ndarray):
         hint = ". Name its columns: pandas.DataFrame(array, columns=[...])"
     return (
-        "A table is a path, a DataFrame (pandas, polars), an Arrow table, a Hugging Face dataset, "
-        "a tf.data.Dataset of dicts, a list of dicts, a generator of dicts, or one dict. "
+        "A table must be a path, a DataFrame (pandas, polars), an Arrow table, a Hugging Face "
+        "dataset, a tf.data.Dataset of dicts, a list of dicts, a generator of dicts, or one dict. "
         f"Received: {type_name(source)}{hint}"
     )
 
 
 def _mend(source: Any) -> str | None:
-    # What streams single values has other methods, but they give no table either.
+    # Of an object that streams single values, such as a Series, only `to_frame` returns a table.
     names = _MENDS[:1] if hasattr(source, _ARROW) else _MENDS
     return next((name for name in names if callable(getattr(source, name, None))), None)
 
 
 def _arrow_table(source: Any) -> pa.Table | None:
-    """An Arrow table of what has one of the protocols; `None` for anything else."""
+    """Converts an object with one of the protocols to an Arrow table; `None` for other objects."""
     if isinstance(source, Sequence) or not (
         hasattr(source, _ARROW) or hasattr(source, _INTERCHANGE)
     ):
@@ -214,16 +218,16 @@ def _arrow_table(source: Any) -> pa.Table | None:
     try:
         return pa.table(source) if hasattr(source, _ARROW) else from_dataframe(source)
     except pa.ArrowException as error:
-        if not is_table(source):  # a stream of single values, as of a Series
+        if not is_table(source):  # a stream of single values, such as a Series
             raise InvalidValueError(_no_table(source)) from None
         raise InvalidValueError(
             f"A column of this {type_name(source)} has a type that PyArrow cannot read ({error}). "
-            "Convert the column to a common type, or leave it out."
+            "Convert the column to a common type, or remove it."
         ) from error
 
 
 def _arrow_frame(table: pa.Table) -> pd.DataFrame:
-    # By number, as Arrow allows two columns of one name.
+    # By number, because the names of Arrow columns may not be unique.
     cells = {number: _arrow_cells(column) for number, column in enumerate(table.columns)}
     frame = pd.DataFrame(cells, index=range(table.num_rows))
     frame.columns = pd.Index(table.column_names, dtype=object)
@@ -244,23 +248,23 @@ def _arrow_cells(column: pa.ChunkedArray) -> pd.Series:
         return pd.Series(column.to_pylist(), dtype=object)
     try:
         return column.to_pandas(integer_object_nulls=True).reset_index(drop=True)
-    except pa.ArrowException:  # Python has no such value, as times of day in nanoseconds
+    except pa.ArrowException:  # Python has no such type, e.g. for times of day in nanoseconds
         return pd.Series(column.cast(pa.string()).to_pylist(), dtype=object)
 
 
 def _is_hugging_face(value: Any) -> bool:
-    library = sys.modules.get("datasets")  # or a module of the user's by that name
+    library = sys.modules.get("datasets")  # may also be a module of the user
     kinds = (getattr(library, name, None) for name in ("Dataset", "IterableDataset"))
     known = isinstance(value, tuple(kind for kind in kinds if isinstance(kind, type)))
     return known and hasattr(value, "features")
 
 
 def _hugging_face(source: Any) -> Any:
-    """A dataset as an Arrow table whose images are not decoded; or as rows, if it has no table."""
-    if not hasattr(source, "data"):  # it is streamed
+    """Converts a dataset to an Arrow table of encoded images; if that is impossible, to rows."""
+    if not hasattr(source, "data"):  # a streamed dataset
         encoded = source.features is not None and hasattr(source, "decode")  # since datasets 3.5
         return iter(source.decode(False) if encoded else source)
-    if source.format["type"] == "custom":  # a transform of the user's makes the rows
+    if source.format["type"] == "custom":  # the user's transform makes the rows
         return iter(source)
     return source.with_format("arrow")[:]
 
@@ -270,38 +274,38 @@ def _is_tensorflow(value: Any) -> bool:
 
 
 def _tensorflow_rows(source: Any) -> Iterator[Mapping]:
-    """The rows of a `tf.data.Dataset` of dicts."""
+    """Yields the rows of a `tf.data.Dataset` of dicts."""
     spec, name = source.element_spec, type_name(source)
     if not isinstance(spec, Mapping):
         raise InvalidValueError(
-            "A tf.data.Dataset must hold a dict for each row. Make one, as "
+            "The elements of a tf.data.Dataset must be dicts, one for each row, e.g. with "
             'dataset.map(lambda text, label: {"text": text, "label": label}). '
             f"Received: {name} whose elements are of type {type_name(spec)}"
         )
     if int(source.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise InvalidValueError(
-            f"A table ends, and this {name} repeats without end. Give dataset.take(num_rows)."
+            f"A table must be finite, but this {name} repeats forever. Pass dataset.take(num_rows)."
         )
     if _is_batched(spec.values()):
         raise InvalidValueError(
-            f"A tf.data.Dataset must hold one row for each element. Received: {name} of batches; "
-            "give dataset.unbatch()"
+            f"The elements of a tf.data.Dataset must be single rows. Received: {name} of batches; "
+            "pass dataset.unbatch()"
         )
     for row in source.as_numpy_iterator():
         yield {column: _tensorflow_cell(cell) for column, cell in row.items()}
 
 
 def _is_batched(specs: Iterable[Any]) -> bool:
-    """Whether all tensors have the same first axis. Tensors of three axes alone are images."""
+    """Whether all tensors have the same first axis. If all have three axes, they are images."""
     shapes: list[Any] = [getattr(spec, "shape", None) for spec in specs]
     if not shapes or any(shape is None or not shape.rank for shape in shapes):
         return False
-    alike = len({shape[0] for shape in shapes}) == 1
-    return alike and any(shape.rank != 3 for shape in shapes)
+    same_first_axis = len({shape[0] for shape in shapes}) == 1
+    return same_first_axis and any(shape.rank != 3 for shape in shapes)
 
 
 def _tensorflow_cell(cell: Any) -> Any:
-    """Strings are bytes in TensorFlow: they become texts, except encoded images."""
+    """Decodes strings, which are bytes in TensorFlow, to texts; encoded images stay bytes."""
     if isinstance(cell, Mapping):
         return {name: _tensorflow_cell(part) for name, part in cell.items()}
     if hasattr(cell, "to_list"):  # a ragged tensor

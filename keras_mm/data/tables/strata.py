@@ -1,4 +1,4 @@
-"""Strata of rows: a split keeps the shares of the labels, for heads of every kind."""
+"""Divides rows into strata, so that splits keep the shares of the labels, for any kind of head."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _QUANTILES = 5
 
 
 def labelled_rows(labels: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Positions of the rows that have a label of some head.
+    """Finds the rows that have a label of at least one head.
 
     Args:
-        labels: By head, as `keras_mm.data.tables.rows.Rows` has them.
+        labels: Encoded labels by head, see `keras_mm.data.tables.rows.Rows`.
 
     Returns:
-        int `(num_labelled,)`, in order.
+        Positions of the rows, ascending integers, shape `(num_labelled,)`.
     """
     known = [_known(array) for array in labels.values()]
     return np.flatnonzero(np.any(known, axis=0))
@@ -33,68 +33,74 @@ def strata(
     *,
     smallest: float,
 ) -> list:
-    """A stratum for each row: a split keeps the share of each stratum.
+    """Assigns a stratum to each row. A split keeps the share of each stratum.
 
-    For one head of classes the stratum is the class. Else the rows are divided by one head after
-    the other, as long as every stratum has a row for every part: by class; by the rarest of several
-    labels; by fifths of the rows for numbers; and by whether there is a label. Labels that are too
-    rare for that share a stratum.
+    With a single head of classes the strata are the classes. Otherwise, the rows are divided by one
+    head after the other: by class, by the rarest label of a multilabel row, by quintile of numbers,
+    and by whether the label is missing. A stratum that would be too small to have a row in every
+    part is merged with others.
 
     Args:
         targets: Targets by head.
-        labels: By head, as `keras_mm.data.tables.rows.Rows` has them.
+        labels: Encoded labels by head, see `keras_mm.data.tables.rows.Rows`.
         rows: Positions of the rows to divide.
-        smallest: The smallest part's share of the rows, in (0, 1).
+        smallest: Share of the rows that the smallest part gets, in (0, 1].
 
     Returns:
-        Class names, or numbers of strata, one for each of `rows`.
+        The stratum of each of `rows`: a class name, or a number.
     """
     (name, target), *others = targets.items()
     if not others and target.kind in ("multiclass", "binary"):
         return [(target.classes or ())[code] for code in labels[name][rows]]
-    least = max(2, math.ceil(1 / smallest))
-    found = np.zeros(len(rows), int)
+    min_rows = max(2, math.ceil(1 / smallest))
+    row_strata = np.zeros(len(rows), int)
     for name, target in targets.items():
         for codes in _codes(target.kind, labels[name][rows]):
-            found = _refined(found, codes, least)
-    return found.tolist()
+            row_strata = _refined(row_strata, codes, min_rows)
+    return row_strata.tolist()
 
 
 def _known(labels: np.ndarray) -> np.ndarray:
-    there: Any = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
-    return np.any(there.reshape(len(labels), -1), axis=1)
+    is_known: Any = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
+    return np.any(is_known.reshape(len(labels), -1), axis=1)
 
 
 def _codes(kind: str, labels: np.ndarray) -> list[np.ndarray]:
-    """Codes to divide the rows by, one array after the other; -1 without a label."""
+    """Arrays of codes by which the rows are divided, in order; -1 where the label is missing."""
     if kind == "regression":
         return [_fifths(column) for column in labels.reshape(len(labels), -1).T]
     if kind != "multilabel":
         return [labels.reshape(-1)]
     by_rarity = np.argsort((labels == 1).sum(axis=0), kind="stable")
-    given = labels[:, by_rarity] == 1
-    rarest = np.where(given.any(axis=1), given.argmax(axis=1), labels.shape[1])
+    has_label = labels[:, by_rarity] == 1
+    rarest = np.where(has_label.any(axis=1), has_label.argmax(axis=1), labels.shape[1])
     return [np.where(_known(labels), rarest, -1)]
 
 
 def _fifths(values: np.ndarray) -> np.ndarray:
-    there = ~np.isnan(values)
-    edges = np.quantile(values[there], np.arange(1, _QUANTILES) / _QUANTILES) if there.any() else []
-    return np.where(there, np.searchsorted(edges, values), -1)
+    is_known = ~np.isnan(values)
+    edges = (
+        np.quantile(values[is_known], np.arange(1, _QUANTILES) / _QUANTILES)
+        if is_known.any()
+        else []
+    )
+    return np.where(is_known, np.searchsorted(edges, values), -1)
 
 
-def _refined(found: np.ndarray, codes: np.ndarray, least: int) -> np.ndarray:
-    """Strata divided by `codes` too, unless that gives strata of fewer than `least` rows."""
-    refined, count = np.zeros_like(found), 0
-    for stratum in np.unique(found):
-        rows = np.flatnonzero(found == stratum)
-        values, places, sizes = np.unique(codes[rows], return_inverse=True, return_counts=True)
+def _refined(row_strata: np.ndarray, codes: np.ndarray, min_rows: int) -> np.ndarray:
+    """Divides strata by `codes`; merges those that would have fewer than `min_rows` rows."""
+    refined, count = np.zeros_like(row_strata), 0
+    for stratum in np.unique(row_strata):
+        rows = np.flatnonzero(row_strata == stratum)
+        values, code_indices, sizes = np.unique(
+            codes[rows], return_inverse=True, return_counts=True
+        )
         numbers = np.arange(len(values))
-        small = sizes < least
+        small = sizes < min_rows
         if small.any():
-            # They form one stratum, or join the largest.
-            together = sizes[small].sum() >= least or small.all()
-            numbers[small] = np.flatnonzero(small)[0] if together else sizes.argmax()
-        refined[rows] = count + numbers[places]
+            # Together they are one stratum, if it is large enough; otherwise they join the largest.
+            is_one_stratum = sizes[small].sum() >= min_rows or small.all()
+            numbers[small] = np.flatnonzero(small)[0] if is_one_stratum else sizes.argmax()
+        refined[rows] = count + numbers[code_indices]
         count += len(values)
     return refined

@@ -1,4 +1,4 @@
-"""Label columns to arrays, for training and evaluation of each kind of head."""
+"""Encodes label columns as arrays, for each kind of head."""
 
 from __future__ import annotations
 
@@ -34,14 +34,15 @@ _YES_NO = {"0": 0, "1": 1, "false": 0, "true": 1, "0.0": 0, "1.0": 1}
 
 @dataclass(frozen=True)
 class Target:
-    """The labels of one head in a table.
+    """Where the labels of a head are in a table, and how they are encoded.
 
     Args:
         kind: The kind of the head.
-        columns: One column; or for `"multilabel"` and `"regression"` one for each label or target.
-        each: Whether each column is one label.
-        classes: Label names in order; with `None` any label is valid, and none is encoded.
-        multi_hot: As `Head.multi_hot`.
+        columns: The column; or for `"multilabel"` and `"regression"` one column for each label or
+            target.
+        classes: Label names in order; with `None` any label is valid, and labels are not encoded.
+        each: Whether there is a column for each label or target.
+        multi_hot: As in `Head`.
     """
 
     kind: str
@@ -52,7 +53,7 @@ class Target:
 
     @property
     def needs_classes(self) -> bool:
-        """Whether its labels cannot be encoded without `classes`."""
+        """Whether `classes` are missing, which are needed to encode the labels."""
         return self.classes is None and self.kind != "regression"
 
 
@@ -63,8 +64,8 @@ class Encoded:
     Attributes:
         labels: int32 `(num_rows,)`, -1 where missing; for `"multilabel"` int8
             `(num_rows, num_labels)`, -1 where missing; for `"regression"` float64
-            `(num_rows, num_targets)`, NaN where missing. `None` where the classes are not known.
-        missing: Positions of rows without a label.
+            `(num_rows, num_targets)`, NaN where missing. `None` if the classes are not known.
+        missing: Positions of the rows without a label.
         problems: Position, column and message of each bad cell.
     """
 
@@ -76,14 +77,14 @@ class Encoded:
 def as_targets(
     labels: str | Mapping[str, Head] | None, classes: Sequence | None = None
 ) -> dict[str, Target]:
-    """Targets by head from a label column, or from heads.
+    """Creates targets from a label column, or from heads.
 
     Args:
         labels: A column of classes, or heads by name; `None` for no labels.
-        classes: Label names in order, for a column.
+        classes: Label names in order, if `labels` is a column.
 
     Returns:
-        Targets by head; a column is the head `"label"`.
+        Targets by head; a label column is the head `"label"`.
 
     Raises:
         ValueError: if `labels` is neither, or a head of classes has several columns.
@@ -104,11 +105,11 @@ def _target(name: str, head: Head) -> Target:
     columns = (head.column or name,) if not isinstance(head.column, tuple) else head.column
     if len(columns) > 1 and head.kind in ("multiclass", "binary"):
         raise InvalidValueError(
-            f"The {head.kind} head {name!r} needs one column of classes. Received: column={columns}"
+            f"The {head.kind} head {name!r} must have one column. Received: column={columns}"
         )
     if head.kind == "regression" and head.classes is not None and len(columns) != head.num_classes:
         raise InvalidValueError(
-            f"The {head.num_classes} targets of the head {name!r} need a column each: "
+            f"The {head.num_classes} targets of the head {name!r} need a column each: pass "
             f"Head(column=[...]). Received: column={head.column!r}"
         )
     known = None if head.classes is None else head.names
@@ -116,48 +117,48 @@ def _target(name: str, head: Head) -> Target:
 
 
 def with_classes(heads: Mapping[str, Head], table: pd.DataFrame) -> dict[str, Head]:
-    """Gives heads without classes those that their columns hold.
+    """Adds the classes to heads that have none: the labels that occur in their columns.
 
     Args:
         heads: Heads by name.
-        table: Rows to find the classes in; heads whose columns are missing stay as they are.
+        table: The rows with the labels. Heads whose columns are missing are not changed.
 
     Returns:
         Heads by name.
 
     Raises:
-        ValueError: if a column holds too few classes, or a value that cannot be a label.
+        ValueError: if a column has too few classes, or a value that cannot be a label.
 
     Example:
         >>> table = pd.DataFrame({"tags": ["red|old", "red", "[]"]})
         >>> with_classes({"tags": Head("multilabel")}, table)["tags"].classes
         ('old', 'red')
     """
-    found = {}
+    complete = {}
     for name, head in heads.items():
         target = _target(name, head)
         _check_classes(name, head.classes)
         if not set(target.columns) - set(table.columns):
             lists = target.kind == "multilabel" and not target.each
             head = (_with_lists if lists else _with_values)(head, table, target)
-        found[name] = head
-    return found
+        complete[name] = head
+    return complete
 
 
 def _check_classes(name: str, classes: Any) -> None:
-    """Raises ValueError for classes that differ only in their type."""
+    """Raises ValueError for classes that differ only in their type, such as 1 and "1"."""
     if not isinstance(classes, tuple) or all(isinstance(label, str) for label in classes):
         return
     mixed = differing_types(classes)
     if mixed is not None:
         raise InvalidValueError(
             f"`classes` of the head {name!r} has {quote(mixed[0])} and {quote(mixed[1])}, which "
-            f"differ only in their type. Name them differently. Received: classes={quote(classes)}"
+            f"differ only in their type. Rename one of them. Received: classes={quote(classes)}"
         )
 
 
 def _with_values(head: Head, table: pd.DataFrame, target: Target) -> Head:
-    """The head with its classes: the labels of a column, or the names of several columns."""
+    """Adds the classes: the labels of the column, or the names of several columns."""
     columns = target.columns
     if head.classes is not None:
         return head
@@ -165,17 +166,17 @@ def _with_values(head: Head, table: pd.DataFrame, target: Target) -> Head:
         return replace(head, classes=columns)
     cells = table[columns[0]]
     _raise_first(table, columns[0], label_problems(enumerate(cells)))
-    found = sorted_labels(cell for cell in cells if not is_missing(cell))
-    if len(found) < 2:
+    classes = sorted_labels(cell for cell in cells if not is_missing(cell))
+    if len(classes) < 2:
         raise InvalidValueError(
-            f"The label column {columns[0]!r} has one class only ({quote(found)}); a classifier "
-            "needs at least two."
+            f"The label column {columns[0]!r} has one class only ({quote(classes)}). A classifier "
+            "needs at least two; add rows of another class."
         )
-    return replace(head, classes=tuple(found))
+    return replace(head, classes=tuple(classes))
 
 
 def _with_lists(head: Head, table: pd.DataFrame, target: Target) -> Head:
-    """The head of a column of label lists, with its classes and its form."""
+    """Adds the classes of a column of label lists, and if necessary its form."""
     column, classes = target.columns[0], target.classes
     lists = read_lists(table[column]).lists  # bad cells are reported later, with their rows
     multi_hot = _is_multi_hot(lists.values(), target)
@@ -183,28 +184,30 @@ def _with_lists(head: Head, table: pd.DataFrame, target: Target) -> Head:
         width = multi_hot_width(lists.values()) or multi_hot_width(filter(is_bits, lists.values()))
         classes = tuple(range(width or 0))
     elif classes is None:
-        names = [(row, name) for row, listed in lists.items() for name in filter(is_name, listed)]
+        names = [(row, name) for row, cells in lists.items() for name in filter(is_name, cells)]
         _raise_first(table, column, label_problems(names))
-        # A number such as 0.5 is not a label's name, but most likely a share.
-        whole = (name for _, name in names if not isinstance(label_value(name), float))
-        classes = tuple(sorted_labels(whole))
+        # A number such as 0.5 is probably not the name of a label, but a share.
+        valid = (name for _, name in names if not isinstance(label_value(name), float))
+        classes = tuple(sorted_labels(valid))
     if not classes:
         raise InvalidValueError(
-            f"The label column {column!r} has no labels. Write lists of names, as "
-            '["red", "old"] or red|old, or 0 or 1 for each label, as [1, 0].'
+            f"The label column {column!r} has no labels. Write lists of names, such as "
+            '["red", "old"] or red|old, or 0 or 1 for each label, such as [1, 0].'
         )
+    # With labels called 0 or 1 the form is stored in the head: the cells of another table could
+    # suggest the other form.
     confusable = target.multi_hot is None and could_be_bits(classes)
     named = head if head.classes is not None else replace(head, classes=classes)
     return replace(named, multi_hot=multi_hot) if confusable else named
 
 
 def _is_multi_hot(lists: Collection[Collection], target: Target) -> bool:
-    """Whether a column is multi-hot, if the head does not say so."""
+    """Whether a column is multi-hot: as the head says, otherwise as its cells suggest."""
     if target.multi_hot is not None:
         return target.multi_hot
     if target.classes is None:
         return multi_hot_width(lists) is not None
-    # With the labels 0 and 1 a list could be of either form: it is taken as multi-hot.
+    # If all labels are called 0 or 1, a list could have either form; multi-hot is assumed.
     only_bits = {label_key(name) for name in target.classes} <= {0, 1}
     return only_bits or multi_hot_width(lists, len(target.classes)) is not None
 
@@ -216,14 +219,19 @@ def _raise_first(table: pd.DataFrame, column: str, problems: list[tuple[int, str
 
 
 def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
-    """Encodes a head's cells. A bad cell is a problem, and counts as missing.
+    """Encodes the labels of a head. Bad cells are reported as problems, and encoded as missing.
 
     Args:
-        table: A table of `load_table` that has the target's columns.
-        target: The labels of the head.
+        table: A table from `load_table` that has the columns of the target.
+        target: The target of the head.
 
     Returns:
-        Labels, and the positions without a label or with a problem.
+        The encoded labels, the positions of rows without a label, and the problems.
+
+    Example:
+        >>> target = as_targets("label", ["no", "yes"])["label"]
+        >>> encode_target(pd.DataFrame({"label": ["yes", None, "no"]}), target).labels.tolist()
+        [1, -1, 0]
     """
     if target.kind == "regression":
         return _numbers(table, target)
@@ -234,30 +242,34 @@ def encode_target(table: pd.DataFrame, target: Target) -> Encoded:
     labels = None if target.classes is None else encode_labels(cells, target.classes)
     missing = [position for position, cell in enumerate(cells) if is_missing(cell)]
     if labels is None:
-        found = label_problems(enumerate(cells))
+        problems = label_problems(enumerate(cells))
     else:
         unknown = sorted(set(np.flatnonzero(labels < 0).tolist()) - set(missing))
-        found = [(place, unknown_label(cells[place], target.classes or ())) for place in unknown]
-    return Encoded(labels, missing, [(place, column, words) for place, words in found])
+        problems = [
+            (position, unknown_label(cells[position], target.classes or ())) for position in unknown
+        ]
+    return Encoded(labels, missing, [(position, column, message) for position, message in problems])
 
 
 def missing_label(target: Target) -> str:
-    """The message for a row without a label.
+    """Creates the message for a row without a label.
 
     Args:
-        target: The labels of the only head.
+        target: The target of the only head.
 
     Returns:
-        A sentence that says what to write.
+        A sentence with the solution.
     """
     if target.kind == "multilabel" and target.each:
-        return "all labels are missing. Write 0 for each that does not apply, or drop the row."
+        return (
+            "all labels are missing. Write 0 for each label that does not apply, or remove the row."
+        )
     if target.kind == "multilabel":
         return (
-            "the label is missing: an empty cell means that nobody knows. If no label applies, "
-            "write [] (0 for each label in a column of zeros and ones); else drop the row."
+            "the label is missing: an empty cell means that the labels are unknown. If no label "
+            "applies, write [] (in a multi-hot column 0 for each label); otherwise remove the row."
         )
-    return "the label is missing. Fill it in or drop the row."
+    return "the label is missing. Fill it in, or remove the row."
 
 
 def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
@@ -269,46 +281,50 @@ def _label_sets(table: pd.DataFrame, target: Target) -> Encoded:
     problems = [*cells.problems]
     if classes is None:
         problems += _form_problems(cells.lists, multi_hot)
-    for position, listed in cells.lists.items():
+    for position, cell_labels in cells.lists.items():
         if labels is not None and classes is not None:
             try:
-                labels[position] = encode_list(listed, classes, multi_hot, place_of)
+                labels[position] = encode_list(cell_labels, classes, multi_hot, place_of)
             except ValueError as error:
                 problems.append((position, str(error)))
     problems.sort(key=lambda problem: problem[0])
-    return Encoded(labels, cells.missing, [(place, column, words) for place, words in problems])
+    return Encoded(
+        labels, cells.missing, [(position, column, message) for position, message in problems]
+    )
 
 
 def _form_problems(lists: Mapping[int, Collection], multi_hot: bool) -> list[tuple[int, str]]:
-    """Cells of another form than their column, for labels without known classes."""
+    """Cells that do not have the form of their column, for targets without known classes."""
     problems = []
     width = multi_hot_width(lists.values()) or 0
-    for position, listed in lists.items():
+    for position, cell_labels in lists.items():
         try:
             if multi_hot:
-                check_multi_hot(listed, width)
+                check_multi_hot(cell_labels, width)
             else:
-                check_names(listed)
+                check_names(cell_labels)
         except ValueError as error:
             problems.append((position, str(error)))
     bad = {position for position, _ in problems}
-    names = [(row, name) for row, listed in lists.items() if row not in bad for name in listed]
+    names = [
+        (row, name) for row, cell_labels in lists.items() if row not in bad for name in cell_labels
+    ]
     return problems + ([] if multi_hot else label_problems(names))
 
 
 def _yes_or_no(table: pd.DataFrame, target: Target) -> Encoded:
     labels = np.full((len(table), len(target.columns)), -1, "int8")
     problems = []
-    for place, column in enumerate(target.columns):
+    for index, column in enumerate(target.columns):
         for position, cell in enumerate(table[column]):
             if is_missing(cell):
                 continue
             value = _YES_NO.get(str(label_value(cell)).strip().lower())
             if value is None:
-                words = f"a label of its own column must be 0 or 1. Received: {quote(cell)}"
-                problems.append((position, column, words))
+                message = f"a column for a single label must have 0 or 1. Received: {quote(cell)}"
+                problems.append((position, column, message))
             else:
-                labels[position, place] = value
+                labels[position, index] = value
     bad = {position for position, _, _ in problems}
     labels[sorted(bad)] = -1
     missing = [p for p in np.flatnonzero((labels < 0).all(axis=1)).tolist() if p not in bad]
@@ -316,29 +332,29 @@ def _yes_or_no(table: pd.DataFrame, target: Target) -> Encoded:
 
 
 def _numbers(table: pd.DataFrame, target: Target) -> Encoded:
-    found = np.full((len(table), len(target.columns)), np.nan, "float64")
+    numbers = np.full((len(table), len(target.columns)), np.nan, "float64")
     problems = []
-    for place, column in enumerate(target.columns):
+    for index, column in enumerate(target.columns):
         for position, cell in enumerate(table[column]):
             if is_missing(cell):
                 continue
             try:
-                found[position, place] = _number(cell)
+                numbers[position, index] = _number(cell)
             except ValueError as error:
                 problems.append((position, column, str(error)))
     bad = {position for position, _, _ in problems}
-    missing = [p for p in np.flatnonzero(np.isnan(found).all(axis=1)).tolist() if p not in bad]
-    return Encoded(found, missing, problems)
+    missing = [p for p in np.flatnonzero(np.isnan(numbers).all(axis=1)).tolist() if p not in bad]
+    return Encoded(numbers, missing, problems)
 
 
 def _number(cell: Any) -> float:
-    words = f"a target must be a finite number. Received: {quote(cell)}"
+    message = f"a target must be a finite number. Received: {quote(cell)}"
     if isinstance(cell, bool | np.bool_) or not isinstance(cell, str | Real | np.number):
-        raise InvalidValueError(words)
+        raise InvalidValueError(message)
     try:
         value = float(cell)
     except (TypeError, ValueError):
-        raise InvalidValueError(words) from None
+        raise InvalidValueError(message) from None
     if not math.isfinite(value) or abs(value) > float(np.finfo("float32").max):
-        raise InvalidValueError(words)
+        raise InvalidValueError(message)
     return value

@@ -1,4 +1,4 @@
-"""Weights of rows: what each row counts in the loss, in validation and in metrics."""
+"""Reads the weights of rows, which say what each row counts in the loss and in metrics."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ import pandas as pd
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.errors import InvalidValueError
 
-_GIVEN = "sample_weight"  # the column that holds weights which are given as an array
-_LARGEST = float(np.finfo("float32").max)  # the loss is computed in float32
+_GIVEN = "sample_weight"  # the new column, if weights are passed as an array
+_LARGEST = float(np.finfo("float32").max)  # because the loss is computed in float32
 
 
 def with_weights(table: pd.DataFrame, sample_weight: Any) -> tuple[pd.DataFrame, str | None]:
-    """The table with its weights in a column.
+    """Makes sure that the weights of the rows are a column of the table.
 
     Args:
         table: The rows.
-        sample_weight: A column's name; or one weight per row, an array-like of shape
+        sample_weight: The name of a column; or one weight per row, an array-like of shape
             `(num_rows,)` in the order of the rows; `None` for no weights.
 
     Returns:
-        The table, and the name of the column; the table is a new one if weights are given as an
-        array, which then stand in the column `"sample_weight"`.
+        The table and the name of the column, `None` for no weights. If the weights are an array,
+        the table is a copy with the weights in the column `"sample_weight"`.
 
     Raises:
-        ValueError: for an array of another shape.
+        ValueError: for weights of another shape.
 
     Example:
         >>> table, column = with_weights(pd.DataFrame({"text": ["a", "b"]}), [1, 2])
@@ -40,28 +40,28 @@ def with_weights(table: pd.DataFrame, sample_weight: Any) -> tuple[pd.DataFrame,
     if sample_weight is None or isinstance(sample_weight, str):
         return table, sample_weight
     try:
-        given = np.asarray(sample_weight)
-        received = f"shape {given.shape}"
+        weights = np.asarray(sample_weight)
+        received = f"shape {weights.shape}"
     except ValueError:
-        given, received = np.empty(0), "lists of several lengths"
-    if given.shape != (len(table),):
+        weights, received = np.empty(0), "lists of several lengths"
+    if weights.shape != (len(table),):
         raise InvalidValueError(
-            "`sample_weight` must be a column's name, or hold one weight per row, "
+            "`sample_weight` must be the name of a column, or one weight per row, "
             f"{len(table)} in all. Received: {received}"
         )
-    return table.assign(**{_GIVEN: given}), _GIVEN
+    return table.assign(**{_GIVEN: weights}), _GIVEN
 
 
 def weight_columns(column: str | None, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
-    """The weight column of each table of a training.
+    """Chooses the weight column of each table of a training.
 
     Args:
-        column: The column of the weights; `None` for no weights.
-        tables: `"train"`, and other tables by part.
+        column: Name of the weight column; `None` for no weights.
+        tables: Tables by part; `"train"` must have the column.
 
     Returns:
-        The column by part: for `"train"`, which must have it, and for the tables that have it. The
-        rows of the others count 1 each.
+        The name of the column, by part, for `"train"` and for all tables that have it. The rows of
+        other tables count 1.
     """
     if column is None:
         return {}
@@ -69,14 +69,14 @@ def weight_columns(column: str | None, tables: Mapping[str, pd.DataFrame]) -> di
 
 
 def read_weights(cells: pd.Series) -> tuple[np.ndarray, list[tuple[int, str]]]:
-    """The weights in a column.
+    """Reads a column of weights.
 
     Args:
-        cells: The column: numbers, or text as in a CSV file. `True` and `False` are 1 and 0.
+        cells: The column: numbers, or texts as in a CSV file. `True` and `False` are 1 and 0.
 
     Returns:
-        float64 `(num_rows,)`, 1 for a bad cell; and position and message of each bad cell: one
-        that is empty, or no finite number >= 0.
+        The weights, float64 `(num_rows,)`, 1 for a bad cell; and the position and message of each
+        bad cell, which is empty or not a finite number >= 0.
 
     Example:
         >>> read_weights(pd.Series(["1", "0.5"], dtype=object))[0].tolist()
@@ -88,7 +88,9 @@ def read_weights(cells: pd.Series) -> tuple[np.ndarray, list[tuple[int, str]]]:
     else:
         weights = np.asarray([_number(cell) for cell in values], "float64")
     good = (weights >= 0) & (weights <= _LARGEST)
-    problems = [(place, _problem(values[place])) for place in np.flatnonzero(~good).tolist()]
+    problems = [
+        (position, _problem(values[position])) for position in np.flatnonzero(~good).tolist()
+    ]
     return np.where(good, weights, 1.0), problems
 
 

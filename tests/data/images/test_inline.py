@@ -57,8 +57,8 @@ def test_paths_are_no_images(path):
     ("cell", "words"),
     [
         ("data:image/svg+xml,<svg/>", "must be base64"),
-        ("data:image/png;base64,%%", "the data: URI .* is cut off or damaged"),
-        (TEXT[:-9] + "!", "the base64 text of .* is cut off or damaged"),
+        ("data:image/png;base64,%%", "the data: URI .* is truncated or damaged"),
+        (TEXT[:-9] + "!", "the base64 text of .* is truncated or damaged"),
     ],
 )
 def test_what_cannot_be_decoded(cell, words):
@@ -69,7 +69,7 @@ def test_what_cannot_be_decoded(cell, words):
 def test_a_cut_off_image_is_a_problem_of_its_row():
     rows = [{"image": f"data:image/png;base64,{TEXT[:40]}"}, {"image": "data:;base64,"}]
     first, second = check_table(rows, images=["image"])
-    assert (first.row, first.column) == (0, "image") and "damaged or cut-off PNG" in first.message
+    assert (first.row, first.column) == (0, "image") and "damaged or truncated PNG" in first.message
     assert second.row == 1 and "0 bytes" in second.message
 
 

@@ -25,10 +25,10 @@ def folder(tmp_path):
 @pytest.mark.parametrize(
     ("path", "words", "found"),
     [
-        ("Images\\a.png", ["with / in place of \\"], "a.png"),
-        ("images/A.PNG", ["in other upper and lower case"], "a.png"),
-        (f"Images/{COMPOSED}", ["in another Unicode form"], SPLIT),
-        (f"images\\{COMPOSED}", ["with /", "upper and lower case", "Unicode form"], SPLIT),
+        ("Images\\a.png", ["the separator (/ instead of \\)"], "a.png"),
+        ("images/A.PNG", ["upper and lower case"], "a.png"),
+        (f"Images/{COMPOSED}", ["the Unicode form"], SPLIT),
+        (f"images\\{COMPOSED}", ["/ instead", "upper and lower case", "Unicode form"], SPLIT),
     ],
 )
 def test_names_that_differ_in_how_they_are_written(folder, path, words, found):

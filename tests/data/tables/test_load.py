@@ -153,7 +153,7 @@ def test_dicts_keep_their_values():
         ([], ValueError, "has no rows"),
         (pd.DataFrame({"a": []}), ValueError, "has no rows"),
         (7, ValueError, "Received: int"),
-        ([{"a": 1}, "b"], ValueError, "list of dicts"),
+        ([{"a": 1}, "b"], ValueError, "must have a dict for each row"),
         (b"t.csv", ValueError, "Received: bytes"),
     ],
 )
@@ -227,13 +227,13 @@ def test_all_broken_files_of_a_folder_are_named(folder):
     with pytest.raises(ValueError, match="2 files") as error:
         load_table(folder)
     assert "a.json: Expecting" in str(error.value)
-    assert "d.json: it must hold an object. Received: list" in str(error.value)
+    assert "d.json: it must be a JSON object. Received: list" in str(error.value)
     with pytest.raises(ValueError, match="e.json: No such file"):
         read_folder(folder, ["b.json", "e.json"])
 
 
 def test_a_folder_and_a_missing_image_dir(tmp_path):
-    with pytest.raises(ValueError, match="holds no .json file"):
+    with pytest.raises(ValueError, match="has no .json file"):
         load_table(tmp_path)
     with pytest.raises(NotADirectoryError, match="image_dir='nowhere'"):
         load_table({"a": 1}, image_dir="nowhere")

@@ -65,7 +65,7 @@ def image_problem(cell, **options):
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("nowhere.png", "nowhere.png' does not exist; correct the path, or leave the cell empty"),
+        ("nowhere.png", "does not exist; correct the path, or leave the cell empty"),
         ("folder.png", "is a folder"),
         ("empty.png", "is empty"),
         ("text.png", "text.png"),
@@ -181,7 +181,7 @@ def test_misspelt_columns_are_all_named_with_the_nearest():
     assert [problem.message for problem in problems] == [
         "no column 'img_1'. Did you mean 'image_1'?",
         "no column 'text1'. Did you mean 'text_1'?",
-        "no column 'zzzzzz'. There are: image_1, text_1, label.",
+        "no column 'zzzzzz'. The columns are: image_1, text_1, label.",
         "no column 'lable'. Did you mean 'label'?",
     ]
     assert "Fix them and try again" in str(TableError(problems))
@@ -334,7 +334,7 @@ def test_many_problems_are_counted_not_printed():
 def test_wrong_requests():
     with pytest.raises(ValueError, match="on_error='drop'"):
         read_rows([{"text": "a"}], texts="text", on_error="drop")
-    with pytest.raises(ValueError, match="`classes` are needed"):
+    with pytest.raises(ValueError, match="`classes` are required"):
         read_rows([{"text": "a", "label": "b"}], texts="text", labels="label")
 
 

@@ -217,7 +217,7 @@ def test_a_hugging_face_dataset_is_read_in_its_order_without_decoding(photos):
 def test_a_broken_image_of_a_hugging_face_dataset(photos):
     (problem,) = check_table(photos, images=["photo"], texts=["text"], labels="label")
     assert (problem.row, problem.column) == (2, "photo")
-    assert "damaged or cut-off PNG" in problem.message and "b.png" in problem.message
+    assert "damaged or truncated PNG" in problem.message and "b.png" in problem.message
 
 
 def test_the_splits_of_a_hugging_face_dataset_are_named(photos, datasets):

@@ -67,15 +67,15 @@ def test_a_name_may_hold_a_bracket():
     [
         ("read", "unknown label 'read'. The classes are 'blue', 'green', 'red'"),
         ("red|", "unknown label ''"),
-        (["red", None], "a label must be a name"),
-        ([["red"]], "a label must be a name"),
+        (["red", None], "each label must be a string, a number or a bool"),
+        ([["red"]], "each label must be a string, a number or a bool"),
         ([1, 0], "0 or 1 for each of 3 labels. Received: 2"),
         ([1, 0, 2], "unknown label 1"),
         (7, "unknown label 7"),
-        ("[1 0 1]", "written as"),
-        ("{red}", "written as"),
+        ("[1 0 1]", "write a list of labels as"),
+        ("{red}", "write a list of labels as"),
         ("1|0", "0 or 1 for each of 3 labels. Received: 2"),
-        ([{"a": 1}], "a label must be a name"),
+        ([{"a": 1}], "each label must be a string, a number or a bool"),
     ],
 )
 def test_bad_lists(cell, words):
@@ -221,8 +221,8 @@ def test_one_head_needs_its_label():
     [
         (["a", "b"], "a dict of name to keras_mm.Head"),
         ({"a": "b"}, "a dict of name to keras_mm.Head"),
-        ({"a": Head(column=["x", "y"])}, "needs one column of classes"),
-        ({"a": Head("multilabel", column="mood")}, "`classes` are needed"),
+        ({"a": Head(column=["x", "y"])}, "must have one column"),
+        ({"a": Head("multilabel", column="mood")}, "`classes` are required"),
     ],
 )
 def test_wrong_requests(labels, words):
@@ -322,7 +322,9 @@ def test_other_tables_are_of_the_training_table_s_form():
     assert [p.row for p in check_table(names, texts="text", labels={"y": hot})] == [0, 1, 2, 3]
     # [0, 0, 0] names no label thrice, [1, 1, 0] ...; a list of names holds each once
     problems = check_table(hot_table(), texts="text", labels={"y": named})
-    assert [p.row for p in problems] == [0, 1, 2, 3] and "holds a number once" in str(problems[0])
+    assert [p.row for p in problems] == [0, 1, 2, 3] and "number may occur only once" in str(
+        problems[0]
+    )
     one = read_rows([{"text": "a", "y": [1, 0]}], texts="text", labels={"y": named}).labels["y"]
     assert one[0].tolist() == [1, 1, 0]
 

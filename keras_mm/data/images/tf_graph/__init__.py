@@ -1,1 +1,1 @@
-"""Images decoded inside a TensorFlow graph, for exported models."""
+"""Decodes images inside a TensorFlow graph, for exported models."""

@@ -1,7 +1,7 @@
-"""Decodes images inside a TensorFlow graph, as `cells.load_image` does, for exported models.
+"""The TensorFlow version of `keras_mm.data.images.cells.load_image`, for exported models.
 
-Only TensorFlow is needed to run it. The pixels equal Pillow's: of 152 million values of real files
-10 differ, by one level. `tests/data/images/test_tf_graph.py` compares both.
+The graph runs with TensorFlow alone. Its pixels are those of Pillow: of 152 million values of real
+files 10 differ, by one level. `tests/data/images/test_tf_graph.py` compares both.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from keras_mm.data.images.tf_graph.headers import (
 )
 from keras_mm.load_order import load_tensorflow
 
-# WebP stays out although TensorFlow 2.21 can decode it: a saved model that holds the op does not
-# load at all in servers that lack it.
+# Not WebP, although TensorFlow 2.21 can decode it: a server whose TensorFlow lacks the op cannot
+# load a saved model that contains it.
 _ACCEPTED = "JPEG, PNG, GIF or BMP"
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"BM")
 _REFUSED = ((b"RIFF", "WebP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
@@ -32,20 +32,20 @@ _REFUSED = ((b"RIFF", "WebP"), (b"II*\0", "TIFF"), (b"MM\0*", "TIFF"))
 def decode_images(encoded: Tensor, image_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Decodes encoded image files as `keras_mm.data.images.cells.load_image` does.
 
-    Traceable: it may stand in a `tf.function` that is saved and served with TensorFlow alone.
+    Can be traced: a `tf.function` with it can be saved, and served with TensorFlow alone.
 
     Args:
-        encoded: JPEG, PNG, GIF or BMP files, strings of shape `(batch,)`. An empty string is a
-            missing image.
+        encoded: The bytes of JPEG, PNG, GIF or BMP files, a string tensor of shape `(batch,)`. An
+            empty string is a missing image.
         image_size: `(height, width)` in pixels, Python integers.
 
     Returns:
-        float32 images of whole numbers from 0 to 255, shape `(batch, height, width, 3)`, zeros
-        where missing; and a bool mask, shape `(batch,)`, False where missing.
+        Images, whole numbers from 0 to 255 as float32, shape `(batch, height, width, 3)`, zeros
+        where an image is missing; and a mask, bool, shape `(batch,)`, False where it is missing.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run, for another format, a damaged file, or one of
-            more than `MAX_PIXELS` pixels.
+        tf.errors.InvalidArgumentError: when the graph runs, for another format, a damaged file, or
+            an image of more than `MAX_PIXELS` pixels.
     """
     tf = load_tensorflow()
 
@@ -65,23 +65,23 @@ def decode_images(encoded: Tensor, image_size: tuple[int, int]) -> tuple[Tensor,
 
 
 def _kinds(encoded: Tensor) -> Tensor:
-    """Index of each file's format in `_SIGNATURES`, int32 `(batch,)`; its length if unknown."""
+    """Index in `_SIGNATURES` of each file's format, int32 `(batch,)`; unknown formats come last."""
     tf = load_tensorflow()
 
-    fits = [tf.strings.substr(encoded, 0, len(s)) == tf.constant(s) for s in _SIGNATURES]
-    fits.append(tf.ones_like(fits[0]))
-    return tf.argmax(tf.cast(tf.stack(fits, -1), tf.int8), -1, tf.int32)
+    matches = [tf.strings.substr(encoded, 0, len(s)) == tf.constant(s) for s in _SIGNATURES]
+    matches.append(tf.ones_like(matches[0]))
+    return tf.argmax(tf.cast(tf.stack(matches, -1), tf.int8), -1, tf.int32)
 
 
 def _complaint(encoded: Tensor, kinds: Tensor) -> Tensor:
     tf = load_tensorflow()
 
-    bad = (kinds == len(_SIGNATURES)) & (tf.strings.length(encoded) > 0)
-    position = tf.argmax(tf.concat([tf.cast(bad, tf.int8), [1]], 0), output_type=tf.int32)
+    is_unknown = (kinds == len(_SIGNATURES)) & (tf.strings.length(encoded) > 0)
+    position = tf.argmax(tf.concat([tf.cast(is_unknown, tf.int8), [1]], 0), output_type=tf.int32)
     padded = tf.strings.join([tf.concat([encoded, [""]], 0)[position], " " * 8])
     start = tf.strings.substr(padded, 0, 4)
-    box = tf.strings.substr(padded, 4, 4) == tf.constant("ftyp")
-    name = tf.where(box, "an AVIF or HEIC file", "of an unknown format")
+    is_container = tf.strings.substr(padded, 4, 4) == tf.constant("ftyp")
+    name = tf.where(is_container, "an AVIF or HEIC file", "of an unknown format")
     for signature, known in _REFUSED:
         name = tf.where(start == tf.constant(signature), f"a {known} file", name)
     return tf.strings.join(
@@ -110,7 +110,7 @@ def _decode(encoded: Tensor, kind: Tensor, image_size: tuple[int, int]) -> Tenso
 
 
 def _decode_jpeg(encoded: Tensor, data: Tensor, image_size: tuple[int, int]) -> Tensor:
-    """Upright pixels, decoded smaller as `keras_mm.data.images.files.draft_ratio` says."""
+    """Upright pixels, reduced by `keras_mm.data.images.files.draft_ratio`."""
     tf = load_tensorflow()
 
     def at(ratio: int) -> Any:
@@ -121,22 +121,23 @@ def _decode_jpeg(encoded: Tensor, data: Tensor, image_size: tuple[int, int]) -> 
     orientation = exif_orientation(jpeg_exif(data))
     size = tf.io.extract_jpeg_shape(encoded)[:2]
     checked = check_pixels(encoded, size[1], size[0])
-    times, by = DRAFT_MARGIN
-    least = tf.where(orientation > 4, image_size[::-1], image_size) * times
-    fits = [tf.reduce_all(size * by >= least * ratio) for ratio in (2, 4, 8)]
-    step = tf.reduce_sum(tf.cast(tf.stack(fits), tf.int32))
+    margin, divisor = DRAFT_MARGIN
+    smallest = tf.where(orientation > 4, image_size[::-1], image_size) * margin
+    is_large_enough = [tf.reduce_all(size * divisor >= smallest * ratio) for ratio in (2, 4, 8)]
+    step = tf.reduce_sum(tf.cast(tf.stack(is_large_enough), tf.int32))
     return _upright(tf.switch_case(step, [at(1), at(2), at(4), at(8)]), orientation)
 
 
 def _decode_png(encoded: Tensor, data: Tensor) -> Tensor:
-    """Upright pixels on white."""
+    """Upright pixels on a white background."""
     tf = load_tensorflow()
 
     depth, color_type = data[24], data[25]
     transparent, exif = png_chunks(data)
     checked = check_pixels(encoded, read_uint(data, 16, 4), read_uint(data, 20, 4))
-    # Pillow ignores a transparent colour of 16 bits. And where there is no alpha, TensorFlow would
-    # make pixels of less than 8 bits nearly transparent if 4 channels were asked for.
+    # Ask for 4 channels only if the image has transparency: without it, TensorFlow makes pixels of
+    # less than 8 bits nearly transparent. A transparent colour of 16 bits is ignored, as in
+    # `keras_mm.data.images.files`.
     plain = tf.where(transparent, (depth == 16) & (color_type == 2), color_type & 4 == 0)
     image = tf.cond(
         plain,
@@ -147,7 +148,7 @@ def _decode_png(encoded: Tensor, data: Tensor) -> Tensor:
 
 
 def _decode_gif(encoded: Tensor, data: Tensor) -> Tensor:
-    """The first frame on its canvas, on white."""
+    """The first frame on its canvas, with a white background."""
     tf = load_tensorflow()
 
     frame, control = gif_first_frame(data)
@@ -155,7 +156,7 @@ def _decode_gif(encoded: Tensor, data: Tensor) -> Tensor:
     right = tf.maximum(read_uint(data, 6, 2, little=True) - left - width, 0)
     below = tf.maximum(read_uint(data, 8, 2, little=True) - top - height, 0)
     checked = check_pixels(encoded, left + width + right, top + height + below)
-    # TensorFlow decodes the frame without its canvas, but would still shift it by its offset.
+    # TensorFlow decodes the frame without its canvas, but applies the offset: set it to 0.
     alone = _patch(checked, frame + 1, bytes(4))
     painted = tf.cond(control > 0, lambda: _paint_white(alone, data, frame, control), lambda: alone)
     image = tf.io.decode_image(painted, expand_animations=False)
@@ -164,7 +165,7 @@ def _decode_gif(encoded: Tensor, data: Tensor) -> Tensor:
 
 
 def _paint_white(encoded: Tensor, data: Tensor, frame: Tensor, control: Tensor) -> Tensor:
-    """A GIF file whose transparent colour is white; TensorFlow would show it black."""
+    """Makes the transparent colour of a GIF white in its palette; TensorFlow decodes it black."""
     tf = load_tensorflow()
 
     palette = tf.where(gif_palette_size(data, frame + 9) > 0, frame + 10, tf.cast(13, tf.int64))
@@ -175,7 +176,7 @@ def _paint_white(encoded: Tensor, data: Tensor, frame: Tensor, control: Tensor) 
 
 
 def _patch(encoded: Tensor, at: Tensor, piece: bytes | Tensor) -> Tensor:
-    """The string with the bytes from position `at` on replaced by `piece`."""
+    """Overwrites the bytes of a string with `piece`, from position `at` on."""
     tf = load_tensorflow()
 
     size = tf.strings.length(encoded)

@@ -1,4 +1,4 @@
-"""Pixels inside a TensorFlow graph: the size limit, transparency, resizing, and BMP files."""
+"""Operations on pixels in a TensorFlow graph: size check, transparency, resizing, BMP files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from keras_mm.data.images.tf_graph.headers import PADDING, Tensor, read_uint
 from keras_mm.load_order import load_tensorflow
 
 _BGR_MASKS = (0xFF0000, 0xFF00, 0xFF)
-# Most values of 8 bytes that a resize holds at once: a huge PNG would take gigabytes.
+# Most values, of 8 bytes each, in one step of a resize; without steps a huge PNG takes gigabytes.
 _BLOCK = 4_000_000
 
 
 def check_pixels(value: Tensor, width: Tensor, height: Tensor) -> Tensor:
-    """Fails, when run, for an image that is too large or empty.
+    """Makes the graph fail for an image that is too large or has no pixels.
 
     Args:
         value: Any tensor.
-        width: In pixels, a scalar.
-        height: In pixels, a scalar.
+        width: Width in pixels, a scalar.
+        height: Height in pixels, a scalar.
 
     Returns:
-        `value`, which depends on the check.
+        `value`, with a control dependency on the check.
     """
     tf = load_tensorflow()
 
@@ -32,7 +32,7 @@ def check_pixels(value: Tensor, width: Tensor, height: Tensor) -> Tensor:
 
 
 def on_white(rgba: Tensor) -> Tensor:
-    """Lays pixels on white, rounding as Pillow's `paste` does.
+    """Composites pixels onto white, with the rounding of Pillow's `paste`.
 
     Args:
         rgba: uint8 pixels `(H, W, 4)`.
@@ -52,16 +52,16 @@ def on_white(rgba: Tensor) -> Tensor:
 def squash(image: Tensor, image_size: tuple[int, int]) -> Tensor:
     """Resizes bilinearly with antialiasing, with the same arithmetic as Pillow.
 
-    `tf.image.resize` computes its weights in 32 bits and lands on the other side of a half for up
-    to 4 values in 10,000. Here, as in Pillow, sums are taken in 64 bits, along the width first,
-    and rounded to 32 bits in between.
+    `tf.image.resize` computes its weights in 32 bits, so that up to 4 values in 10,000 are rounded
+    to another level. Here, as in Pillow, sums are computed in 64 bits, along the width first, and
+    rounded to 32 bits before the second pass.
 
     Args:
         image: uint8 pixels, shape `(H, W, 3)`.
         image_size: `(height, width)` in pixels, Python integers.
 
     Returns:
-        float32 whole numbers from 0 to 255, shape `(height, width, 3)`.
+        Whole numbers from 0 to 255 as float32, shape `(height, width, 3)`.
     """
     tf = load_tensorflow()
 
@@ -71,7 +71,7 @@ def squash(image: Tensor, image_size: tuple[int, int]) -> Tensor:
 
 
 def _resample(image: Tensor, size: int) -> Tensor:
-    """`image` with `size` lines along its first axis, float32."""
+    """Resizes the first axis to `size` lines; returns float32."""
     tf = load_tensorflow()
 
     def resampled() -> Tensor:
@@ -94,7 +94,7 @@ def _resample(image: Tensor, size: int) -> Tensor:
 
 
 def _weights(old: Tensor, new: int) -> tuple[Tensor, Tensor]:
-    """Indices of the old lines that each of `new` lines is a mean of, and their float64 weights."""
+    """For each of `new` lines: the indices of the old lines that it averages, and their weights."""
     tf = load_tensorflow()
 
     scale = tf.cast(old, tf.float64) / new
@@ -111,13 +111,13 @@ def _weights(old: Tensor, new: int) -> tuple[Tensor, Tensor]:
 def decode_bmp(data: Tensor) -> Tensor:
     """Decodes a BMP file of 8 (with its palette), 24 or 32 bits per pixel, uncompressed.
 
-    TensorFlow's own op does not support palettes and masks, and fails on an extra byte at the end.
+    TensorFlow's own op supports neither palettes nor masks, and fails for an extra byte at the end.
 
     Args:
-        data: The file's bytes from `headers.file_bytes`.
+        data: The bytes of the file, from `headers.file_bytes`.
 
     Returns:
-        uint8 pixels `(H, W, 3)`, on white.
+        uint8 pixels `(H, W, 3)` on a white background.
     """
     tf = load_tensorflow()
 
@@ -129,7 +129,7 @@ def decode_bmp(data: Tensor) -> Tensor:
     line = (width * bits + 31) // 32 * 4
     check = tf.debugging.Assert(
         _is_plain_bmp(data, header, bits) & (start + line * height <= end),
-        ["a BMP file must be whole, uncompressed, of 8, 24 or 32 bits; convert it to PNG"],
+        ["a BMP file must be complete and uncompressed, with 8, 24 or 32 bits; save it as PNG"],
     )
     with tf.control_dependencies([check]):
         lines = check_pixels(data, width, height)[start : start + line * height]
@@ -144,7 +144,7 @@ def _has_masks(data: Tensor) -> Tensor:
 
 
 def _is_plain_bmp(data: Tensor, header: Tensor, bits: Tensor) -> Tensor:
-    """Whether the pixels are plain bytes in the order blue, green, red (and alpha)."""
+    """Whether each pixel is bytes in the order blue, green, red (and alpha), or a palette index."""
     tf = load_tensorflow()
 
     masks = [read_uint(data, 54 + 4 * i, 4, little=True) == m for i, m in enumerate(_BGR_MASKS)]

@@ -1,7 +1,7 @@
-"""Headers of image files, read inside a TensorFlow graph.
+"""Reads the headers of image files inside a TensorFlow graph.
 
-Here a file is a `uint8` vector `data`, followed by `PADDING` zeros: reading beyond the end of a
-short file gives zeros instead of an error, and the decoder then says what is wrong with the file.
+A file is a `uint8` vector `data` that ends in `PADDING` zeros. Reading beyond the end of a short
+file yields zeros, without an error; the decoder then raises an error with the reason.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Any, TypeAlias
 
 from keras_mm.load_order import load_tensorflow
 
-# A `tf.Tensor`; TensorFlow itself is imported where it runs.
+# A `tf.Tensor`; TensorFlow is imported only when a function runs.
 Tensor: TypeAlias = Any
 
 PADDING = 16
-# Most steps through a header, so that no file can keep a server busy.
+# Most steps through a header, so that no malicious file can keep a server busy.
 _SEGMENTS, _SUB_BLOCKS = 1_000, 100_000
 
 
 def file_bytes(encoded: Tensor) -> Tensor:
-    """The bytes of one encoded file, with `PADDING` zeros behind them.
+    """The bytes of one encoded file, followed by `PADDING` zeros.
 
     Args:
         encoded: A scalar string.
@@ -34,16 +34,16 @@ def file_bytes(encoded: Tensor) -> Tensor:
 
 
 def read_uint(data: Tensor, at: Any, size: int, *, little: Any = False) -> Tensor:
-    """Reads an unsigned number.
+    """Reads an unsigned integer.
 
     Args:
         data: A file's bytes from `file_bytes`.
         at: Position of the first byte.
-        size: Bytes of the number, 1 to 4.
+        size: Number of bytes, 1 to 4.
         little: Whether the least significant byte comes first; a bool or a scalar tensor.
 
     Returns:
-        An int64 scalar; 0 beyond the end.
+        An int64 scalar; 0 if `at` is beyond the end of the file.
     """
     tf = load_tensorflow()
 
@@ -54,13 +54,13 @@ def read_uint(data: Tensor, at: Any, size: int, *, little: Any = False) -> Tenso
 
 
 def jpeg_exif(data: Tensor) -> Tensor:
-    """The EXIF block of a JPEG file.
+    """Finds the EXIF block of a JPEG file.
 
     Args:
-        data: The file's bytes from `file_bytes`.
+        data: The bytes of the file, from `file_bytes`.
 
     Returns:
-        The TIFF-structured block, a `uint8` vector; empty where there is none.
+        The TIFF-structured block, a `uint8` vector; empty if there is none.
     """
     tf = load_tensorflow()
 
@@ -70,13 +70,13 @@ def jpeg_exif(data: Tensor) -> Tensor:
         filled, marker = data[at] == 0xFF, tf.cast(data[at + 1], tf.int64)
         size = read_uint(data, at + 2, 2)
         bare = (marker == 0) | ((marker >= 0xD0) & (marker <= 0xD9))
-        found = filled & (marker == 0xE1) & tf.reduce_all(data[at + 4 : at + 10] == exif)
+        is_exif = filled & (marker == 0xE1) & tf.reduce_all(data[at + 4 : at + 10] == exif)
         last = filled & (marker == 0xDA)
         ahead = tf.where(bare, tf.constant(2, tf.int64), 2 + size)
         ahead = tf.where(filled & (marker != 0xFF), ahead, tf.constant(1, tf.int64))
-        start = tf.where(found, at + 10, start)
-        stop = tf.where(found, at + 2 + size, stop)
-        return tf.where(found | last, end, at + ahead), start, stop
+        start = tf.where(is_exif, at + 10, start)
+        stop = tf.where(is_exif, at + 2 + size, stop)
+        return tf.where(is_exif | last, end, at + ahead), start, stop
 
     end = tf.size(data, tf.int64) - PADDING
     zero = tf.constant(0, tf.int64)
@@ -88,13 +88,13 @@ def jpeg_exif(data: Tensor) -> Tensor:
 
 
 def exif_orientation(tiff: Tensor) -> Tensor:
-    """The orientation that an EXIF block gives (tag 0x0112), in either byte order.
+    """Reads the orientation (tag 0x0112) from an EXIF block, in either byte order.
 
     Args:
         tiff: A TIFF-structured EXIF block, a `uint8` vector; may be empty.
 
     Returns:
-        An int32 scalar, 1 to 8; 1 where there is none.
+        An int32 scalar, 1 to 8; 1 if the block has no valid orientation.
     """
     tf = load_tensorflow()
 
@@ -115,14 +115,14 @@ def exif_orientation(tiff: Tensor) -> Tensor:
 
 
 def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
-    """Reads the chunks that stand before a PNG file's pixels.
+    """Reads the chunks of a PNG file that precede the pixels.
 
     Args:
-        data: The file's bytes from `file_bytes`.
+        data: The bytes of the file, from `file_bytes`.
 
     Returns:
-        Whether there is a tRNS chunk, a bool scalar; and the EXIF block, a `uint8` vector, empty
-        where there is none.
+        Whether there is a tRNS chunk, a bool scalar; and the EXIF block, a `uint8` vector, empty if
+        there is none.
     """
     tf = load_tensorflow()
 
@@ -130,8 +130,8 @@ def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
 
     def step(at: Tensor, transparent: Tensor, start: Tensor, stop: Tensor) -> tuple[Tensor, ...]:
         size, name = read_uint(data, at, 4), read_uint(data, at + 4, 4)
-        found = name == names[b"eXIf"]
-        start, stop = tf.where(found, at + 8, start), tf.where(found, at + 8 + size, stop)
+        is_exif = name == names[b"eXIf"]
+        start, stop = tf.where(is_exif, at + 8, start), tf.where(is_exif, at + 8 + size, stop)
         transparent |= name == names[b"tRNS"]
         return tf.where(name == names[b"IDAT"], end, at + 12 + size), transparent, start, stop
 
@@ -145,14 +145,14 @@ def png_chunks(data: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
-    """Where a GIF file's first frame starts, and where its transparent colour is given.
+    """Finds the first frame of a GIF file, and the declaration of its transparent colour.
 
     Args:
-        data: The file's bytes from `file_bytes`.
+        data: The bytes of the file, from `file_bytes`.
 
     Returns:
-        Positions, int64 scalars: of the image descriptor; and of the flags of the last graphic
-        control extension before it that has a transparent colour, 0 without one.
+        Two positions, int64 scalars: that of the image descriptor; and that of the flags of the
+        last graphic control extension before it that has a transparent colour, 0 if there is none.
     """
     tf = load_tensorflow()
 
@@ -175,14 +175,14 @@ def gif_first_frame(data: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gif_palette_size(data: Tensor, at: Any) -> Tensor:
-    """The size of a GIF palette.
+    """The size of a GIF palette in bytes.
 
     Args:
-        data: The file's bytes from `file_bytes`.
-        at: Position of the flags that announce the palette.
+        data: The bytes of the file, from `file_bytes`.
+        at: Position of the flags that declare the palette.
 
     Returns:
-        Bytes, an int64 scalar; 0 without a palette.
+        An int64 scalar; 0 if there is no palette.
     """
     tf = load_tensorflow()
 
