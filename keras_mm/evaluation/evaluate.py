@@ -57,6 +57,9 @@ def evaluate_rows(
 
     Returns:
         Metrics, metrics of the baselines, scores by modality, and predictions.
+
+    Raises:
+        ValueError: if a single head is evaluated and no row has a label of it.
     """
     heads = predictor.heads if heads is None else heads
     features = predictor.features(rows)

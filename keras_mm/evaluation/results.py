@@ -49,7 +49,7 @@ class HeadEvaluation:
     Attributes:
         head: The head, with its classes.
         metrics: The metrics, as returned by `keras_mm.metrics.head_metrics.head_metrics`; empty if
-            the model has several heads and no row has a label of this head.
+            several heads were evaluated and no row has a label of this one.
         baselines: The same metrics of a constant prediction, by the name of the baseline:
             `"majority"` predicts the training rows' most frequent class, `"frequency"` predicts
             each label with its share of the training rows as the probability, and `"mean"` predicts
@@ -134,8 +134,8 @@ class HeadEvaluation:
         if self.head.kind == "regression":
             return (
                 f"mean absolute error {metrics['mean_absolute_error']:.4g} "
-                f"(predicting the mean {baseline['mean_absolute_error']:.4g}), R² {metrics['r2']:.4f}, "
-                f"{self.rows}"
+                f"(predicting the mean {baseline['mean_absolute_error']:.4g}), "
+                f"R² {metrics['r2']:.4f}, {self.rows}"
             )
         score, name = "accuracy", "majority class"
         if self.head.kind == "multilabel":
