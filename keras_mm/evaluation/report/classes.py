@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.evaluation.report.findings import Table, amount, percent
+from keras_mm.evaluation.report.findings import Table
+from keras_mm.evaluation.report.formats import amount, percent
 from keras_mm.evaluation.results import HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.metrics.intervals import wilson_interval
@@ -173,6 +174,7 @@ def _recall_interval(scores: Mapping, correct: float) -> tuple[float, float]:
     count = scores.get("effective_rows")
     if count is None:
         return wilson_interval(correct, scores["support"])
+    # `wilson_interval` raises if successes exceed the total, even by a rounding error.
     return wilson_interval(min(scores["recall"], 1.0) * count, count)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_mm.evaluation.report.formats import listed, percent
 from keras_mm.evaluation.results import BASELINE_SCORES, SCORES, HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
 
@@ -16,7 +16,6 @@ _FEW_ROWS = (
     20  # with fewer rows, the interval of a recall reaches about 20 percentage points to each side
 )
 _MOST_NAMES = 10
-_MOST_ITEMS = 20  # of a setting that is a list or a dict
 _HELD = {
     "image_and_text": "Image and text",
     "image_only": "Image only",
@@ -236,7 +235,7 @@ def compare_metrics(result: HeadEvaluation) -> list[tuple[str, str, str, str]]:
     for name, text, way in _METRICS[kind]:
         if name in model:
             title = text.format(last=result.classes[-1])
-            # The root mean squared error has the unit of the targets; the other scores have no unit.
+            # The root mean squared error has the unit of the targets, the other scores have none.
             show = _number if name == "root_mean_squared_error" else "{:z.3f}".format
             rows.append((title, show(model[name]), show(baseline[name]), way))
     return rows
@@ -350,65 +349,6 @@ def majority_class(result: HeadEvaluation) -> Any:
     return result.classes[predictions[0]]  # all rows have the same prediction
 
 
-def percent(share: float) -> str:
-    """Formats a share in percent with one decimal.
-
-    Args:
-        share: A number in [0, 1].
-
-    Returns:
-        The text; only for 1 it is `100.0%`, and only for 0 it is `0.0%`.
-
-    Example:
-        >>> percent(0.125), percent(0.9999)
-        ('12.5%', '>99.9%')
-    """
-    text = f"{share:.1%}"
-    if text == "100.0%" and share < 1:
-        return ">99.9%"
-    return "<0.1%" if text == "0.0%" and share > 0 else text
-
-
-def amount(value: float) -> int | float:
-    """Rounds a number of rows, or a sum of weights, for display.
-
-    Args:
-        value: The number, >= 0.
-
-    Returns:
-        Whole numbers as they are, and other numbers rounded to six significant digits; an integer
-        if the result is whole.
-
-    Example:
-        >>> amount(3.0), amount(2.0 / 3)
-        (3, 0.666667)
-    """
-    rounded = value if value == int(value) else float(f"{value:.6g}")
-    return int(rounded) if rounded == int(rounded) else rounded
-
-
-def plain(value: Any) -> str:
-    """Formats a fact or setting as readable text.
-
-    Args:
-        value: Any value of a setting; of an object with a `name`, the name is shown.
-
-    Returns:
-        The text. Of lists and dicts, the first 20 items and the number of the others.
-
-    Example:
-        >>> plain({"loss": "focal", "class_weight": None})
-        'loss: focal, class_weight: none'
-    """
-    if isinstance(value, Mapping):
-        items = [(name, plain(item)) for name, item in islice(value.items(), _MOST_ITEMS)]
-        return _listed([f"{name}: {item}" for name, item in items], len(value)) or "none"
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        value = list(value)
-        return _listed([plain(item) for item in value[:_MOST_ITEMS]], len(value)) or "none"
-    return "none" if value is None else str(getattr(value, "name", value))
-
-
 def _share(metrics: Mapping, score: str) -> str:
     low, high = metrics[f"{score}_interval"]
     return f"{percent(metrics[score])} [{100 * low:.1f}, {100 * high:.1f}]"
@@ -423,9 +363,4 @@ def _rows(count: int, *, weighted: bool = False) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return _listed(names[:_MOST_NAMES], len(names))
-
-
-def _listed(shown: Sequence[str], total: int) -> str:
-    more = total - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return listed(names[:_MOST_NAMES], len(names))

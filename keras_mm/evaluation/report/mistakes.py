@@ -14,7 +14,7 @@ import pandas as pd
 from keras_mm.data.images.cells import open_image
 from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import ImageError
-from keras_mm.evaluation.report.findings import plain
+from keras_mm.evaluation.report.formats import plain
 from keras_mm.evaluation.results import HeadEvaluation
 
 _MOST = 20

@@ -18,8 +18,8 @@ from keras_mm.evaluation.report.findings import (
     compare_modalities,
     find_limits,
     find_verdict,
-    plain,
 )
+from keras_mm.evaluation.report.formats import plain
 from keras_mm.evaluation.results import HeadEvaluation, Results
 from keras_mm.presets.backbones import BACKBONES
 from keras_mm.version import __version__

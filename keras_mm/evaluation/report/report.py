@@ -19,15 +19,13 @@ from keras_mm.evaluation.report.classes import (
 from keras_mm.evaluation.report.curves import best_epoch, draw_curves, draw_numbers
 from keras_mm.evaluation.report.findings import (
     MODALITIES_NOTE,
-    amount,
     baseline_name,
     compare_metrics,
     compare_modalities,
     find_limits,
     find_verdict,
-    percent,
-    plain,
 )
+from keras_mm.evaluation.report.formats import amount, percent, plain
 from keras_mm.evaluation.report.mistakes import column_ends, find_mistakes
 from keras_mm.evaluation.results import HeadEvaluation, Results
 from keras_mm.metrics.classification import lower_is_better

@@ -11,7 +11,8 @@ from keras_mm.data.tables.splits import stratified_split
 from keras_mm.evaluation.evaluate import Evaluation
 from keras_mm.evaluation.report import report
 from keras_mm.evaluation.report.classes import MOST_CLASSES, class_table, frequent_confusions
-from keras_mm.evaluation.report.findings import find_limits, find_verdict, plain
+from keras_mm.evaluation.report.findings import find_limits, find_verdict
+from keras_mm.evaluation.report.formats import plain
 from keras_mm.evaluation.report.model_card import render_model_card
 from keras_mm.evaluation.report.report import render_report
 from keras_mm.evaluation.results import HeadEvaluation

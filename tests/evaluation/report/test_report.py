@@ -14,12 +14,8 @@ from PIL import Image
 from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import Problem
 from keras_mm.evaluation.evaluate import Evaluation
-from keras_mm.evaluation.report.findings import (
-    compare_metrics,
-    find_limits,
-    find_verdict,
-    percent,
-)
+from keras_mm.evaluation.report.findings import compare_metrics, find_limits, find_verdict
+from keras_mm.evaluation.report.formats import percent
 from keras_mm.evaluation.report.report import render_report
 from keras_mm.evaluation.results import HeadEvaluation
 from keras_mm.metrics import classification_metrics, majority_baseline
