@@ -111,7 +111,7 @@ def _start_filter(source: int) -> subprocess.Popen | None:
     command = [sys.executable, "-I", "-S", "-c", _FILTER]
     try:
         return subprocess.Popen(command, stdin=source, stdout=2, stderr=2)
-    except (OSError, ValueError):  # for example if Python is embedded in another program
+    except (OSError, ValueError):  # such as in a program that embeds Python
         return None
 
 

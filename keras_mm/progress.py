@@ -257,7 +257,7 @@ def keras_output(*, show: bool) -> Iterator[None]:
 def loading_output(what: str) -> Iterator[None]:
     """Shows progress while files are loaded that may have to be downloaded.
 
-    On a terminal and in a notebook the progress bars of the download are shown. Otherwise they are
+    On a terminal and in a notebook the progress bars of the download are shown. Elsewhere they are
     hidden, and one line is written if loading takes longer than `DELAY` seconds. If the output of
     Keras is off, nothing is shown; see `keras_output`.
 

@@ -69,8 +69,8 @@ def create_parser() -> argparse.ArgumentParser:
         description="Multimodal classification with Keras 3: from image(s) and text(s) to labels.",
         epilog="Exit status of every command: 0 for success; 2 if arguments, settings, files or "
         "rows are wrong (the message says what to correct); 1 for any other error (the message "
-        "names the file with the traceback). KERAS_MM_DEBUG=1 prints the traceback on stderr, and "
-        "also shows the log lines of TensorFlow and other libraries.",
+        "names the file with the traceback). KERAS_MM_DEBUG=1 shows the traceback on stderr, and "
+        "the log lines of TensorFlow and other libraries.",
     )
     parser.add_argument("--version", action="version", version=f"keras_mm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -32,9 +32,7 @@ from keras_mm.metrics.classification import lower_is_better
 from keras_mm.version import __version__
 
 _MOST_SKIPPED = 20
-_FULL_MATRIX = (
-    12  # number of classes up to which the cells of the matrix have room for their numbers
-)
+_FULL_MATRIX = 12  # up to this number of classes, a matrix is readable without other tables
 _MOST_PANELS = 12
 
 
