@@ -57,6 +57,15 @@ class HeadEvaluation:
         modalities: Scores by modality; see
             `keras_mm.evaluation.modalities.evaluate_modalities`. Empty for a model with images only
             or texts only.
+
+    Example:
+        >>> from keras_mm.metrics.head_metrics import head_metrics
+        >>> head = Head("binary", ("no", "yes"))
+        >>> metrics = head_metrics(head, [0, 1, 1], [[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        >>> HeadEvaluation(head, metrics, {}).confusion_matrix()
+             no  yes
+        no    1    0
+        yes   1    1
     """
 
     head: Head
