@@ -1,11 +1,12 @@
-"""Hides the log lines of TensorFlow, CUDA, oneDNN, XLA and JAX, which say nothing to a user.
+"""Hides the log lines of TensorFlow, CUDA, oneDNN, XLA and JAX, which do not help users.
 
-`TF_CPP_MIN_LOG_LEVEL` hides most of them. Some are written to stderr before TensorFlow reads it:
-while backends are loaded, what C++ writes goes through a process that leaves log lines out. Errors
-are not lost: TensorFlow raises them, and fatal ones are written, also if the process dies of them.
+`TF_CPP_MIN_LOG_LEVEL` hides most of these lines. C++ code writes some others to stderr before
+TensorFlow reads this variable. Therefore, while backends are loaded, stderr goes through a filter
+process that leaves out log lines. Errors are not lost: TensorFlow raises them as exceptions, and
+fatal errors pass the filter, even if the process dies of them.
 
-The environment variable `KERAS_MM_DEBUG=1` shows all lines, and a `TF_CPP_MIN_LOG_LEVEL` of the
-user's own stays as it is.
+`KERAS_MM_DEBUG=1` in the environment shows all lines. A value of `TF_CPP_MIN_LOG_LEVEL` that the
+user has set is not changed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from contextlib import contextmanager, suppress
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # read by C++ when TensorFlow or JAX is loaded
 _ONLY_FATAL = "3"
 _LOGGERS = ("tensorflow", "jax")
-# Log lines of absl and TensorFlow that are not fatal ("F"), and what follows them.
+# The filter process. It drops log lines of absl and TensorFlow of the levels I, W and E, but not F
+# (fatal), and two lines of text that belong to them.
 _FILTER = r"""
 import re, sys
 log = re.compile(
@@ -37,25 +39,29 @@ for line in sys.stdin.buffer:
 
 
 def is_debugging() -> bool:
-    """Whether the environment variable `KERAS_MM_DEBUG` asks for tracebacks and foreign logs.
+    """Whether to show tracebacks and the logs of other libraries.
 
     Returns:
-        True if it is set, and neither empty nor 0.
+        True if the environment variable `KERAS_MM_DEBUG` is set, and neither empty nor `0`.
     """
     return os.environ.get("KERAS_MM_DEBUG", "") not in ("", "0")
 
 
 def quiet_environment() -> dict[str, str]:
-    """Environment variables with which a process hides the lines that C++ writes.
+    """Returns environment variables that hide the log lines of C++ code in a process.
 
     Returns:
-        Variables that the environment lacks; none while debugging.
+        The variables to add to the environment; empty if the user has set the log level, or
+        `is_debugging()`.
     """
     return {} if is_debugging() or _LEVEL in os.environ else {_LEVEL: _ONLY_FATAL}
 
 
 def hide_python_logs() -> None:
-    """Hides warnings that backends log in Python; for a program that is all ours."""
+    """Hides warnings that backends log in Python.
+
+    Only for the command line: in a user's program, these loggers are the user's to set.
+    """
     if not is_debugging():
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -63,9 +69,10 @@ def hide_python_logs() -> None:
 
 @contextmanager
 def hidden_backend_logs() -> Iterator[None]:
-    """Hides log lines that C++ writes while backends are loaded, and from then on.
+    """Hides the log lines of C++ code while backends are loaded inside, and afterwards.
 
-    Everything else that is written to stderr stays, with a short delay.
+    Inside, everything else that is written to stderr passes through the filter process, with a
+    short delay. If that process cannot be started, or stderr is closed, lines are not filtered.
 
     Yields:
         Nothing.
@@ -89,22 +96,22 @@ def hidden_backend_logs() -> Iterator[None]:
     finally:
         with suppress(OSError, ValueError):
             sys.stderr.flush()
-        os.dup2(stderr, 2)  # which closes the pipe: the filter ends
+        os.dup2(stderr, 2)  # closes the last end of the pipe, which ends the filter
         os.close(stderr)
-        with suppress(subprocess.TimeoutExpired):  # a process that was started inside lives on
+        with suppress(subprocess.TimeoutExpired):  # a process started inside may keep the pipe open
             filtering.wait(timeout=2)
 
 
 def _start_filter(source: int) -> subprocess.Popen | None:
-    """Starts the process that passes on what is no log line; `None` if there can be none.
+    """Starts the filter process; returns `None` if that is impossible.
 
     Args:
-        source: The file descriptor that it reads.
+        source: The file descriptor from which the process reads.
     """
     command = [sys.executable, "-I", "-S", "-c", _FILTER]
     try:
         return subprocess.Popen(command, stdin=source, stdout=2, stderr=2)
-    except (OSError, ValueError):  # as where Python is part of another program
+    except (OSError, ValueError):  # such as in a program that embeds Python
         return None
 
 

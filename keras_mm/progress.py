@@ -1,7 +1,7 @@
-"""Progress bars and lines on stderr, for the whole package.
+"""Progress bars and progress lines on stderr, for the whole package.
 
-On a terminal and in a notebook these are bars of tqdm. Where stderr is a file or a pipe, a bar is
-one plain line every `INTERVAL` seconds, so that a log file stays readable.
+On a terminal and in a notebook, progress is shown as a bar of tqdm. If stderr is a file or a pipe,
+it is one plain line every `INTERVAL` seconds, so that log files stay readable.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-# Seconds until progress appears; shorter work shows none.
+# Seconds of work before progress is shown.
 DELAY = 2.0
-# Seconds between two lines of one bar, where stderr is a file or a pipe.
+# Seconds between two lines of the same work, if stderr is a file or a pipe.
 INTERVAL = 30.0
 
 _file_log = logging.getLogger("keras_mm.file")  # the log file of a run; does not reach stderr
@@ -34,19 +34,24 @@ def progress_bar(
     leave: bool = True,
     show: bool = True,
 ) -> Any:
-    """A progress bar on stderr for work that takes longer than `DELAY` seconds.
+    """Creates a progress bar on stderr, which appears if work takes longer than `DELAY` seconds.
 
     Args:
-        steps: The iterable to follow; `None` for a bar that the caller moves with `update`.
+        steps: The iterable whose progress is shown. With `None`, the caller counts steps with
+            `update`.
         description: The work, such as `"encoding images"`.
-        unit: Unit of the steps, such as `"row"`.
-        total: Number of steps, if it is known.
+        unit: Unit of the steps in the singular, such as `"row"`.
+        total: Number of steps, if known; by default the length of `steps`, if it has one.
         leave: Whether the completed bar stays on the screen.
-        show: Whether to show a bar; the steps are the same without one.
+        show: Whether to show the bar; without it, the steps are the same.
 
     Returns:
-        A `tqdm.tqdm`, or an object with the same `n`, `update` and `close`: an iterator over the
-        steps, and a context manager.
+        A `tqdm.tqdm`, or a `LineBar`, which has the same `n`, `update` and `close`. Both are
+        iterables over the steps and context managers.
+
+    Example:
+        >>> [step for step in progress_bar([1, 2], description="counting", unit="step")]
+        [1, 2]
     """
     if show and not shows_bars():
         return LineBar(steps, description=description, unit=unit, total=total, leave=leave)
@@ -63,17 +68,19 @@ def progress_bar(
 
 
 class LineBar:
-    """A progress bar as plain lines: one every `INTERVAL` seconds, and one at the end.
+    """A progress bar that writes plain lines: one every `INTERVAL` seconds, and one at the end.
+
+    Work that takes less than `DELAY` seconds has no line.
 
     Args:
         steps: As in `progress_bar`.
         description: As in `progress_bar`.
         unit: As in `progress_bar`.
         total: As in `progress_bar`; by default the length of `steps`, if it has one.
-        leave: Whether there is a line at the end.
+        leave: Whether to write a line at the end.
 
     Attributes:
-        n: The steps that are done.
+        n: Number of steps done.
     """
 
     def __init__(
@@ -104,10 +111,10 @@ class LineBar:
         self.close()
 
     def update(self, n: int = 1) -> None:
-        """Counts steps that are done.
+        """Counts steps as done.
 
         Args:
-            n: How many.
+            n: Number of steps, >= 0.
         """
         self.n += n
         now = time.monotonic()
@@ -115,7 +122,7 @@ class LineBar:
             self._write(now)
 
     def close(self) -> None:
-        """Writes the last line, if the work took longer than `DELAY` seconds."""
+        """Writes the last line if the work took at least `DELAY` seconds; may be called again."""
         now = time.monotonic()
         if self._is_open and self._leave and self.n and now - self._begun >= DELAY:
             self._write(now)
@@ -123,23 +130,23 @@ class LineBar:
 
     def _write(self, now: float) -> None:
         share = f"{self.n / self._total:.0%}, " if self._total else ""
-        whole = f" of {self._total:,}" if self._total else ""
-        name = self._unit if max(self.n, self._total or 0) == 1 else f"{self._unit}s"
-        took = seconds(now - self._begun)
-        progress_line(f"{self._description}: {share}{self.n:,}{whole} {name}, {took}")
+        of_total = f" of {self._total:,}" if self._total else ""
+        unit = self._unit if max(self.n, self._total or 0) == 1 else f"{self._unit}s"
+        duration = seconds(now - self._begun)
+        progress_line(f"{self._description}: {share}{self.n:,}{of_total} {unit}, {duration}")
         self._written = now
 
 
 def progress_line(text: str, *, show: bool = True) -> None:
-    """Writes a line to stderr, and to the log file of a run where there is one.
+    """Writes a line to stderr, and to the log file of a run if there is one.
 
     Args:
         text: The line.
-        show: Whether stderr gets it; the log file always does.
+        show: Whether to write the line to stderr; the log file always gets it.
     """
     _file_log.info(text)
     if show and shows_bars():
-        tqdm.write(text, file=sys.stderr)  # above the bars that are there
+        tqdm.write(text, file=sys.stderr)  # above bars that are on the screen
     elif show:
         print(text, file=sys.stderr, flush=True)
 
@@ -150,12 +157,12 @@ def announced(text: str, *, show: bool = True) -> Iterator[None]:
 
     Args:
         text: The line.
-        show: Whether it is written.
+        show: Whether to write it.
 
     Yields:
         Nothing.
     """
-    stream = sys.stderr  # as it is now: it may be redirected inside
+    stream = sys.stderr  # the current stream, because code inside may redirect stderr
     timer = threading.Timer(DELAY, lambda: print(text, file=stream))
     timer.daemon = True
     if show:
@@ -167,14 +174,14 @@ def announced(text: str, *, show: bool = True) -> Iterator[None]:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun.
+    """Formats a number with its noun.
 
     Args:
-        number: The number.
-        noun: What is counted, in the singular.
+        number: The number, an integer >= 0.
+        noun: The noun in the singular; `s` is added for the plural.
 
     Returns:
-        The words.
+        The text, with commas between thousands.
 
     Example:
         >>> counted(1, "epoch"), counted(1200, "epoch")
@@ -184,13 +191,13 @@ def counted(number: int, noun: str) -> str:
 
 
 def seconds(number: float) -> str:
-    """A duration in words.
+    """Formats a duration.
 
     Args:
-        number: Seconds, >= 0.
+        number: Duration in seconds, >= 0.
 
     Returns:
-        The words, with one decimal below 10 s.
+        The text, with one decimal below 10 s.
 
     Example:
         >>> seconds(1.234), seconds(75.2)
@@ -200,10 +207,10 @@ def seconds(number: float) -> str:
 
 
 def shows_bars() -> bool:
-    """Whether bars can be drawn: stderr is a terminal, or this is a notebook.
+    """Whether progress bars can be drawn.
 
     Returns:
-        True if so.
+        True if stderr is a terminal or the code runs in a notebook.
     """
     return _is_notebook() or bool(getattr(sys.stderr, "isatty", lambda: False)())
 
@@ -214,26 +221,27 @@ def _is_notebook() -> bool:
 
 
 def _notebook_bar() -> Any:
-    """The notebook's own bar; tqdm's text bar where the notebook has no widgets."""
+    """The bar class for notebooks; tqdm's text bar if `ipywidgets` is not installed."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that there are no widgets
+        warnings.simplefilter("ignore")  # tqdm warns if there are no widgets
         from tqdm.auto import tqdm as notebook_bar
     return notebook_bar
 
 
 @contextmanager
 def keras_output(*, show: bool) -> Iterator[None]:
-    """Shows or hides the output of Keras itself, such as progress bars of downloads.
+    """Hides the output of Keras itself, such as progress bars of downloads, or leaves it on.
 
-    Keras holds this setting per thread. It is restored afterwards.
+    Keras has this setting per thread. It is restored afterwards. If the output is off already, it
+    stays off.
 
     Args:
-        show: Whether the output is shown.
+        show: `False` hides the output; `True` changes nothing.
 
     Yields:
         Nothing.
     """
-    import keras  # here, because tables are checked without loading Keras
+    import keras  # here, because checks of tables must not load Keras
 
     was_shown = keras.config.is_interactive_logging_enabled()
     if not show:
@@ -247,14 +255,14 @@ def keras_output(*, show: bool) -> Iterator[None]:
 
 @contextmanager
 def loading_output(what: str) -> Iterator[None]:
-    """Output while files are loaded that may be downloaded first.
+    """Shows progress while files are loaded that may have to be downloaded.
 
-    On a terminal and in a notebook the download's own bars are shown. Elsewhere there is one line
-    if it takes longer than `DELAY` seconds. Where Keras' own output is off, nothing is shown; see
-    `keras_output`.
+    On a terminal and in a notebook the progress bars of the download are shown. Elsewhere they are
+    hidden, and one line is written if loading takes longer than `DELAY` seconds. If the output of
+    Keras is off, nothing is shown; see `keras_output`.
 
     Args:
-        what: What is loaded, for the line.
+        what: What is loaded; the line is `loading <what>`.
 
     Yields:
         Nothing.
@@ -277,7 +285,7 @@ def loading_output(what: str) -> Iterator[None]:
 
 
 class _WithoutBars:
-    """A stream that leaves out progress bars: what rewrites its line with carriage returns."""
+    """A stream without progress bars: it drops text with carriage returns."""
 
     def __init__(self, stream: Any):
         self._stream, self._in_bar = stream, False
@@ -285,7 +293,7 @@ class _WithoutBars:
     def write(self, text: str) -> int:
         if "\r" in text:
             self._in_bar = True
-        elif not (self._in_bar and text == "\n"):  # the end of a bar
+        elif not (self._in_bar and text == "\n"):  # a bar ends with a line break of its own
             self._stream.write(text)
             self._in_bar = False
         return len(text)

@@ -1,4 +1,4 @@
-"""Checks of weights that are given as an array."""
+"""Checks row weights that are passed as an array."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from keras_mm.errors import InvalidValueError
 
 
 def check_weights(sample_weight: Any, num_rows: int) -> np.ndarray | None:
-    """Checks weights of rows.
+    """Checks the weights of rows.
 
     Args:
-        sample_weight: One finite number >= 0 per row, not all 0; `None` for no weights.
+        sample_weight: A finite number >= 0 for each row, not all 0, shape `(num_rows,)`; `None` for
+            no weights.
         num_rows: Number of rows.
 
     Returns:
-        float64 `(num_rows,)`; `None` for no weights.
+        The weights, float64, shape `(num_rows,)`; `None` for no weights.
 
     Raises:
-        ValueError: if the weights are anything else. The message names the first bad rows, counted
-            from 0.
+        ValueError: if the shape, the dtype or a weight is wrong. The message names the first three
+            wrong rows, counted from 0.
 
     Example:
         >>> check_weights([1, 0.5], 2).tolist()
@@ -36,10 +37,10 @@ def check_weights(sample_weight: Any, num_rows: int) -> np.ndarray | None:
             f"Received: shape {weights.shape}, dtype {weights.dtype}"
         )
     weights = weights.astype("float64")
-    bad = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
-    if len(bad):
-        rows = ", ".join(f"{weights[row]} in row {row}" for row in bad[:3].tolist())
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+    wrong = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)))
+    if len(wrong):
+        rows = ", ".join(f"{weights[row]} in row {row}" for row in wrong[:3].tolist())
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise InvalidValueError(
             f"`sample_weight` must hold finite numbers >= 0. Received: {rows}{more}"
         )

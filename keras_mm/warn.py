@@ -1,4 +1,4 @@
-"""Warnings that point at the user's line, however many calls of this package lie between."""
+"""Issues warnings at the user's line of code, not at a line of this package."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _FOLDER = str(Path(__file__).parent)
 
 
 def warn(message: str) -> None:
-    """Issues a UserWarning at the nearest line outside of this package.
+    """Issues a `UserWarning` at the line outside this package that called into it.
 
     Args:
-        message: The warning.
+        message: Text of the warning.
 
     Warns:
         UserWarning: always.

@@ -1,4 +1,4 @@
-"""`python -m keras_mm.cli`: the command line, as `keras-mm`."""
+"""`python -m keras_mm.cli` runs the same command line as `keras-mm`."""
 
 import sys
 

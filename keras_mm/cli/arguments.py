@@ -1,4 +1,4 @@
-"""The command line's arguments. Loads no backend."""
+"""The arguments of the command line. Loads no backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keras_mm.version import __version__
 
 BACKENDS = ("jax", "tensorflow", "torch")
 
-# Settings with a flag of their own; all others have `--set`, and all may stand in the TOML file.
+# The settings that have a flag. `--set` and the TOML file accept all settings.
 FLAGS = (
     "--data",
     "--validation-data",
@@ -42,34 +42,43 @@ _LISTS = ("--images", "--texts", "--labels")
 
 
 def setting_of(flag: str) -> str:
-    """The setting that a flag sets.
+    """Returns the name of the setting that a flag sets.
 
     Args:
         flag: One of `FLAGS`.
 
     Returns:
-        The setting's name, as `image_dir` for `--image-dir`.
+        The name, such as `"image_dir"` for `--image-dir`.
+
+    Example:
+        >>> setting_of("--image-dir")
+        'image_dir'
     """
     return flag[2:].replace("-", "_")
 
 
 def create_parser() -> argparse.ArgumentParser:
-    """The parser of `keras-mm` and its commands."""
+    """Creates the argument parser of `keras-mm`, with a subparser for each command.
+
+    Returns:
+        The parser. The parsed arguments have the name of the command as `command`, or `None` if
+        there is none.
+    """
     parser = argparse.ArgumentParser(
         prog="keras-mm",
-        description="Multimodal classification: image(s) + text(s) to labels, in Keras 3.",
-        epilog="Exit status: 0 for success; 2 if arguments, settings, files or rows are wrong, in "
-        "every command: the message says what to correct; 1 for anything else: the message says "
-        "where the traceback is. KERAS_MM_DEBUG=1 shows the traceback at once, and the log lines "
-        "of TensorFlow and other libraries.",
+        description="Multimodal classification with Keras 3: from image(s) and text(s) to labels.",
+        epilog="Exit status of every command: 0 for success; 2 if arguments, settings, files or "
+        "rows are wrong (the message says what to correct); 1 for any other error (the message "
+        "names the file with the traceback). KERAS_MM_DEBUG=1 shows the traceback on stderr, and "
+        "the log lines of TensorFlow and other libraries.",
     )
     parser.add_argument("--version", action="version", version=f"keras_mm {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--backend", help=f"Keras backend: {', '.join(BACKENDS)}")
-    common.add_argument("--json", action="store_true", help="JSON alone on stdout")
+    common.add_argument("--json", action="store_true", help="print only JSON on stdout")
     common.add_argument(
-        "--quiet", action="store_true", help="nothing on stderr but errors and warnings"
+        "--quiet", action="store_true", help="print only errors and warnings on stderr"
     )
     _add_train(commands, common)
     _add_check(commands, common)
@@ -78,14 +87,19 @@ def create_parser() -> argparse.ArgumentParser:
     cache = commands.add_parser(
         "cache",
         parents=[common],
-        help="show or clear the cache of frozen encoders' features",
-        description="Features of frozen encoders are cached on disk for later trainings and "
-        "predictions. KERAS_MM_CACHE sets the folder, KERAS_MM_CACHE_GB its largest size (20).",
+        help="show or clear the feature cache",
+        description="Features of frozen encoders are cached on disk, so that later trainings and "
+        "predictions need not encode the same images and texts again. KERAS_MM_CACHE sets the "
+        "folder, KERAS_MM_CACHE_GB its maximum size in GB (default: 20).",
     )
     cache.add_argument(
-        "action", choices=("info", "clear"), help="show what is cached, or remove it"
+        "action",
+        choices=("info", "clear"),
+        help="show the size and content of the cache, or empty it",
     )
-    cache.add_argument("--folder", help="the cache folder (default: the user's)")
+    cache.add_argument(
+        "--folder", help="folder of the cache (default: KERAS_MM_CACHE, or the user's cache folder)"
+    )
     return parser
 
 
@@ -93,9 +107,9 @@ def _add_train(commands, common) -> None:
     train = commands.add_parser(
         "train",
         parents=[common],
-        help="train and evaluate a model; without --data, on the sample data",
-        description="Trains a model, evaluates it on test rows and writes a run folder:\nconfig, "
-        "log, history, metrics, predictions, report and the model.",
+        help="train and evaluate a model (without --data: on the sample data)",
+        description="Trains a model, evaluates it on the test rows and writes a run folder:\n"
+        "config, log, history, metrics, predictions, report, model card and the model.",
         epilog=_other_settings(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -103,7 +117,7 @@ def _add_train(commands, common) -> None:
     train.add_argument(
         "--dry-run",
         action="store_true",
-        help="check settings and rows, and stop before any network is built",
+        help="check settings and rows, print the config, and stop before a network is built",
     )
 
 
@@ -112,8 +126,9 @@ def _add_check(commands, common) -> None:
         "check",
         parents=[common],
         help="list every problem of a table",
-        description="Checks every row of a table: files, texts, labels, weights. Exits with 2 if "
-        "any has an error; warnings alone, as of control characters in a text, exit with 0.",
+        description="Checks the image files, texts, labels and weights of every row of a table. "
+        "The exit status is 2 if a row has an error. It is 0 if there are only warnings, for "
+        "example of control characters in a text.",
     )
     names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head",
              "--weight-column")  # fmt: skip
@@ -121,20 +136,20 @@ def _add_check(commands, common) -> None:
 
 
 def _other_settings() -> str:
-    """The settings that have no flag of their own, a paragraph each."""
+    """Help on the settings that have no flag, one paragraph per setting."""
     flags = {setting_of(flag) for flag in FLAGS}
     plain = [f for f in fields(RunSettings) if f.name not in {*flags, *TABLES}]
     entries = [listed(f) for f in plain]
     entries += [listed(f, f"{name}.") for name, kind in TABLES.items() for f in fields(kind)]
-    return "\n".join(["other settings, as --set NAME=VALUE or in the TOML file:", *entries])
+    return "\n".join(["other settings, for --set NAME=VALUE or the TOML file:", *entries])
 
 
 def _flag_help(flag: str) -> str:
-    """What a setting means, from its declaration."""
+    """The help of a flag: the description in the declaration of its setting."""
     knobs = {f.name: f for f in fields(RunSettings)}
-    several = " Several with commas between." if flag in _LISTS else ""
-    several += " Here photos:4 is a column of up to 4 images." if flag == "--images" else ""
-    return (described(knobs[setting_of(flag)]) + several).replace("%", "%%")
+    usage = " Separate several names with commas." if flag in _LISTS else ""
+    usage += " photos:4 is a column with up to 4 images per row." if flag == "--images" else ""
+    return (described(knobs[setting_of(flag)]) + usage).replace("%", "%%")  # argparse formats help
 
 
 def _add_settings(parser, flags: Sequence[str]) -> None:
@@ -146,26 +161,26 @@ def _add_settings(parser, flags: Sequence[str]) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any other setting, as --set learning_rate=0.001 or --set training.gamma=3",
+        help="any other setting, such as --set learning_rate=0.001 or --set training.gamma=3",
     )
 
 
 def _add_uses(commands, common) -> None:
-    words = {
+    purposes = {
         "evaluate": "evaluate a saved model on labelled rows",
         "predict": "predict labels for rows",
-        "export": "write a SavedModel that answers raw images and strings",
+        "export": "write a SavedModel that predicts from raw images and strings",
     }
-    skipped = {
-        "evaluate": "With skip the results count and list these rows, and the exit status is 0 as "
-        "long as a row is left.",
-        "predict": "With skip these rows have no prediction and their problem in the column "
-        "`error`; a warning on stderr counts them, and the exit status is 0.",
-        "export": "With skip these rows of --data are not compared.",
+    skip_help = {
+        "evaluate": "With skip, the results count and list these rows; the exit status is 0 if at "
+        "least one row is left.",
+        "predict": "With skip, these rows have no prediction and the column `error` says why; a "
+        "warning on stderr counts them, and the exit status is 0.",
+        "export": "With skip, these rows of --data are not compared.",
     }
-    for name, text in words.items():
+    for name, text in purposes.items():
         command = commands.add_parser(name, parents=[common], help=text)
-        command.add_argument("--model", required=True, help="folder of a saved model, or of a run")
+        command.add_argument("--model", required=True, help="folder of a saved model or of a run")
         needed = name != "export"
         command.add_argument("--data", required=needed, help="table of rows")
         command.add_argument("--image-dir", help=_flag_help("--image-dir"))
@@ -175,17 +190,21 @@ def _add_uses(commands, common) -> None:
             "--on-error",
             choices=("raise", "skip"),
             default="raise",
-            help=f"{_flag_help('--on-error')} {skipped[name]}",
+            help=f"{_flag_help('--on-error')} {skip_help[name]}",
         )
         if name == "evaluate":
-            command.add_argument("--heads", help="heads to evaluate, with commas (default: all)")
+            command.add_argument(
+                "--heads", help="heads to evaluate, separated by commas (default: all)"
+            )
             command.add_argument(
                 "--weight-column",
-                help="column of numbers >= 0: what each row counts in all metrics (default: that "
-                "of the run, if the table has it; '' for none)",
+                help="column with the weight of each row in all metrics, a number >= 0 (default: "
+                "that of the run, if the table has it; '' for no weights)",
             )
         if name == "export":
-            command.add_argument("--format", default="tf_saved_model", help="tf_saved_model")
+            command.add_argument(
+                "--format", default="tf_saved_model", help="file format: tf_saved_model"
+            )
             command.add_argument("--output", required=True, help="folder to write")
         else:
             file = "report .html" if name == "evaluate" else "predictions .csv"

@@ -1,4 +1,4 @@
-"""The commands of `keras-mm`. Each loads a backend only where it needs one."""
+"""The commands of `keras-mm`. A command loads a backend only if it needs one."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def _check(options: argparse.Namespace) -> int:
     else:
         for problem in problems:
             print(problem)
-        found = f"{counted(len(errors), 'problem')}{warnings}" if problems else "no problems"
-        note(options, found)
+        summary = f"{counted(len(errors), 'problem')}{warnings}" if problems else "no problems"
+        note(options, summary)
     return 2 if errors else 0
 
 
@@ -95,7 +95,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 
 def _with_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """Predictions with their index as the column `row`, or with a column per level of the index."""
+    """Moves the index of predictions to the column `row`; a MultiIndex to one column per level."""
     names = ["row"]
     if frame.index.nlevels > 1:
         numbered = [f"row_{i}" for i in range(1, frame.index.nlevels + 1)]
@@ -104,7 +104,7 @@ def _with_rows(frame: pd.DataFrame) -> pd.DataFrame:
             for n, name in zip(numbered, frame.index.names, strict=True)
         ]
         if len({*names, *frame.columns}) < len(names) + len(frame.columns):
-            names = numbered
+            names = numbered  # a level's name is the name of another column
     return frame.reset_index(names=names)
 
 
@@ -114,18 +114,18 @@ def _write_csv(frame: pd.DataFrame, path: str) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    found = load(options).export(
+    result = load(options).export(
         options.output,
         format=options.format,
         data=options.data,
         image_dir=options.image_dir,
         on_error=options.on_error,
     )
-    found["summary"] = (
-        f"{options.output}: {found['rows']} rows answered the same in a process without keras_mm "
-        f"(largest difference {found['max_difference']:.1e})"
+    result["summary"] = (
+        f"{options.output}: same predictions for {result['rows']} rows in a process without "
+        f"keras_mm (largest difference {result['max_difference']:.1e})"
     )
-    return print_result(options, found)
+    return print_result(options, result)
 
 
 def _presets(options: argparse.Namespace) -> int:
@@ -162,22 +162,22 @@ def _cache(options: argparse.Namespace) -> int:
         num_bytes = store.clear()
         summary = f"{num_bytes / 1e6:,.1f} MB removed from {store.folder}"
         return print_result(options, {"removed_bytes": num_bytes, "summary": summary})
-    found = store.info()
+    info = store.info()
     lines = [
-        f"{found['folder']}: {found['bytes'] / 1e6:,.1f} MB of at most "
-        f"{found['max_bytes'] / 1e9:g} GB, {found['entries']:,} entries"
+        f"{info['folder']}: {info['bytes'] / 1e6:,.1f} MB of at most "
+        f"{info['max_bytes'] / 1e9:g} GB, {info['entries']:,} entries"
     ]
-    for one in found["encoders"]:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(one["last_used"]))
-        what = " ".join(str(one.get(name, "?")) for name in ("side", "network", "output"))
+    for encoder in info["encoders"]:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(encoder["last_used"]))
+        name = " ".join(str(encoder.get(key, "?")) for key in ("side", "network", "output"))
         lines.append(
-            f"  {what} on {one.get('backend', '?')}: {one['entries']:,} entries, "
-            f"{one['bytes'] / 1e6:,.1f} MB, last used {used}"
+            f"  {name} on {encoder.get('backend', '?')}: {encoder['entries']:,} entries, "
+            f"{encoder['bytes'] / 1e6:,.1f} MB, last used {used}"
         )
-    return print_result(options, {**found, "summary": "\n".join(lines)})
+    return print_result(options, {**info, "summary": "\n".join(lines)})
 
 
-# Each command by name; it returns the exit status.
+# The commands by name. Each returns the exit status.
 COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "train": _train,
     "evaluate": _evaluate,

@@ -1,4 +1,4 @@
-"""`keras-mm`: the command line. Loads a backend only in commands that need one."""
+"""The entry point of `keras-mm`. Only the commands that need a backend load one."""
 
 from __future__ import annotations
 
@@ -21,11 +21,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        arguments: The arguments without the program's name; by default those of the process.
+        arguments: The arguments without the program's name; by default `sys.argv[1:]`.
 
     Returns:
-        The exit status: 0 if the command succeeded, 2 if arguments, settings, files or rows are
-        wrong, 1 for anything else.
+        The exit status: 0 for success; 2 if arguments, settings, files or rows are wrong; 1 for any
+        other error.
+
+    Raises:
+        SystemExit: from `argparse`, for unknown or missing arguments (status 2), `--help` and
+            `--version` (status 0).
     """
     parser = create_parser()
     options = parser.parse_args(arguments)
@@ -37,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         choose_backend(options.backend)
         with plain_warnings(options.command):
             status = COMMANDS[options.command](options)
-        sys.stdout.flush()  # here, where a full disk or a closed pipe is an error of the command
+        sys.stdout.flush()  # raises here if the disk is full or the pipe is closed
         return status
     except KeyboardInterrupt:
         print("keras-mm: interrupted", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # who reads the output wants no more, as `head`
+    except BrokenPipeError:  # the reader of the pipe has finished, such as `head`
         return 1
     except Exception as error:
         return _report(options.command, error)
@@ -51,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(command: str, error: Exception) -> int:
-    """Says what went wrong; returns the exit status."""
+    """Prints an error on stderr; returns the exit status."""
     own = isinstance(error, KerasMMError)
     if is_debugging():
         traceback.print_exc()
@@ -77,7 +81,7 @@ def _keep_trace(command: str, error: Exception) -> str:
 
 
 def _check_stdout() -> None:
-    """Drops output that cannot be written: Python would report it once more at its end."""
+    """Discards output that cannot be written; else Python reports the error again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -86,21 +90,22 @@ def _check_stdout() -> None:
 
 
 def choose_backend(name: str | None) -> None:
-    """Chooses the backend, before anything imports Keras.
+    """Sets the environment variable `KERAS_BACKEND`, which Keras reads when it is imported.
 
     Args:
-        name: One of `BACKENDS`; by default `KERAS_BACKEND` of the environment, else Keras' choice.
+        name: One of `BACKENDS`. With `None`, the value of `KERAS_BACKEND` is checked; if that is
+            not set either, Keras chooses.
 
     Raises:
-        ConfigError: if there is no such backend, or it is not installed.
+        ConfigError: if the backend is unknown or not installed.
     """
-    given = "`--backend`" if name else "the environment variable `KERAS_BACKEND`"
+    source = "`--backend`" if name else "the environment variable `KERAS_BACKEND`"
     name = name or os.environ.get("KERAS_BACKEND")
     if not name:
         return
     if name not in BACKENDS:
-        raise ConfigError([f"{given} must be one of {', '.join(BACKENDS)}. Received: {name!r}"])
+        raise ConfigError([f"{source} must be one of {', '.join(BACKENDS)}. Received: {name!r}"])
     if importlib.util.find_spec(name) is None:
         package = "'keras_mm[torch]'" if name == "torch" else name
-        raise ConfigError([f"{given}: {name!r} is not installed: pip install {package}"])
+        raise ConfigError([f"{source}: {name!r} is not installed: pip install {package}"])
     os.environ["KERAS_BACKEND"] = name

@@ -1,4 +1,4 @@
-"""What a command prints: its result on stdout, notes on stderr."""
+"""The output of a command: its result on stdout, notes and warnings on stderr."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from typing import Any
 
 from keras_mm.progress import progress_line
 
-# How a sentence begins that says where the traceback of an unexpected error is.
+# Beginning of the note on an unexpected error that names the file with its traceback.
 TRACE_NOTE = "the traceback is in "
 
 
 def note(options: argparse.Namespace, text: str) -> None:
-    """Prints a line on stderr about what was done, unless `--quiet` is set.
+    """Prints a line on stderr, unless `--quiet` is set.
 
     Args:
-        options: The command's arguments.
+        options: The command's arguments; `quiet` is read.
         text: The line.
     """
     if not options.quiet:
         progress_line(text)
 
 
-def print_result(options: argparse.Namespace, found: dict[str, Any]) -> int:
-    """Prints a command's result on stdout: its summary, or with `--json` everything else.
+def print_result(options: argparse.Namespace, result: dict[str, Any]) -> int:
+    """Prints a command's result on stdout: its summary, or with `--json` all other values.
 
     Args:
-        options: The command's arguments.
-        found: The result, JSON-serialisable, with its `summary` as text.
+        options: The command's arguments; `json` is read.
+        result: The result. `summary`, a text, is removed from it. `json.dumps` writes the other
+            values; a value of an unknown type is written as its `str`.
 
     Returns:
         The exit status, 0.
     """
-    summary = found.pop("summary", None)
+    summary = result.pop("summary", None)
     if options.json:
-        print(json.dumps(found, indent=2, ensure_ascii=False, default=str))
+        print(json.dumps(result, indent=2, ensure_ascii=False, default=str))
     elif summary:
         print(summary)
     return 0
@@ -46,10 +47,12 @@ def print_result(options: argparse.Namespace, found: dict[str, Any]) -> int:
 
 @contextmanager
 def plain_warnings(command: str) -> Iterator[None]:
-    """Shows each `UserWarning` as one line on stderr, without the line of code that issued it.
+    """Prints each `UserWarning` as one line on stderr, without the code that issued it.
+
+    Other warnings are shown in Python's format.
 
     Args:
-        command: The command that runs, for the line's beginning.
+        command: The name of the command; the line begins with `keras-mm` and this name.
 
     Yields:
         Nothing.

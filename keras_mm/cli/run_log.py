@@ -1,4 +1,4 @@
-"""The log of a run: a file in the run folder, and stderr."""
+"""The log of a run: a file in the run folder, and lines on stderr."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ _file_log = logging.getLogger("keras_mm.file")  # does not reach stderr
 
 @contextmanager
 def run_log(path: Path, quiet: bool, output: Path) -> Iterator[None]:
-    """Sends the package's log to a file and, unless quiet, to stderr.
+    """Writes the package's log to a file and, unless quiet, to stderr.
+
+    If the run fails, the log is copied to `<output>-failed.log`, with the traceback, and a note on
+    the exception names this file.
 
     Args:
-        path: The log file, in a folder that is removed if the run fails.
-        quiet: Whether stderr gets warnings only.
-        output: The run folder; the log of a failed run is kept beside it, with the traceback, and
-            a note of the error says where.
+        path: The log file, in a temporary folder that is removed if the run fails.
+        quiet: Whether the log is written to the file only.
+        output: The run folder.
 
     Yields:
         Nothing.
 
     Raises:
-        OSError: if the log cannot be written, as where the disk is full.
+        OSError: if the log cannot be written, for example because the disk is full.
     """
     file = _LogFile(path, encoding="utf-8")
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     handlers: list[logging.Handler] = [file]
     if not quiet:
         handlers.append(logging.StreamHandler(sys.stderr))
-        # Progress lines are on stderr already.
+        # Progress lines, logged as keras_mm.file, are already on stderr.
         handlers[-1].addFilter(lambda record: record.name == _log.name)
     level = _log.level
     _log.setLevel(logging.INFO)
@@ -59,8 +61,8 @@ def run_log(path: Path, quiet: bool, output: Path) -> Iterator[None]:
 
 
 class _LogFile(logging.FileHandler):
-    """A log file whose errors are raised; `logging` would print each with its traceback."""
+    """A log file that raises write errors; `logging` would print a traceback for each line."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Raises the error that is being handled."""
+        """Raises the error that `logging` is handling."""
         raise  # noqa: PLE0704

@@ -1,4 +1,4 @@
-"""The rows of a run: tables, splits and their checks. Loads no backend."""
+"""Loads, splits and checks the rows of a run. Loads no backend."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _MOST_NAMED = 5  # unknown splits in a message
 
 
 def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSettings, Prepared]:
-    """Checked rows for training and evaluation.
+    """Loads and checks the rows for training and evaluation.
 
     Args:
         settings: Settings of the run.
-        progress: Whether to show a bar while many images are checked.
+        progress: Whether to show a progress bar while images are checked.
 
     Returns:
-        The settings with their columns; and the rows, with the parts `"train"`, `"test"` and, where
-        there are validation rows, `"val"`.
+        The settings, with the columns that were found in the table; and the rows, with the parts
+        `"train"`, `"test"` and, if there are validation rows, `"val"`.
 
     Raises:
         ConfigError: listing every problem of the settings.
         TableError: listing every problem of the rows.
     """
-    given = {}
+    separate = {}  # validation and test tables, which are not split off the first table
     if settings.data is None:
-        table, given["test"] = load_sample_data()
+        table, separate["test"] = load_sample_data()
     else:
         table = load_table(settings.data, image_dir=settings.image_dir)
     columns = (
@@ -52,18 +52,16 @@ def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSet
     settings = with_columns(settings, table, also=[name for name in columns if name is not None])
     for name, path in (("val", settings.validation_data), ("test", settings.test_data)):
         if path:
-            given[name] = load_beside(path, settings.image_dir, settings.images)
+            separate[name] = load_beside(path, settings.image_dir, settings.images)
     if settings.split_column:
         tables = _by_column(table, settings.split_column)
         val_size = test_size = 0.0
     else:
-        tables = {"train": table, **given}
-        val_size = 0.0 if "val" in given else settings.validation_size
-        test_size = 0.0 if "test" in given else settings.test_size
-        if "test" not in given and not test_size:
-            raise ConfigError(
-                ["there are no test rows: give `test_data`, or a `test_size` above 0"]
-            )
+        tables = {"train": table, **separate}
+        val_size = 0.0 if "val" in separate else settings.validation_size
+        test_size = 0.0 if "test" in separate else settings.test_size
+        if "test" not in separate and not test_size:
+            raise ConfigError(["there are no test rows: set `test_data`, or a `test_size` above 0"])
     prepared = prepare(
         settings,
         tables,
@@ -79,27 +77,27 @@ def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSet
 
 
 def _ids(settings: RunSettings, table: pd.DataFrame) -> pd.Series | None:
-    """The ids of the rows of a table, if it has them."""
+    """The ids of a table's rows; `None` if it has no id column."""
     used = [*settings.images, *settings.texts, *label_columns(label_heads(settings))]
     name = find_id_column(list(table.columns), settings.id_column, used)
     return None if name is None else table[name]
 
 
 def check_run(settings: RunSettings, *, quiet: bool = False) -> list[Problem]:
-    """Every problem of the rows of `settings.data`.
+    """Finds every problem of the rows of `settings.data`.
 
     Args:
         settings: Settings of the run.
-        quiet: Whether to show no progress bar.
+        quiet: Whether to hide the progress bar.
 
     Returns:
-        Errors and warnings; an empty list for rows without any.
+        Errors and warnings; an empty list if there are none.
 
     Raises:
-        ConfigError: if there is no `data`, or its columns are wrong.
+        ConfigError: if `data` is not set, or its columns are wrong.
     """
     if settings.data is None:
-        raise ConfigError(["`data` is needed: the table to check"])
+        raise ConfigError(["`data` must name the table to check"])
     table = load_table(settings.data, image_dir=settings.image_dir)
     settings = with_columns(settings, table)
     return check_table(
@@ -114,18 +112,18 @@ def check_run(settings: RunSettings, *, quiet: bool = False) -> list[Problem]:
 
 
 def _by_column(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
-    """The rows of each part, by a column that names the part."""
+    """The rows of each part, by a column with the name of the part."""
     cells = [None if is_missing(cell) else str(cell).lower() for cell in table[column]]
     unknown = sorted({str(cell) for cell in cells} - _PARTS.keys())
     if unknown:
         shown = unknown[:_MOST_NAMED]
         sentences = [unknown_name("split", value, ("train", "val", "test")) for value in shown]
         more = len(unknown) - len(shown)
-        sentences += [f"and {more} more values that name no split"] if more else []
+        sentences += [f"and {more} more unknown splits"] if more else []
         raise ConfigError([f"`split_column` {column!r}: {text}" for text in sentences])
     names = pd.Series([_PARTS[str(cell)] for cell in cells], index=table.index)
     splits = {name: table[(names == name).to_numpy()] for name in ("train", "val", "test")}
     for name in ("train", "test"):
         if not len(splits[name]):
-            raise ConfigError([f"`split_column` {column!r} has no {name!r} row"])
+            raise ConfigError([f"`split_column` {column!r} has no {name!r} rows"])
     return {name: part for name, part in splits.items() if len(part)}

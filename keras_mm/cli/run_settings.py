@@ -1,4 +1,4 @@
-"""The settings of a run, from the command line and its TOML file. Loads no backend."""
+"""Reads the settings of a run from a TOML file and the command line. Loads no backend."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _NUMBERED = re.compile(r"(.+):([0-9]+)")
 
 
 def run_settings(options: argparse.Namespace) -> RunSettings:
-    """Settings from `--config`, overridden by `--set`, overridden by flags.
+    """Merges the settings of `--config`, `--set` and the flags; the last of these wins.
 
     Args:
         options: Arguments of `keras-mm train` or `keras-mm check`.
 
     Returns:
-        The settings. Without `data` the preset is `"tiny"` unless one is given.
+        The settings. If neither `data` nor `preset` is set, the preset is `"tiny"`.
 
     Raises:
         ConfigError: listing every problem.
@@ -62,16 +62,16 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
 
 
 def check_columns(settings: RunSettings) -> None:
-    """Checks that the run's table has the columns that the settings name, before it is read.
+    """Checks that the run's table has the columns in the settings, by reading only its header.
 
-    Tables without a header, as JSON lines, are checked when they are read.
+    Tables in formats without a header, such as JSON lines, are checked when they are loaded.
 
     Args:
         settings: Settings of the run.
 
     Raises:
-        ConfigError: naming each column that is missing.
-        FileNotFoundError: if there is no such table.
+        ConfigError: listing every missing column.
+        FileNotFoundError: if the table does not exist.
     """
     if settings.data is None or not has_header(settings.data):
         return
@@ -84,12 +84,12 @@ def check_columns(settings: RunSettings) -> None:
 
 
 def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> str:
-    """Sets a value inside nested tables, which are created; returns the problem, or ""."""
+    """Sets a value in nested tables, creating missing ones; returns the problem, or ""."""
     target = values
     for depth, name in enumerate(path[:-1], 1):
         inner = target.setdefault(name, {})
         if not isinstance(inner, dict):
-            return f"`{'.'.join(path[:depth])}` holds {inner!r}, which is no table"
+            return f"`{'.'.join(path[:depth])}` is {inner!r}, not a table"
         target = inner
     target[path[-1]] = value
     return ""
@@ -97,8 +97,8 @@ def _put(values: dict[str, Any], path: Sequence[str], value: Any) -> str:
 
 def _flag_value(name: str, text: str) -> Any:
     if name == "labels":
-        found = split_names(text)
-        return found if len(found) > 1 else text.strip()
+        names = split_names(text)
+        return names if len(names) > 1 else text.strip()
     if name == "images":
         return image_names(text)
     if name == "texts":
@@ -107,42 +107,48 @@ def _flag_value(name: str, text: str) -> Any:
 
 
 def split_names(text: str) -> list[str]:
-    """The names in a text with commas between them.
+    """Splits a text at its commas.
 
     Args:
-        text: The text; spaces around a name are ignored.
+        text: Names separated by commas; spaces around a name are ignored.
 
     Returns:
         The names in order, without empty ones.
+
+    Example:
+        >>> split_names("label, topics,")
+        ['label', 'topics']
     """
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def image_names(text: str) -> list[str] | dict[str, int]:
-    """Image columns from a text, as `cover,photos:4`.
+    """Reads image columns from a text such as `cover,photos:4`.
 
     Args:
-        text: Names with commas between; behind a colon the most images of a cell.
+        text: Names separated by commas. A name may end with a colon and the largest number of
+            images in a cell of the column.
 
     Returns:
-        The names; with the number of one of them, a dict of name to number.
+        A list of the names; if a name has a number, a dict of name to number, 1 for the other
+        names.
 
     Example:
         >>> image_names("image_1, image_2"), image_names("cover,photos:4")
         (['image_1', 'image_2'], {'cover': 1, 'photos': 4})
     """
     names = split_names(text)
-    counted = [_NUMBERED.fullmatch(name) for name in names]
-    if not any(counted):
+    matches = [_NUMBERED.fullmatch(name) for name in names]
+    if not any(matches):
         return names
     return {
-        found[1] if found else name: int(found[2]) if found else 1
-        for name, found in zip(names, counted, strict=True)
+        match[1] if match else name: int(match[2]) if match else 1
+        for name, match in zip(names, matches, strict=True)
     }
 
 
 def _toml_value(text: str) -> Any:
-    """The value of `text` in TOML; a bare word is a string."""
+    """Parses `text` as a TOML value; text that is not valid TOML is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""How many threads an operation of TensorFlow runs in. Loads no backend."""
+"""Sets the number of threads of a TensorFlow operation. Loads no backend."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ _SMALL_NETWORK = 150_000  # weights
 
 
 def use_threads(backbones: Iterable[Any]) -> None:
-    """Runs each TensorFlow operation of a small network in one thread.
+    """Makes each TensorFlow operation run in one thread if the networks are small.
 
-    TensorFlow splits operations among threads. In small networks the split costs more than it
-    saves: half a thousand waits a step for `tiny`. Operations still run side by side. It is an
-    environment variable because TensorFlow reads it once, when it is loaded.
+    By default TensorFlow splits an operation among threads. In a small network this takes more time
+    than it saves: with the preset `tiny`, threads wait for each other about 500 times per training
+    step. Different operations still run in parallel. The function sets an environment variable,
+    because TensorFlow reads this number only once, when it is loaded; it has no effect if
+    TensorFlow is already loaded or the variable is already set.
 
     Args:
-        backbones: The backbones of the model; `None` for a side that it does not have.
+        backbones: The backbones of the model; `None` for a side that the model lacks.
     """
     used = [backbone for backbone in backbones if backbone is not None]
     small = bool(used) and all(

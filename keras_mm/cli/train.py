@@ -1,4 +1,4 @@
-"""A run of `keras-mm train`: training, evaluation and the run folder."""
+"""The runs of `keras-mm train`: training, evaluation and the run folder."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ _file_log = logging.getLogger("keras_mm.file")  # does not reach stderr
 
 
 def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
-    """Trains, evaluates and writes the run folder, whole or not at all.
+    """Trains and evaluates a model, and writes the run folder, completely or not at all.
 
     Args:
         settings: Settings of the run.
-        quiet: Whether stderr gets errors and warnings only.
+        quiet: Whether to write only errors and warnings to stderr.
 
     Returns:
-        The content of `metrics.json`, with the folder (`output`) and a `summary`.
+        The content of `metrics.json`, the path of the run folder as `output`, and a text as
+        `summary`.
 
     Raises:
-        ConfigError: listing every problem of the settings, before any work.
-        TableError: listing every problem of the rows, before any work.
+        ConfigError: listing every problem of the settings, before training.
+        TableError: listing every problem of the rows, before training.
         FileExistsError: if the output folder is not empty.
     """
     resolved = settings.resolved()
@@ -86,12 +87,12 @@ def _train(
     if run.ids is not None:
         predictions, name = with_ids(evaluation.predictions, run.ids)
         evaluation = replace(evaluation, predictions=predictions, id_column=name)
-    _file_log.info("test: %s", evaluation)  # the summary on stdout has it
+    _file_log.info("test: %s", evaluation)  # stdout gets it as part of the summary
     return evaluation
 
 
 def _keep_model(classifier: MultimodalClassifier, output: Path) -> None:
-    """Saves what an unfinished run has trained so far, beside its folder."""
+    """Saves the partly trained model of a run that did not finish, beside the run folder."""
     if not hasattr(classifier, "model_"):
         return
     import pandas as pd
@@ -100,10 +101,10 @@ def _keep_model(classifier: MultimodalClassifier, output: Path) -> None:
         with new_folder(output.with_name(f"{output.name}-interrupted"), overwrite=True) as folder:
             classifier.save(folder / "model")
             pd.DataFrame(classifier.history_).to_csv(folder / "history.csv", index=False)
-    except OSError as error:  # not in place of what ended the run
-        _log.warning("the model as far as it was trained cannot be saved: %s", error)
+    except OSError as error:  # the error that ended the run is more important
+        _log.warning("the partly trained model cannot be saved: %s", error)
     else:
-        _log.warning("the model as far as it was trained is in %s", f"{output}-interrupted")
+        _log.warning("the partly trained model is in %s", f"{output}-interrupted")
 
 
 def dry_run(settings: RunSettings, *, quiet: bool = False) -> dict:
@@ -111,10 +112,11 @@ def dry_run(settings: RunSettings, *, quiet: bool = False) -> dict:
 
     Args:
         settings: Settings of the run.
-        quiet: Whether to show no progress bar.
+        quiet: Whether to hide the progress bar.
 
     Returns:
-        Numbers of `rows` by part, the `config` that would be used, as TOML, and a `summary`.
+        `rows`, a dict of part to number of rows; `config`, the settings that the training would
+        use, as TOML; and a text as `summary`.
 
     Raises:
         ConfigError: listing every problem of the settings.
@@ -133,7 +135,7 @@ def dry_run(settings: RunSettings, *, quiet: bool = False) -> dict:
 
 def _resolved(settings: RunSettings) -> RunSettings:
     resolved = settings.estimator().resolved()
-    # The preset's value without a pair to compare would be an error when the config is used again.
+    # A preset may set `compare`. Without a pair to compare, a config file with it would be refused.
     resolved = replace(resolved, compare=resolved.compare and has_pair(resolved))
     return replace(settings, **_keywords(resolved))
 
@@ -148,7 +150,7 @@ def _write(
     classifier: MultimodalClassifier,
     evaluation: Evaluation,
 ) -> None:
-    """Writes everything of the run folder except the log."""
+    """Writes all files of the run folder except the log."""
     import pandas as pd
 
     from keras_mm.evaluation.report.model_card import render_model_card

@@ -1,4 +1,4 @@
-"""The saved model of a command, and what is checked before it is loaded. Loads no backend."""
+"""Loads the saved model of a command, after checks that need no backend."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ def check_rows(
     """Checks that the table of a command has the columns of its model.
 
     Args:
-        options: The command's arguments: `model`, `data` and `id_column`.
-        labels: Whether the labels are read.
-        heads: Heads whose labels are read, by name; `None` for all.
+        options: The command's arguments; `model`, `data` and `id_column` are read.
+        labels: Whether the command needs the labels.
+        heads: Names of the heads whose labels the command needs; `None` for all heads.
 
     Returns:
-        The rows' ids; `None` if the table has none.
+        The ids of the rows; `None` if the table has no id column.
 
     Raises:
-        FileNotFoundError: if there is no such model or table.
-        TableError: naming each column that is missing.
-        ConfigError: if there is no such id column.
-        ValueError: if the model has no such head.
+        FileNotFoundError: if the model or the table does not exist.
+        TableError: listing every missing column.
+        ConfigError: if the table lacks the column in `id_column`.
+        ValueError: if the model lacks one of `heads`.
     """
     spec = read_spec(_folder(options))
     known = {name: Head(**head) for name, head in spec["heads"].items()}
-    if spec["format_version"] == 1:  # one head, whose column was saved among the settings
+    if spec["format_version"] == 1:  # the oldest format has one head and its column in the settings
         known = {"label": replace(known["label"], column=spec["settings"]["labels"])}
     chosen = known if heads is None else choose_heads(heads, known, spec.get("added_heads", {}))
     columns = [*spec["settings"]["images"], *spec["settings"]["texts"]]
@@ -55,16 +55,19 @@ def check_rows(
 
 
 def find_weight_column(options: argparse.Namespace) -> str | None:
-    """The column with the weights of the rows: the user's, else that of the run in `--model`.
+    """Finds the column with the weights of the rows.
+
+    It is the column in `--weight-column`. Without this argument, it is the weight column of the run
+    in `--model`, if the table has this column.
 
     Args:
-        options: The command's arguments: `model`, `data` and `weight_column`.
+        options: The command's arguments; `model`, `data` and `weight_column` are read.
 
     Returns:
-        A column that the table has; `None` if all rows count 1.
+        The name of the column; `None` if every row has the weight 1.
 
     Raises:
-        TableError: if the table lacks the column that the user names.
+        TableError: if the table lacks the column in `--weight-column`.
     """
     if options.weight_column is not None:
         check_names(options.data, [options.weight_column] if options.weight_column else [])
@@ -74,23 +77,23 @@ def find_weight_column(options: argparse.Namespace) -> str | None:
     if column is None:
         return None
     if column in read_names(options.data):
-        note(options, f"rows are weighted by {column!r}, as in the run")
+        note(options, f"rows are weighted by the column {column!r}, as in the run")
         return column
-    note(options, f"the run had the weight column {column!r}; without it each row counts 1")
+    note(options, f"the table lacks the run's weight column {column!r}; each row has the weight 1")
     return None
 
 
 def load(options: argparse.Namespace) -> keras_mm.MultimodalClassifier:
-    """The classifier in `--model`: the folder of a saved model, or a run folder that holds one.
+    """Loads the classifier in `--model`, the folder of a saved model or of a run.
 
     Args:
-        options: The command's arguments.
+        options: The command's arguments; `model` and `quiet` are read.
 
     Returns:
         The classifier.
 
     Raises:
-        FileNotFoundError: if there is no saved model.
+        FileNotFoundError: if the folder holds no saved model.
     """
     spec = read_spec(_folder(options))
     sides = (spec["vision_encoder"], spec["text_encoder"])

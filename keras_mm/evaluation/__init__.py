@@ -1,1 +1,1 @@
-"""Evaluation of a model: metrics compared with baselines, and the report."""
+"""Evaluates models: metrics, baselines to compare them with, and the report."""

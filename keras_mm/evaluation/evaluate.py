@@ -1,4 +1,4 @@
-"""Evaluation of a model on labelled rows, compared with a baseline that sees no input."""
+"""Evaluates a model on labelled rows, and a baseline that ignores the inputs."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from keras_mm.settings.heads import Head
 
 
 class Evaluation(Results):
-    """Results of a model on labelled rows, with a report; see `Results`."""
+    """Results of a model on labelled rows that can be saved as a report; see `Results`."""
 
     def save(self, path: str | PathLike) -> None:
-        """Writes the report as one self-contained HTML file, whole or not at all.
+        """Writes the report as one self-contained HTML file.
+
+        If writing fails, the path is unchanged.
 
         Args:
-            path: The file; it is replaced if it exists.
+            path: The file; an existing file is replaced.
         """
         write_text(path, render_report(self))
 
@@ -44,16 +46,20 @@ def evaluate_rows(
 
     Args:
         predictor: The model's predictor.
-        rows: Checked rows with labels of `heads`, and perhaps weights, which the metrics use.
+        rows: Checked rows with labels of `heads`. If they have weights, the metrics are weighted.
         source: Name of the rows' table, for the report.
-        priors: The best constant prediction by head, as `head_prior` returns it.
-        heads: The heads to evaluate, by name; by default all.
-        history: Metrics of the training by name, a list over the epochs.
-        monitor: The metric of `history` by which the epoch was chosen.
+        priors: For each head the best constant prediction, as returned by
+            `keras_mm.metrics.head_metrics.head_prior`.
+        heads: The heads to evaluate, by name; by default all heads of the model.
+        history: Metrics of the training by name, a list with a value per epoch.
+        monitor: The metric of `history` that chose the epoch of the model's weights.
         about: Facts about the training, for the report.
 
     Returns:
-        Metrics, baselines, scores by modality and predictions.
+        Metrics, metrics of the baselines, scores by modality, and predictions.
+
+    Raises:
+        ValueError: if a single head is evaluated and no row has a label of it.
     """
     heads = predictor.heads if heads is None else heads
     features = predictor.features(rows)
@@ -63,7 +69,7 @@ def evaluate_rows(
     if rows.sample_weight is not None:
         frame.insert(1, "sample_weight", rows.sample_weight)
     modalities = evaluate_modalities(predictor, rows, features, logits, priors, heads)
-    found = {}
+    evaluated = {}
     for name, head in heads.items():
         metrics, baselines = {}, {}
         labels, weights = rows.labels[name], rows.sample_weight
@@ -71,13 +77,13 @@ def evaluate_rows(
             metrics = head_metrics(head, labels, logits[name], sample_weight=weights)
             prior = prior_metrics(head, priors[name], labels, weights)
             baselines = {BASELINES[head.kind]: prior}
-        found[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))
-    left_out = {"skipped_rows": rows.num_skipped} if rows.num_skipped else {}
+        evaluated[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))
+    skipped = {"skipped_rows": rows.num_skipped} if rows.num_skipped else {}
     return Evaluation(
-        heads=found,
+        heads=evaluated,
         predictions=frame,
         history=dict(history or {}),
-        about={"source": source, **(about or {}), "test_rows": len(rows), **left_out},
+        about={"source": source, **(about or {}), "test_rows": len(rows), **skipped},
         monitor=monitor,
         several=len(predictor.heads) > 1,
         rows=rows,

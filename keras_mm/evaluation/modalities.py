@@ -1,4 +1,4 @@
-"""Scores by the modalities that rows have, and with one modality hidden."""
+"""Scores by modality: of rows with images or texts only, and of rows with one modality hidden."""
 
 from __future__ import annotations
 
@@ -24,29 +24,31 @@ def evaluate_modalities(
     priors: Mapping[str, list[float]],
     heads: Mapping[str, Head] | None = None,
 ) -> dict[str, dict[str, dict[str, dict]]]:
-    """Scores by the modalities that rows have, and of complete rows with one modality hidden.
+    """Scores the rows with both modalities, with one, and with one of two hidden.
 
-    A row has images if it has at least one image, and texts likewise. The encoders are not run
-    again: hidden inputs are masked after the encoders.
+    A row has the modality "image" if it has at least one image, and "text" if it has at least one
+    text. The encoders do not run again: a hidden modality is masked in the encoders' features.
 
     Args:
         predictor: The model's predictor.
-        rows: Checked, labelled rows, and perhaps their weights, which the scores use.
+        rows: Checked, labelled rows. If they have weights, the scores are weighted.
         features: The encoders' features of `rows`.
-        logits: Logits of `rows`, shape `(num_rows, num_logits)`, by head.
-        priors: The best constant prediction by head, as `head_prior` returns it.
-        heads: The heads that the rows have labels of; by default all.
+        logits: Logits of `rows` by head, shape `(num_rows, num_logits)`.
+        priors: For each head the best constant prediction, as returned by
+            `keras_mm.metrics.head_metrics.head_prior`.
+        heads: The heads to score, by name; by default all heads of the model.
 
     Returns:
-        Scores by head. `"held"` has the scores of the rows with `"image_and_text"`, `"image_only"`
-        and `"text_only"`, where such rows have labels. `"hidden"` has the scores of the
-        `"image_and_text"` rows without their `"images"` and without their `"texts"`; it is empty if
-        there are no such rows. The scores are `num_rows`, `accuracy`, `accuracy_interval` (95%),
-        `macro_f1` and `majority_accuracy`, the accuracy of the training rows' most frequent class.
-        For multilabel heads `subset_accuracy` and `baseline_subset_accuracy` replace `accuracy` and
-        `majority_accuracy`. For regression heads the scores are `num_rows`, `mean_absolute_error`,
-        `r2` and `baseline_mean_absolute_error`, the error of the training rows' mean. An empty dict
-        for a model with images only or texts only.
+        An empty dict for a model with images only or texts only, else a dict for each head.
+        `"held"` has the scores of the rows with `"image_and_text"`, with `"image_only"` and with
+        `"text_only"`. `"hidden"` has the scores of the `"image_and_text"` rows without their
+        `"images"` and without their `"texts"`. Groups without a labelled row are left out.
+
+        The scores are `num_rows`, `accuracy`, `accuracy_interval` (95%), `macro_f1` and
+        `majority_accuracy`, the accuracy of always predicting the training rows' most frequent
+        class. Multilabel heads have `subset_accuracy`, `subset_accuracy_interval`, `macro_f1` and
+        `baseline_subset_accuracy` instead. Regression heads have `mean_absolute_error`, `r2` and
+        `baseline_mean_absolute_error`, the error of always predicting the training rows' mean.
     """
     if not (rows.images and rows.texts):
         return {}
@@ -54,46 +56,46 @@ def evaluate_modalities(
     masks = predictor.preprocessor.masks(rows)
     image, text = masks["image_mask"].any(axis=1), masks["text_mask"].any(axis=1)
     held = {"image_and_text": image & text, "image_only": image & ~text, "text_only": text & ~image}
-    labels, weights, answers = rows.labels, rows.sample_weight, {"": logits}
+    labels, weights = rows.labels, rows.sample_weight
+    hidden_logits = {}
     complete = np.flatnonzero(held["image_and_text"])
     if len(complete):
         encoded = {name: value.take(complete.tolist()) for name, value in features.items()}
         for side in ("images", "texts"):
-            left = hide(rows.take(complete.tolist()), side)
-            answers[side] = predictor.logits(left, encoded)
-    found: dict[str, dict] = {}
+            remaining = hide(rows.take(complete.tolist()), side)
+            hidden_logits[side] = predictor.logits(remaining, encoded)
+    result: dict[str, dict] = {}
     for name, head in heads.items():
         score = _Scores(head, priors[name], labels[name], weights)
-        scores = {
-            what: score(np.flatnonzero(mask), answers[""][name][mask])
-            for what, mask in held.items()
+        held_scores = {
+            group: score(np.flatnonzero(mask), logits[name][mask]) for group, mask in held.items()
         }
-        hidden = {
-            side: score(complete, answered[name]) for side, answered in answers.items() if side
+        hidden_scores = {
+            side: score(complete, values[name]) for side, values in hidden_logits.items()
         }
-        found[name] = {
-            "held": {what: one for what, one in scores.items() if one},
-            "hidden": {side: one for side, one in hidden.items() if one},
+        result[name] = {
+            "held": {group: scores for group, scores in held_scores.items() if scores},
+            "hidden": {side: scores for side, scores in hidden_scores.items() if scores},
         }
-    return found
+    return result
 
 
 def hide(rows: Rows, side: str) -> Rows:
-    """Rows without their images, or without their texts.
+    """Removes the images or the texts of rows.
 
     Args:
         rows: Checked rows.
-        side: What is removed: `"images"` or `"texts"`.
+        side: What to remove: `"images"` or `"texts"`.
 
     Returns:
-        New rows; the other columns and the labels are the same.
+        New rows, with `None` in each cell of these columns; everything else is the same.
     """
     without: dict[str, Any] = {side: tuple([None] * len(rows) for _ in getattr(rows, side))}
     return replace(rows, **without)
 
 
 class _Scores:
-    """Scores of a head and its baseline."""
+    """Computes scores of a head and of its baseline."""
 
     def __init__(
         self, head: Head, prior: list[float], labels: np.ndarray, weights: np.ndarray | None
@@ -101,7 +103,7 @@ class _Scores:
         self.head, self.prior, self.labels, self.weights = head, prior, labels, weights
 
     def __call__(self, rows: np.ndarray, logits: np.ndarray) -> dict[str, Any]:
-        """The scores on some rows; empty if no row of a weight above 0 has a label."""
+        """Scores the rows at these positions; empty if no row with a weight above 0 has a label."""
         labels = self.labels[rows]
         weights = None if self.weights is None else self.weights[rows]
         if not is_labelled(self.head, labels, weights):
@@ -109,5 +111,5 @@ class _Scores:
         kind = self.head.kind
         metrics = head_metrics(self.head, labels, logits, sample_weight=weights)
         baseline = prior_metrics(self.head, self.prior, labels, weights)
-        found = {name: metrics[name] for name in SCORES[kind]}
-        return found | {BASELINE_SCORES[kind]: baseline[SCORES[kind][1]]}
+        scores = {name: metrics[name] for name in SCORES[kind]}
+        return scores | {BASELINE_SCORES[kind]: baseline[SCORES[kind][1]]}

@@ -16,7 +16,7 @@ from keras_mm.inference.answers import names_array
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.settings.heads import Head
 
-# The baseline of each kind of head: what it always predicts.
+# The name of the baseline of each kind of head; see `HeadEvaluation.baselines`.
 BASELINES = {
     "multiclass": "majority",
     "binary": "majority",
@@ -24,14 +24,14 @@ BASELINES = {
     "regression": "mean",
 }
 _CLASSES = ("num_rows", "accuracy", "accuracy_interval", "macro_f1")
-# Scores by modality, by kind of head; the first after the count is also scored for the baseline.
+# Scores by modality, by kind of head. The second is the main score, which the baseline has, too.
 SCORES = {
     "multiclass": _CLASSES,
     "binary": _CLASSES,
     "multilabel": ("num_rows", "subset_accuracy", "subset_accuracy_interval", "macro_f1"),
     "regression": ("num_rows", "mean_absolute_error", "r2"),
 }
-# Names of the baseline's score.
+# The name of the baseline's main score among the scores by modality.
 BASELINE_SCORES = {
     "multiclass": "majority_accuracy",
     "binary": "majority_accuracy",
@@ -44,18 +44,28 @@ _COUNTS = ("tp", "fp", "fn", "tn")
 
 @dataclass(frozen=True)
 class HeadEvaluation:
-    """Results of one head on the rows that have its labels.
+    """Results of one head on the rows that have a label of it.
 
     Attributes:
         head: The head, with its classes.
-        metrics: What `keras_mm.metrics.head_metrics.head_metrics` returned; empty if the model has
-            several heads and no row has a label of this one.
-        baselines: The same metrics of a constant prediction: `"majority"`, the training rows' most
-            frequent class; `"frequency"`, each label's share of the training rows; or `"mean"`, the
-            targets' means.
+        metrics: The metrics, as returned by `keras_mm.metrics.head_metrics.head_metrics`; empty if
+            several heads were evaluated and no row has a label of this one.
+        baselines: The same metrics of a constant prediction, by the name of the baseline:
+            `"majority"` predicts the training rows' most frequent class, `"frequency"` predicts
+            each label with its share of the training rows as the probability, and `"mean"` predicts
+            the means of the training rows' targets. Empty if `metrics` is.
         modalities: Scores by modality; see
             `keras_mm.evaluation.modalities.evaluate_modalities`. Empty for a model with images only
             or texts only.
+
+    Example:
+        >>> from keras_mm.metrics.head_metrics import head_metrics
+        >>> head = Head("binary", ("no", "yes"))
+        >>> metrics = head_metrics(head, [0, 1, 1], [[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        >>> HeadEvaluation(head, metrics, {}).confusion_matrix()
+             no  yes
+        no    1    0
+        yes   1    1
     """
 
     head: Head
@@ -70,12 +80,12 @@ class HeadEvaluation:
 
     @property
     def is_weighted(self) -> bool:
-        """Whether the rows have weights, so that metrics count weights, not rows."""
+        """Whether the rows have weights, so that the metrics are sums over weights, not rows."""
         return "effective_rows" in self.metrics
 
     @property
     def rows(self) -> str:
-        """The number of rows that were measured, as text."""
+        """The number of rows behind the metrics, as text."""
         count = f"{self.metrics['num_rows']} rows"
         if not self.is_weighted:
             return count
@@ -83,66 +93,67 @@ class HeadEvaluation:
 
     @property
     def classes(self) -> list:
-        """Label names, or names of targets, in order."""
+        """Names of the classes, labels or targets, in order."""
         return names_array(self.head.names).tolist()
 
     def classification_report(self) -> pd.DataFrame:
-        """Scores of each class, label or target as a table.
+        """Returns the scores of each class, label or target as a table.
 
         Returns:
-            A row for each, in order: `precision recall f1 support`; for labels of a multilabel head
-            also `threshold tp fp fn tn` and, where they are defined, `auroc auprc`; for targets
-            errors and correlations. Then, for classes and labels, the rows `macro avg` and
-            `weighted avg` of scikit-learn's `classification_report`; for labels also `micro avg`
-            and `samples avg`. With weights supports are sums of weights, and `num_rows` and
-            `effective_rows` are added.
+            One row per class, label or target, in order. Classes have the columns `precision`,
+            `recall`, `f1` and `support`. Labels of a multilabel head also have `threshold`, `tp`,
+            `fp`, `fn`, `tn` and, where they are defined, `auroc` and `auprc`. Targets have errors
+            and correlations. For classes and labels the rows `macro avg` and `weighted avg` follow,
+            as in scikit-learn's `classification_report`; for labels also `micro avg` and
+            `samples avg`. If the rows have weights, `support` is a sum of weights, and the columns
+            `num_rows` and `effective_rows` are added.
         """
         scores = self.metrics[_TABLES.get(self.head.kind, "per_class")]
-        averages = self.metrics.get("averages", {})  # numbers have none
+        averages = self.metrics.get("averages", {})  # regression has none
         table = pd.DataFrame([*scores.values(), *averages.values()], [*scores, *averages])
         if self.is_weighted:  # counts are sums of weights
             return table
-        # Averages have no counts, which without this would become floats.
+        # Averages have no counts: with missing cells only `Int64` keeps the counts integers.
         return table.astype({name: "Int64" for name in _COUNTS if name in table})
 
     def confusion_matrix(self) -> pd.DataFrame:
-        """The confusion matrix as a table.
+        """Returns the confusion matrix as a table.
 
         Returns:
-            Numbers of rows, with weights sums of weights, shape `(num_classes, num_classes)`:
-            labels in the index, predictions in the columns.
+            Numbers of rows, or sums of weights if the rows have weights, shape
+            `(num_classes, num_classes)`, with labels in the index and predictions in the columns.
 
         Raises:
-            ValueError: for a head without classes.
+            ValueError: for a multilabel or regression head.
         """
         if "per_class" not in self.metrics:
             raise InvalidValueError(f"A {self.head.kind} head has no confusion matrix.")
         names = [str(name) for name in self.head.names]
-        labels, answers, counts = confusion_cells(self.metrics)
-        # 10,000 classes take 400 MB.
+        labels, predictions, counts = confusion_cells(self.metrics)
+        # Four bytes per cell for many classes: 10,000 classes take 400 MB.
         kinds = ("float64", "float32") if self.is_weighted else ("int64", "int32")
         matrix = np.zeros((len(names), len(names)), kinds[len(names) >= 1000])
-        matrix[labels, answers] = counts
+        matrix[labels, predictions] = counts
         return pd.DataFrame(matrix, index=names, columns=names)
 
     def __str__(self) -> str:
         if not self.metrics:
             return "no row has a label"
-        mine, its = self.metrics, self.baseline
+        metrics, baseline = self.metrics, self.baseline
         if self.head.kind == "regression":
             return (
-                f"mean absolute error {mine['mean_absolute_error']:.4g} "
-                f"(always the mean {its['mean_absolute_error']:.4g}), R² {mine['r2']:.4f}, "
-                f"{self.rows}"
+                f"mean absolute error {metrics['mean_absolute_error']:.4g} "
+                f"(predicting the mean {baseline['mean_absolute_error']:.4g}), "
+                f"R² {metrics['r2']:.4f}, {self.rows}"
             )
-        first, words = "accuracy", "majority class"
+        score, name = "accuracy", "majority class"
         if self.head.kind == "multilabel":
-            first, words = "subset_accuracy", "labels' frequencies"
-        low, high = mine[f"{first}_interval"]
+            score, name = "subset_accuracy", "label frequencies"
+        low, high = metrics[f"{score}_interval"]
         return (
-            f"{first.replace('_', ' ')} {mine[first]:.4f} [{low:.3f}, {high:.3f}] "
-            f"({words} {its[first]:.4f}), "
-            f"macro-F1 {mine['macro_f1']:.4f} ({words} {its['macro_f1']:.4f}), "
+            f"{score.replace('_', ' ')} {metrics[score]:.4f} [{low:.3f}, {high:.3f}] "
+            f"({name} {baseline[score]:.4f}), "
+            f"macro-F1 {metrics['macro_f1']:.4f} ({name} {baseline['macro_f1']:.4f}), "
             f"{self.rows}"
         )
 
@@ -153,19 +164,19 @@ class Results:
 
     Attributes:
         heads: The results of each head by name.
-        predictions: A table with the index of the rows: `row`, the index as a column (an index of
-            several levels as tuples); `sample_weight` if the rows have weights; and for each head
-            `label`, `prediction` and `probability_<class>`, named as in
-            `MultimodalClassifier.predict_frame`.
-        history: Metrics of the training by name, a list over the epochs.
+        predictions: A table with one line per row, in the table's order and with its index. Its
+            columns are `row`, which repeats the index (a MultiIndex as tuples); `sample_weight` if
+            the rows have weights; and for each head `label`, `prediction` and
+            `probability_<class>`, named as in `MultimodalClassifier.predict_frame`.
+        history: Metrics of the training by name, a list with a value per epoch.
         about: Facts for the report: source, preset, columns, sizes.
-        monitor: The metric of `history` by which the epoch was chosen.
-        several: Whether the model has several heads; then `metrics`, `baselines`, `modalities` and
-            `classes` are dicts by head.
+        monitor: The metric of `history` that chose the epoch of the model's weights.
+        several: Whether the model has several heads. If so, `metrics`, `baselines`, `modalities`
+            and `classes` are dicts by head.
         skipped: Problems of the rows that `on_error="skip"` left out, in the table's order.
         num_skipped: Number of these rows; a row may have several problems.
-        rows: The rows that were predicted, for the report; `None` if they are not at hand.
-        id_column: The column of `predictions` with the rows' ids; `None` without one.
+        rows: The predicted rows, whose images and texts the report shows; `None` if it shows none.
+        id_column: The column of `predictions` with the rows' ids; `None` if there is none.
     """
 
     heads: dict[str, HeadEvaluation]
@@ -181,50 +192,50 @@ class Results:
 
     @property
     def metrics(self) -> dict:
-        """The head's metrics; with several heads a dict by head."""
+        """The metrics of the head; with several heads, a dict by head."""
         return self._of_heads({name: head.metrics for name, head in self.heads.items()})
 
     @property
     def baselines(self) -> dict:
-        """The head's baselines; with several heads a dict by head."""
+        """The metrics of the head's baseline; with several heads, a dict by head."""
         return self._of_heads({name: head.baselines for name, head in self.heads.items()})
 
     @property
     def modalities(self) -> dict:
-        """The head's scores by modality; with several heads a dict by head."""
+        """The scores of the head by modality; with several heads, a dict by head."""
         return self._of_heads({name: head.modalities for name, head in self.heads.items()})
 
     @property
     def classes(self) -> Any:
-        """Label names in order; with several heads a dict by head."""
+        """Names of the classes, labels or targets in order; with several heads, a dict by head."""
         return self._of_heads({name: head.classes for name, head in self.heads.items()})
 
-    def _of_heads(self, found: dict) -> Any:
-        return found if self.several else next(iter(found.values()))
+    def _of_heads(self, by_head: dict) -> Any:
+        return by_head if self.several else next(iter(by_head.values()))
 
     def to_dict(self) -> dict:
-        """The results as JSON-serialisable values.
+        """Returns the results as JSON-serialisable values.
 
         Returns:
             `test` (the metrics), `baselines` and, for a model with images and texts, `modalities`.
             If rows were left out, also `skipped`: their number (`rows`), the number of all rows
             (`of`) and `problems`, each with `row`, `column` and `message`.
         """
-        found: dict[str, Any] = {"test": self.metrics, "baselines": self.baselines}
+        values: dict[str, Any] = {"test": self.metrics, "baselines": self.baselines}
         if any(head.modalities for head in self.heads.values()):
-            found["modalities"] = self.modalities
+            values["modalities"] = self.modalities
         if self.num_skipped:
             problems = [
                 {"row": _as_json(p.row), "column": p.column, "message": p.message}
                 for p in self.skipped
             ]
             total = len(self.predictions) + self.num_skipped
-            found["skipped"] = {"rows": self.num_skipped, "of": total, "problems": problems}
-        return found
+            values["skipped"] = {"rows": self.num_skipped, "of": total, "problems": problems}
+        return values
 
     @property
     def skipped_summary(self) -> str:
-        """How many rows of how many were left out, as text; empty if none were."""
+        """The number of rows that were left out, and of all rows, as text; empty if none were."""
         total = len(self.predictions) + self.num_skipped
         return f"{self.num_skipped} of {total} rows left out" if self.num_skipped else ""
 
@@ -237,6 +248,6 @@ class Results:
 
 
 def _as_json(value: Any) -> Any:
-    """A row's index for JSON: an integer or text as it is, anything else as text."""
+    """The index of a row for JSON: integers and text are unchanged, other values become text."""
     value = label_value(value)
     return value if isinstance(value, str | int) else str(value)

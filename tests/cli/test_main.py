@@ -290,14 +290,14 @@ def test_three_mistakes_in_a_toml_are_told_at_once(capsys, tmp_path):
         (["train", "--preset", "tinny"], "Did you mean 'tiny'"),
         (["train", "--config", "nowhere.toml"], "nowhere.toml"),
         (["train", "--set", "epochs"], "NAME=VALUE"),
-        (["train", "--set", "training=3", "--set", "training.gamma=1"], "which is no table"),
+        (["train", "--set", "training=3", "--set", "training.gamma=1"], "not a table"),
         (["train", "--set", "training.gamma.x=1"], "`training.gamma` must be a number >= 0"),
         (["train", "--set", "training.loss=focal"], "set `loss` itself"),
         (["train", "--set", "heads.size.kind=regresion"], "the head 'size': `kind` must be one"),
         (["train", "--set", "heads.size.kint=binary"], "Unknown setting 'kint'. Did you mean"),
         (["train", "--backend", "theano"], "`--backend` must be one of jax, tensorflow, torch"),
         (["predict", "--model", "nowhere", "--data", "x.csv"], "No saved model"),
-        (["check"], "`data` is needed"),
+        (["check"], "`data` must name the table"),
     ],
 )
 def test_wrong_requests(arguments, message, capsys, tmp_path, monkeypatch):

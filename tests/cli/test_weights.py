@@ -49,14 +49,14 @@ def test_a_weighted_run(rows, capsys, tmp_path):
     _, out, err = run(capsys, *evaluate, rows)
     found = json.loads(out)["test"]
     assert found["num_rows"] == 90 and found["effective_rows"] < 90
-    assert "rows are weighted by 'importance', as in the run" in err
+    assert "rows are weighted by the column 'importance', as in the run" in err
     _, out, _ = run(capsys, *evaluate, rows, "--weight-column", "")
     assert "effective_rows" not in json.loads(out)["test"]
     _, out, _ = run(capsys, *evaluate, rows, "--weight-column", "importance", "--quiet")
     assert json.loads(out)["test"] == found
     pd.read_csv(rows).drop(columns="importance").to_csv(tmp_path / "plain.csv", index=False)
     _, out, err = run(capsys, *evaluate, tmp_path / "plain.csv")
-    assert "the run had the weight column 'importance'; without it each row counts 1" in err
+    assert "the table lacks the run's weight column 'importance'; each row has the weight 1" in err
     assert json.loads(out)["test"]["num_rows"] == 120
 
 

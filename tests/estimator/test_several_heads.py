@@ -160,7 +160,7 @@ def test_an_evaluation_is_by_head(several, tables, tmp_path):
     found.save(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert all(f"<h2>{name} " in page for name in HEADS)
-    assert "Answers and labels" in page and "Largest errors" in page
+    assert "Predictions and labels" in page and "Largest errors" in page
 
 
 @pytest.mark.backend_free

@@ -1,4 +1,4 @@
-"""Training curves, and predicted numbers against targets, as SVG inside an HTML page."""
+"""Draws training curves, and predictions against labels of regression, as inline SVG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_mm.metrics.classification import lower_is_better
 
-# The metrics that are drawn, by kind of head.
+# The metrics drawn next to the loss, by kind of head.
 _METRICS = {
     "multiclass": ("val_accuracy", "val_macro_f1"),
     "binary": ("val_accuracy", "val_macro_f1"),
@@ -21,20 +21,24 @@ _METRICS = {
 _MOST_DOTS = 1000
 
 
-# Placeholders for CSS variables, so that the drawing follows the page's light or dark colours.
+# `_inline` replaces these colours by CSS variables, which follow the page's colour scheme.
 _INK, _FIRST, _SECOND = "#010203", "#040506", "#070809"
 _CSS_COLORS = {_INK: "var(--muted)", _FIRST: "var(--first)", _SECOND: "var(--second)"}
 
 
 def best_epoch(history: Mapping, monitor: str = "val_loss") -> int | None:
-    """The epoch with the best value of a metric.
+    """Finds the epoch with the best value of a metric.
 
     Args:
-        history: Metrics by name, a list over the epochs.
-        monitor: The metric.
+        history: Metrics by name, a list with a value per epoch.
+        monitor: Name of the metric.
 
     Returns:
-        The epoch, counted from 1; `None` without any finite value.
+        The epoch, counted from 1; `None` if the metric has no finite value.
+
+    Example:
+        >>> best_epoch({"val_loss": [0.7, 0.5, 0.6]})
+        2
     """
     values = np.asarray(history.get(monitor, ()), dtype="float64")
     if not np.isfinite(values).any():
@@ -53,13 +57,14 @@ def draw_curves(
     """Draws the training curves, with the best epoch marked.
 
     Args:
-        history: Metrics by name, a list over the epochs.
-        monitor: The metric whose best epoch is marked.
-        kinds: Kinds of the heads by name.
-        several: Whether metrics are named by head; then each head has its own row of panels.
+        history: Metrics by name, a list with a value per epoch.
+        monitor: Name of the metric whose best epoch is marked.
+        kinds: The kind of each head by name; by default one multiclass head.
+        several: Whether the model has several heads. Their metrics are named by head, and each head
+            has its own row of panels.
 
     Returns:
-        Inline SVG; empty without history.
+        Inline SVG; an empty text if `history` has none of the metrics.
     """
     wanted = _panels(kinds or {}, several)
     panels = [[name for name in names if history.get(name)] for names in wanted]
@@ -72,32 +77,35 @@ def draw_curves(
 
 
 def draw_numbers(pairs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> str:
-    """Draws predicted numbers against labels, a panel for each target.
+    """Draws the predictions of a regression head against its labels, one panel per target.
 
     Args:
-        pairs: Labels and predictions by target, shape `(num_rows,)` each; labels may be NaN.
+        pairs: Labels and predictions by target, floats, shape `(num_rows,)` each. Rows whose label
+            is NaN are not drawn. Of more than 1,000 rows a random sample of 1,000 is drawn.
 
     Returns:
         Inline SVG.
     """
     return _drawing(
-        list(pairs), lambda axis, name: _draw_pairs(axis, name, *pairs[name]), "Answers and labels"
+        list(pairs),
+        lambda axis, name: _draw_pairs(axis, name, *pairs[name]),
+        "Predictions and labels",
     )
 
 
 def _panels(kinds: Mapping[str, str], several: bool) -> list[tuple[str, ...]]:
-    """The metrics of each panel."""
-    found: list[tuple[str, ...]] = [("loss", "val_loss")]
+    """The names of the metrics in each panel."""
+    panels: list[tuple[str, ...]] = [("loss", "val_loss")]
     if not several:
-        return [*found, _METRICS[next(iter(kinds.values()), "multiclass")]]
+        return [*panels, _METRICS[next(iter(kinds.values()), "multiclass")]]
     for head, kind in kinds.items():
         metrics = (name.replace("val_", f"val_{head}_", 1) for name in _METRICS[kind])
-        found += [(f"{head}_loss", f"val_{head}_loss"), tuple(metrics)]
-    return found
+        panels += [(f"{head}_loss", f"val_{head}_loss"), tuple(metrics)]
+    return panels
 
 
 def _drawing(panels: Sequence, draw: Callable[[Any, Any], None], label: str) -> str:
-    """Panels, two in a row, as inline SVG."""
+    """Draws panels, two in a row, as inline SVG."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -105,7 +113,7 @@ def _drawing(panels: Sequence, draw: Callable[[Any, Any], None], label: str) -> 
     inks = ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")
     style: Any = {
         "svg.fonttype": "none",
-        "svg.hashsalt": "keras_mm",
+        "svg.hashsalt": "keras_mm",  # the same ids in each drawing: equal evaluations, equal pages
         "font.size": 10,
         "figure.facecolor": "none",
         "axes.facecolor": "none",
@@ -121,8 +129,8 @@ def _drawing(panels: Sequence, draw: Callable[[Any, Any], None], label: str) -> 
             draw(axis, panel)
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(text, format="svg", metadata=nothing)
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(text, format="svg", metadata=no_metadata)
     return _inline(text.getvalue(), 480 * columns, label)
 
 
@@ -137,7 +145,7 @@ def _draw(axis: Any, names: Sequence[str], history: Mapping, monitor: str) -> No
     best = best_epoch(history, monitor)
     if best is not None:
         axis.axvline(best, color=_INK, linestyle="--", linewidth=1, label=f"epoch {best}")
-    # With a single epoch the axis would have fractions.
+    # Without limits, the axis of a single epoch has fractions as ticks.
     axis.set_xlim(0.5, len(history[names[0]]) + 0.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_xlabel("epoch")
@@ -145,22 +153,22 @@ def _draw(axis: Any, names: Sequence[str], history: Mapping, monitor: str) -> No
     axis.legend(frameon=False)
 
 
-def _draw_pairs(axis: Any, name: str, labels: np.ndarray, answers: np.ndarray) -> None:
-    there = np.flatnonzero(np.isfinite(labels))
-    if len(there) > _MOST_DOTS:
-        there = np.sort(np.random.default_rng(0).choice(there, _MOST_DOTS, replace=False))
-    x, y = labels[there], answers[there]
+def _draw_pairs(axis: Any, name: str, labels: np.ndarray, predictions: np.ndarray) -> None:
+    labelled = np.flatnonzero(np.isfinite(labels))
+    if len(labelled) > _MOST_DOTS:
+        labelled = np.sort(np.random.default_rng(0).choice(labelled, _MOST_DOTS, replace=False))
+    x, y = labels[labelled], predictions[labelled]
     ends = [min(x.min(), y.min()), max(x.max(), y.max())]
     axis.plot(ends, ends, color=_INK, linestyle="--", linewidth=1)
     axis.plot(x, y, "o", color=_FIRST, markersize=3, alpha=0.55, markeredgewidth=0)
-    shown = name.replace("$", r"\$")  # matplotlib would read a formula
+    shown = name.replace("$", r"\$")  # else matplotlib reads it as a formula
     axis.set_xlabel(f"{shown}: label")
-    axis.set_ylabel("answer")
+    axis.set_ylabel("prediction")
     axis.grid(color=_INK, alpha=0.18, linewidth=0.8)
 
 
 def _inline(svg: str, width: int, label: str) -> str:
-    """An SVG file as a part of the page: no prologue, no metadata, the page's colours."""
+    """Turns an SVG file into a part of the page: no prologue, no namespaces, the page's colours."""
     svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])
     for color, variable in _CSS_COLORS.items():
         svg = svg.replace(color, variable)

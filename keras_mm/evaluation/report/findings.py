@@ -1,20 +1,21 @@
-"""Findings about a head in sentences and tables, for the report and the model card."""
+"""Describes the results of a head in sentences and tables, for the report and the model card."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_mm.evaluation.report.formats import listed, percent
 from keras_mm.evaluation.results import BASELINE_SCORES, SCORES, HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
 
-_FEW_ROWS = 20  # with fewer rows a class's recall is only known to about 20 points
+_FEW_ROWS = (
+    20  # with fewer rows, the interval of a recall reaches about 20 percentage points to each side
+)
 _MOST_NAMES = 10
-_MOST_ITEMS = 20  # shown of a setting that is a list or a dict
 _HELD = {
     "image_and_text": "Image and text",
     "image_only": "Image only",
@@ -22,10 +23,11 @@ _HELD = {
 }
 _HIDDEN = {"images": "Image and text, images hidden", "texts": "Image and text, texts hidden"}
 MODALITIES_NOTE = (
-    "Rows by the modalities that they have; then the rows with both, answered once with all images "
-    "hidden and once with all texts hidden. The latter show what this model can do with one side, "
-    "not what a model of that side alone could do: this model has learned to do without one only "
-    "if training rows lacked it, or modality dropout hid it."
+    "First the test rows by the modalities that they have. Then the rows with both, predicted once "
+    "with all images hidden and once with all texts hidden. These scores show what this model "
+    "predicts from one modality, not what a model trained on that modality alone would: this model "
+    "has learned to predict without a modality only if training rows lacked it or modality dropout "
+    "hid it."
 )
 _SCORE_NAMES = {
     "accuracy": "Accuracy",
@@ -47,23 +49,29 @@ _METRICS = {
         ("macro_f1", "Macro-F1", "higher"),
         ("micro_f1", "Micro-F1", "higher"),
         ("lrap", "Label ranking average precision", "higher"),
-        ("hamming_loss", "Labels answered wrong (Hamming loss)", "lower"),
+        ("hamming_loss", "Wrong labels (Hamming loss)", "lower"),
         ("log_loss", "Log loss (nats)", "lower"),
-        ("auroc", "Area under the ROC curve, mean of the labels", "higher"),
-        ("auprc", "Average precision, mean of the labels", "higher"),
+        ("auroc", "Area under the ROC curve, mean over labels", "higher"),
+        ("auprc", "Average precision, mean over labels", "higher"),
     ),
     "regression": (
         ("root_mean_squared_error", "Root mean squared error", "lower"),
         ("r2", "R²", "higher"),
-        ("pearson", "Pearson's correlation", "higher"),
-        ("spearman", "Spearman's rank correlation", "higher"),
+        ("pearson", "Pearson correlation", "higher"),
+        ("spearman", "Spearman rank correlation", "higher"),
     ),
 }
 _METRICS["binary"] = _METRICS["multiclass"]
 
 
 class Table(NamedTuple):
-    """A table of text: its header, rows as long as it, and rows of averages below them."""
+    """A table of text.
+
+    Attributes:
+        header: Names of the columns.
+        rows: Rows with a cell per column.
+        averages: Rows of averages, below the other rows.
+    """
 
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
@@ -75,9 +83,10 @@ class Verdict:
     """Whether a model is better than the baseline.
 
     Attributes:
-        better: Whether the baseline's score is worse than the interval of the model's score.
+        better: Whether the whole 95% interval of the model's score is better than the baseline's
+            score.
         headline: One short sentence.
-        detail: The scores.
+        detail: Sentences with the scores.
     """
 
     better: bool
@@ -85,288 +94,259 @@ class Verdict:
     detail: str
 
 
-def find_verdict(one: HeadEvaluation) -> Verdict:
-    """Compares a head's first score with the baseline's.
+def find_verdict(result: HeadEvaluation) -> Verdict:
+    """Compares the main score of a head with that of its baseline.
+
+    The main score is accuracy; of a multilabel head the subset accuracy, and of a regression head
+    the mean absolute error of each target.
 
     Args:
-        one: The results of a head.
+        result: The results of a head.
 
     Returns:
-        Whether the head is better, in sentences.
+        The verdict; "not better" if no row has a label of the head.
     """
-    if not one.metrics:
-        return Verdict(False, "Not measured.", "No row has a label of this head.")
-    if one.head.kind == "regression":
-        return _verdict_of_numbers(one)
-    score = SCORES[one.head.kind][1]
-    metrics, baseline = one.metrics, one.baseline[score]
+    if not result.metrics:
+        return Verdict(False, "Not evaluated.", "No row has a label of this head.")
+    if result.head.kind == "regression":
+        return _verdict_of_numbers(result)
+    score = SCORES[result.head.kind][1]
+    metrics, baseline = result.metrics, result.baseline[score]
     low, high = metrics[f"{score}_interval"]
     better = baseline < low
-    rows = _rows(metrics["num_rows"], weighted=one.is_weighted)
-    if one.head.kind == "multilabel":
-        answer = "always answering by the labels' frequencies"
+    rows = _rows(metrics["num_rows"], weighted=result.is_weighted)
+    if result.head.kind == "multilabel":
+        constant = "always predicting the label frequencies"
         detail = (
             f"All labels of a row are right for {_share(metrics, score)} of {rows}, against "
-            f"{percent(baseline)} for {answer} in the training rows."
+            f"{percent(baseline)} for {constant} of the training rows."
         )
     else:
-        answer = f"always answering “{majority_class(one)}”"
+        constant = f"always predicting “{majority_class(result)}”"
         detail = (
             f"Accuracy {_share(metrics, score)} on {rows}, against "
-            f"{percent(baseline)} for {answer}, the most frequent class of the training rows."
+            f"{percent(baseline)} for {constant}, the most frequent class of the training rows."
         )
     if not better:
         detail += (
-            " That lies above the interval: the model is worse."
+            " The baseline's score is above the interval: the model is worse."
             if baseline > high
-            else " That lies inside the interval: the difference may be chance."
+            else " The baseline's score is inside the interval: the difference may be chance."
         )
-        name, words = (
-            ("macro_f1", " Macro-F1, which counts every label alike, is")
-            if one.head.kind == "multilabel"
-            else ("balanced_accuracy", " Balanced accuracy, which counts every class alike, is")
+        name, sentence = (
+            ("macro_f1", " Macro-F1, in which every label counts the same, is")
+            if result.head.kind == "multilabel"
+            else (
+                "balanced_accuracy",
+                " Balanced accuracy, in which every class counts the same, is",
+            )
         )
-        detail += f"{words} {percent(metrics[name])} against {percent(one.baseline[name])}."
-    detail += _stronger_constant(one)
-    return Verdict(better, f"{'Better' if better else 'No better'} than {answer}.", detail)
+        detail += f"{sentence} {percent(metrics[name])} against {percent(result.baseline[name])}."
+    detail += _stronger_constant(result)
+    return Verdict(better, f"{'Better' if better else 'No better'} than {constant}.", detail)
 
 
-def _verdict_of_numbers(one: HeadEvaluation) -> Verdict:
-    """Better only if the interval of each target's error is below the error of the mean."""
-    judged = []
-    for name, scores in one.metrics["per_target"].items():
-        baseline = one.baseline["per_target"][name]["mean_absolute_error"]
+def _verdict_of_numbers(result: HeadEvaluation) -> Verdict:
+    """Better only if, for every target, the whole interval of the error is below the baseline."""
+    verdicts = []
+    for name, scores in result.metrics["per_target"].items():
+        baseline = result.baseline["per_target"][name]["mean_absolute_error"]
         low, high = scores["mean_absolute_error_interval"]
-        about = f"“{name}”: mean" if len(one.classes) > 1 else "Mean"
-        words = (
-            f"{about} absolute error {_number(scores['mean_absolute_error'])} "
+        start = f"“{name}”: mean" if len(result.classes) > 1 else "Mean"
+        sentences = (
+            f"{start} absolute error {_number(scores['mean_absolute_error'])} "
             f"[{_number(low)}, {_number(high)}] on "
-            f"{_rows(scores['num_rows'], weighted=one.is_weighted)}, against "
-            f"{_number(baseline)} for always answering the mean of the training rows."
+            f"{_rows(scores['num_rows'], weighted=result.is_weighted)}, against "
+            f"{_number(baseline)} for always predicting the mean of the training rows."
         )
         if high >= baseline:
-            words += (
-                " That lies below the interval: the model is worse."
+            sentences += (
+                " The baseline's error is below the interval: the model is worse."
                 if baseline < low
-                else " That lies inside the interval: the difference may be chance."
+                else " The baseline's error is inside the interval: the difference may be chance."
             )
-        judged.append((high < baseline, words))
-    better = all(good for good, _ in judged)
-    headline = f"{'Better' if better else 'No better'} than always answering the mean."
-    more = len(judged) - _MOST_NAMES
-    shown = [words for _, words in judged[:_MOST_NAMES]]
+        verdicts.append((high < baseline, sentences))
+    better = all(is_better for is_better, _ in verdicts)
+    headline = f"{'Better' if better else 'No better'} than always predicting the mean."
+    more = len(verdicts) - _MOST_NAMES
+    shown = [sentences for _, sentences in verdicts[:_MOST_NAMES]]
     if more > 0:
-        good = sum(good for good, _ in judged)
+        num_better = sum(is_better for is_better, _ in verdicts)
         shown.append(
-            f"And {more} more targets; {good} of {len(judged)} are better than their mean."
+            f"And {more} more targets. On {num_better} of all {len(verdicts)} targets the model is "
+            "better than the mean."
         )
     return Verdict(better, headline, " ".join(shown))
 
 
-def _stronger_constant(one: HeadEvaluation) -> str:
-    """A sentence if another constant prediction does as well: the test rows have other shares."""
-    if "per_class" not in one.metrics:
+def _stronger_constant(result: HeadEvaluation) -> str:
+    """A sentence if always predicting another class may be as good, since test shares differ."""
+    if "per_class" not in result.metrics:
         return ""
-    labels, _, rows = confusion_cells(one.metrics)
+    labels, _, rows = confusion_cells(result.metrics)
     support = np.bincount(labels, weights=rows)
-    first, share = one.classes[int(support.argmax())], float(support.max() / support.sum())
-    majority = one.baseline["accuracy"]
-    if share <= majority or share < one.metrics["accuracy_interval"][0]:
+    frequent, share = result.classes[int(support.argmax())], float(support.max() / support.sum())
+    majority = result.baseline["accuracy"]
+    if share <= majority or share < result.metrics["accuracy_interval"][0]:
         return ""
     return (
-        f" Always answering “{first}”, the most frequent class of these test rows, would be "
+        f" Always predicting “{frequent}”, the most frequent class of these test rows, would be "
         f"right on {percent(share)}."
     )
 
 
-def baseline_name(one: HeadEvaluation) -> str:
-    """The baseline's name in the header of a table.
+def baseline_name(result: HeadEvaluation) -> str:
+    """Returns the name of the baseline for the header of a table.
 
     Args:
-        one: The results of a head, with metrics.
+        result: The results of a head, with metrics.
 
     Returns:
         The name.
     """
-    if one.head.kind == "multilabel":
-        return "Labels' frequencies"
-    return "Always the mean" if one.head.kind == "regression" else f"Always “{majority_class(one)}”"
+    if result.head.kind == "multilabel":
+        return "Label frequencies"
+    return (
+        "Always the mean"
+        if result.head.kind == "regression"
+        else f"Always “{majority_class(result)}”"
+    )
 
 
-def compare_metrics(one: HeadEvaluation) -> list[tuple[str, str, str, str]]:
-    """The head's metrics beside the baseline's.
+def compare_metrics(result: HeadEvaluation) -> list[tuple[str, str, str, str]]:
+    """Lists the metrics of a head next to those of its baseline.
 
     Args:
-        one: The results of a head, with metrics.
+        result: The results of a head, with metrics.
 
     Returns:
         Rows of a table: metric, the model's value, the baseline's value, and whether `"higher"` or
         `"lower"` is better.
     """
-    model, baseline, kind = one.metrics, one.baseline, one.head.kind
-    first = SCORES[kind][1]
+    model, baseline, kind = result.metrics, result.baseline, result.head.kind
+    score = SCORES[kind][1]
     if kind == "regression":
-        error = _number(model[first])
-        if f"{first}_interval" in model:
-            error += " [{}, {}]".format(*map(_number, model[f"{first}_interval"]))
-        rows = [(_SCORE_NAMES[first], error, _number(baseline[first]), "lower")]
+        error = _number(model[score])
+        if f"{score}_interval" in model:
+            error += " [{}, {}]".format(*map(_number, model[f"{score}_interval"]))
+        rows = [(_SCORE_NAMES[score], error, _number(baseline[score]), "lower")]
     else:
-        rows = [(_SCORE_NAMES[first], _share(model, first), percent(baseline[first]), "higher")]
+        rows = [(_SCORE_NAMES[score], _share(model, score), percent(baseline[score]), "higher")]
     for name, text, way in _METRICS[kind]:
         if name in model:
-            words = text.format(last=one.classes[-1])
-            # The root mean squared error has the targets' unit; all other scores have none.
+            title = text.format(last=result.classes[-1])
+            # The root mean squared error has the unit of the targets, the other scores have none.
             show = _number if name == "root_mean_squared_error" else "{:z.3f}".format
-            rows.append((words, show(model[name]), show(baseline[name]), way))
+            rows.append((title, show(model[name]), show(baseline[name]), way))
     return rows
 
 
-def compare_modalities(one: HeadEvaluation) -> Table:
-    """Scores by modality.
+def compare_modalities(result: HeadEvaluation) -> Table:
+    """Lists the scores of a head by modality.
 
     Args:
-        one: The results of a head.
+        result: The results of a head.
 
     Returns:
-        A table of inputs, numbers of test rows, and scores; without rows for a model with images
-        only or texts only.
+        A table with the inputs, the number of test rows and the scores; it has no rows for a model
+        with images only or texts only.
     """
-    kind = one.head.kind
-    first, last = SCORES[kind][1], SCORES[kind][-1]
+    kind = result.head.kind
+    main, last = SCORES[kind][1], SCORES[kind][-1]
     rows = []
     for part, names in (("held", _HELD), ("hidden", _HIDDEN)):
         for key, name in names.items():
-            scores = one.modalities.get(part, {}).get(key)
+            scores = result.modalities.get(part, {}).get(key)
             if scores:
-                mine, its = scores[first], scores[BASELINE_SCORES[kind]]
-                shown = (
-                    (_number(mine), _number(its))
+                score, baseline = scores[main], scores[BASELINE_SCORES[kind]]
+                cells = (
+                    (_number(score), _number(baseline))
                     if kind == "regression"
-                    else (_share(scores, first), percent(its))
+                    else (_share(scores, main), percent(baseline))
                 )
-                rows.append([name, str(scores["num_rows"]), *shown, f"{scores[last]:z.3f}"])
-    scored = (_SCORE_NAMES[first], baseline_name(one) if one.metrics else "", _SCORE_NAMES[last])
-    return Table(("What the model is given", "Test rows", *scored), rows)
+                rows.append([name, str(scores["num_rows"]), *cells, f"{scores[last]:z.3f}"])
+    scored = (
+        _SCORE_NAMES[main],
+        baseline_name(result) if result.metrics else "",
+        _SCORE_NAMES[last],
+    )
+    return Table(("Input", "Test rows", *scored), rows)
 
 
-def find_limits(one: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:
-    """What the metrics of a head do not show.
+def find_limits(result: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:
+    """Lists the limits of what the metrics of a head show.
 
     Args:
-        one: The results of a head.
-        about: Facts about the training; `images` and `texts` are read.
+        result: The results of a head.
+        about: Facts about the training. `images` and `texts`, the names of the columns, are read.
 
     Returns:
-        A sentence for each limit.
+        A sentence or two for each limit.
     """
-    if not one.metrics:
-        return ["No test row has a label of this head: nothing is known about it."]
-    kind, metrics = one.head.kind, one.metrics
+    if not result.metrics:
+        return ["No test row has a label of this head, so it was not evaluated."]
+    kind, metrics = result.head.kind, result.metrics
     simpler = (
-        "a model of the images alone, or of the texts alone,"
+        "a model of only the images, or of only the texts,"
         if about.get("images") and about.get("texts")
         else "a simpler model"
     )
-    baseline = {"multilabel": "labels' frequency", "regression": "mean"}.get(kind, "majority class")
+    baseline = {"multilabel": "label frequency", "regression": "mean"}.get(kind, "majority class")
     limits = [
-        f"The {baseline} is the only baseline: whether {simpler} would do as well was not measured."
+        f"The {baseline} is the only baseline. Whether {simpler} would be as good was not tested."
     ]
-    if one.is_weighted:
+    if result.is_weighted:
         limits.append(
             f"The test rows are weighted: {_rows(metrics['num_rows'])} count like "
             f"{metrics['effective_rows']:.4g} rows of equal weight, and the intervals are those of "
-            "so many rows."
+            "that many rows."
         )
     score = SCORES[kind][1]
     if kind == "regression":
-        few = [f"“{n}”" for n, s in metrics["per_target"].items() if s["num_rows"] < _FEW_ROWS]
-        if len(few) > _MOST_NAMES:
-            few = [_some(few)]
-        return limits + [f"Fewer than {_FEW_ROWS} test rows have {names}." for names in few]
+        rare = [f"“{n}”" for n, s in metrics["per_target"].items() if s["num_rows"] < _FEW_ROWS]
+        if len(rare) > _MOST_NAMES:
+            rare = [_some(rare)]
+        return limits + [f"Fewer than {_FEW_ROWS} test rows have {names}." for names in rare]
     low, high = metrics[f"{score}_interval"]
-    what = "the accuracy" if score == "accuracy" else "the share of rows with all labels right"
+    name = "the accuracy" if score == "accuracy" else "the share of rows with all labels right"
     known = (
-        f"From {_rows(metrics['num_rows'], weighted=one.is_weighted)} {what} is only known to lie "
-        f"between {percent(low)} and {percent(high)} (95% interval)."
+        f"With {_rows(metrics['num_rows'], weighted=result.is_weighted)}, {name} is only known to "
+        f"be between {percent(low)} and {percent(high)} (95% interval)."
     )
-    return [known, *limits, *_limits_of_classes(one)]
+    return [known, *limits, *_limits_of_classes(result)]
 
 
-def _limits_of_classes(one: HeadEvaluation) -> list[str]:
-    scores = one.metrics["per_label" if one.head.kind == "multilabel" else "per_class"]
-    # With weights the support is no number of rows.
-    counts = (scores[str(name)] for name in one.classes)
-    rows = [found.get("num_rows", found["support"]) for found in counts]
-    named, limits = list(zip(one.classes, rows, strict=True)), []
-    few = [f"“{name}” ({count})" for name, count in named if 0 < count < _FEW_ROWS]
-    if few:
+def _limits_of_classes(result: HeadEvaluation) -> list[str]:
+    scores = result.metrics["per_label" if result.head.kind == "multilabel" else "per_class"]
+    # If the rows have weights, the support is a sum of weights.
+    per_class = (scores[str(name)] for name in result.classes)
+    rows = [score.get("num_rows", score["support"]) for score in per_class]
+    named, limits = list(zip(result.classes, rows, strict=True)), []
+    rare = [f"“{name}” ({count})" for name, count in named if 0 < count < _FEW_ROWS]
+    if rare:
         limits.append(
-            f"Fewer than {_FEW_ROWS} test rows have the label {_some(few)}: the figures of such "
-            "a class are rough."
+            f"Fewer than {_FEW_ROWS} test rows have the label {_some(rare)}: the scores of such "
+            "a class are uncertain."
         )
-    none = [f"“{name}”" for name, count in named if count == 0]
-    if none:
-        limits.append(f"No test row has the label {_some(none)}: nothing is known about it.")
+    absent = [f"“{name}”" for name, count in named if count == 0]
+    if absent:
+        limits.append(
+            f"No test row has the label {_some(absent)}: the scores of such a class are unknown."
+        )
     return limits
 
 
-def majority_class(one: HeadEvaluation) -> Any:
-    """The class that the majority baseline always predicts.
+def majority_class(result: HeadEvaluation) -> Any:
+    """Returns the class that the majority baseline always predicts.
 
     Args:
-        one: The results of a multiclass or binary head, with baselines.
+        result: The results of a multiclass or binary head, with baselines.
 
     Returns:
-        The class's name.
+        The name of the class.
     """
-    _, answers, _ = confusion_cells(one.baseline)
-    return one.classes[answers[0]]  # all rows have the same prediction
-
-
-def percent(share: float) -> str:
-    """A share in percent with one decimal.
-
-    Args:
-        share: In [0, 1].
-
-    Returns:
-        Text; only 1 is `100.0%` and only 0 is `0.0%`.
-    """
-    text = f"{share:.1%}"
-    if text == "100.0%" and share < 1:
-        return ">99.9%"
-    return "<0.1%" if text == "0.0%" and share > 0 else text
-
-
-def amount(value: float) -> int | float:
-    """A number of rows, or a sum of weights, as it is shown.
-
-    Args:
-        value: The number, >= 0.
-
-    Returns:
-        An integer where the number is whole, else a number of six digits.
-    """
-    shown = value if value == int(value) else float(f"{value:.6g}")
-    return int(shown) if shown == int(shown) else shown
-
-
-def plain(value: Any) -> str:
-    """A fact or setting as readable text.
-
-    Args:
-        value: Any value of a setting.
-
-    Returns:
-        Text; of long lists and dicts only the first items.
-    """
-    if isinstance(value, Mapping):
-        items = [(name, plain(item)) for name, item in islice(value.items(), _MOST_ITEMS)]
-        return _listed([f"{name}: {item}" for name, item in items], len(value)) or "none"
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        value = list(value)
-        return _listed([plain(item) for item in value[:_MOST_ITEMS]], len(value)) or "none"
-    return "none" if value is None else str(getattr(value, "name", value))
+    _, predictions, _ = confusion_cells(result.baseline)
+    return result.classes[predictions[0]]  # all rows have the same prediction
 
 
 def _share(metrics: Mapping, score: str) -> str:
@@ -383,9 +363,4 @@ def _rows(count: int, *, weighted: bool = False) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return _listed(names[:_MOST_NAMES], len(names))
-
-
-def _listed(shown: Sequence[str], total: int) -> str:
-    more = total - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    return listed(names[:_MOST_NAMES], len(names))

@@ -1,4 +1,4 @@
-"""The most confident mistakes, or the largest errors, of a head with what stands in their rows."""
+"""Lists the most confident mistakes, or the largest errors, of a head with their rows' content."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pandas as pd
 from keras_mm.data.images.cells import open_image
 from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import ImageError
-from keras_mm.evaluation.report.findings import plain
+from keras_mm.evaluation.report.formats import plain
 from keras_mm.evaluation.results import HeadEvaluation
 
 _MOST = 20
-_LETTERS = 160  # shown of a text
+_LETTERS = 160  # of a text that are shown
 _SIDE = 72  # longest side of an image, in pixels
 
 
 class Content(NamedTuple):
-    """What stands in a row, as it is shown.
+    """The content of a row, as the report shows it.
 
     Attributes:
-        images: Small images as `data:` addresses.
-        texts: Texts, shortened.
+        images: Small images as `data:` URLs.
+        texts: Shortened texts.
     """
 
     images: Sequence[str]
@@ -38,9 +38,10 @@ class Mistakes(NamedTuple):
     """A table of mistakes.
 
     Attributes:
-        header: Names of the columns after row and content.
-        rows: A line each: name of the row, content (`None` where it is not known), other cells.
-        total: The number of all mistakes.
+        header: Names of the columns after the row's name and its content.
+        rows: For each mistake the name of the row, its content (`None` if unknown) and the other
+            cells.
+        total: Number of all mistakes, also those that are not listed.
     """
 
     header: Sequence[str]
@@ -49,98 +50,103 @@ class Mistakes(NamedTuple):
 
 
 def find_mistakes(
-    one: HeadEvaluation, frame: pd.DataFrame, rows: Rows | None, id_column: str | None
+    result: HeadEvaluation, frame: pd.DataFrame, rows: Rows | None, id_column: str | None
 ) -> Mistakes:
-    """The most confident mistakes of a head; of a regression head the largest errors.
+    """Finds the most confident mistakes of a head, or the largest errors of a regression head.
 
     Args:
-        one: The results of the head, with metrics.
-        frame: Its predictions, columns named as if it were the only head.
-        rows: The rows that were predicted, in the order of `frame`; `None` if they are not at hand.
-        id_column: The column of `frame` with the rows' ids; `None` without one.
+        result: The results of the head, with metrics.
+        frame: The predictions of the head, with the column names of a model with a single head.
+        rows: The predicted rows, in the order of `frame`; `None` if their content is unknown.
+        id_column: The column of `frame` with the rows' ids; `None` if there is none.
 
     Returns:
-        At most 20 rows of a table.
+        A table of at most 20 mistakes.
     """
-    find = _errors if one.head.kind == "regression" else _wrong_labels
-    header, found, total = find(one, frame)
-    shown: dict[int, Content | None] = {}
+    find = _errors if result.head.kind == "regression" else _wrong_labels
+    header, mistakes, total = find(result, frame)
+    contents: dict[int, Content | None] = {}
     lines = []
-    for place, cells in found:
+    for place, cells in mistakes:
         name = str(frame["row"].iloc[place])
         if id_column is not None:
             name = f"{name} ({frame[id_column].iloc[place]})"
-        if place not in shown:
-            shown[place] = None if rows is None else _content(rows, place)
-        lines.append((name, shown[place], cells))
+        if place not in contents:
+            contents[place] = None if rows is None else _content(rows, place)
+        lines.append((name, contents[place], cells))
     return Mistakes(header, lines, total)
 
 
-# Header, position and cells of each mistake, and how many there are.
+# Header of the table, position and cells of each listed mistake, and number of all mistakes.
 Found = tuple[Sequence[str], Sequence[tuple[Any, Sequence[str]]], int]
 
 
-def _wrong_labels(one: HeadEvaluation, frame: pd.DataFrame) -> Found:
-    """The most confident mistakes of a head with classes or labels."""
-    found = frame[[f"probability_{name}" for name in one.classes]].to_numpy("float64")
-    if one.head.kind == "multilabel":
-        gives, has = (_marks(frame[name], one.classes) for name in ("prediction", "label"))
-        wrong = (gives != has) & frame["label"].notna().to_numpy()[:, None]
-        # Confidence of a wrong prediction: that the label applies, or that it does not.
-        sure = np.where(gives, found, 1 - found)
-        rows, sure = wrong.any(axis=1), np.where(wrong, sure, 0).max(axis=1)
+def _wrong_labels(result: HeadEvaluation, frame: pd.DataFrame) -> Found:
+    """The most confident mistakes of a multiclass, binary or multilabel head."""
+    probabilities = frame[[f"probability_{name}" for name in result.classes]].to_numpy("float64")
+    if result.head.kind == "multilabel":
+        predicted, labelled = (
+            _marks(frame[name], result.classes) for name in ("prediction", "label")
+        )
+        wrong = (predicted != labelled) & frame["label"].notna().to_numpy()[:, None]
+        # The probability of what was predicted: that the label applies, or that it does not.
+        confidence = np.where(predicted, probabilities, 1 - probabilities)
+        rows, confidence = wrong.any(axis=1), np.where(wrong, confidence, 0).max(axis=1)
     else:
         known = frame["label"].notna().to_numpy()
         rows = known & (frame["label"] != frame["prediction"]).to_numpy(dtype=bool)
-        sure = found.max(axis=1)
+        confidence = probabilities.max(axis=1)
     places = np.flatnonzero(rows)
-    places = places[np.argsort(-sure[places], kind="stable")]
-    label, answer = frame["label"], frame["prediction"]
+    places = places[np.argsort(-confidence[places], kind="stable")]
+    label, prediction = frame["label"], frame["prediction"]
     cells = [
-        (place, (plain(label.iloc[place]), plain(answer.iloc[place]), f"{sure[place]:.3f}"))
+        (
+            place,
+            (plain(label.iloc[place]), plain(prediction.iloc[place]), f"{confidence[place]:.3f}"),
+        )
         for place in places[:_MOST].tolist()
     ]
-    return ("Label", "Answer", "Probability"), cells, len(places)
+    return ("Label", "Prediction", "Probability"), cells, len(places)
 
 
 def _marks(cells: pd.Series, names: list) -> np.ndarray:
-    """Whether each name is in each cell, a list or `None`: bool `(num_rows, num_names)`."""
+    """Which names each cell, a list or `None`, contains: bool, shape `(num_rows, num_names)`."""
     places = {name: place for place, name in enumerate(names)}
-    found = np.zeros((len(cells), len(names)), dtype=bool)
+    marks = np.zeros((len(cells), len(names)), dtype=bool)
     for row, cell in enumerate(cells):
-        found[row, [places[name] for name in cell or ()]] = True
-    return found
+        marks[row, [places[name] for name in cell or ()]] = True
+    return marks
 
 
-def _errors(one: HeadEvaluation, frame: pd.DataFrame) -> Found:
-    """The rows with the largest errors, measured in standard deviations of the targets."""
+def _errors(result: HeadEvaluation, frame: pd.DataFrame) -> Found:
+    """The rows with the largest errors, in standard deviations of the target's labels."""
     rows = []
-    for name, end in zip(one.classes, column_ends(one), strict=True):
-        label, answer = frame[f"label{end}"], frame[f"prediction{end}"]
-        errors = (answer - label).abs()
+    for name, end in zip(result.classes, column_ends(result), strict=True):
+        label, prediction = frame[f"label{end}"], frame[f"prediction{end}"]
+        errors = (prediction - label).abs()
         unit = label.std() or 1.0
         for place in np.argsort(-errors.fillna(-1).to_numpy(), kind="stable")[:_MOST].tolist():
             if np.isfinite(errors.iloc[place]):
-                numbers = [label.iloc[place], answer.iloc[place], errors.iloc[place]]
+                numbers = [label.iloc[place], prediction.iloc[place], errors.iloc[place]]
                 cells = [str(name), *(f"{value:.4g}" for value in numbers)]
                 rows.append((errors.iloc[place] / unit, place, cells))
     worst = sorted(rows, key=lambda row: -row[0])[:_MOST]
-    header = ["Target", "Label", "Answer", "Error"]
-    first = 0 if len(one.classes) > 1 else 1  # one target needs no name
-    shown = [(place, words[first:]) for _, place, words in worst]
-    return header[first:], shown, one.metrics["num_rows"]
+    header = ["Target", "Label", "Prediction", "Error"]
+    first = 0 if len(result.classes) > 1 else 1  # a single target has no column for its name
+    shown = [(place, cells[first:]) for _, place, cells in worst]
+    return header[first:], shown, result.metrics["num_rows"]
 
 
-def column_ends(one: HeadEvaluation) -> list[str]:
-    """The ends of a regression head's column names.
+def column_ends(result: HeadEvaluation) -> list[str]:
+    """Returns the suffixes of a regression head's columns, such as `prediction_height`.
 
     Args:
-        one: The results of a regression head.
+        result: The results of a regression head.
 
     Returns:
-        One for each target.
+        A suffix for each target: its name after an underscore; empty for a single target.
     """
-    return [""] if len(one.classes) == 1 else [f"_{name}" for name in one.classes]
+    return [""] if len(result.classes) == 1 else [f"_{name}" for name in result.classes]
 
 
 def _content(rows: Rows, place: int) -> Content:
@@ -153,7 +159,7 @@ def _content(rows: Rows, place: int) -> Content:
 
 
 def _address(cell: Any) -> str:
-    """A small JPEG of an image as a `data:` address; "" if it cannot be read any more."""
+    """A small JPEG of an image as a `data:` URL; "" if the image can no longer be read."""
     try:
         image = open_image(cell)
     except ImageError:

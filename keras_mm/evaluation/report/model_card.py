@@ -1,4 +1,4 @@
-"""The model card: a run folder's README, in the form of the Hugging Face Hub."""
+"""Writes the model card: the README of a run folder, in the format of the Hugging Face Hub."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from keras_mm.evaluation.report.findings import (
     compare_modalities,
     find_limits,
     find_verdict,
-    plain,
 )
+from keras_mm.evaluation.report.formats import plain
 from keras_mm.evaluation.results import HeadEvaluation, Results
 from keras_mm.presets.backbones import BACKBONES
 from keras_mm.version import __version__
@@ -31,8 +31,8 @@ Install `keras_mm`, then in this folder:
 import keras_mm
 
 classifier = keras_mm.MultimodalClassifier.load("model")
-classifier.predict("rows.csv")  # an answer for each row; of several heads by head
-classifier.predict_frame("rows.csv")  # and a probability for each class
+classifier.predict("rows.csv")  # a prediction per row; with several heads, a dict by head
+classifier.predict_frame("rows.csv")  # also the probability of each class
 ```
 
 ```bash
@@ -50,38 +50,38 @@ _TRAINING = (
     ("backend", "Backend"),
 )
 _UNTESTED = (
-    "Only rows like the test rows were looked at: other sources, languages and cameras, and "
-    "differences between groups of people, were not."
+    "The model was only tested on rows like the test rows, not on other sources, languages or "
+    "cameras, and not for differences between groups of people."
 )
 _MOST_CLASSES = 30
-_OF_CLASSES = ("accuracy", "f1", "matthews_correlation")
+_CLASS_METRICS = ("accuracy", "f1", "matthews_correlation")
 _HUB_METRICS = {
-    "multiclass": _OF_CLASSES,
-    "binary": _OF_CLASSES,
+    "multiclass": _CLASS_METRICS,
+    "binary": _CLASS_METRICS,
     "multilabel": ("f1",),
     "regression": ("mae", "mse", "r_squared"),
 }
-_ANSWERS = {
+_PREDICTIONS = {
     "multiclass": "one of {} classes",
     "binary": "one of {} classes",
     "multilabel": "any of {} labels",
     "regression": "{} number(s)",
 }
-_IN_MEMORY = "<table>"  # name of a table that was not read from a file
+_IN_MEMORY = "<table>"  # name of a table that was not loaded from a file
 
 
 def render_model_card(evaluation: Results, settings: Mapping[str, Any]) -> str:
-    """A model card in Markdown, with the front matter of the Hugging Face Hub.
+    """Writes a model card in Markdown, with the front matter of the Hugging Face Hub.
 
-    Only the last part of a path is written, since a card is made to be published.
+    Of paths the card has only the last part, because cards are published.
 
     Args:
         evaluation: The results of the run on its test rows.
-        settings: Settings of the run by name, as in `keras_mm.settings.settings.RunSettings`;
-            missing settings are left out.
+        settings: Settings of the run by name, as in `keras_mm.settings.settings.RunSettings`. The
+            card leaves out what is missing.
 
     Returns:
-        The text of a `README.md` that lies beside the folder `model`.
+        The text of the file `README.md` in a run folder, next to the folder `model`.
     """
     facts = {**settings, **evaluation.about}
     limits = [*_limits(evaluation), _UNTESTED]
@@ -100,21 +100,21 @@ def render_model_card(evaluation: Results, settings: Mapping[str, Any]) -> str:
 
 
 def _verdicts(evaluation: Results) -> str:
-    """A paragraph for each head."""
-    found = []
-    for name, one in evaluation.heads.items():
-        verdict = find_verdict(one)
+    """The verdict on each head, a paragraph each."""
+    paragraphs = []
+    for name, result in evaluation.heads.items():
+        verdict = find_verdict(result)
         head = f"{_code(name)}: " if evaluation.several else ""
-        found.append(f"{head}**{_text(verdict.headline)}** {_text(verdict.detail)}")
-    return "\n\n".join(found)
+        paragraphs.append(f"{head}**{_text(verdict.headline)}** {_text(verdict.detail)}")
+    return "\n\n".join(paragraphs)
 
 
 def _limits(evaluation: Results) -> list[str]:
     several = evaluation.several
     return [
         (f"{_code(name)}: " if several else "") + _text(limit)
-        for name, one in evaluation.heads.items()
-        for limit in find_limits(one, evaluation.about)
+        for name, result in evaluation.heads.items()
+        for limit in find_limits(result, evaluation.about)
     ]
 
 
@@ -123,14 +123,14 @@ def _front_matter(evaluation: Results, facts: Mapping) -> str:
     tags += ["multimodal"] if _sides(facts) == 2 else []
     tags += ["image-classification"] if facts.get("images") else []
     tags += ["text-classification"] if facts.get("texts") else []
-    kinds = [one.head.kind for one in evaluation.heads.values()]
+    kinds = [result.head.kind for result in evaluation.heads.values()]
     metrics = list(dict.fromkeys(name for kind in kinds for name in _HUB_METRICS[kind]))
     lines = ["---", "library_name: keras", "tags:", *(f"- {tag}" for tag in tags)]
     return "\n".join([*lines, "metrics:", *(f"- {metric}" for metric in metrics), "---"])
 
 
 def _what(evaluation: Results, facts: Mapping) -> str:
-    lines = [_answers(evaluation, name, one) for name, one in evaluation.heads.items()]
+    lines = [_predictions(evaluation, name, result) for name, result in evaluation.heads.items()]
     for side in ("vision", "text"):
         name = facts.get(side, facts.get(f"{side}_backbone"))
         if name is not None:
@@ -142,13 +142,13 @@ def _what(evaluation: Results, facts: Mapping) -> str:
     return _bullets(lines)
 
 
-def _answers(evaluation: Results, head: str, one: HeadEvaluation) -> str:
-    classes = [f"“{name}”" for name in one.classes[:_MOST_CLASSES]]
-    more = len(one.classes) - len(classes)
+def _predictions(evaluation: Results, head: str, result: HeadEvaluation) -> str:
+    classes = [f"“{name}”" for name in result.classes[:_MOST_CLASSES]]
+    more = len(result.classes) - len(classes)
     names = ", ".join(classes) + (f" and {more} more" if more > 0 else "")
-    what = _ANSWERS[one.head.kind].format(len(one.classes))
-    before = f"Head {_code(head)}: answers" if evaluation.several else "Answers"
-    return f"{before} {what}: {_text(names)}."
+    kind = _PREDICTIONS[result.head.kind].format(len(result.classes))
+    before = f"Head {_code(head)}: predicts" if evaluation.several else "Predicts"
+    return f"{before} {kind}: {_text(names)}."
 
 
 def _encoder(side: str, backbone: Any, facts: Mapping) -> str:
@@ -158,12 +158,12 @@ def _encoder(side: str, backbone: Any, facts: Mapping) -> str:
     known = BACKBONES.get(name)
     line = f"{side.capitalize()} encoder: {_code(name)}"
     if not isinstance(backbone, str):
-        line += ", a Keras model given by the user"
+        line += ", a Keras model of the user"
     elif weights == "pretrained":
         source = known and f" ({_text(known.handle)}; licence {known.license})"
         line += f", pretrained{source or ''}"
     elif weights is not None:
-        line += ", random weights at the start" if weights == "random" else ", weights from a file"
+        line += ", random initial weights" if weights == "random" else ", weights from a file"
     trainable = facts.get(f"{side}_trainable")
     if trainable is not None:
         line += ", trained" if trainable else ", frozen"
@@ -176,7 +176,7 @@ def _data(evaluation: Results, facts: Mapping) -> str:
         for name, title in (("images", "Image columns"), ("texts", "Text columns"))
         if facts.get(name)
     ]
-    columns = label_columns({name: one.head for name, one in evaluation.heads.items()})
+    columns = label_columns({name: result.head for name, result in evaluation.heads.items()})
     title = "Label column" if len(columns) == 1 else "Label columns"
     more = len(columns) - _MOST_CLASSES
     names = ", ".join(map(_code, columns[:_MOST_CLASSES])) + (f" and {more} more" * (more > 0))
@@ -191,42 +191,42 @@ def _data(evaluation: Results, facts: Mapping) -> str:
         if facts.get(name) and facts[name] != _IN_MEMORY:
             lines.append(f"{title}: {_code(PurePath(str(facts[name])).name)}")
     counts = {"training_rows": "Training rows", "test_rows": "Test rows"}
-    counts["skipped_rows"] = "Rows of the test table that could not be used and were left out"
+    counts["skipped_rows"] = "Rows of the test table that were left out because of errors"
     lines += [f"{title}: {facts[name]}" for name, title in counts.items() if name in facts]
     return _bullets(lines)
 
 
 def _training(evaluation: Results, facts: Mapping) -> str:
     lines = [f"{title}: {_text(plain(facts[name]))}" for name, title in _TRAINING if name in facts]
-    for name, one in evaluation.heads.items():
+    for name, result in evaluation.heads.items():
         for field, title in (("loss", "loss"), ("class_weight", "class weights")):
-            if getattr(one.head, field) is not None:
-                value = _text(plain(getattr(one.head, field)))
+            if getattr(result.head, field) is not None:
+                value = _text(plain(getattr(result.head, field)))
                 lines.append(f"{title.capitalize()} of {_code(name)}: {value}")
     epochs = max((len(values) for values in evaluation.history.values()), default=0)
     return _bullets([*lines, f"Epochs: {epochs}"] if epochs else lines)
 
 
 def _results(evaluation: Results) -> str:
-    found = []
-    for name, one in evaluation.heads.items():
+    paragraphs = []
+    for name, result in evaluation.heads.items():
         title = [f"### {_code(name)}"] if evaluation.several else []
-        found += [*title, *(_results_of(one) if one.metrics else ["Not measured."])]
-    return "\n\n".join(found)
+        paragraphs += [*title, *(_results_of(result) if result.metrics else ["Not evaluated."])]
+    return "\n\n".join(paragraphs)
 
 
-def _results_of(one: HeadEvaluation) -> list[str]:
-    rows = [(name, model, baseline) for name, model, baseline, _ in compare_metrics(one)]
-    classes, note = class_table(one)
-    interval = "95% interval" if one.head.kind == "regression" else "95% Wilson interval"
-    found = [
-        _table(Table(("Metric", "Model", baseline_name(one)), rows)),
-        f"Square brackets: {interval}. A dash: no row to measure it on.",
+def _results_of(result: HeadEvaluation) -> list[str]:
+    rows = [(name, model, baseline) for name, model, baseline, _ in compare_metrics(result)]
+    classes, note = class_table(result)
+    interval = "95% interval" if result.head.kind == "regression" else "95% Wilson interval"
+    paragraphs = [
+        _table(Table(("Metric", "Model", baseline_name(result)), rows)),
+        f"Square brackets: {interval}. A dash: no row to compute it on.",
         _table(classes),
         *([note] if note else []),
     ]
-    modalities = compare_modalities(one)
-    return [*found, _table(modalities), MODALITIES_NOTE] if modalities.rows else found
+    modalities = compare_modalities(result)
+    return [*paragraphs, _table(modalities), MODALITIES_NOTE] if modalities.rows else paragraphs
 
 
 def _table(table: Table) -> str:
@@ -248,7 +248,7 @@ def _as_list(value: Any) -> list:
 
 
 def _text(value: Any) -> str:
-    """Text on one line, with Markdown and HTML escaped."""
+    """Escapes Markdown and HTML, and puts the text on one line."""
     line = html.escape(" ".join(str(value).split()), quote=False)
     return re.sub(r"[\\`*|~]|(?<!\w)_|_(?!\w)|(?<=\])\(", r"\\\g<0>", line)
 

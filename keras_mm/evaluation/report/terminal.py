@@ -1,4 +1,4 @@
-"""Results of an evaluation as plain text for a terminal."""
+"""Renders the results of an evaluation as plain text for a terminal."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ from keras_mm.evaluation.report.classes import average_lines, class_table
 from keras_mm.evaluation.report.findings import Table
 from keras_mm.evaluation.results import HeadEvaluation, Results
 
-_MOST_ROWS = 20  # classes of a head that are listed
+_MOST_ROWS = 20  # largest number of classes of a head that are listed
 
 
 def render_text(evaluation: Results) -> str:
-    """The summary of each head, and its classes, labels or targets as a table.
+    """Renders a summary of each head, and its scores by class, label or target as a table.
 
     Args:
-        evaluation: What `MultimodalClassifier.evaluate` returned.
+        evaluation: The results, as returned by `MultimodalClassifier.evaluate`.
 
     Returns:
-        Lines of text. Of more than 20 classes or labels only the averages are listed; of a single
-        target, or of more than 20, there is no table.
-        The last line counts rows that were left out, if there are any.
+        Lines of text. For more than 20 classes or labels, the table has only the averages. For a
+        single target, or for more than 20, there is no table. If rows were left out, the last line
+        gives their number.
     """
-    found = []
-    for name, one in evaluation.heads.items():
-        title = f"{name}: {one}" if evaluation.several else str(one)
-        found += [title, *_aligned(_table(one))]
-    return "\n".join([*found, evaluation.skipped_summary] if evaluation.num_skipped else found)
+    lines = []
+    for name, result in evaluation.heads.items():
+        title = f"{name}: {result}" if evaluation.several else str(result)
+        lines += [title, *_aligned(_table(result))]
+    return "\n".join([*lines, evaluation.skipped_summary] if evaluation.num_skipped else lines)
 
 
-def _table(one: HeadEvaluation) -> Table:
-    """The table of a head that is short enough for a terminal; without rows if there is none."""
-    if not one.metrics or (one.head.kind == "regression" and len(one.classes) == 1):
+def _table(result: HeadEvaluation) -> Table:
+    """A table of a head, short enough for a terminal; without rows if the head has no table."""
+    if not result.metrics or (result.head.kind == "regression" and len(result.classes) == 1):
         return Table((), ())
-    if len(one.classes) <= _MOST_ROWS:
-        return class_table(one)[0]
-    plural = "labels" if one.head.kind == "multilabel" else "classes"
-    header = (f"{len(one.classes):,} {plural}", "Precision", "Recall", "F1", "Test rows")
-    return Table(header, (), average_lines(one))
+    if len(result.classes) <= _MOST_ROWS:
+        return class_table(result)[0]
+    plural = "labels" if result.head.kind == "multilabel" else "classes"
+    header = (f"{len(result.classes):,} {plural}", "Precision", "Recall", "F1", "Test rows")
+    return Table(header, (), average_lines(result))
 
 
 def _aligned(table: Table) -> list[str]:
-    """Lines with the first column to the left and the others to the right."""
+    """Lines of text with the first column aligned left and the others aligned right."""
     lines = [*table.rows, *table.averages]
     if not lines:
         return []

@@ -11,7 +11,8 @@ from keras_mm.data.tables.splits import stratified_split
 from keras_mm.evaluation.evaluate import Evaluation
 from keras_mm.evaluation.report import report
 from keras_mm.evaluation.report.classes import MOST_CLASSES, class_table, frequent_confusions
-from keras_mm.evaluation.report.findings import find_limits, find_verdict, plain
+from keras_mm.evaluation.report.findings import find_limits, find_verdict
+from keras_mm.evaluation.report.formats import plain
 from keras_mm.evaluation.report.model_card import render_model_card
 from keras_mm.evaluation.report.report import render_report
 from keras_mm.evaluation.results import HeadEvaluation
@@ -74,11 +75,11 @@ def test_it_shows_the_worst_classes_and_the_most_frequent_confusions(many):
     assert page.rows[start + 2][0] == "class 3" and page.rows[start + 2][-1] == "5"
     assert page.rows[start + 3][0] == "class 500"
     assert page.rows[start + 31][0] == "macro avg" and page.rows[start + 32][-1] == "4950"
-    assert page.rows[start + 33] == ["Label", "Answer", "Rows", "Of the label's rows"]
-    assert "The averages are of all classes." in text
+    assert page.rows[start + 33] == ["Label", "Prediction", "Rows", "Share of the label's rows"]
+    assert "The averages include all classes." in text
     assert "The 30 classes of 1,000 with the lowest recall" in text
-    assert "970 are not shown, among them 10 without a test row" in text
-    start = page.rows.index(["Label", "Answer", "Rows", "Of the label's rows"])
+    assert "970 are not shown, including 10 without a test row" in text
+    start = page.rows.index(["Label", "Prediction", "Rows", "Share of the label's rows"])
     assert page.rows[start + 1] == ["class 7", "class 8", "5", "100.0%"]
     assert page.rows[start + 2] == ["class 3", "class 4", "2", "40.0%"]
     assert page.rows[start + 3] == ["class 500", "class 0", "1", "20.0%"]

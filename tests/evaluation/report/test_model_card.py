@@ -98,7 +98,7 @@ def test_names_columns_and_encoders_but_no_folders():
 
 
 def test_counts_the_test_rows_that_were_left_out():
-    words = "Rows of the test table that could not be used and were left out"
+    words = "Rows of the test table that were left out because of errors"
     assert f"- {words}: 3\n" in card_of(about={**ABOUT, "skipped_rows": 3})
     assert words not in card_of()
 
@@ -110,7 +110,7 @@ def test_a_side_that_the_model_lacks_is_not_named():
 
 def test_a_backbone_of_the_users_is_named_and_not_called_pretrained():
     card = card_of(about={**ABOUT, "vision": SimpleNamespace(name="my_net")})
-    assert "`my_net`, a Keras model given by the user, frozen." in card
+    assert "`my_net`, a Keras model of the user, frozen." in card
 
 
 def test_a_backbone_in_a_folder_keeps_its_last_part_and_a_handle_its_all():
@@ -139,9 +139,9 @@ def test_results_by_modality_where_there_are_two():
 
 
 def test_verdict_changes_when_the_majority_class_is_not_beaten():
-    assert "**Better than always answering “no”.**" in card_of(num_wrong=1)
+    assert "**Better than always predicting “no”.**" in card_of(num_wrong=1)
     card = card_of(num_wrong=12)
-    assert "**No better than always answering “no”.**" in card
+    assert "**No better than always predicting “no”.**" in card
     assert "inside the interval" in card and "worse" not in card
     assert "the model is worse" in card_of(num_wrong=24)
 
@@ -150,7 +150,7 @@ def test_limits_are_stated():
     limits = card_of().split("## Limits\n")[1]
     assert "31 test rows" in limits and "83.8% and 99.4%" in limits
     assert "majority class is the only baseline" in limits
-    assert "“no” (18), “yes” (13): the figures of such a class are rough" in limits
+    assert "“no” (18), “yes” (13): the scores of such a class are uncertain" in limits
     assert "No test row has the label “never”" in limits
 
 

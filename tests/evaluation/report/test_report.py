@@ -14,12 +14,8 @@ from PIL import Image
 from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import Problem
 from keras_mm.evaluation.evaluate import Evaluation
-from keras_mm.evaluation.report.findings import (
-    compare_metrics,
-    find_limits,
-    find_verdict,
-    percent,
-)
+from keras_mm.evaluation.report.findings import compare_metrics, find_limits, find_verdict
+from keras_mm.evaluation.report.formats import percent
 from keras_mm.evaluation.report.report import render_report
 from keras_mm.evaluation.results import HeadEvaluation
 from keras_mm.metrics import classification_metrics, majority_baseline
@@ -172,7 +168,7 @@ def test_verdict_says_whether_the_majority_class_is_beaten(num_wrong, better, wo
     verdict = find_verdict(head_of(evaluation))
     start = "Better" if better else "No better"
     assert verdict.better is better and words in verdict.detail
-    assert verdict.headline == f"{start} than always answering “no”."
+    assert verdict.headline == f"{start} than always predicting “no”."
     text = "".join(Page(render_report(evaluation)).text)
     assert verdict.headline in text and verdict.detail in text
 
@@ -182,7 +178,7 @@ def test_verdict_is_about_the_training_rows_majority_and_warns_of_another_one():
     verdict = find_verdict(
         head_of(evaluation_of(labels, np.ones(100, int), ["a", "b"], train=[0, 0, 1]))
     )
-    assert verdict.headline == "Better than always answering “a”."
+    assert verdict.headline == "Better than always predicting “a”."
     assert (
         "“b”, the most frequent class of these test rows, would be right on 90.0%" in verdict.detail
     )
@@ -226,9 +222,7 @@ def test_two_classes_have_areas_under_their_curves():
 
 def test_modalities_have_a_table_where_there_are_two():
     page = Page(render_report(CASES["modalities"]()))
-    start = page.rows.index(
-        ["What the model is given", "Test rows", "Accuracy", "Always “no”", "Macro-F1"]
-    )
+    start = page.rows.index(["Input", "Test rows", "Accuracy", "Always “no”", "Macro-F1"])
     shares = ["75.0% [51.0, 89.8]", "50.0%"]
     assert page.rows[start + 1 : start + 5] == [
         ["Image and text", "41", *shares, "0.700"],
@@ -236,8 +230,9 @@ def test_modalities_have_a_table_where_there_are_two():
         ["Image and text, images hidden", "41", *shares, "0.500"],
         ["Image and text, texts hidden", "41", *shares, "0.400"],
     ]
-    assert "what this model can do with one side" in "".join(page.text)
-    assert "What the model is given" not in render_report(CASES["good"]())
+    text = "".join(page.text)
+    assert "By modality" in text and "what this model predicts from one modality" in text
+    assert "By modality" not in render_report(CASES["good"]())
 
 
 def test_confusion_matrix_has_labels_in_rows():
@@ -252,7 +247,7 @@ def test_a_large_matrix_names_its_confusions():
     answers[[10, 11, 12, 40]] = [3, 3, 3, 5]
     names = [f"class {i}" for i in labels[::5]]
     page = Page(render_report(evaluation_of(labels, answers, names)))
-    start = page.rows.index(["Label", "Answer", "Rows", "Of the label's rows"])
+    start = page.rows.index(["Label", "Prediction", "Rows", "Share of the label's rows"])
     assert page.rows[start + 1 : start + 3] == [
         ["class 2", "class 3", "3", "60.0%"],
         ["class 8", "class 5", "1", "20.0%"],
@@ -265,7 +260,7 @@ def test_a_class_without_rows_has_dashes_and_is_told():
     assert page.cells("never") == ["–", "–", "–", "0"]
     limits = " ".join(find_limits(head_of(evaluation), {}))
     assert "No test row has the label “never”" in limits
-    assert "“a” (2), “b” (1): the figures of such a class are rough" in limits
+    assert "“a” (2), “b” (1): the scores of such a class are uncertain" in limits
 
 
 def test_mistakes_are_the_surest_twenty():
@@ -274,7 +269,7 @@ def test_mistakes_are_the_surest_twenty():
     labels[-1] = 1
     evaluation = evaluation_of(labels, np.ones(40, int), ["no", "yes"], sure=sure)
     page = Page(render_report(evaluation))
-    start = page.rows.index(["Row", "Label", "Answer", "Probability"])
+    start = page.rows.index(["Row", "Label", "Prediction", "Probability"])
     rows = page.rows[start + 1 :]
     assert len(rows) == 20
     assert [row[0] for row in rows] == [str(1000 + i) for i in range(38, 18, -1)]
@@ -292,7 +287,7 @@ def test_mistakes_show_their_rows(tmp_path):
     evaluation = replace(evaluation, rows=rows, predictions=frame, id_column="key")
     html = render_report(evaluation)
     page = Page(html)
-    start = page.rows.index(["Row", "Content", "Label", "Answer", "Probability"])
+    start = page.rows.index(["Row", "Content", "Label", "Prediction", "Probability"])
     first, second, third = ([cell.strip() for cell in row] for row in page.rows[start + 1 :])
     assert first[:2] == ["1000 (k0)", "<b>short</b>"] and "<b>short" not in html
     assert second[0] == "1001 (k1)" and second[1].endswith("long …") and len(second[1]) <= 160
@@ -305,7 +300,7 @@ def test_mistakes_show_their_rows(tmp_path):
 
 def test_no_mistakes_are_said():
     text = "".join(Page(render_report(CASES["no_mistakes"]())).text)
-    assert "all 53 test rows were answered correctly" in text
+    assert "all 53 test rows were predicted correctly" in text
 
 
 def test_rows_that_were_left_out_are_counted_and_listed():
@@ -313,7 +308,7 @@ def test_rows_that_were_left_out_are_counted_and_listed():
     problems[1] = Problem((3, "x"), None, "a.csv", "the row is empty.")
     page = Page(render_report(with_mistakes(31, 1, skipped=problems, num_skipped=28)))
     text = " ".join("".join(page.text).split())
-    assert "28 of 59 rows left out, because they could not be used." in text
+    assert "28 of 59 rows left out because of errors." in text
     assert "The first 20 of 29 problems." in text
     assert page.cells("0") == ["column 'text': <bad> 0"]
     assert page.cells("3, x") == ["the row is empty."]
