@@ -145,7 +145,7 @@ def test_dinov2_at_other_sizes(tmp_path):
             keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(its)
         )
     for size in ((30, 30), (28, 35)):
-        with pytest.raises(ValueError, match="square images whose side is a multiple of 7, such as"):
+        with pytest.raises(ValueError, match="square images whose side is a multiple of 7, such"):
             create_vision_encoder(folder, image_size=size)
 
 
