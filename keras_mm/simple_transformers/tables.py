@@ -153,7 +153,7 @@ def image_table(
     images = _own_folder(table, beside) if image_path is None else image_path
     if images is None:
         raise InvalidValueError(
-            f"`{argument}`, the folder of the images, must be given with a DataFrame."
+            f"`{argument}` must be given with a DataFrame: it is the folder of the images."
         )
     return table, str(images)
 

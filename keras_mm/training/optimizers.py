@@ -44,7 +44,7 @@ def create_optimizer(
 
     Example:
         >>> create_optimizer(Optimization(optimizer="sgd"), 0.5).name
-        'SGD'
+        'sgd'
     """
     name, ema = optimization.optimizer, optimization.ema_momentum
     if not isinstance(name, str):

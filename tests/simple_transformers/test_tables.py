@@ -34,7 +34,7 @@ def test_texts_and_pairs_by_their_names():
 @pytest.mark.parametrize("rows", [[["a", 1], ["b", 0]], [("a", 1, 5), ("b", 0, 5)]])
 def test_the_first_two_columns_with_a_warning(rows):
     for data in (pd.DataFrame(rows), rows):
-        with pytest.warns(UserWarning, match="no columns and 'labels': .* is used as the text"):
+        with pytest.warns(UserWarning, match="'text' and 'labels': 0 is used as the text"):
             table, texts = text_table(data)
         assert texts == ("text",)
         assert table["text"].tolist() == ["a", "b"] and table["labels"].tolist() == [1, 0]
