@@ -156,7 +156,7 @@ def test_many_targets(monkeypatch):
     evaluation = evaluate(Head("regression", tuple(f"t{i}" for i in range(120))), labels, answers)
     page = render_report(evaluation)
     text = "".join(Page(page).text)
-    assert len(page) < 1e6 and "The first 2 targets" in text and "Worst targets" in text
+    assert len(page) < 1e6 and "Only the first 2 targets" in text and "Worst targets" in text
     one = evaluation.heads["label"]
     assert "And 110 more targets" in find_verdict(one).detail
     assert len(" ".join(find_limits(one, {}))) < 500
