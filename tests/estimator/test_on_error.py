@@ -70,7 +70,7 @@ def test_each_skipped_row_names_its_problem(fitted, table):
         (4, "column 'image_1': "),
         (5, "the row is empty"),
         (6, "column 'image_2': "),
-        (8, "column 'text_2': the text holds a lone surrogate"),
+        (8, "column 'text_2': the text has a lone surrogate"),
     ):
         assert errors[row].startswith(words) and len(errors[row]) <= 200
     assert "nowhere.png" in errors[4] and errors[4].endswith(" (and 1 more)")

@@ -114,9 +114,9 @@ def test_huge_images_are_refused_by_their_header(decode, make):
 
 def test_packed_bmp_files_are_refused(decode, make):
     four_bits = make.encode(make.scene(8, 8, 1)[..., 0] > 99, "BMP")
-    assert "convert it to PNG" in refusal(decode, four_bits)
+    assert "save it as PNG" in refusal(decode, four_bits)
     rgba = make.bmp(make.scene(8, 8, 4), masks=(0xFF, 0xFF00, 0xFF0000, 0xFF000000), header=108)
-    assert "convert it to PNG" in refusal(decode, rgba)
+    assert "save it as PNG" in refusal(decode, rgba)
 
 
 def test_alpha_is_laid_on_white_as_pillow_does(make):

@@ -206,8 +206,8 @@ def test_part_smaller_than_the_classes_is_impossible():
 @pytest.mark.parametrize(
     ("counts", "groups", "match"),
     [
-        ({"a": 2, "b": 3}, None, "5 rows; ask for at most 5"),
-        ({"a": 7, "b": 11}, np.arange(18) % 5, "5 groups; ask for at most 5"),
+        ({"a": 2, "b": 3}, None, "5 rows; use at most 5"),
+        ({"a": 7, "b": 11}, np.arange(18) % 5, "5 groups; use at most 5"),
         ({"a": 4, "b": 5}, None, r"'a' \(4\), 'b' \(5\).*at most 5"),
     ],
 )
