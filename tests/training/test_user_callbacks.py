@@ -81,7 +81,7 @@ def test_a_plateau_of_the_users_lowers_the_rate():
 @pytest.mark.parametrize(
     ("knobs", "callback", "words"),
     [
-        ({}, keras.callbacks.LearningRateScheduler(float), "decay='constant' and warmup=0 "),
+        ({}, keras.callbacks.LearningRateScheduler(float), "decay='constant' and warmup=0\\."),
         (
             {"decay": "constant", "warmup": 0.1},
             keras.callbacks.ReduceLROnPlateau(),
