@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_mm.checks import quote
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.errors import InvalidValueError
 
@@ -27,7 +27,8 @@ def with_weights(table: pd.DataFrame, sample_weight: Any) -> tuple[pd.DataFrame,
 
     Returns:
         The table and the name of the column, `None` for no weights. If the weights are an array,
-        the table is a copy with the weights in the column `"sample_weight"`.
+        the table is a copy with the weights in a new column, `"sample_weight"` if it has none of
+        this name.
 
     Raises:
         ValueError: for weights of another shape.
@@ -49,7 +50,10 @@ def with_weights(table: pd.DataFrame, sample_weight: Any) -> tuple[pd.DataFrame,
             "`sample_weight` must be the name of a column, or one weight per row, "
             f"{len(table)} in all. Received: {received}"
         )
-    return table.assign(**{_GIVEN: weights}), _GIVEN
+    name = _GIVEN
+    while name in table.columns:  # which may be a column of texts or labels
+        name += "_"
+    return table.assign(**{name: weights}), name
 
 
 def weight_columns(column: str | None, tables: Mapping[str, pd.DataFrame]) -> dict[str, str]:
@@ -109,6 +113,6 @@ def _problem(cell: Any) -> str:
     if is_missing(cell):
         return "the weight is missing. Write 1 to count the row once, 0 to ignore it."
     return (
-        f"a weight must be a finite number >= 0. Received: {reprlib.repr(cell)}. "
+        f"a weight must be a finite number >= 0. Received: {quote(cell, 40)}. "
         "Write 1 to count the row once, 0 to ignore it."
     )

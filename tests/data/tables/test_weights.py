@@ -146,3 +146,10 @@ def test_which_tables_are_weighted():
     assert weight_columns("weight", tables) == {"train": "weight", "val": "weight"}
     assert weight_columns("other", tables) == {"train": "other"}  # reported as missing
     assert weight_columns(None, tables) == {}
+
+
+def test_an_array_of_weights_replaces_no_column():
+    table = pd.DataFrame({"sample_weight": ["a text", "another"]})
+    weighted, column = with_weights(table, [1, 2])
+    assert weighted[column].tolist() == [1, 2]
+    assert weighted["sample_weight"].tolist() == ["a text", "another"]
