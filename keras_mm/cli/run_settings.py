@@ -75,7 +75,12 @@ def check_columns(settings: RunSettings) -> None:
     """
     if settings.data is None or not has_header(settings.data):
         return
-    more = (settings.split_column, settings.group_column, settings.id_column)
+    more = (
+        settings.split_column,
+        settings.group_column,
+        settings.id_column,
+        settings.weight_column,
+    )
     columns = [*settings.images, *settings.texts, *columns_of(settings.labels)]
     columns += [name for name in more if name is not None]
     absent = missing_names(read_names(settings.data), columns)
