@@ -43,8 +43,8 @@ def create_optimizer(
         ValueError: if `ema_momentum` is set and the Keras optimizer keeps no moving average.
 
     Example:
-        >>> create_optimizer(Optimization(optimizer="sgd"), 0.5).name
-        'sgd'
+        >>> type(create_optimizer(Optimization(optimizer="sgd"), 0.5)).__name__
+        'SGD'
     """
     name, ema = optimization.optimizer, optimization.ema_momentum
     if not isinstance(name, str):

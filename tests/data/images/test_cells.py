@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
+from keras_mm.checks import quote
 from keras_mm.data.images.cells import (
     MAX_PIXELS,
     ImageError,
@@ -263,7 +264,7 @@ def test_bad_paths_are_told_apart(tmp_path):
         with pytest.raises(ImageError) as caught:
             check_image(path)
         assert told in str(caught.value)
-        assert repr(str(path)) in str(caught.value)
+        assert quote(str(path)) in str(caught.value)
 
 
 @pytest.mark.parametrize(
