@@ -1,0 +1,37 @@
+"""Logits of labelled rows that a model was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Logits of labelled rows that the weights were not trained on; decisions are fitted on them.
+
+    Attributes:
+        source: `"out_of_fold"`: each row was predicted by the model of the fold that left it out,
+            and no row decided anything; or `"validation"`: the rows chose the epoch.
+        numbers: The rows in the index of the training table.
+        labels: Encoded labels by head, as in `keras_mm.data.tables.rows.Rows`.
+        logits: float32, shape `(num_rows, num_logits)`, by head.
+        sample_weight: Weights of the rows, float64 `(num_rows,)`; `None` if all rows count 1.
+        fold: For out-of-fold rows the number of the fold that left the row out, from 1, int64
+            `(num_rows,)`.
+        groups: For grouped folds the number of each row's group, int64 `(num_rows,)`.
+    """
+
+    source: str
+    numbers: pd.Index
+    labels: Mapping[str, np.ndarray]
+    logits: Mapping[str, np.ndarray]
+    sample_weight: np.ndarray | None = None
+    fold: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
