@@ -7,17 +7,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_mm.errors import InvalidValueError
+from keras_mm.metrics.areas import areas_under_curves
+from keras_mm.metrics.array_checks import check_labels, check_probabilities, counted_rows
+from keras_mm.metrics.class_probabilities import class_probability_metrics
 from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
+from keras_mm.metrics.probability_errors import label_losses
 from keras_mm.row_weights import check_weights
 
 LARGEST_MATRIX = 1000  # with more classes, only the non-zero cells are returned: to save memory
-_AT_ONCE = 2**22  # scores sorted in one step; limits the memory
-_MAX_SUM_ERROR = 0.01  # rounding error of the sum of probabilities computed in bfloat16
 
 
 def classification_metrics(
-    labels: Any, probabilities: Any, classes: Sequence[Any], *, sample_weight: Any = None
+    labels: Any,
+    probabilities: Any,
+    classes: Sequence[Any],
+    *,
+    sample_weight: Any = None,
+    extended: bool = True,
 ) -> dict[str, Any]:
     """Metrics of predicted probabilities against labels, as plain JSON values.
 
@@ -26,7 +32,12 @@ def classification_metrics(
     `balanced_accuracy` over those that occur in the labels. `mcc` is 0 if only one class occurs on
     either side. `log_loss` is in nats, with probabilities clipped to at least 2.2e-16.
     `accuracy_interval` is Wilson's 95% interval. With two classes, the second is the positive class
-    of `auroc` and `auprc` (average precision).
+    of `auroc` and `auprc` (average precision). With more, both are means over the classes that some
+    rows have and others lack, each against all others. `top_2_accuracy` is the share of rows whose
+    label is among the 2 most probable classes; of equally probable classes, the first in `classes`
+    counts as more probable. `expected_calibration_error` compares the probability of the predicted
+    class with the share of correct rows, see
+    `keras_mm.metrics.probability_errors.expected_calibration_error`.
 
     With `sample_weight` the metrics are scikit-learn's with that argument: a row of weight 3 counts
     like three rows. Supports and confusions are then sums of weights. Rows of weight 0 are ignored:
@@ -40,16 +51,19 @@ def classification_metrics(
         classes: Class names in the order of the columns.
         sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
             count 1.
+        extended: Whether to compute also what takes longer with many classes, as said below.
 
     Returns:
         `num_rows accuracy accuracy_interval macro_f1 weighted_f1 balanced_accuracy log_loss mcc`;
-        with two classes that both occur also `auroc auprc`; `per_class` (`precision recall f1
-        support` by class name); `averages` (`macro avg` and `weighted avg`, as in scikit-learn's
+        if both of two classes occur also `auroc auprc`; `per_class` (`precision recall f1 support`
+        by class name); `averages` (`macro avg` and `weighted avg`, as in scikit-learn's
         `classification_report`: the same four scores); and `confusion_matrix` (a list of lists: a
         row per label, a column per predicted class). With more than 1,000 classes `confusions`
         replaces the matrix: a list of `[label, prediction, rows]` for each pair of classes that
         occurs. With `sample_weight` also `total_weight` and `effective_rows`, and for each class
-        `num_rows` and `effective_rows`; `num_rows` counts the rows with a weight above 0.
+        `num_rows` and `effective_rows`; `num_rows` counts the rows with a weight above 0. Only if
+        `extended`: `brier_score_loss expected_calibration_error`, `top_<k>_accuracy` for each k
+        from 2 to 5 that is below the number of classes, and `auroc auprc` of more than two classes.
 
     Raises:
         ValueError: if shapes or ranges are wrong, or no row has a label and a weight above 0.
@@ -60,11 +74,22 @@ def classification_metrics(
         (0.5, [[1, 0], [1, 0]])
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
-    _check(labels, probabilities, len(classes))
+    check_probabilities(labels, probabilities, len(classes))
     weights = check_weights(sample_weight, len(labels))
     rows = counted_rows(labels >= 0, weights)
     labels, probabilities = labels[rows], probabilities[rows]
     weights = None if weights is None else weights[rows]
+    return _metrics(labels, probabilities, classes, weights, extended=extended)
+
+
+def _metrics(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[Any],
+    weights: np.ndarray | None,
+    *,
+    extended: bool,
+) -> dict[str, Any]:
     predictions = probabilities.argmax(axis=1)
     scores = _scores(labels, predictions, len(classes), weights)
     averages = average_rows(scores, np.union1d(labels, predictions))
@@ -77,32 +102,14 @@ def classification_metrics(
         "macro_f1": averages["macro avg"]["f1"],
         "weighted_f1": averages["weighted avg"]["f1"],
         "balanced_accuracy": float(scores.recall[scores.support > 0].mean()),
-        "log_loss": _log_loss(labels, probabilities, weights),
+        "log_loss": float(np.average(label_losses(labels, probabilities), weights=weights)),
         "mcc": _matthews(labels, predictions, len(classes), weights),
         **(_areas_of_two(labels, probabilities, weights) if len(classes) == 2 else {}),
+        **(class_probability_metrics(labels, probabilities, weights) if extended else {}),
         "per_class": _per_class(scores, classes, labels, weights),
         "averages": averages,
         **_confusions(labels, predictions, len(classes), weights),
     }
-
-
-def counted_rows(labelled: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Selects the rows that metrics are computed on.
-
-    Args:
-        labelled: Whether each row has a label, bool `(num_rows,)`.
-        weights: Weights of the rows, shape `(num_rows,)`; `None` if all count 1.
-
-    Returns:
-        Whether each row has a label and a weight above 0, bool `(num_rows,)`.
-
-    Raises:
-        ValueError: if no row has both.
-    """
-    rows = labelled if weights is None else labelled & (weights > 0)
-    if not rows.any():
-        raise InvalidValueError("No row has both a label and a weight above 0; pass rows that do.")
-    return rows
 
 
 def confusion_cells(metrics: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -153,39 +160,10 @@ def majority_baseline(
         0.5
     """
     train_labels, labels = np.asarray(train_labels), np.asarray(labels)
-    _check_labels("train_labels", train_labels, len(classes))
+    check_labels("train_labels", train_labels, len(classes))
     counts = np.bincount(train_labels[train_labels >= 0], minlength=len(classes))
     shares = np.broadcast_to(counts / counts.sum(), (len(labels), len(counts)))
     return classification_metrics(labels, shares, classes, sample_weight=sample_weight)
-
-
-def _check(labels: np.ndarray, probabilities: np.ndarray, num_classes: int) -> None:
-    _check_labels("labels", labels, num_classes)
-    if probabilities.shape != (len(labels), num_classes):
-        raise InvalidValueError(
-            f"`probabilities` must have one row per label and one column per class, shape "
-            f"{(len(labels), num_classes)}. Received: shape {probabilities.shape}"
-        )
-    sums_to_one = np.abs(probabilities.sum(axis=1) - 1) <= _MAX_SUM_ERROR
-    if not (sums_to_one.all() and probabilities.min() >= 0):
-        raise InvalidValueError(
-            "`probabilities` must be >= 0 and sum to 1 in every row; pass logits through a "
-            f"softmax first. Received: values from {probabilities.min()} to {probabilities.max()}"
-        )
-
-
-def _check_labels(name: str, labels: np.ndarray, num_classes: int) -> None:
-    if labels.ndim != 1 or (labels.size and not np.issubdtype(labels.dtype, np.integer)):
-        raise InvalidValueError(
-            f"`{name}` must be integers of shape (num_rows,), in the order of `classes`. "
-            f"Received: dtype {labels.dtype}, shape {labels.shape}"
-        )
-    if not labels.size or labels.max() < 0:
-        raise InvalidValueError(f"`{name}` has no label; pass rows that have one.")
-    if labels.max() >= num_classes:
-        raise InvalidValueError(
-            f"`{name}` must be below the number of classes, {num_classes}. Received: {labels.max()}"
-        )
 
 
 class ClassScores(NamedTuple):
@@ -270,13 +248,6 @@ def average_row(
     return {**dict(zip(("precision", "recall", "f1"), means, strict=True)), "support": support}
 
 
-def _log_loss(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
-    # scikit-learn's `log_loss` copies `probabilities` several times, and raises for a single class.
-    label_probabilities = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
-    eps = np.finfo("float64").eps
-    return float(np.average(-np.log(np.clip(label_probabilities, eps, 1 - eps)), weights=weights))
-
-
 def _matthews(
     labels: np.ndarray, predictions: np.ndarray, num_classes: int, weights: np.ndarray | None
 ) -> float:
@@ -298,67 +269,6 @@ def _areas_of_two(
     labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None
 ) -> dict[str, float]:
     return areas_under_curves(labels[:, None], probabilities[:, 1:], weights).get(0, {})
-
-
-def areas_under_curves(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None
-) -> dict[int, dict[str, float]]:
-    """Areas under the curves of binary labels: `auroc` and `auprc` (average precision).
-
-    Args:
-        labels: 0 or 1, shape `(num_rows, num_columns)`; negative (missing) labels are left out.
-        scores: Floats, shape `(num_rows, num_columns)`; a higher score makes a 1 more likely.
-        weights: Weights of the rows, floats > 0, shape `(num_rows,)`; `None` if all count 1.
-
-    Returns:
-        Areas by column index, only for columns in which both 0 and 1 occur.
-
-    Example:
-        >>> areas_under_curves(np.array([[0], [1], [1]]), np.array([[0.2], [0.1], [0.3]]))
-        {0: {'auroc': 0.5, 'auprc': 0.8333333333333333}}
-    """
-    columns = np.flatnonzero((labels == 1).any(axis=0) & (labels == 0).any(axis=0))
-    size = max(1, _AT_ONCE // max(len(labels), 1))
-    areas_by_column = {}
-    for start in range(0, len(columns), size):
-        part = columns[start : start + size]
-        # Transposed, so that the values that are sorted and summed are contiguous in memory.
-        areas = _areas(labels.T[part], scores.T[part], weights)
-        for column, auroc, auprc in zip(part.tolist(), *areas, strict=True):
-            areas_by_column[column] = {"auroc": float(auroc), "auprc": float(auprc)}
-    return areas_by_column
-
-
-def _areas(
-    labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Both areas of each row of scores; equal scores share a threshold, as in scikit-learn."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    labels, scores = (np.take_along_axis(x, order, axis=1) for x in (labels, scores))
-    places = np.arange(labels.shape[1])
-    differs = scores[:, 1:] != scores[:, :-1]
-    edge = np.ones_like(differs, shape=(len(scores), 1))
-    begins, ends = np.hstack([edge, differs]), np.hstack([differs, edge])
-    first = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
-    last = np.where(ends, places, places[-1])[:, ::-1]
-    last = np.minimum.accumulate(last, axis=1)[:, ::-1]
-    is_positive, is_negative = labels == 1, labels == 0
-    if weights is not None:
-        is_positive, is_negative = is_positive * weights[order], is_negative * weights[order]
-    positives, negatives = np.cumsum(is_positive, axis=1), np.cumsum(is_negative, axis=1)
-    tp, fp = (np.take_along_axis(x, last, axis=1) for x in (positives, negatives))
-    fp_before = np.take_along_axis(negatives - is_negative, first, axis=1)
-    # For each score the negatives with a lower one; those with an equal one count half.
-    below = negatives[:, -1:] - (fp + fp_before) / 2
-    so_far = tp + fp
-    precision = tp / np.where(so_far > 0, so_far, 1)
-    auroc, auprc = (_sum(is_positive * x) / positives[:, -1] for x in (below, precision))
-    return auroc / negatives[:, -1], auprc
-
-
-def _sum(values: np.ndarray) -> np.ndarray:
-    """Row sums, added from left to right, so that zeros in between do not change the rounding."""
-    return np.cumsum(values, axis=1)[:, -1]
 
 
 def _per_class(

@@ -7,18 +7,27 @@ from typing import Any
 
 import numpy as np
 
+from keras_mm.metrics.bootstrap import score_intervals
+from keras_mm.metrics.class_probabilities import TOP
 from keras_mm.metrics.classification import classification_metrics
 from keras_mm.metrics.multilabel import multilabel_metrics
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.metrics.regression import regression_metrics
-from keras_mm.settings.heads import Head
+from keras_mm.settings.heads import Head, resolve_threshold
 
+# Metrics that take long for many classes: each epoch computes them only if they are monitored.
+EXTENDED = (
+    *("auroc", "auprc", "brier_score_loss", "expected_calibration_error"),
+    *(f"top_{k}_accuracy" for k in TOP),
+)
 # All metrics, of any kind of head, that are a single number and can be compared. `loss` is computed
 # by training, the others by this room.
 METRICS = (
     *("loss", "accuracy", "macro_f1", "weighted_f1", "balanced_accuracy", "log_loss", "mcc"),
-    *("auroc", "auprc", "subset_accuracy", "hamming_loss", "micro_f1", "samples_f1", "lrap"),
-    *("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "spearman"),
+    *("subset_accuracy", "hamming_loss", "micro_f1", "samples_f1", "lrap"),
+    *("mean_absolute_error", "median_absolute_error", "root_mean_squared_error"),
+    *("r2", "explained_variance", "pearson", "spearman"),
+    *EXTENDED,
 )
 
 
@@ -28,6 +37,9 @@ def head_metrics(
     logits: Any,
     names: Sequence[Any] | None = None,
     sample_weight: Any = None,
+    *,
+    extended: bool = True,
+    intervals: bool = False,
 ) -> dict[str, Any]:
     """Metrics of a head's logits against labels.
 
@@ -40,9 +52,16 @@ def head_metrics(
         names: Label names in order; `None` uses those of the head.
         sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
             count 1.
+        extended: Whether to compute also what takes long for many classes, see
+            `classification_metrics`.
+        intervals: Whether to compute also intervals by bootstrap, see
+            `keras_mm.metrics.bootstrap.score_intervals`. It takes some tenths of a second for
+            10,000 rows.
 
     Returns:
-        What `classification_metrics`, `multilabel_metrics` or `regression_metrics` returns.
+        What `classification_metrics`, `multilabel_metrics` or `regression_metrics` returns, and
+        with `intervals` the 95% intervals `macro_f1_interval log_loss_interval auprc_interval`; for
+        `"regression"` `r2_interval`.
 
     Raises:
         ValueError: if shapes are wrong, or no row has a label.
@@ -53,7 +72,9 @@ def head_metrics(
     """
     logits = np.asarray(logits)
     predicted = logits if head.kind == "regression" else probabilities(logits, head.kind)
-    return measure(head, labels, predicted, names, sample_weight)
+    return measure(
+        head, labels, predicted, names, sample_weight, extended=extended, intervals=intervals
+    )
 
 
 def is_labelled(head: Head, labels: Any, sample_weight: Any = None) -> bool:
@@ -133,6 +154,9 @@ def measure(
     predicted: Any,
     names: Sequence[Any] | None = None,
     sample_weight: Any = None,
+    *,
+    extended: bool = True,
+    intervals: bool = False,
 ) -> dict[str, Any]:
     """Metrics of a head's predicted probabilities or numbers.
 
@@ -143,15 +167,24 @@ def measure(
             `(num_rows, num_targets)`.
         names: As in `head_metrics`.
         sample_weight: As in `head_metrics`.
+        extended: As in `head_metrics`.
+        intervals: As in `head_metrics`.
 
     Returns:
         As `head_metrics`.
     """
-    weights: dict[str, Any] = {"sample_weight": sample_weight}
     names = list(head.names if names is None else names)
+    labels = np.asarray(labels)
+    options: dict[str, Any] = {"sample_weight": sample_weight}
     if head.kind == "regression":
-        targets = np.asarray(labels, "float64").reshape(len(labels), -1)
-        return regression_metrics(targets, predicted, names, **weights)
-    if head.kind == "multilabel":
-        return multilabel_metrics(labels, predicted, names, threshold=head.threshold, **weights)
-    return classification_metrics(np.asarray(labels).reshape(-1), predicted, names, **weights)
+        labels = labels.astype("float64").reshape(len(labels), -1)
+        metrics = regression_metrics(labels, predicted, names, **options)
+    elif head.kind == "multilabel":
+        options["threshold"] = resolve_threshold(head.threshold, names)
+        metrics = multilabel_metrics(labels, predicted, names, extended=extended, **options)
+    else:
+        labels = labels.reshape(-1)
+        metrics = classification_metrics(labels, predicted, names, extended=extended, **options)
+    if intervals:
+        metrics |= score_intervals(labels, predicted, head.kind, **options)
+    return metrics

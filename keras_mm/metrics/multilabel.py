@@ -8,17 +8,19 @@ from typing import Any
 import numpy as np
 
 from keras_mm.errors import InvalidValueError
+from keras_mm.metrics.areas import areas_under_curves, mean_areas
+from keras_mm.metrics.array_checks import check_multilabel, counted_rows
 from keras_mm.metrics.classification import (
     ClassScores,
-    areas_under_curves,
     average_row,
     average_rows,
-    counted_rows,
 )
 from keras_mm.metrics.intervals import effective_rows, share_with_interval, weight_facts
+from keras_mm.metrics.probability_errors import expected_calibration_error, multilabel_losses
 from keras_mm.row_weights import check_weights
 from keras_mm.settings.heads import resolve_threshold
 
+_AVERAGES = ("micro", "macro", "weighted", "samples")
 _CANDIDATES = 1000  # most thresholds that are tried if the metric is a function
 
 
@@ -29,6 +31,7 @@ def multilabel_metrics(
     *,
     threshold: Any = 0.5,
     sample_weight: Any = None,
+    extended: bool = True,
 ) -> dict[str, Any]:
     """Metrics of predicted probabilities against multi-hot labels, as plain JSON values.
 
@@ -45,18 +48,22 @@ def multilabel_metrics(
         sample_weight: Weights of the rows, as in
             `keras_mm.metrics.classification.classification_metrics`. Supports and the counts `tp fp
             fn tn` are then sums of weights.
+        extended: Whether to compute also `brier_score_loss` and `expected_calibration_error`.
 
     Returns:
         `num_rows subset_accuracy subset_accuracy_interval hamming_loss micro_f1 macro_f1
-        samples_f1 lrap log_loss`; where they are defined `auroc auprc`; `per_label` (by label name
-        `precision recall f1 support threshold tp fp fn tn`, and `auroc auprc` where defined); and
-        `averages` (`micro avg`, `macro avg`, `weighted avg` and `samples avg`, as in scikit-learn's
+        weighted_f1 samples_f1 lrap log_loss brier_score_loss expected_calibration_error`; where
+        they are defined `auroc auprc`; `per_label` (by label name `precision recall f1 support
+        threshold tp fp fn tn`, and `auroc auprc` where defined); and `averages` (`micro avg`,
+        `macro avg`, `weighted avg` and `samples avg`, as in scikit-learn's
         `classification_report`, each `precision recall f1 support`). `subset_accuracy` is the share
         of rows whose known labels are all predicted correctly, with Wilson's 95% interval. `lrap`
         is the label ranking average precision over the rows whose labels are all known; it is left
-        out if there is no such row. `log_loss` is the mean over all known labels, in nats. With
-        `sample_weight` also `total_weight` and `effective_rows`, and for each label `num_rows` and
-        `effective_rows` of the rows that have it.
+        out if there is no such row. `log_loss` in nats, `brier_score_loss` (the mean squared error
+        of the probabilities) and `expected_calibration_error` are computed over all known labels
+        together, each label of a row being one binary prediction. With `sample_weight` also
+        `total_weight` and `effective_rows`, and for each label `num_rows` and `effective_rows` of
+        the rows that have it.
 
     Raises:
         ValueError: if shapes or ranges are wrong, or no row has a known label and a weight above 0.
@@ -66,10 +73,8 @@ def multilabel_metrics(
         >>> round(multilabel_metrics(labels, scores, ["a", "b", "c"])["lrap"], 6)
         0.416667
     """
-    from sklearn.metrics import log_loss  # slow to import
-
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
-    _check(labels, probabilities, len(classes))
+    check_multilabel(labels, probabilities, len(classes))
     weights = check_weights(sample_weight, len(labels))
     counted = (labels >= 0).any(axis=1)
     if not counted.any():
@@ -77,40 +82,35 @@ def multilabel_metrics(
     counted = counted_rows(counted, weights)
     labels, probabilities = labels[counted].astype(int), probabilities[counted]
     weights = None if weights is None else weights[counted]
-    known = labels >= 0
-    fully_known = known.all(axis=1)
+    return _metrics(labels, probabilities, classes, weights, threshold, extended=extended)
+
+
+def _metrics(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[Any],
+    weights: np.ndarray | None,
+    threshold: Any,
+    *,
+    extended: bool,
+) -> dict[str, Any]:
     thresholds = resolve_threshold(threshold, classes)
-    predicted = probabilities >= thresholds
+    predicted, known = probabilities >= thresholds, labels >= 0
     counts = _Counts(labels == 1, predicted, known, weights)
     wrong = (predicted != (labels == 1)) & known
     averages = counts.average_rows()
     accuracy, interval = share_with_interval((~wrong).all(axis=1), weights)
-    label_weights = None if weights is None else np.repeat(weights, known.sum(axis=1))
-    fully_known_weights = None if weights is None else weights[fully_known]
     per_label = _per_label(counts, thresholds, labels, probabilities, classes)
-    with_areas = [scores for scores in per_label.values() if "auroc" in scores]
     return {
         "num_rows": len(labels),
         **weight_facts(weights),
         "subset_accuracy": accuracy,
         "subset_accuracy_interval": interval,
         "hamming_loss": float(_sums(wrong, weights).sum() / _sums(known, weights).sum()),
-        **{f"{name}_f1": averages[f"{name} avg"]["f1"] for name in ("micro", "macro", "samples")},
-        **(
-            {"lrap": _lrap(labels[fully_known], probabilities[fully_known], fully_known_weights)}
-            if fully_known.any()
-            else {}
-        ),
-        "log_loss": float(
-            log_loss(
-                labels[known], probabilities[known], labels=[0, 1], sample_weight=label_weights
-            )
-        ),
-        **{
-            name: float(np.mean([scores[name] for scores in with_areas]))
-            for name in ("auroc", "auprc")
-            if with_areas
-        },
+        **{f"{name}_f1": averages[f"{name} avg"]["f1"] for name in _AVERAGES},
+        **_lrap(labels, probabilities, weights),
+        **_probability_errors(labels, probabilities, weights, extended=extended),
+        **mean_areas(scores for scores in per_label.values() if "auroc" in scores),
         "per_label": per_label,
         "averages": averages,
     }
@@ -183,7 +183,7 @@ def tune_thresholds(
         [0.2]
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype="float64")
-    _check(labels, probabilities, labels.shape[-1] if labels.ndim == 2 else 0)
+    check_multilabel(labels, probabilities, labels.shape[-1] if labels.ndim == 2 else 0)
     if not (metric == "f1" or callable(metric)):
         raise InvalidValueError(f"`metric` must be 'f1' or a function. Received: metric={metric!r}")
     weights = check_weights(sample_weight, len(labels))
@@ -235,12 +235,37 @@ def _weight_from(scores: np.ndarray, weights: np.ndarray, candidates: np.ndarray
     return above[np.searchsorted(scores[order], candidates)]
 
 
-def _lrap(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None) -> float:
+def _lrap(
+    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None
+) -> dict[str, float]:
+    """Label ranking average precision of the rows whose labels are all known."""
     from sklearn.metrics import label_ranking_average_precision_score  # slow to import
 
-    return float(
-        label_ranking_average_precision_score(labels, probabilities, sample_weight=weights)
+    rows = (labels >= 0).all(axis=1)
+    if not rows.any():
+        return {}
+    weights = None if weights is None else weights[rows]
+    lrap = label_ranking_average_precision_score(
+        labels[rows], probabilities[rows], sample_weight=weights
     )
+    return {"lrap": float(lrap)}
+
+
+def _probability_errors(
+    labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None, *, extended: bool
+) -> dict[str, float]:
+    known = labels >= 0
+    losses = multilabel_losses(labels, probabilities)[known]
+    weights = None if weights is None else np.repeat(weights, known.sum(axis=1))
+    errors = {"log_loss": float(np.average(losses, weights=weights))}
+    if not extended:
+        return errors
+    labels, probabilities = labels[known], probabilities[known]
+    squares = (probabilities - labels) ** 2
+    return errors | {
+        "brier_score_loss": float(np.average(squares, weights=weights)),
+        "expected_calibration_error": expected_calibration_error(labels, probabilities, weights),
+    }
 
 
 class _Counts:
@@ -334,20 +359,3 @@ def _f1(tp: Any, fp: Any, fn: Any) -> Any:
 def _ratio(part: Any, whole: Any) -> Any:
     """`part / whole`; 0 where the whole is 0."""
     return part / np.where(whole > 0, whole, 1)
-
-
-def _check(labels: np.ndarray, probabilities: np.ndarray, num_labels: int) -> None:
-    if labels.ndim != 2 or labels.shape != probabilities.shape or labels.shape[1] != num_labels:
-        raise InvalidValueError(
-            "`labels` and `probabilities` must have the same rows and one column per label, "
-            f"{num_labels} in all. Received: shapes {labels.shape} and {probabilities.shape}"
-        )
-    if not len(labels):
-        raise InvalidValueError("`labels` has no rows.")
-    if not (np.isin(labels, (0, 1)) | (labels < 0)).all():
-        raise InvalidValueError("`labels` must be multi-hot: 0 or 1, or negative where missing.")
-    if not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise InvalidValueError(
-            "`probabilities` must be in [0, 1]; pass logits through a sigmoid first. Received: "
-            f"values from {probabilities.min()} to {probabilities.max()}"
-        )

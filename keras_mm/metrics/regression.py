@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from keras_mm.errors import InvalidValueError
-from keras_mm.metrics.classification import counted_rows
+from keras_mm.metrics.array_checks import check_numbers, counted_rows
 from keras_mm.metrics.intervals import effective_rows, weight_facts
 from keras_mm.row_weights import check_weights
 
-_SCORES = ("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "spearman")
+_SCORES = (
+    *("mean_absolute_error", "median_absolute_error", "root_mean_squared_error"),
+    *("r2", "explained_variance", "pearson", "spearman"),
+)
 
 
 def regression_metrics(
@@ -22,8 +25,9 @@ def regression_metrics(
     """Metrics of predicted numbers against targets, as plain JSON values.
 
     Errors have the unit of the targets. `r2` is the share of the variance that is explained; below
-    0 the predictions are worse than always predicting the mean. An undefined correlation (of one
-    row, or of constant values) is 0, and so is `r2` of one row.
+    0 the predictions are worse than always predicting the mean. `explained_variance` is what `r2`
+    would be if the mean error were subtracted from all predictions. An undefined correlation (of
+    one row, or of constant values) is 0, and so are `r2` and `explained_variance` of one row.
 
     With `sample_weight` a row of weight 3 counts like three rows, also in the correlations and
     their ranks; rows of weight 0 are ignored. The interval of the error is computed for the
@@ -37,12 +41,13 @@ def regression_metrics(
             count 1.
 
     Returns:
-        `num_rows` (rows with at least one target); `mean_absolute_error root_mean_squared_error r2
-        pearson spearman`, each the mean over the targets that at least one row has; and
-        `per_target`: the same metrics by name, and `mean_absolute_error_interval`, a 95% interval
-        by the normal approximation (both ends are equal for a single row). With one target the
-        interval is also returned beside the means. With `sample_weight` also `total_weight` and
-        `effective_rows`, and `effective_rows` for each target.
+        `num_rows` (rows with at least one target); `mean_absolute_error median_absolute_error
+        root_mean_squared_error r2 explained_variance pearson spearman`, each the mean over the
+        targets that at least one row has; and `per_target`: the same metrics by name, and
+        `mean_absolute_error_interval`, a 95% interval by the normal approximation (both ends are
+        equal for a single row). With one target the interval is also returned beside the means.
+        With `sample_weight` also `total_weight` and `effective_rows`, and `effective_rows` for each
+        target.
 
     Raises:
         ValueError: if shapes are wrong, a prediction is not finite, or no row has a target and a
@@ -53,13 +58,7 @@ def regression_metrics(
         0.5
     """
     targets, predictions = np.asarray(targets, "float64"), np.asarray(predictions, "float64")
-    if targets.ndim != 2 or targets.shape != predictions.shape or targets.shape[1] != len(names):
-        raise InvalidValueError(
-            "`targets` and `predictions` must have one column per target, "
-            f"{len(names)} in all. Received: shapes {targets.shape} and {predictions.shape}"
-        )
-    if not np.isfinite(predictions).all():
-        raise InvalidValueError("`predictions` must be finite numbers.")
+    check_numbers(targets, predictions, len(names))
     known = ~np.isnan(targets)
     if not known.any():
         raise InvalidValueError("`targets` has no number; pass rows that have one.")
@@ -110,9 +109,13 @@ def mean_baseline(
 def _scores(
     targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
 ) -> dict[str, Any]:
-    from sklearn.metrics import r2_score  # slow to import
+    from sklearn.metrics import (  # slow to import
+        explained_variance_score,
+        median_absolute_error,
+        r2_score,
+    )
 
-    errors = np.abs(predictions - targets)
+    pair, errors = (targets, predictions), np.abs(predictions - targets)
     mean, rows = np.average(errors, weights=weights), len(errors)
     error = _standard_error(errors, weights) if rows > 1 else 0.0
     margin = NormalDist().inv_cdf(0.975) * error
@@ -121,8 +124,12 @@ def _scores(
         **({} if weights is None else {"effective_rows": effective_rows(weights)}),
         "mean_absolute_error": float(mean),
         "mean_absolute_error_interval": [float(max(mean - margin, 0.0)), float(mean + margin)],
+        "median_absolute_error": float(median_absolute_error(*pair, sample_weight=weights)),
         "root_mean_squared_error": float(np.sqrt(np.average(errors**2, weights=weights))),
-        "r2": float(r2_score(targets, predictions, sample_weight=weights)) if rows > 1 else 0.0,
+        "r2": float(r2_score(*pair, sample_weight=weights)) if rows > 1 else 0.0,
+        "explained_variance": (
+            float(explained_variance_score(*pair, sample_weight=weights)) if rows > 1 else 0.0
+        ),
         **_correlations(targets, predictions, weights),
     }
 

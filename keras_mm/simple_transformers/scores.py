@@ -76,7 +76,8 @@ def results(
     )["label"]
     predicted, proba = answers(head, logits)
     true = labels[:, 0] if head.kind == "regression" else labels
-    scores = _SCORES[head.kind](measure(head, labels, proba[:, None] if proba.ndim == 1 else proba))
+    columns = proba[:, None] if proba.ndim == 1 else proba
+    scores = _SCORES[head.kind](measure(head, labels, columns, extended=False))
     of_probabilities = of_probabilities and head.kind == "multilabel"
     for name, metric in metrics.items():
         takes_proba = of_probabilities or name.startswith("prob_")

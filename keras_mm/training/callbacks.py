@@ -13,6 +13,7 @@ import numpy as np
 
 from keras_mm.errors import InvalidValueError
 from keras_mm.keras_internals import all_layers, moving_averages
+from keras_mm.metrics.head_metrics import EXTENDED
 from keras_mm.metrics.window_votes import join_windows
 from keras_mm.progress import progress_bar, progress_line, seconds
 from keras_mm.settings.by_head import by_head, head_prefixes
@@ -123,6 +124,7 @@ class EpochEvaluation(keras.callbacks.Callback):
         result = ValidationResult({}, {}, {})
         total = None
         prefixes = head_prefixes(self.objectives)
+        extended = any(monitor.endswith(EXTENDED) for monitor in self.monitors)
         for name, objective in self.objectives.items():
             y, z = labels[name], logits[name]
             check_finite(z, epoch)
@@ -131,7 +133,7 @@ class EpochEvaluation(keras.callbacks.Callback):
                 tie = window.tie_index(objective.names)
                 z = join_windows(z, window_rows, objective.kind, vote=window.vote, tie=tie)
             result.labels[name], result.logits[name] = y, z
-            metrics = objective.measure(y, z, weights[name])
+            metrics = objective.measure(y, z, weights[name], extended=extended)
             if "loss" in metrics:
                 total = (total or 0.0) + metrics["loss"] * objective.weight
             prefix = f"val_{prefixes[name]}"

@@ -48,7 +48,12 @@ class Objective:
     bias: np.ndarray | None = None
 
     def measure(
-        self, labels: np.ndarray, logits: np.ndarray, sample_weight: np.ndarray | None = None
+        self,
+        labels: np.ndarray,
+        logits: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        *,
+        extended: bool = False,
     ) -> dict[str, float]:
         """Computes the loss, and the metrics that are a single number.
 
@@ -57,6 +62,7 @@ class Objective:
             logits: Logits, shape `(num_rows, num_logits)`.
             sample_weight: Weights of the rows, shape `(num_rows,)`; `None` if all count 1. Rows of
                 weight 0 are left out.
+            extended: Whether to compute all metrics, also those that take long for many classes.
 
         Returns:
             Values by name; an empty dict if no row has a label.
@@ -73,7 +79,9 @@ class Objective:
         values = {"loss": float(keras.ops.convert_to_numpy(self.loss(*tensors)))}
         if self.head is None:
             return values
-        metrics = head_metrics(self.head, labels, logits, self.names, sample_weight)
+        metrics = head_metrics(
+            self.head, labels, logits, self.names, sample_weight, extended=extended
+        )
         return values | {name: v for name, v in metrics.items() if isinstance(v, float)}
 
     @property
@@ -201,7 +209,9 @@ def check_monitor(
             objective, values = objectives[name], np.asarray(labels[name])
             width = 1 if objective.head is None else objective.head.num_logits
             logits = np.zeros((len(values), width), "float32")
-            known += [f"val_{prefix}{metric}" for metric in objective.measure(values, logits)]
+            logged = {f"val_{prefix}{metric}" for metric in objective.logged}
+            metrics = objective.measure(values, logits, extended=monitor not in logged)
+            known += [f"val_{prefix}{metric}" for metric in metrics]
     if monitor not in known:
         raise InvalidValueError(unknown_monitor(monitor, known))
 

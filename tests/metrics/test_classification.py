@@ -8,6 +8,7 @@ import pytest
 from sklearn import metrics as sk
 
 from keras_mm.metrics import classification_metrics, majority_baseline, wilson_interval
+from keras_mm.metrics.head_metrics import EXTENDED
 
 pytestmark = pytest.mark.backend_free
 
@@ -96,7 +97,7 @@ def test_majority_of_the_entailment_test_set():
     got = majority_baseline(train, labels, ["Contradictory", "Implies", "NoEntailment"])
     assert got["accuracy"] == pytest.approx(0.8429, abs=5e-5)
     assert got["macro_f1"] == pytest.approx(0.305, abs=5e-4)
-    assert set(got) == set(classification_metrics([0], [[1.0]], ["a"]))
+    assert set(got) == set(classification_metrics([0, 1, 2], np.eye(3), ["a", "b", "c"]))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_majority_of_the_entailment_test_set():
     [
         ([0, 1], [[3.0, -2.0], [0.5, 0.5]], "softmax"),
         ([0, 1], [[0.5, 0.2], [0.5, 0.5]], "sum to 1"),
-        ([0, 1], [[float("nan"), 0.2], [0.5, 0.5]], "`probabilities`"),
+        ([0, 1], [[0.5, 0.5], [float("nan"), 0.2]], "NaN in 1 row, first in row 1"),
         ([0, 1], [[0.5, 0.5]], r"shape \(2, 2\)"),
         ([0, 2], [[0.5, 0.5], [0.5, 0.5]], "below the number of classes, 2"),
         ([-1, -1], [[0.5, 0.5], [0.5, 0.5]], "no label"),
@@ -137,8 +138,6 @@ def test_two_classes_are_ranked():
     assert (got["accuracy"], got["auroc"], got["auprc"]) == (0.75, 0.75, 0.75)
     one = classification_metrics([1, 1], found[:2], ["no", "yes"])
     assert "auroc" not in one and "auprc" not in one
-    labels, found = random_rows(31, 4)
-    assert "auroc" not in classification_metrics(labels, found, CLASSES)
 
 
 def test_many_classes_give_the_cells_that_scikit_learn_counts():
@@ -152,3 +151,33 @@ def test_many_classes_give_the_cells_that_scikit_learn_counts():
     assert cells[:, :2].tolist() == np.argwhere(matrix).tolist()
     assert cells[:, 2].tolist() == matrix[matrix > 0].tolist()
     assert got["mcc"] == pytest.approx(sk.matthews_corrcoef(labels, answers))
+
+
+def test_many_classes_are_ranked():
+    """Means over the classes that occur; a class absent from the rows changes nothing."""
+    labels, found = random_rows(31, 4, labelled=(0, 2, 3))
+    got = classification_metrics(labels, found, CLASSES)
+    hot = labels[:, None] == [0, 2, 3]
+    assert got["auroc"] == pytest.approx(sk.roc_auc_score(hot, found[:, [0, 2, 3]]))
+    assert got["auprc"] == pytest.approx(sk.average_precision_score(hot, found[:, [0, 2, 3]]))
+    for k in (2, 3, 4):
+        expected = sk.top_k_accuracy_score(labels, found, k=k, labels=range(5))
+        assert got[f"top_{k}_accuracy"] == pytest.approx(expected)
+    assert "top_5_accuracy" not in got
+    one = classification_metrics([1, 1], found[:2], CLASSES)
+    assert "auroc" not in one and one["top_4_accuracy"] <= 1
+
+
+def test_equal_probabilities_are_ranked_as_predictions_are():
+    labels = np.arange(5)
+    got = classification_metrics(labels, np.full((5, 5), 0.2), CLASSES)
+    assert (got["accuracy"], got["top_2_accuracy"], got["top_4_accuracy"]) == (0.2, 0.4, 0.8)
+    assert (got["auroc"], got["auprc"]) == (0.5, pytest.approx(0.2))
+
+
+def test_what_takes_long_can_be_left_out():
+    labels, found = random_rows(31, 4)
+    full = classification_metrics(labels, found, CLASSES)
+    short = classification_metrics(labels, found, CLASSES, extended=False)
+    assert set(EXTENDED) - {"top_5_accuracy"} == set(full) - set(short)
+    assert short == {name: full[name] for name in short}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from keras_mm.metrics.classification import areas_under_curves
+from keras_mm.metrics.areas import areas_under_curves
 from keras_mm.metrics.multilabel import (
     frequency_baseline,
     multilabel_metrics,

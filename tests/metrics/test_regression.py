@@ -26,7 +26,9 @@ def test_equals_sklearn():
             "num_rows": 53,
             "mean_absolute_error": sk.mean_absolute_error(y, p),
             "root_mean_squared_error": np.sqrt(sk.mean_squared_error(y, p)),
+            "median_absolute_error": sk.median_absolute_error(y, p),
             "r2": sk.r2_score(y, p),
+            "explained_variance": sk.explained_variance_score(y, p),
             "pearson": np.corrcoef(y, p)[0, 1],
             "spearman": np.corrcoef(y.argsort().argsort(), p.argsort().argsort())[0, 1],
         }

@@ -86,7 +86,13 @@ def test_classes_equal_sklearn(num_classes):
         "balanced_accuracy": sk.balanced_accuracy_score(labels, answers, **mine),
         "log_loss": sk.log_loss(labels, found, **mine),
         "mcc": sk.matthews_corrcoef(labels, answers, **mine),
+        "brier_score_loss": sk.brier_score_loss(labels, found, **mine),
     }
+    if num_classes == 5:
+        hot = np.eye(5)[labels]
+        expected["auroc"] = sk.roc_auc_score(hot, found, **mine)
+        expected["auprc"] = sk.average_precision_score(hot, found, **mine)
+        expected["top_3_accuracy"] = sk.top_k_accuracy_score(labels, found, k=3, **mine)
     if num_classes == 2:
         expected["auroc"] = sk.roc_auc_score(labels, found[:, 1], **mine)
         expected["auprc"] = sk.average_precision_score(labels, found[:, 1], **mine)
@@ -110,11 +116,12 @@ def test_labels_equal_sklearn():
         "hamming_loss": sk.hamming_loss(labels, answers, **mine),
         "lrap": sk.label_ranking_average_precision_score(labels, found, **mine),
         "log_loss": sk.log_loss(labels.ravel(), found.ravel(), **flat_weights),
+        "brier_score_loss": sk.brier_score_loss(labels.ravel(), found.ravel(), **flat_weights),
         "auroc": sk.roc_auc_score(labels, found, **mine),
         "auprc": sk.average_precision_score(labels, found, **mine),
     } | {
         f"{name}_f1": sk.f1_score(labels, answers, average=name, zero_division=0, **mine)
-        for name in ("micro", "macro", "samples")
+        for name in ("micro", "macro", "weighted", "samples")
     }
     assert {name: got[name] for name in expected} == pytest.approx(expected, rel=1e-12)
     columns = sk.precision_recall_fscore_support(labels, answers, zero_division=0, **mine)
@@ -132,7 +139,9 @@ def test_numbers_equal_sklearn():
         expected = {
             "mean_absolute_error": sk.mean_absolute_error(*pair, sample_weight=weights),
             "root_mean_squared_error": sk.mean_squared_error(*pair, sample_weight=weights) ** 0.5,
+            "median_absolute_error": sk.median_absolute_error(*pair, sample_weight=weights),
             "r2": sk.r2_score(*pair, sample_weight=weights),
+            "explained_variance": sk.explained_variance_score(*pair, sample_weight=weights),
         }
         mine = got["per_target"][name]
         assert {n: mine[n] for n in expected} == pytest.approx(expected, rel=1e-12)

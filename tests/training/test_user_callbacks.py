@@ -122,10 +122,10 @@ def test_every_metric_is_known():
     """What training may log: the loss, and all numbers that `head_metrics` gives."""
     found = {"loss"}
     for head, labels in (
-        (Head(classes=2), [0, 1]),
+        (Head(classes=6), [0, 1]),
         (Head("multilabel", ("a", "b")), [[0, 1], [1, 0]]),
         (Head("regression", ("a",)), [[0.0], [1.0]]),
     ):
-        metrics = head_metrics(head, labels, np.eye(2)[:, : head.num_logits])
+        metrics = head_metrics(head, labels, np.eye(2, 6)[:, : head.num_logits])
         found |= {name for name, value in metrics.items() if isinstance(value, float)}
     assert found == set(METRICS)
