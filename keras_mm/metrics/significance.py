@@ -74,7 +74,7 @@ def mcnemar(first: Any, second: Any, *, sample_weight: Any = None) -> McNemar:
     differs = first != second
     weights = None if weights is None else weights[differs]
     wins = first[differs].astype(bool)
-    counts = [_total(wins, weights), _total(~wins, weights)]
+    counts = _total(wins, weights), _total(~wins, weights)
     # Binomial tails by the incomplete beta function, which also takes numbers that are not whole.
     few, many = sorted(np.multiply(counts, _information(weights)))
     p_value = min(1.0, 2 * float(betainc(many, few + 1, 0.5))) if many else 1.0

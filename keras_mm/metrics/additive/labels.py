@@ -12,7 +12,7 @@ from keras_mm.metrics.probability_errors import multilabel_losses
 
 
 def _subset_accuracy(rows: ScoredRows) -> AdditiveScore:
-    return mean_score((~_wrong(rows)).all(axis=1), rows)
+    return mean_score(np.all(~_wrong(rows), axis=1), rows)
 
 
 def _hamming_loss(rows: ScoredRows) -> AdditiveScore:

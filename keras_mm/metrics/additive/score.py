@@ -84,8 +84,12 @@ def macro_score(parts: Any, wholes: Any, rows: ScoredRows) -> AdditiveScore:
     Returns:
         The score.
     """
-    columns = weighted([parts, wholes], rows)
-    return AdditiveScore(columns, lambda sums: mean_defined(ratio(*np.split(sums, 2))))
+    num_classes = parts.shape[1]
+
+    def value(sums: np.ndarray) -> np.ndarray:
+        return mean_defined(ratio(sums[:num_classes], sums[num_classes:]))
+
+    return AdditiveScore(weighted([parts, wholes], rows), value)
 
 
 def weighted(parts: Sequence[Any], rows: ScoredRows) -> csr_array:
