@@ -197,6 +197,12 @@ def _add_uses(commands, common) -> None:
                 "--heads", help="heads to evaluate, separated by commas (default: all)"
             )
             command.add_argument(
+                "--by",
+                metavar="COLUMN",
+                help="column whose values divide the rows: the results also have the scores of "
+                "each value; many different numbers are divided into quartiles",
+            )
+            command.add_argument(
                 "--weight-column",
                 help="column with the weight of each row in all metrics, a number >= 0 (default: "
                 "that of the run, if the table has it; '' for no weights)",

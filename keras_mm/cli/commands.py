@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from keras_mm.cli.output import note, print_result
 from keras_mm.cli.run_settings import check_columns, run_settings, split_names
 from keras_mm.cli.trained_model import check_rows, find_weight_column, load
+from keras_mm.data.tables.header import check_names
 from keras_mm.data.tables.ids import with_ids
 from keras_mm.files import new_file
 from keras_mm.presets.presets import list_presets
@@ -54,10 +55,12 @@ def _check(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     heads = None if options.heads is None else split_names(options.heads)
     ids = check_rows(options, labels=True, heads=heads)
+    check_names(options.data, [] if options.by is None else [options.by])
     weight_column = find_weight_column(options)
     report = load(options).evaluate(
         options.data,
         heads=heads,
+        by=options.by,
         sample_weight=weight_column,
         image_dir=options.image_dir,
         on_error=options.on_error,

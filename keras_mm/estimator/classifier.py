@@ -20,6 +20,7 @@ from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.row_parts import SkippedRows
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import label_columns
+from keras_mm.data.tables.slices import slice_cells
 from keras_mm.data.tables.weights import with_weights
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import fit
@@ -40,6 +41,7 @@ from keras_mm.estimator.scores import best_thresholds, evaluate_trained, mean_sc
 from keras_mm.estimator.spec import check_own_backbones
 from keras_mm.estimator.text_length import with_text_length
 from keras_mm.estimator.trained import Trained
+from keras_mm.evaluation.slices import with_slices
 from keras_mm.inference.answers import (
     answer_frame,
     join_frames,
@@ -549,6 +551,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         data: Any,
         *,
         heads: str | Sequence[str] | None = None,
+        by: str | None = None,
         sample_weight: Any = None,
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
@@ -561,6 +564,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Args:
             data: Rows with the label columns of the heads.
             heads: Names of the heads to evaluate; by default all.
+            by: A column of the table: the results also have `slices`, the scores of the rows with
+                each of its values. More than 10 distinct numbers are divided into quartiles.
             sample_weight: Weights of the rows in all metrics, also of the baseline: a column, or a
                 weight for each row; see `fit`. By default 1, also if training had weights.
             image_dir: Folder that image paths are relative to.
@@ -568,8 +573,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 count and list them.
 
         Returns:
-            An `Evaluation`: `metrics`, `baselines`, `modalities`, `predictions`, `skipped`, and
-            `save("report.html")`.
+            An `Evaluation`: `metrics`, `baselines`, `modalities`, `slices`, `predictions`,
+            `skipped`, and `save("report.html")`.
 
         Raises:
             TableError: listing every row that cannot be used; with `on_error="skip"` only if no row
@@ -581,10 +586,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         known = self.heads_
         table, weights = with_weights(load_table(data, image_dir=image_dir), sample_weight)
         chosen = known if heads is None else choose_heads(heads, known, self._added)
+        cells = None if by is None else slice_cells(table, by)
         rows = self.predictor_.rows(
             table, image_dir, heads=chosen, sample_weight=weights, on_error=on_error
         )
-        return self.evaluate_rows(rows, table_name(table), heads=chosen)
+        evaluation = self.evaluate_rows(rows, table_name(table), heads=chosen)
+        return evaluation if cells is None else with_slices(evaluation, cells, self.priors_)
 
     def evaluate_rows(
         self, rows: Rows, source: str, *, heads: Mapping[str, Head] | None = None

@@ -74,7 +74,9 @@ def evaluate_rows(
         metrics, baselines = {}, {}
         labels, weights = rows.labels[name], rows.sample_weight
         if len(heads) == 1 or is_labelled(head, labels, weights):
-            metrics = head_metrics(head, labels, logits[name], sample_weight=weights)
+            metrics = head_metrics(
+                head, labels, logits[name], sample_weight=weights, intervals=True
+            )
             prior = prior_metrics(head, priors[name], labels, weights)
             baselines = {BASELINES[head.kind]: prior}
         evaluated[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))

@@ -38,6 +38,7 @@ BASELINE_SCORES = {
     "multilabel": "baseline_subset_accuracy",
     "regression": "baseline_mean_absolute_error",
 }
+FEW_ROWS = 20  # with fewer, the interval of a share reaches about 20 percentage points to each side
 _TABLES = {"multilabel": "per_label", "regression": "per_target"}
 _COUNTS = ("tp", "fp", "fn", "tn")
 
@@ -57,6 +58,9 @@ class HeadEvaluation:
         modalities: Scores by modality; see
             `keras_mm.evaluation.modalities.evaluate_modalities`. Empty for a model with images only
             or texts only.
+        slices: Scores of the rows with each value of a column, by column and value: `num_rows`,
+            the main score with its interval and that of the baseline, further scores with
+            intervals, and `small`, whether there are fewer than 20 rows. Empty without `by`.
 
     Example:
         >>> from keras_mm.metrics.head_metrics import head_metrics
@@ -72,6 +76,7 @@ class HeadEvaluation:
     metrics: dict
     baselines: dict[str, dict]
     modalities: dict[str, dict[str, dict]] = field(default_factory=dict)
+    slices: dict[str, dict[str, dict]] = field(default_factory=dict)
 
     @property
     def baseline(self) -> dict:
@@ -171,8 +176,8 @@ class Results:
         history: Metrics of the training by name, a list with a value per epoch.
         about: Facts for the report: source, preset, columns, sizes.
         monitor: The metric of `history` that chose the epoch of the model's weights.
-        several: Whether the model has several heads. If so, `metrics`, `baselines`, `modalities`
-            and `classes` are dicts by head.
+        several: Whether the model has several heads. If so, `metrics`, `baselines`, `modalities`,
+            `slices` and `classes` are dicts by head.
         skipped: Problems of the rows that `on_error="skip"` left out, in the table's order.
         num_skipped: Number of these rows; a row may have several problems.
         rows: The predicted rows, whose images and texts the report shows; `None` if it shows none.
@@ -206,6 +211,11 @@ class Results:
         return self._of_heads({name: head.modalities for name, head in self.heads.items()})
 
     @property
+    def slices(self) -> dict:
+        """The scores of the head by the values of a column; with several heads, a dict by head."""
+        return self._of_heads({name: head.slices for name, head in self.heads.items()})
+
+    @property
     def classes(self) -> Any:
         """Names of the classes, labels or targets in order; with several heads, a dict by head."""
         return self._of_heads({name: head.classes for name, head in self.heads.items()})
@@ -217,13 +227,16 @@ class Results:
         """Returns the results as JSON-serialisable values.
 
         Returns:
-            `test` (the metrics), `baselines` and, for a model with images and texts, `modalities`.
-            If rows were left out, also `skipped`: their number (`rows`), the number of all rows
-            (`of`) and `problems`, each with `row`, `column` and `message`.
+            `test` (the metrics), `baselines`; for a model with images and texts `modalities`; and
+            `slices` if the rows were divided by a column. If rows were left out, also `skipped`:
+            their number (`rows`), the number of all rows (`of`) and `problems`, each with `row`,
+            `column` and `message`.
         """
         values: dict[str, Any] = {"test": self.metrics, "baselines": self.baselines}
         if any(head.modalities for head in self.heads.values()):
             values["modalities"] = self.modalities
+        if any(head.slices for head in self.heads.values()):
+            values["slices"] = self.slices
         if self.num_skipped:
             problems = [
                 {"row": _as_json(p.row), "column": p.column, "message": p.message}

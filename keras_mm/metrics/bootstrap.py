@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +95,12 @@ def bootstrap_interval(
     """
     _check(confidence, num_resamples)
     rows, clusters = rows_to_draw(
-        labels, [predicted], kind, threshold=threshold, sample_weight=sample_weight, groups=groups
+        labels,
+        [predicted],
+        kind,
+        thresholds=[threshold],
+        sample_weight=sample_weight,
+        groups=groups,
     )
     scores = [additive_score(score, kind, part) for part in rows]
     return _middle(draw_scores(scores, clusters, num_resamples, seed)[0], confidence)
@@ -151,7 +157,56 @@ def bootstrap_difference(
         Efron and Tibshirani 1993, "An introduction to the bootstrap", chapters 13 and 15.
     """
     _check(confidence, num_resamples)
-    shapes = np.shape(first), np.shape(second)
+    differences = score_differences(
+        labels,
+        (first, second),
+        [score],
+        kind=kind,
+        thresholds=(threshold, threshold),
+        sample_weight=sample_weight,
+        groups=groups,
+        confidence=confidence,
+        num_resamples=num_resamples,
+        seed=seed,
+    )
+    return differences[score]
+
+
+def score_differences(
+    labels: Any,
+    predictions: tuple[Any, Any],
+    names: Sequence[str],
+    *,
+    kind: str = "multiclass",
+    thresholds: tuple[Any, Any] = (0.5, 0.5),
+    sample_weight: Any = None,
+    groups: Any = None,
+    confidence: float = 0.95,
+    num_resamples: int = _RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Compares several scores of two models on the same draws; see `bootstrap_difference`.
+
+    Args:
+        labels: As in `bootstrap_interval`.
+        predictions: Predictions of both models.
+        names: Names of the scores.
+        kind: As in `bootstrap_interval`.
+        thresholds: For `"multilabel"`: the thresholds of each model.
+        sample_weight: As in `bootstrap_interval`.
+        groups: As in `bootstrap_interval`.
+        confidence: As in `bootstrap_interval`.
+        num_resamples: As in `bootstrap_interval`.
+        seed: As in `bootstrap_interval`.
+
+    Returns:
+        Differences by name of the score.
+
+    Raises:
+        ValueError: as `bootstrap_difference`.
+    """
+    _check(confidence, num_resamples)
+    shapes = [np.shape(predicted) for predicted in predictions]
     if shapes[0] != shapes[1]:
         raise InvalidValueError(
             "`first` and `second` must be predictions of the same rows and classes. Received: "
@@ -159,16 +214,21 @@ def bootstrap_difference(
         )
     rows, clusters = rows_to_draw(
         labels,
-        [first, second],
+        predictions,
         kind,
-        threshold=threshold,
+        thresholds=thresholds,
         sample_weight=sample_weight,
         groups=groups,
     )
-    scores = [additive_score(score, kind, part) for part in rows]
+    scores = [additive_score(name, kind, part) for name in names for part in rows]
     values = [one.of_samples(np.ones((len(clusters), 1))).item() for one in scores]
-    drawn = np.subtract(*draw_scores(scores, clusters, num_resamples, seed))
-    return Difference(values[0] - values[1], *_middle(drawn, confidence), _p_value(drawn))
+    drawn = draw_scores(scores, clusters, num_resamples, seed)
+    found = {}
+    for i, name in enumerate(names):
+        samples = drawn[2 * i] - drawn[2 * i + 1]
+        value = values[2 * i] - values[2 * i + 1]
+        found[name] = Difference(value, *_middle(samples, confidence), _p_value(samples))
+    return found
 
 
 def score_intervals(
@@ -197,7 +257,12 @@ def score_intervals(
         probabilities, which takes too long. More than 100,000 rows are drawn less often.
     """
     rows, clusters = rows_to_draw(
-        labels, [predicted], kind, threshold=threshold, sample_weight=sample_weight, groups=groups
+        labels,
+        [predicted],
+        kind,
+        thresholds=[threshold],
+        sample_weight=sample_weight,
+        groups=groups,
     )
     names = ["r2"] if kind == "regression" else ["macro_f1", "log_loss", "auprc"]
     if rows[0].predicted.size > _MOST_RANKED:

@@ -20,7 +20,7 @@ def rows_to_draw(
     predictions: Sequence[Any],
     kind: str,
     *,
-    threshold: Any = 0.5,
+    thresholds: Sequence[Any],
     sample_weight: Any = None,
     groups: Any = None,
 ) -> tuple[list[ScoredRows], np.ndarray]:
@@ -30,7 +30,8 @@ def rows_to_draw(
         labels: As in `keras_mm.metrics.bootstrap_interval`.
         predictions: Predictions of one model or several for the same rows.
         kind: As in `keras_mm.metrics.bootstrap_interval`.
-        threshold: As in `keras_mm.metrics.bootstrap_interval`.
+        thresholds: For `"multilabel"` the thresholds of each model, as `threshold` in
+            `keras_mm.metrics.bootstrap_interval`.
         sample_weight: As in `keras_mm.metrics.bootstrap_interval`.
         groups: As in `keras_mm.metrics.bootstrap_interval`.
 
@@ -45,7 +46,7 @@ def rows_to_draw(
     weights = np.ones(len(labels)) if weights is None else weights / weights.max()
     parts = [
         scored_rows(labels, predicted, kind, weights=weights, threshold=threshold)
-        for predicted in predictions
+        for predicted, threshold in zip(predictions, thresholds, strict=True)
     ]
     rows = has_label(parts[0], kind)
     if not rows.any():

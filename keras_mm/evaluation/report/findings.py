@@ -9,12 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from keras_mm.evaluation.report.formats import listed, percent
-from keras_mm.evaluation.results import BASELINE_SCORES, SCORES, HeadEvaluation
+from keras_mm.evaluation.results import BASELINE_SCORES, FEW_ROWS, SCORES, HeadEvaluation
+from keras_mm.metrics.class_probabilities import TOP
 from keras_mm.metrics.classification import confusion_cells
 
-_FEW_ROWS = (
-    20  # with fewer rows, the interval of a recall reaches about 20 percentage points to each side
-)
 _MOST_NAMES = 10
 _HELD = {
     "image_and_text": "Image and text",
@@ -29,6 +27,10 @@ MODALITIES_NOTE = (
     "has learned to predict without a modality only if training rows lacked it or modality dropout "
     "hid it."
 )
+INTERVALS_NOTE = (
+    "Square brackets: 95% interval; of shares of rows by Wilson, of mean errors by the normal "
+    "approximation, of other scores by bootstrap over the test rows."
+)
 _SCORE_NAMES = {
     "accuracy": "Accuracy",
     "subset_accuracy": "All labels right",
@@ -36,32 +38,44 @@ _SCORE_NAMES = {
     "macro_f1": "Macro-F1",
     "r2": "R²",
 }
+_PROBABILITIES = (
+    ("brier_score_loss", "Brier score", "lower"),
+    ("expected_calibration_error", "Expected calibration error", "lower"),
+)
 _METRICS = {
     "multiclass": (
         ("macro_f1", "Macro-F1", "higher"),
+        ("weighted_f1", "Weighted F1", "higher"),
         ("balanced_accuracy", "Balanced accuracy", "higher"),
-        ("log_loss", "Log loss (nats)", "lower"),
+        *((f"top_{k}_accuracy", f"Top-{k} accuracy", "higher") for k in TOP),
         ("mcc", "Matthews correlation (MCC)", "higher"),
-        ("auroc", "Area under the ROC curve", "higher"),
-        ("auprc", "Average precision for “{last}”", "higher"),
+        ("log_loss", "Log loss (nats)", "lower"),
+        *_PROBABILITIES,
+        ("auroc", "Area under the ROC curve{mean}", "higher"),
+        ("auprc", "Average precision{of_last}", "higher"),
     ),
     "multilabel": (
         ("macro_f1", "Macro-F1", "higher"),
         ("micro_f1", "Micro-F1", "higher"),
+        ("weighted_f1", "Weighted F1", "higher"),
         ("lrap", "Label ranking average precision", "higher"),
         ("hamming_loss", "Wrong labels (Hamming loss)", "lower"),
         ("log_loss", "Log loss (nats)", "lower"),
+        *_PROBABILITIES,
         ("auroc", "Area under the ROC curve, mean over labels", "higher"),
         ("auprc", "Average precision, mean over labels", "higher"),
     ),
     "regression": (
+        ("median_absolute_error", "Median absolute error", "lower"),
         ("root_mean_squared_error", "Root mean squared error", "lower"),
         ("r2", "R²", "higher"),
+        ("explained_variance", "Explained variance", "higher"),
         ("pearson", "Pearson correlation", "higher"),
         ("spearman", "Spearman rank correlation", "higher"),
     ),
 }
 _METRICS["binary"] = _METRICS["multiclass"]
+_IN_UNITS = ("median_absolute_error", "root_mean_squared_error")  # of the targets
 
 
 class Table(NamedTuple):
@@ -232,12 +246,18 @@ def compare_metrics(result: HeadEvaluation) -> list[tuple[str, str, str, str]]:
         rows = [(_SCORE_NAMES[score], error, _number(baseline[score]), "lower")]
     else:
         rows = [(_SCORE_NAMES[score], _share(model, score), percent(baseline[score]), "higher")]
+    of_two = len(result.classes) == 2
+    parts = {
+        "mean": "" if of_two else ", mean over classes",
+        "of_last": f" for “{result.classes[-1]}”" if of_two else ", mean over classes",
+    }
     for name, text, way in _METRICS[kind]:
         if name in model:
-            title = text.format(last=result.classes[-1])
-            # The root mean squared error has the unit of the targets, the other scores have none.
-            show = _number if name == "root_mean_squared_error" else "{:z.3f}".format
-            rows.append((title, show(model[name]), show(baseline[name]), way))
+            show = _number if name in _IN_UNITS else "{:z.3f}".format
+            cell = show(model[name])
+            if f"{name}_interval" in model:
+                cell += " [{}, {}]".format(*map(show, model[f"{name}_interval"]))
+            rows.append((text.format(**parts), cell, show(baseline[name]), way))
     return rows
 
 
@@ -303,10 +323,10 @@ def find_limits(result: HeadEvaluation, about: Mapping[str, Any]) -> list[str]:
         )
     score = SCORES[kind][1]
     if kind == "regression":
-        rare = [f"“{n}”" for n, s in metrics["per_target"].items() if s["num_rows"] < _FEW_ROWS]
+        rare = [f"“{n}”" for n, s in metrics["per_target"].items() if s["num_rows"] < FEW_ROWS]
         if len(rare) > _MOST_NAMES:
             rare = [_some(rare)]
-        return limits + [f"Fewer than {_FEW_ROWS} test rows have {names}." for names in rare]
+        return limits + [f"Fewer than {FEW_ROWS} test rows have {names}." for names in rare]
     low, high = metrics[f"{score}_interval"]
     name = "the accuracy" if score == "accuracy" else "the share of rows with all labels right"
     known = (
@@ -322,10 +342,10 @@ def _limits_of_classes(result: HeadEvaluation) -> list[str]:
     per_class = (scores[str(name)] for name in result.classes)
     rows = [score.get("num_rows", score["support"]) for score in per_class]
     named, limits = list(zip(result.classes, rows, strict=True)), []
-    rare = [f"“{name}” ({count})" for name, count in named if 0 < count < _FEW_ROWS]
+    rare = [f"“{name}” ({count})" for name, count in named if 0 < count < FEW_ROWS]
     if rare:
         limits.append(
-            f"Fewer than {_FEW_ROWS} test rows have the label {_some(rare)}: the scores of such "
+            f"Fewer than {FEW_ROWS} test rows have the label {_some(rare)}: the scores of such "
             "a class are uncertain."
         )
     absent = [f"“{name}”" for name, count in named if count == 0]

@@ -11,6 +11,7 @@ from typing import Any
 from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.evaluation.report.classes import class_table
 from keras_mm.evaluation.report.findings import (
+    INTERVALS_NOTE,
     MODALITIES_NOTE,
     Table,
     baseline_name,
@@ -218,10 +219,9 @@ def _results(evaluation: Results) -> str:
 def _results_of(result: HeadEvaluation) -> list[str]:
     rows = [(name, model, baseline) for name, model, baseline, _ in compare_metrics(result)]
     classes, note = class_table(result)
-    interval = "95% interval" if result.head.kind == "regression" else "95% Wilson interval"
     paragraphs = [
         _table(Table(("Metric", "Model", baseline_name(result)), rows)),
-        f"Square brackets: {interval}. A dash: no row to compute it on.",
+        f"{INTERVALS_NOTE} A dash: no row to compute it on.",
         _table(classes),
         *([note] if note else []),
     ]

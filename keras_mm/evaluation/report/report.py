@@ -18,6 +18,7 @@ from keras_mm.evaluation.report.classes import (
 )
 from keras_mm.evaluation.report.curves import best_epoch, draw_curves, draw_numbers
 from keras_mm.evaluation.report.findings import (
+    INTERVALS_NOTE,
     MODALITIES_NOTE,
     baseline_name,
     compare_metrics,
@@ -27,6 +28,7 @@ from keras_mm.evaluation.report.findings import (
 )
 from keras_mm.evaluation.report.formats import amount, percent, plain
 from keras_mm.evaluation.report.mistakes import column_ends, find_mistakes
+from keras_mm.evaluation.report.slice_table import SLICES_NOTE, slice_tables
 from keras_mm.evaluation.results import HeadEvaluation, Results
 from keras_mm.metrics.classification import lower_is_better
 from keras_mm.version import __version__
@@ -55,7 +57,9 @@ def render_report(evaluation: Results) -> str:
         title="Evaluation report",
         heads=[_section(evaluation, name, result) for name, result in heads.items()],
         several=evaluation.several,
+        intervals_note=INTERVALS_NOTE,
         modalities_note=MODALITIES_NOTE,
+        slices_note=SLICES_NOTE,
         curves=draw_curves(
             history,
             evaluation.monitor,
@@ -98,6 +102,7 @@ def _section(evaluation: Results, name: str, result: HeadEvaluation) -> dict[str
         "classes": classes,
         "classes_note": classes_note,
         "modalities": compare_modalities(result),
+        "slices": slice_tables(result),
         "matrix": _matrix(result),
         "confusions": confusions,
         "confusions_note": confusions_note,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_mm.evaluation.report.classes import average_lines, class_table
 from keras_mm.evaluation.report.findings import Table
+from keras_mm.evaluation.report.slice_table import slice_lines
 from keras_mm.evaluation.results import HeadEvaluation, Results
 
 _MOST_ROWS = 20  # largest number of classes of a head that are listed
@@ -17,13 +18,13 @@ def render_text(evaluation: Results) -> str:
 
     Returns:
         Lines of text. For more than 20 classes or labels, the table has only the averages. For a
-        single target, or for more than 20, there is no table. If rows were left out, the last line
-        gives their number.
+        single target, or for more than 20, there is no table. If the rows were divided by a column,
+        a line follows on it. If rows were left out, the last line gives their number.
     """
     lines = []
     for name, result in evaluation.heads.items():
         title = f"{name}: {result}" if evaluation.several else str(result)
-        lines += [title, *_aligned(_table(result))]
+        lines += [title, *_aligned(_table(result)), *slice_lines(result)]
     return "\n".join([*lines, evaluation.skipped_summary] if evaluation.num_skipped else lines)
 
 

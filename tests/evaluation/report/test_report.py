@@ -194,7 +194,10 @@ def test_figures_are_those_of_the_metrics():
     assert page.cells("Accuracy")[:2] == [f"97.0% {interval}", "70.3%"]
     for (name, model, majority, _), key in zip(
         compare_metrics(head_of(evaluation))[1:],
-        ("macro_f1", "balanced_accuracy", "log_loss", "mcc"),
+        (
+            *("macro_f1", "weighted_f1", "balanced_accuracy", "top_2_accuracy", "mcc", "log_loss"),
+            *("brier_score_loss", "expected_calibration_error", "auroc", "auprc"),
+        ),
         strict=True,
     ):
         assert model == f"{evaluation.metrics[key]:.3f}" and page.cells(name)[0] == model
