@@ -97,16 +97,22 @@ def test_the_resolved_config_trains_the_same_again(trained, capsys):
 def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     status, out, _ = run(
         capsys, "evaluate", "--model", trained, "--data", files / "test.parquet", "--json",
-        "--output", tmp_path / "report.html",
+        "--output", tmp_path / "report.html", "--by", "label",
     )  # fmt: skip
     metrics = json.loads((trained / "metrics.json").read_text())
     assert status == 0
+    assert "macro_f1_interval" in metrics["test"] and "slices" not in metrics
+    slices = json.loads(out)["slices"]["label"]
+    assert sum(scores["num_rows"] for scores in slices.values()) == 30
     assert json.loads(out)["test"]["accuracy"] == metrics["test"]["accuracy"]
     assert metrics["test"]["averages"]["macro avg"]["f1"] == metrics["test"]["macro_f1"]
     _, out, _ = run(capsys, "evaluate", "--model", trained, "--data", files / "test.parquet")
     assert out.splitlines()[-1].split()[:2] == ["weighted", "avg"]
     report = (tmp_path / "report.html").read_text()
-    assert "(pair " in report and "data:image/jpeg;base64," in report
+    assert "(pair " in report and "data:image/jpeg;base64," in report and "By “label”" in report
+    evaluate = ("evaluate", "--model", trained, "--data", files / "test.parquet")
+    status, _, err = run(capsys, *evaluate, "--by", "labl")
+    assert status == 2 and "no column 'labl'. Did you mean 'label'?" in err
     status, out, _ = run(
         capsys, "predict", "--model", trained / "model", "--data", files / "test.parquet", "--json",
         "--output", tmp_path / "new" / "both.csv",

@@ -52,12 +52,15 @@ def test_what_callbacks_monitor_is_logged_by_head():
     x, y = toy()
     data = (x, {"kind": y, "size": x[:, :1]})
     directions = {"val_kind_mcc": "max", "val_size_pearson": "max", "val_kind_log_loss": "min"}
+    # These are computed in each epoch only if they are monitored.
+    directions |= {"val_kind_top_2_accuracy": "max", "val_kind_brier_score_loss": "min"}
     callbacks = [keras.callbacks.EarlyStopping(name) for name in directions]
     heads = {"kind": Head(classes=3), "size": Head("regression", classes=("size",))}
     trainer = Trainer(model, heads=heads, epochs=1, callbacks=callbacks, verbose=0)
     history = trainer.fit(data, data)
     assert [callback.mode for callback in callbacks] == list(directions.values())
     assert set(directions) <= set(history)
+    assert "val_kind_auroc" not in history
 
 
 def test_a_scheduler_sets_the_rate():

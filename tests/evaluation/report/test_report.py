@@ -19,6 +19,7 @@ from keras_mm.evaluation.report.formats import percent
 from keras_mm.evaluation.report.report import render_report
 from keras_mm.evaluation.results import HeadEvaluation
 from keras_mm.metrics import classification_metrics, majority_baseline
+from keras_mm.metrics.head_metrics import head_metrics
 from keras_mm.settings.heads import Head
 
 pytestmark = pytest.mark.backend_free
@@ -208,6 +209,19 @@ def test_figures_are_those_of_the_metrics():
         f"{scores['recall']:.3f} ["
     )
     assert f1 == f"{scores['f1']:.3f}" and support == str(scores["support"])
+
+
+def test_intervals_stand_behind_their_scores():
+    logits = np.random.default_rng(0).normal(size=(41, 3))
+    head = Head(classes=("a", "b", "c"))
+    metrics = head_metrics(head, np.arange(41) % 3, logits, intervals=True)
+    result = HeadEvaluation(head, metrics, {"majority": metrics})
+    cells = {name: model for name, model, _, _ in compare_metrics(result)}
+    low, high = metrics["macro_f1_interval"]
+    assert cells["Macro-F1"] == f"{metrics['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
+    for name in ("Log loss (nats)", "Average precision, mean over classes"):
+        assert cells[name].endswith("]")
+    assert "[" not in cells["Brier score"]
 
 
 def test_two_classes_have_areas_under_their_curves():
