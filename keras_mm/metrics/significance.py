@@ -151,8 +151,8 @@ def corrected_t_test(
 def holm(p_values: Any) -> np.ndarray:
     """Adjusts the p-values of several tests, by Holm's method.
 
-    If all hypotheses hold, the probability that any adjusted p-value is at most .05 is at most .05,
-    however the tests depend on each other.
+    If all hypotheses hold, the probability that any adjusted p-value is at most .05 is at most .05.
+    The tests may depend on each other in any way.
 
     Args:
         p_values: P-values in [0, 1], shape `(num_tests,)`.
