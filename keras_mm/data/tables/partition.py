@@ -7,11 +7,12 @@ from dataclasses import replace
 from os import PathLike
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.rows import Rows, check_on_error, examine
-from keras_mm.data.tables.splits import column_values, stratified_split
+from keras_mm.data.tables.splits import column_values, encode_values, stratified_split
 from keras_mm.data.tables.strata import labelled_rows, strata
 from keras_mm.data.tables.targets import Target, as_targets
 from keras_mm.errors import InvalidValueError, Problem, TableError
@@ -47,7 +48,7 @@ def read_parts(
             `stratified_split`: of the rows that are left after the test rows were drawn.
         test_size: Share of the training rows to draw for `"test"`, in `[0, 1)`.
         groups: Column of the training table, or one value for each of its rows. Rows with equal
-            values are drawn for the same part.
+            values are drawn for the same part; the rows returned have the number of their group.
         weights: Weight columns by part; without one, all rows of the part count 1. Rows of weight 0
             are checked, but are left out of the training and validation rows, and are not drawn for
             `"test"`.
@@ -79,15 +80,17 @@ def read_parts(
     }
     problems = [problem for examined in tables_read.values() for problem in examined.problems]
     drawn: dict[str, list[int]] = {}
-    if tables_read["train"].rows is not None and (val_size or test_size):
-        encoded, targets = tables_read["train"].rows.labels, as_targets(labels, classes)
+    train = tables_read["train"]
+    if train.rows is not None and (val_size or test_size or groups is not None):
+        targets = as_targets(labels, classes)
         # With "raise" the user has to correct bad rows, so the split is checked with them.
-        rows = labelled_rows(encoded).tolist() if on_error == "raise" else tables_read["train"].good
-        rows = _counting(tables_read["train"].rows, rows)
+        used = labelled_rows(train.rows.labels).tolist() if on_error == "raise" else train.good
+        used = _counting(train.rows, used)
+        sizes = {"val_size": val_size, "test_size": test_size}
         try:
-            row_strata = strata(targets, encoded, rows, smallest=_smallest(val_size, test_size))
-            options = {"val_size": val_size, "test_size": test_size, "seed": seed}
-            drawn = _draw(frames["train"], rows, row_strata, groups, options)
+            rows = _with_groups(train.rows, frames["train"], used, groups)
+            tables_read["train"] = replace(train, rows=rows)
+            drawn = _draw(rows, used, targets, sizes, seed)
         except ValueError as error:
             problems.append(_split_problem(frames["train"], targets, error))
     if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
@@ -110,14 +113,9 @@ def _counted(rows: Rows) -> Rows:
     positions = _counting(rows, list(range(len(rows))))
     if len(positions) == len(rows):
         return rows
-    kept = rows.take(positions)
-    return replace(  # unlike `kept`, it keeps what was skipped
-        rows,
-        images=kept.images,
-        texts=kept.texts,
-        labels=kept.labels,
-        numbers=kept.numbers,
-        sample_weight=kept.sample_weight,
+    # `take` drops what was skipped.
+    return replace(
+        rows.take(positions), skipped=rows.skipped, num_skipped=rows.num_skipped
     )
 
 
@@ -134,18 +132,30 @@ def _smallest(val_size: float, test_size: float) -> float:
     return min(share for share in shares if share > 0)
 
 
+def _with_groups(rows: Rows, frame: pd.DataFrame, used: list[int], groups: Any) -> Rows:
+    """The rows with the number of each row's group; -1 for rows that are not used."""
+    if groups is None:
+        return rows
+    mistakes: list[str] = []
+    values = column_values(frame, "groups", groups, mistakes)
+    codes = np.full(len(rows), -1)
+    if not mistakes:
+        codes[used], _ = encode_values("groups", values[used], mistakes)
+    if mistakes:
+        raise InvalidValueError("\n".join(mistakes))
+    return replace(rows, groups=codes)
+
+
 def _draw(
-    frame: pd.DataFrame, rows: list[int], labels: list, groups: Any, options: dict
+    rows: Rows, used: list[int], targets: Mapping[str, Target], sizes: dict[str, float], seed: int
 ) -> dict[str, list[int]]:
-    """Draws the parts: positions in `rows` by part, without empty parts."""
-    if groups is not None:
-        mistakes: list[str] = []
-        groups = column_values(frame, "groups", groups, mistakes)
-        if mistakes:
-            raise InvalidValueError("\n".join(mistakes))
-        groups = groups[rows]
-    positions = pd.DataFrame({"position": range(len(rows))})
-    split = stratified_split(positions, labels, groups=groups, **options)
+    """Draws the parts: positions in `used` by part, without empty parts."""
+    if not any(sizes.values()):
+        return {}
+    row_strata = strata(targets, rows.labels, used, smallest=_smallest(**sizes))
+    positions = pd.DataFrame({"position": range(len(used))})
+    groups = None if rows.groups is None else rows.groups[used]
+    split = stratified_split(positions, row_strata, groups=groups, seed=seed, **sizes)
     return {
         name: part["position"].tolist()
         for name, part in zip(("train", "val", "test"), split, strict=True)

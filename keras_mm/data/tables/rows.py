@@ -15,6 +15,7 @@ from keras_mm.data.tables.columns import column_names, missing_columns, nested_c
 from keras_mm.data.tables.image_cells import read_images
 from keras_mm.data.tables.labels import is_missing
 from keras_mm.data.tables.load import load_table, table_name
+from keras_mm.data.tables.problem_report import ProblemReport
 from keras_mm.data.tables.targets import Target, as_targets, encode_target, missing_label
 from keras_mm.data.tables.weights import read_weights
 from keras_mm.data.text.control_characters import control_characters
@@ -37,6 +38,7 @@ class Rows:
         skipped: Problems of the rows that `on_error="skip"` left out.
         num_skipped: Number of these rows; a row may have several problems.
         sample_weight: Weights of the rows, >= 0, float64 `(num_rows,)`; `None` if all count 1.
+        groups: Number of each row's group, int64 `(num_rows,)`; `None` if there are no groups.
     """
 
     images: tuple[list, ...]
@@ -46,6 +48,7 @@ class Rows:
     skipped: list[Problem] = field(default_factory=list)
     num_skipped: int = 0
     sample_weight: np.ndarray | None = None
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -59,14 +62,16 @@ class Rows:
         Returns:
             The rows at these positions, in this order; without `skipped`.
         """
+        of_rows = {
+            name: None if values is None else values[list(positions)]
+            for name, values in (("sample_weight", self.sample_weight), ("groups", self.groups))
+        }
         return Rows(
             tuple([cells[i] for i in positions] for cells in self.images),
             tuple([cells[i] for i in positions] for cells in self.texts),
             {name: array[list(positions)] for name, array in self.labels.items()},
             self.numbers.take(np.asarray(positions, dtype=np.intp)),
-            sample_weight=None
-            if self.sample_weight is None
-            else self.sample_weight[list(positions)],
+            **of_rows,
         )
 
 
@@ -262,7 +267,7 @@ def examine(
     Returns:
         The rows and their problems.
     """
-    report = _Report(table)
+    report = ProblemReport(table)
     names, texts = column_names(images), column_names(texts)
     targets = as_targets(labels, classes)
     columns = [column for target in targets.values() for column in target.columns]
@@ -291,33 +296,7 @@ def examine(
     return Examined(rows, good, report.problems(), report.by_row())
 
 
-class _Report:
-    """Collects problems by row position."""
-
-    def __init__(self, table: pd.DataFrame):
-        self.file, self.index = table_name(table), table.index
-        self._found: dict[int, list[Problem]] = {}
-
-    def add(self, position: int | None, column: str | None, message: str) -> None:
-        """Adds a problem of a row; of the whole table if the position is `None`."""
-        row = None if position is None else self.index[position]
-        problem = Problem(row, column, self.file, message)
-        self._found.setdefault(-1 if position is None else position, []).append(problem)
-
-    def has(self, position: int) -> bool:
-        """Whether a row has a problem."""
-        return position in self._found
-
-    def problems(self) -> list[Problem]:
-        """All problems in the order of the table."""
-        return [problem for position in sorted(self._found) for problem in self._found[position]]
-
-    def by_row(self) -> dict[int, list[Problem]]:
-        """Problems of each bad row by its position, in the order of the table."""
-        return {position: self._found[position] for position in sorted(self._found)}
-
-
-def _text_column(table: pd.DataFrame, column: str, report: _Report) -> list[str | None]:
+def _text_column(table: pd.DataFrame, column: str, report: ProblemReport) -> list[str | None]:
     texts: list[str | None] = []
     for position, cell in enumerate(table[column]):
         if is_missing(cell):
@@ -360,7 +339,7 @@ def _encodable(text: str) -> bool:
 
 
 def _labels(
-    table: pd.DataFrame, targets: Mapping[str, Target], report: _Report
+    table: pd.DataFrame, targets: Mapping[str, Target], report: ProblemReport
 ) -> dict[str, np.ndarray]:
     """Labels by head, if its classes are known. With several heads, a row may lack some labels."""
     encoded_by_head = {name: encode_target(table, target) for name, target in targets.items()}
@@ -383,7 +362,7 @@ def _labels(
     }
 
 
-def _weights(table: pd.DataFrame, column: str, report: _Report) -> np.ndarray:
+def _weights(table: pd.DataFrame, column: str, report: ProblemReport) -> np.ndarray:
     weights, problems = read_weights(table[column])
     for position, message in problems:
         report.add(position, column, message)
@@ -391,7 +370,7 @@ def _weights(table: pd.DataFrame, column: str, report: _Report) -> np.ndarray:
 
 
 def _image_column(
-    table: pd.DataFrame, column: str, count: int | None, report: _Report, progress: bool
+    table: pd.DataFrame, column: str, count: int | None, report: ProblemReport, progress: bool
 ) -> list[list]:
     origin = table.attrs.get("keras_mm", {})
     slots, problems = read_images(list(table[column]), column, count, origin, progress=progress)

@@ -180,10 +180,10 @@ def _read_rows(
     """Encodes labels and groups; raises an error that lists all mistakes, also earlier ones."""
     if not len(table):
         mistakes.append("`table` has no rows to split.")
-    labels, classes = _encode("label", column_values(table, "label", label, mistakes), mistakes)
+    labels, classes = encode_values("label", column_values(table, "label", label, mistakes), mistakes)
     codes = None
     if groups is not None:
-        codes, _ = _encode("groups", column_values(table, "groups", groups, mistakes), mistakes)
+        codes, _ = encode_values("groups", column_values(table, "groups", groups, mistakes), mistakes)
     if mistakes:
         raise InvalidValueError("\n".join(mistakes))
     return _Rows(labels, codes, classes)
@@ -218,10 +218,19 @@ def column_values(
     return np.empty(0, dtype=object)
 
 
-def _encode(
+def encode_values(
     argument: str, values: np.ndarray, mistakes: list[str]
 ) -> tuple[np.ndarray, Sequence[Any]]:
-    """Encodes values as integers, in sorted order; a missing value is a mistake."""
+    """Encodes values as integers, in sorted order; a missing value is a mistake.
+
+    Args:
+        argument: Name of the argument that has the values, for messages.
+        values: One value per row.
+        mistakes: Messages of mistakes are appended to this list.
+
+    Returns:
+        Integers `(num_rows,)`, and the value of each integer.
+    """
     missing = np.flatnonzero([is_missing(value) for value in values])
     if len(missing):
         shown = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")

@@ -1,0 +1,153 @@
+"""Models that average several members: trunks on the same encoders, or on encoders of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import layers
+
+from keras_mm.models.keras_settings import build_settings
+from keras_mm.models.layers.average import AveragePrediction, MemberFeatures
+from keras_mm.models.multimodal import join, parts
+from keras_mm.settings.by_head import by_head, one_or_all
+from keras_mm.settings.heads import Head
+
+_MEMBER = "member_{}"  # the name of a member's trunk, from 1
+
+
+@build_settings()
+def average(
+    models: Sequence[keras.Model],
+    heads: Mapping[str, Head],
+    *,
+    weights: Sequence[float] | None = None,
+    own_sides: Collection[str] = (),
+) -> keras.Model:
+    """Builds a model whose predictions are the mean of the predictions of its members.
+
+    Probabilities are averaged; for regression heads, numbers.
+
+    Args:
+        models: The members: models of `create_multimodal_model` with the same heads, at least one.
+        heads: The heads by name, with their classes.
+        weights: Weight of each member, > 0; by default all weigh the same.
+        own_sides: Sides (`"vision"`, `"text"`) of which each member has an encoder of its own. The
+            encoders of other sides are equal, and that of the first member is used for all.
+
+    Returns:
+        A model with the same inputs and outputs that shares its layers with the members; the member
+        itself if there is only one.
+    """
+    if len(models) == 1:
+        return models[0]
+    weights = [1.0] * len(models) if weights is None else weights
+    shares = [weight / sum(weights) for weight in weights]
+    members = [parts(model) for model in models]
+    encoders, inputs = {}, {}
+    for side in members[0].encoders:
+        own = [member.encoders[side] for member in members]
+        encoders[side] = _side_by_side(side, own) if side in own_sides else own[0]
+    for member in members:
+        for name, tensor in member.trunk.input.items():
+            joined = _feature(encoders, name)
+            shape, dtype = (tensor if joined is None else joined).shape[1:], tensor.dtype
+            inputs.setdefault(name, keras.Input(shape, dtype=dtype, name=name))
+    logits = [
+        by_head(heads, _view(member.trunk, number)(_inputs(member.trunk, number, inputs, models)))
+        for number, member in enumerate(members)
+    ]
+    outputs = {
+        name: AveragePrediction(head.kind, shares, name=f"{name}_average")(
+            [each[name] for each in logits]
+        )
+        for name, head in heads.items()
+    }
+    return join(encoders, keras.Model(inputs, one_or_all(outputs), name="trunk"))
+
+
+def members(model: keras.Model) -> list[keras.Model]:
+    """Takes a model of `average` apart.
+
+    Args:
+        model: Any model of `create_multimodal_model` or `average`.
+
+    Returns:
+        The members, which share their layers with the model; `model` itself if it has none.
+    """
+    encoders, trunk = parts(model)
+    trunks = _member_trunks(trunk)
+    if not trunks:
+        return [model]
+    own = {side: _own_encoders(side, encoder, len(trunks)) for side, encoder in encoders.items()}
+    return [
+        join(
+            {side: each[number] for side, each in own.items()},
+            keras.Model(trunk.input, trunk.output, name="trunk"),
+        )
+        for number, trunk in enumerate(trunks)
+    ]
+
+
+def _member_trunks(trunk: keras.Model) -> list[keras.Model]:
+    """The trunks of the members, in order; none in the trunk of a single model."""
+    known = {layer.name: layer for layer in trunk.layers if isinstance(layer, keras.Model)}
+    names = [_MEMBER.format(number) for number in range(1, len(known) + 1)]
+    return [known[name] for name in names if name in known]
+
+
+def _view(trunk: keras.Model, number: int) -> keras.Model:
+    """A trunk under the name of a member."""
+    return keras.Model(trunk.input, trunk.output, name=_MEMBER.format(number + 1))
+
+
+def _inputs(
+    trunk: keras.Model, number: int, inputs: Mapping[str, Any], models: Sequence
+) -> dict[str, Any]:
+    """The inputs of a member's trunk, selected from those of the whole trunk."""
+    selected = {}
+    for name, tensor in trunk.input.items():
+        selected[name] = inputs[name]
+        if inputs[name].shape[-1] != tensor.shape[-1]:
+            select = MemberFeatures(number, len(models), name=f"{name}_{number + 1}")
+            selected[name] = select(inputs[name])
+    return selected
+
+
+def _side_by_side(side: str, encoders: Sequence[keras.Model]) -> keras.Model:
+    """An encoder that runs several encoders, and joins their features along the last axis."""
+    inputs = {
+        name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+        for name, tensor in encoders[0].input.items()
+    }
+    outputs = [
+        type(encoder)(encoder.input, encoder.output, name=f"{encoder.name}_{number}")(inputs)
+        for number, encoder in enumerate(encoders, 1)
+    ]
+    joined = {
+        name: first
+        if first.dtype == "bool"
+        else layers.Concatenate(dtype="float32", name=f"{name}_of_members")(
+            [output[name] for output in outputs]
+        )
+        for name, first in outputs[0].items()
+    }
+    return type(encoders[0])(inputs, joined, name=f"{side}_encoder")
+
+
+def _own_encoders(side: str, encoder: keras.Model, count: int) -> list[keras.Model]:
+    """The encoders of the members, in order; the same one for all if they share it."""
+    known = {layer.name: layer for layer in encoder.layers if isinstance(layer, keras.Model)}
+    name = f"{side}_encoder"
+    if f"{name}_1" not in known:
+        return [encoder] * count
+    own = [known[f"{name}_{number}"] for number in range(1, count + 1)]
+    return [type(each)(each.input, each.output, name=name) for each in own]
+
+
+def _feature(encoders: Mapping[str, keras.Model], name: str) -> Any:
+    """The output of the encoders that is the trunk's input `name`; `None` for a mask."""
+    side, _, output = name.partition("_")
+    encoder = encoders.get(side)
+    return None if encoder is None else encoder.output.get(output)
