@@ -114,9 +114,7 @@ def _counted(rows: Rows) -> Rows:
     if len(positions) == len(rows):
         return rows
     # `take` drops what was skipped.
-    return replace(
-        rows.take(positions), skipped=rows.skipped, num_skipped=rows.num_skipped
-    )
+    return replace(rows.take(positions), skipped=rows.skipped, num_skipped=rows.num_skipped)
 
 
 def _split_problem(frame: pd.DataFrame, targets: Mapping[str, Target], error: Exception) -> Problem:

@@ -180,10 +180,14 @@ def _read_rows(
     """Encodes labels and groups; raises an error that lists all mistakes, also earlier ones."""
     if not len(table):
         mistakes.append("`table` has no rows to split.")
-    labels, classes = encode_values("label", column_values(table, "label", label, mistakes), mistakes)
+    labels, classes = encode_values(
+        "label", column_values(table, "label", label, mistakes), mistakes
+    )
     codes = None
     if groups is not None:
-        codes, _ = encode_values("groups", column_values(table, "groups", groups, mistakes), mistakes)
+        codes, _ = encode_values(
+            "groups", column_values(table, "groups", groups, mistakes), mistakes
+        )
     if mistakes:
         raise InvalidValueError("\n".join(mistakes))
     return _Rows(labels, codes, classes)
