@@ -34,6 +34,7 @@ FLAGS = (
     "--vision-weights",
     "--text-weights",
     "--epochs",
+    "--folds",
     "--seed",
     "--on-error",
     "--output",

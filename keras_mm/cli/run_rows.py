@@ -68,10 +68,12 @@ def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSet
         find_heads(settings, tables["train"]),
         val_size=val_size,
         test_size=test_size,
-        groups=settings.group_column if val_size or test_size else None,
+        groups=settings.group_column,
         weights=weight_columns(settings.weight_column, tables),
         on_error=settings.on_error,
         progress=progress,
+        folds=settings.resolved().folds or 1,
+        strict_folds=settings.folds is not None,
     )
     return settings, replace(prepared, ids=_ids(settings, tables.get("test", tables["train"])))
 

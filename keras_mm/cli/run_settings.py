@@ -108,7 +108,7 @@ def _flag_value(name: str, text: str) -> Any:
         return image_names(text)
     if name == "texts":
         return split_names(text)
-    return _toml_value(text) if name in ("epochs", "seed") else text
+    return _toml_value(text) if name in ("epochs", "folds", "seed") else text
 
 
 def split_names(text: str) -> list[str]:

@@ -82,7 +82,7 @@ def _train(
     parts = (f"{name}: {len(rows)} rows of {run.sources[name]}" for name, rows in run.parts.items())
     by = "" if weight_column is None else f"; weighted by {weight_column!r}"
     _log.info("%s%s", "; ".join(parts), by)
-    classifier.fit_rows(run.rows, run.validation, heads=run.heads)
+    classifier.fit_rows(run.rows, run.validation, heads=run.heads, folds=run.folds)
     evaluation = classifier.evaluate_rows(run.parts["test"], run.sources["test"])
     if run.ids is not None:
         predictions, name = with_ids(evaluation.predictions, run.ids)
@@ -164,6 +164,10 @@ def _write(
     (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
     predictions = written_frame(evaluation.predictions, classifier.heads_)
     predictions.to_csv(folder / "predictions.csv", index=False)
+    if hasattr(classifier, "out_of_fold_"):
+        written_frame(classifier.out_of_fold_, classifier.heads_).to_parquet(
+            folder / "out_of_fold.parquet"
+        )
     evaluation.save(folder / "report.html")
     classifier.save(folder / "model")
     card = render_model_card(evaluation, asdict(_resolved(settings)))

@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.metadata_routing import UNUSED
 
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.data.tables.folds import Fold
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.row_parts import SkippedRows
 from keras_mm.data.tables.rows import Rows
@@ -24,6 +25,7 @@ from keras_mm.data.tables.slices import slice_cells
 from keras_mm.data.tables.weights import with_weights
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import fit
+from keras_mm.estimator.fit_folds import fit_folds
 from keras_mm.estimator.fit_heads import fit_heads
 from keras_mm.estimator.head_names import (
     check_new_head,
@@ -32,6 +34,7 @@ from keras_mm.estimator.head_names import (
     warn_of_untrained,
 )
 from keras_mm.estimator.nested_parameters import split_nested
+from keras_mm.estimator.out_of_fold import out_of_fold_frame
 from keras_mm.estimator.pickling import pack_state, unpack_state
 from keras_mm.estimator.prepare import FitArgs, Prepared, prepare_fit, prepare_heads, with_labels
 from keras_mm.estimator.reuse import Workbench
@@ -133,8 +136,13 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             uses OpenVINO if it is installed and faster (on a CPU, with `cache`, for frozen encoders
             that are not tiny; not in float32 under TensorFlow), else Keras.
         precision: `"float32"`, or `"bfloat16"` for the encoders.
-        seed: Seed of weights, row order and dropout, in [0, 2**32). The same seed gives the same
-            result on the same backend.
+        folds: Number of folds, >= 1. With several, a trunk is trained on each of `folds`
+            stratified (with `groups` grouped) folds of the rows, and the model averages their
+            predictions; frozen encoders run once for all of them. Each row is also predicted by the
+            trunk that was not trained on it, see `out_of_fold_`. By default 5 with pretrained
+            encoders that are frozen, if the rows allow it; else 1, a single model.
+        seed: Seed of weights, row order, folds and dropout, in [0, 2**32). The same seed gives the
+            same result on the same backend.
         warm_start: Whether `fit` continues to train the model. New rows can add classes; settings
             that the model is built from must not change.
         verbose: 0 is silent; 1 shows progress on stderr. A change by `set_params` takes effect at
@@ -147,7 +155,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         classes_: Label names in the order of the probabilities; for regression the names of the
             targets. A dict by head if there are several heads.
         model_: The Keras model, from preprocessed inputs to logits.
-        history_: Metrics by name, a list over the epochs.
+        history_: Metrics by name, a list over the epochs; of all folds one after the other, with
+            the number of the fold as `fold`.
+        out_of_fold_: A DataFrame on the index of the training rows, with several folds: `fold`, the
+            number of the fold that left the row out; and the label, prediction and probabilities
+            of the trunk that was not trained on it, named as in `predict_frame`.
         preprocessor_: The `keras_mm.Preprocessor` that makes the inputs of `model_` from rows.
         skipped_: Problems of the training rows that `on_error="skip"` left out.
 
@@ -211,6 +223,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         cache: bool | str | os.PathLike = True,
         engine: str = "auto",
         precision: str = "float32",
+        folds: int | None = None,
         seed: int = 0,
         warm_start: bool = False,
         verbose: int = 1,
@@ -250,6 +263,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.cache = cache
         self.engine = engine
         self.precision = precision
+        self.folds = folds
         self.seed = seed
         self.warm_start = warm_start
         self.verbose = verbose
@@ -289,7 +303,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 of the same column, or weight 1 if they have no such column.
             validation_data: Rows for early stopping; by default `validation_split` of `data`.
             validation_split: Share of the rows for validation, stratified by label, in [0, 1). 0
-                trains without validation.
+                trains without validation. With several folds, the share of the rows outside each
+                fold.
             groups: Column name, or array of shape `(num_rows,)`. Rows of a group are all training
                 rows or all validation rows.
             image_dir: Folder that image paths are relative to; by default that of the table file.
@@ -320,6 +335,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         validation: Rows | None = None,
         *,
         heads: Mapping[str, Head],
+        folds: Sequence[Fold] = (),
         callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> MultimodalClassifier:
         """Trains on rows that are already checked and split.
@@ -330,6 +346,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             validation: Rows for early stopping; by default none.
             heads: Heads by name, with the classes that encode the labels of the rows, as
                 `keras_mm.data.tables.run_columns.find_heads` returns them.
+            folds: Folds of the training rows, as `keras_mm.data.tables.folds.draw_folds` returns
+                them; without folds, a single model is trained.
             callbacks: Your own Keras callbacks.
 
         Returns:
@@ -337,7 +355,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         """
         parts = {"train": rows} if validation is None else {"train": rows, "val": validation}
         settings = self._settings().resolved()
-        return self._fit(Prepared(settings, dict(heads), parts, {}), callbacks)
+        return self._fit(Prepared(settings, dict(heads), parts, {}, folds=folds), callbacks)
 
     def set_params(self, **params: Any) -> MultimodalClassifier:
         """Sets parameters, as scikit-learn's estimators do.
@@ -802,9 +820,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         former, self._trained = self._trained if warm else None, None
         try:
             with seeded(prepared.settings.seed):
-                outcome = fit(
-                    prepared, bench, former=former, callbacks=callbacks, classifier_of=self._with
-                )
+                options: dict[str, Any] = {"callbacks": callbacks, "classifier_of": self._with}
+                if prepared.folds:
+                    outcome = fit_folds(prepared, bench, **options)
+                else:
+                    outcome = fit(prepared, bench, former=former, **options)
         except BaseException:
             self._trained = previous.restore()
             raise
@@ -901,6 +921,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def history_(self) -> Mapping[str, list]:
         """Metrics by name, a list over the epochs."""
         return self._check_fitted().history
+
+    @property
+    def out_of_fold_(self) -> pd.DataFrame:
+        """Predictions of the training rows, each by the trunk that was not trained on it."""
+        return out_of_fold_frame(self._check_fitted())
 
     @property
     def num_rows_(self) -> int:

@@ -20,6 +20,7 @@ from keras_mm.estimator.spec import changed_parts, model_spec
 from keras_mm.estimator.trained import Trained
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.store.store import open_store
+from keras_mm.features.table import FeatureTable
 from keras_mm.metrics.head_metrics import head_prior, is_labelled
 from keras_mm.models.heads import widened
 from keras_mm.models.layers.scaling import standardize_targets
@@ -77,33 +78,83 @@ def fit(
         ValueError: if labels or settings are not allowed for the heads, or the settings describe
             another model than `former`.
     """
-    settings, heads = prepared.settings, prepared.heads
-    labels, weights = prepared.rows.labels, prepared.rows.sample_weight
-    check_labelled(heads, labels, weights)
-    priors = {n: head_prior(head, labels[n], weights).tolist() for n, head in heads.items()}
-    check_objectives(prepared, callbacks)
-    check_callbacks(callbacks, heads, optimization(settings))
-    _check_tie(settings, heads)
+    check_training(prepared, callbacks)
+    settings, heads, rows = prepared.settings, prepared.heads, prepared.rows
     twin = None
     if former is not None:
         preprocessor, model = former.preprocessor, _continued(former, settings, heads)
     else:
-        preprocessor = _preprocessor(settings)
-        with keras_output(show=bool(settings.verbose)):
-            model, twin = workbench.model(
-                model_spec(settings, heads, preprocessor),
-                vision_weights=settings.vision_weights,
-                text_weights=settings.text_weights,
-                seed=settings.seed,
-            )
+        preprocessor = create_preprocessor(settings)
+        model, twin = build(prepared, workbench, preprocessor)
         for network in (model, twin):
             if network is not None:
-                standardize(network, heads, labels, weights)
-    rows = prepared.rows
-    trained = Trained(settings, heads, model, preprocessor, priors, {}, len(rows), rows.skipped)
+                standardize(network, heads, rows.labels, rows.sample_weight)
+    trained = new_trained(prepared, model, preprocessor)
     result = train(trained, prepared, twin=twin, callbacks=callbacks, classifier_of=classifier_of)
-    settings = replace(settings, batch_size=result.batch_size)
+    settings = replace(settings, batch_size=result.batch_size, folds=1)
     return Outcome(replace(trained, settings=settings, history=result.history), result.error)
+
+
+def check_training(prepared: Prepared, callbacks: Callbacks = ()) -> None:
+    """Checks labels, settings and callbacks before a network is built.
+
+    Args:
+        prepared: Resolved settings, heads and rows.
+        callbacks: The user's Keras callbacks.
+
+    Raises:
+        ValueError: if labels or settings are not allowed for the heads.
+    """
+    check_labelled(prepared.heads, prepared.rows.labels, prepared.rows.sample_weight)
+    check_objectives(prepared, callbacks)
+    check_callbacks(callbacks, prepared.heads, optimization(prepared.settings))
+    _check_tie(prepared.settings, prepared.heads)
+
+
+def build(
+    prepared: Prepared, workbench: Workbench, preprocessor: Preprocessor, *, member: int = 0
+) -> tuple[keras.Model, keras.Model | None]:
+    """Builds the model of a training.
+
+    Args:
+        prepared: Resolved settings and heads.
+        workbench: Builds the model.
+        preprocessor: The preprocessor of the model.
+        member: As in `Workbench.model`.
+
+    Returns:
+        The model, and the twin of its trunk or `None`; see `Workbench.model`.
+    """
+    settings = prepared.settings
+    with keras_output(show=bool(settings.verbose)):
+        return workbench.model(
+            model_spec(settings, prepared.heads, preprocessor),
+            vision_weights=settings.vision_weights,
+            text_weights=settings.text_weights,
+            seed=settings.seed,
+            member=member,
+        )
+
+
+def new_trained(prepared: Prepared, model: keras.Model, preprocessor: Preprocessor) -> Trained:
+    """Puts a model together with the facts of its training rows, before it is trained.
+
+    Args:
+        prepared: Resolved settings, heads and rows.
+        model: The model.
+        preprocessor: The preprocessor of the model.
+
+    Returns:
+        The model without history.
+    """
+    rows, heads = prepared.rows, prepared.heads
+    priors = {
+        name: head_prior(head, rows.labels[name], rows.sample_weight).tolist()
+        for name, head in heads.items()
+    }
+    return Trained(
+        prepared.settings, heads, model, preprocessor, priors, {}, len(rows), rows.skipped
+    )
 
 
 def train(
@@ -111,8 +162,10 @@ def train(
     prepared: Prepared,
     *,
     twin: keras.Model | None = None,
+    features: Sequence[Mapping[str, FeatureTable]] | None = None,
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
+    verbose: int | None = None,
 ) -> StagesResult:
     """Trains a model, stage by stage, on the features of its frozen encoders.
 
@@ -120,14 +173,17 @@ def train(
         trained: The model; its outputs are the heads of `prepared`.
         prepared: Resolved settings, heads and rows.
         twin: A copy of the trunk to train instead of it; see `Workbench.model`.
+        features: As in `FeatureBatches`, for the training and the validation rows.
         callbacks: As in `fit`.
         classifier_of: As in `fit`.
+        verbose: 0 is silent, 1 shows progress; by default as the settings say.
 
     Returns:
         History, batch size, and the error if the training was stopped by one. The weights of
         `trained.model` are changed in place.
     """
     settings, training = prepared.settings, prepared.settings.training
+    verbose = settings.verbose if verbose is None else verbose
     tuning = FineTuning(
         trained.model,
         training.stages or (),
@@ -144,7 +200,8 @@ def train(
         (prepared.rows, prepared.validation),
         store=open_store(settings.cache),
         engine=settings.engine,
-        progress=bool(settings.verbose),
+        progress=bool(verbose),
+        features=features,
     )
     return fit_stages(
         tuning,
@@ -158,7 +215,7 @@ def train(
         auto_find_batch_size=training.auto_find_batch_size,
         callbacks=callbacks,
         seed=settings.seed,
-        verbose=settings.verbose,
+        verbose=verbose,
     )
 
 
@@ -264,7 +321,15 @@ def _layers(head: Head) -> tuple:
     return head.kind, head.dropout_rate, head.l2
 
 
-def _preprocessor(settings: Settings) -> Preprocessor:
+def create_preprocessor(settings: Settings) -> Preprocessor:
+    """Creates the preprocessor that settings describe.
+
+    Args:
+        settings: Resolved settings.
+
+    Returns:
+        The preprocessor, with the tokenizer of the text backbone.
+    """
     weights = settings.text_weights
     local = str(weights) not in ("pretrained", "random")
     folder = weights if local and os.path.isdir(str(weights)) else os.path.dirname(str(weights))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,12 +14,14 @@ from keras_mm.checks import require
 from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, standardize, train
+from keras_mm.estimator.fit_folds import Features, join_histories
 from keras_mm.estimator.options import loss_settings, optimization, settings_for_heads, stopping
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.spec import changed_parts
 from keras_mm.estimator.trained import Trained
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.head_metrics import head_prior
+from keras_mm.models.ensemble import average, member_weights, members, own_sides
 from keras_mm.models.heads import body_of, heads_alone, only, with_heads
 from keras_mm.models.multimodal import join, parts
 from keras_mm.random_state import seeded
@@ -31,7 +33,10 @@ from keras_mm.training.user_callbacks import check_callbacks
 
 _log = logging.getLogger("keras_mm")
 
+Fitted = tuple[keras.Model, dict[str, list]]  # a model and its history
+
 _TOTALS = ("loss", "val_loss")  # sums over all heads
+_FACTS = ("fold",)  # what is no metric in a history
 
 
 def fit_heads(
@@ -73,34 +78,69 @@ def fit_heads(
     try:
         with seeded(settings.seed):
             if freeze:
-                after = _fit_frozen(trained, prepared, predictor, callbacks)
+                results = _fit_frozen(trained, prepared, predictor, callbacks)
             else:
-                after = _fit_through(trained, prepared, callbacks, classifier_of)
+                results = _fit_through(trained, prepared, callbacks, classifier_of)
     except BaseException:
         _log.warning("the classifier keeps the model that it had before this training")
         raise
     priors = {n: head_prior(head, labels[n], weights).tolist() for n, head in heads.items()}
-    return replace(after, heads={**after.heads, **heads}, priors={**after.priors, **priors})
+    after = {**trained.heads, **heads}
+    model = average(
+        [model for model, _ in results],
+        after,
+        weights=member_weights(trained.model),
+        own_sides=own_sides(members(trained.model)),
+    )
+    history = join_histories([history for _, history in results])
+    return replace(
+        trained,
+        model=model,
+        heads=after,
+        history=_with_heads(trained, heads, history),
+        priors={**trained.priors, **priors},
+        held_out=None,  # of the former heads only
+    )
 
 
 def _fit_frozen(
     trained: Trained, prepared: Prepared, predictor: Predictor, callbacks: Callbacks
-) -> Trained:
-    """Trains the heads on the outputs of the rest of the model."""
+) -> list[Fitted]:
+    """Trains the heads on the outputs of the rest of the model, of each of its members."""
+    models = members(trained.model)
+    features: list[Features | None] = [None, None]
+    if len(models) > 1 and not own_sides(models):  # one encoding for all
+        tables = (prepared.rows, prepared.validation)
+        features = [None if rows is None else predictor.features(rows) for rows in tables]
+    return [
+        _fit_member(replace(trained, model=model), prepared, predictor, features, callbacks)
+        for model in models
+    ]
+
+
+def _fit_member(
+    trained: Trained,
+    prepared: Prepared,
+    predictor: Predictor,
+    features: Sequence[Features | None],
+    callbacks: Callbacks,
+) -> Fitted:
+    """Trains the heads on the outputs of the rest of a single model."""
     settings, heads = prepared.settings, prepared.heads
     encoders, _ = parts(trained.model)
     grown = _grown(trained, prepared)
     body = join(encoders, body_of(grown, next(iter(heads))))
     shuffled: dict[str, Any] = {"shuffle": True, "seed": settings.seed}
     batches: list[RowBatches | None] = []
-    for rows, options in ((prepared.rows, shuffled), (prepared.validation, {})):
+    tables = (prepared.rows, prepared.validation)
+    for rows, known, options in zip(tables, features, (shuffled, {}), strict=True):
         if rows is None:
             batches.append(None)
             continue
         cut, window_rows = trained.preprocessor.windows(rows)
         batches.append(
             RowBatches(
-                {"fused": predictor.run(body, cut)},
+                {"fused": predictor.run(body, cut, features=known)},
                 labels=one_or_all(cut.labels),
                 sample_weight=cut.sample_weight,
                 window_rows=window_rows,
@@ -119,7 +159,7 @@ def _fit_frozen(
         seed=settings.seed,
         verbose=settings.verbose,
     )
-    return _put_in(trained, join(encoders, grown), heads, trainer.fit(*batches))
+    return join(encoders, grown), trainer.fit(*batches)
 
 
 def _fit_through(
@@ -127,8 +167,8 @@ def _fit_through(
     prepared: Prepared,
     callbacks: Callbacks,
     classifier_of: Callable[[Trained], Any],
-) -> Trained:
-    """Trains the heads, and everything else that `fit` trains."""
+) -> list[Fitted]:
+    """Trains the heads, and everything else that `fit` trains, of each member of the model."""
     settings, heads = prepared.settings, prepared.heads
     others = sorted(set(trained.heads) - set(heads))
     if others:
@@ -143,14 +183,16 @@ def _fit_through(
             "freeze=False continues to train the model, but settings were changed that it is built "
             f"from: {', '.join(changed)}. Change them back."
         )
-    encoders, _ = parts(trained.model)
-    grown, before = _grown(trained, prepared), Snapshot(trained.model.variables)
-    own = replace(trained, model=join(encoders, only(grown, list(heads))))
-    result = train(own, prepared, callbacks=callbacks, classifier_of=classifier_of)
-    if result.error is not None:
-        before.restore()
-        raise result.error
-    return _put_in(trained, join(encoders, grown), heads, result.history)
+    before, results = Snapshot(trained.model.variables), []
+    for model in members(trained.model):
+        encoders, grown = parts(model).encoders, _grown(replace(trained, model=model), prepared)
+        own = replace(trained, model=join(encoders, only(grown, list(heads))))
+        result = train(own, prepared, callbacks=callbacks, classifier_of=classifier_of)
+        if result.error is not None:
+            before.restore()
+            raise result.error
+        results.append((join(encoders, grown), result.history))
+    return results
 
 
 def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
@@ -161,24 +203,25 @@ def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
     return grown
 
 
-def _put_in(
-    trained: Trained, model: keras.Model, heads: Mapping[str, Head], history: Mapping[str, list]
-) -> Trained:
-    """The model with the trained heads; their history is added to that of the model."""
+def _with_heads(
+    trained: Trained, heads: Mapping[str, Head], history: Mapping[str, list]
+) -> dict[str, list]:
+    """The history of the model, with that of the heads that were trained."""
     before = trained.history
     if len(trained.heads) == 1:
         before = _with_prefix(before, next(iter(trained.heads)))
-    if len(trained.heads) > 1 or set(heads) != set(trained.heads):
-        own = _with_prefix(history, next(iter(heads))) if len(heads) == 1 else history
-        history = {**before, **{n: v for n, v in own.items() if n not in _TOTALS}}
-    heads = {**trained.heads, **heads}
-    return replace(trained, model=model, history=history, heads=heads)
+    if len(trained.heads) == 1 and set(heads) == set(trained.heads):
+        return dict(history)
+    own = _with_prefix(history, next(iter(heads))) if len(heads) == 1 else history
+    return {**before, **{n: v for n, v in own.items() if n not in (*_TOTALS, *_FACTS)}}
 
 
 def _with_prefix(history: Mapping[str, list], name: str) -> dict[str, list]:
     """The history of a single head, with the metric names of a model with several heads."""
-    named = {}
+    named = {name: history[name] for name in _FACTS if name in history}
     for metric, values in history.items():
+        if metric in _FACTS:
+            continue
         prefix = "val_" if metric.startswith("val_") else ""
         named[f"{prefix}{name}_{metric.removeprefix('val_')}"] = values
     totals = {metric: history[metric] for metric in _TOTALS if metric in history}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,17 +12,20 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.columns import missing_columns, nested_columns
+from keras_mm.data.tables.folds import Fold, draw_folds
 from keras_mm.data.tables.load import load_beside, load_table, table_name
-from keras_mm.data.tables.partition import read_parts
+from keras_mm.data.tables.partition import read_parts, split_rows
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import find_heads, label_columns, label_heads, with_columns
 from keras_mm.data.tables.sources import as_frame, cells_of
 from keras_mm.data.tables.targets import with_classes
 from keras_mm.data.tables.weights import weight_columns, with_weights
-from keras_mm.errors import ConfigError, InvalidValueError
+from keras_mm.errors import ConfigError, InvalidValueError, Problem, TableError
 from keras_mm.estimator.classes import with_old_classes
 from keras_mm.settings.heads import Head
 from keras_mm.settings.settings import Settings
+
+_log = logging.getLogger("keras_mm")
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Prepared:
         parts: Checked rows: `"train"`, and, if there are any, `"val"` and `"test"`.
         sources: Name of the table of each part.
         ids: The id column of the table that the test rows are from, if it has one.
+        folds: Folds of the training rows; empty to train a single model.
     """
 
     settings: Settings
@@ -55,6 +60,7 @@ class Prepared:
     parts: dict[str, Rows]
     sources: dict[str, str]
     ids: pd.Series | None = None
+    folds: Sequence[Fold] = ()
 
     @property
     def rows(self) -> Rows:
@@ -78,6 +84,8 @@ def prepare(
     weights: Mapping[str, str] | None = None,
     on_error: str = "raise",
     progress: bool = True,
+    folds: int = 1,
+    strict_folds: bool = True,
 ) -> Prepared:
     """Checks and splits all rows, for the estimator and the command line.
 
@@ -91,6 +99,10 @@ def prepare(
         weights: As in `read_parts`.
         on_error: As in `read_parts`.
         progress: As in `read_parts`.
+        folds: Number of folds, >= 1. With several, `val_size` of the rows outside each fold are for
+            early stopping, instead of a part `"val"`.
+        strict_folds: Whether to raise an error if these folds are impossible, instead of training a
+            single model.
 
     Returns:
         The settings and heads, and the rows by part.
@@ -103,7 +115,7 @@ def prepare(
         images=settings.images,
         texts=settings.texts,
         labels=heads,
-        val_size=val_size,
+        val_size=val_size if folds == 1 else 0.0,
         test_size=test_size,
         groups=groups,
         weights=weights,
@@ -111,8 +123,35 @@ def prepare(
         on_error=on_error,
         progress=progress,
     )
+    drawn: Sequence[Fold] = ()
+    if folds > 1:
+        parts, drawn = _with_folds(
+            parts, heads, folds, val_size, settings.seed, strict=strict_folds
+        )
     sources = {name: table_name(tables.get(name, tables["train"])) for name in parts}
-    return Prepared(settings, dict(heads), parts, sources)
+    return Prepared(settings, dict(heads), parts, sources, folds=drawn)
+
+
+def _with_folds(
+    parts: dict[str, Rows],
+    heads: Mapping[str, Head],
+    num_folds: int,
+    val_size: float,
+    seed: int,
+    *,
+    strict: bool,
+) -> tuple[dict[str, Rows], Sequence[Fold]]:
+    """Draws folds of the training rows; if they are impossible, rows for early stopping."""
+    rows = parts["train"]
+    val_size = 0.0 if "val" in parts else val_size
+    try:
+        return parts, draw_folds(rows, heads, num_folds, val_size=val_size, seed=seed)
+    except ValueError as error:
+        if strict:
+            raise TableError([Problem(None, None, "the training rows", str(error))]) from error
+        _log.info("a single model is trained instead of %d folds: %s", num_folds, error)
+    drawn = split_rows(rows, heads, val_size=val_size, seed=seed)
+    return {**parts, **{name: rows.take(positions) for name, positions in drawn.items()}}, ()
 
 
 def prepare_fit(settings: Settings, arguments: FitArgs, old: Mapping[str, Head]) -> Prepared:
@@ -132,10 +171,19 @@ def prepare_fit(settings: Settings, arguments: FitArgs, old: Mapping[str, Head])
         TableError: listing every problem of the rows.
     """
     table, weights = _read_table(arguments, label_columns(label_heads(settings.resolved())))
+    strict = settings.folds is not None
     settings = with_columns(settings, table, also=weights).resolved()
     heads = find_heads(settings, table)
     heads = {name: with_old_classes(head, old.get(name)) for name, head in heads.items()}
-    return _prepare_rows(settings, table, heads, arguments, weights)
+    return _prepare_rows(
+        settings,
+        table,
+        heads,
+        arguments,
+        weights,
+        folds=settings.folds or 1,
+        strict_folds=strict,
+    )
 
 
 def prepare_heads(
@@ -179,6 +227,7 @@ def _prepare_rows(
     heads: Mapping[str, Head],
     arguments: FitArgs,
     weights: Sequence[str],
+    **folds: Any,
 ) -> Prepared:
     tables = {"train": table}
     if arguments.validation_data is not None:
@@ -194,6 +243,7 @@ def _prepare_rows(
         weights=weight_columns(next(iter(weights), None), weighted),
         on_error=arguments.on_error,
         progress=bool(settings.verbose),
+        **folds,
     )
 
 

@@ -46,6 +46,7 @@ class Workbench:
         vision_weights: str | PathLike | None,
         text_weights: str | PathLike | None,
         seed: int,
+        member: int = 0,
     ) -> tuple[keras.Model, keras.Model | None]:
         """Builds the model that a spec describes.
 
@@ -56,6 +57,8 @@ class Workbench:
             vision_weights: As in `build_encoders`.
             text_weights: As in `build_encoders`.
             seed: Seed of the weights and of dropout, in [0, 2**32).
+            member: Number of the member of an average of models: each has a trunk of its own, and
+                the same encoders.
 
         Returns:
             The model, and the twin of its trunk. If there is a twin, train it instead of the trunk,
@@ -71,7 +74,7 @@ class Workbench:
             )
         else:
             encoders = last.encoders
-        set_states(_trunk_seed(seed))  # reused encoders draw no random numbers
+        set_states(_trunk_seed(seed, member))  # reused encoders draw no random numbers
         state = last.state if last is not None else _state(encoders)
         if kind is None or state is None:
             return build_model(spec, encoders), None
@@ -189,9 +192,30 @@ def _view(model: keras.Model) -> keras.Model:
     return view
 
 
-def _trunk_seed(seed: int) -> int:
+def with_new_trunk(
+    model: keras.Model, spec: Mapping[str, Any], *, seed: int, member: int
+) -> keras.Model:
+    """Builds another member of an average of models, on the encoders of the first.
+
+    Call it inside `keras_mm.random_state.seeded(seed)`; it sets the random states again.
+
+    Args:
+        model: The first member, as `Workbench.model` returned it.
+        spec: As in `build_model`.
+        seed: As in `Workbench.model`.
+        member: As in `Workbench.model`.
+
+    Returns:
+        A model with the same layers, a new trunk and the same encoders.
+    """
+    set_states(_trunk_seed(seed, member))
+    return _on_views(spec, parts(model).encoders)
+
+
+def _trunk_seed(seed: int, member: int) -> int:
     """The seed of a trunk's weights, derived from the seed of the encoders' weights."""
-    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
+    entropy = [seed, 1, member] if member else [seed, 1]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
 
 def _kind(spec: Mapping, vision_weights: Any, text_weights: Any, seed: int) -> str | None:

@@ -14,6 +14,7 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.run_columns import has_pair
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.trained import Trained
+from keras_mm.models.ensemble import member_weights
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.heads import Head
 from keras_mm.settings.image_columns import image_slots
@@ -120,12 +121,29 @@ def saved_spec(trained: Trained, declared: Mapping[str, Head]) -> dict[str, Any]
             settings[f"{side}_backbone"] = None
     return {
         **spec,
+        "trunks": _trunks(trained),
         "settings": plain_values(settings),
         "history": trained.history,
         "num_rows": trained.num_rows,
         "priors": trained.priors,
         "added_heads": {name: plain_values(asdict(head)) for name, head in declared.items()},
     }
+
+
+def _trunks(trained: Trained) -> list[dict[str, Any]]:
+    """A description of each trunk that the model averages."""
+    settings, weights = trained.settings, member_weights(trained.model)
+    sides = {"image": bool(settings.images), "text": bool(settings.texts)}
+    modalities = [name for name, is_used in sides.items() if is_used]
+    return [
+        {
+            "fold": number if len(weights) > 1 else None,
+            "modalities": modalities,
+            "kind": "trunk",
+            "weight": weight,
+        }
+        for number, weight in enumerate(weights, 1)
+    ]
 
 
 def trained_from(

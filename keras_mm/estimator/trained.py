@@ -12,6 +12,7 @@ from keras_mm.checks import require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import Problem
 from keras_mm.features.store.store import open_store
+from keras_mm.inference.held_out import HeldOut
 from keras_mm.inference.predictor import Predictor
 from keras_mm.settings.heads import Head
 from keras_mm.settings.settings import Settings
@@ -31,6 +32,8 @@ class Trained:
         history: Metrics by name, a list over the epochs.
         num_rows: Number of training rows.
         skipped: Problems of the training rows that were left out.
+        held_out: Logits of labelled rows that the weights were not trained on; `None` if there are
+            none, or the model was loaded.
     """
 
     settings: Settings
@@ -41,6 +44,7 @@ class Trained:
     history: Mapping[str, list]
     num_rows: int
     skipped: Sequence[Problem] = ()
+    held_out: HeldOut | None = None
 
     def predictor(self, *, cache: Any, engine: str, progress: bool) -> Predictor:
         """Creates the predictor of this model.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -30,6 +30,7 @@ class FeatureBatches:
             caches nothing.
         engine: Engine that runs frozen encoders, as in `encode_rows`.
         progress: Whether to show a bar for work that takes more than two seconds.
+        features: For each table the features that are known, by the trunk's input names.
     """
 
     def __init__(
@@ -41,13 +42,14 @@ class FeatureBatches:
         store: FeatureStore | None = None,
         engine: str = "auto",
         progress: bool = True,
+        features: Sequence[Mapping[str, FeatureTable]] | None = None,
     ):
         self.model, self.preprocessor = model, preprocessor
         # Long texts become several windows; `_window_rows` has the table row of each.
         windows = [(None, None) if rows is None else preprocessor.windows(rows) for rows in tables]
         self.tables, self._window_rows = zip(*windows, strict=True)
         self.store, self.engine, self.progress = store, engine, progress
-        self._features: list[dict[str, FeatureTable]] = [{} for _ in tables]
+        self._features = [dict(known) for known in features or [{} for _ in tables]]
 
     def batches(self, trained: keras.Model, batch_size: int, seed: int) -> list[RowBatches | None]:
         """Creates the batches of each table; those of the training table are shuffled.

@@ -15,11 +15,13 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import InvalidValueError
 from keras_mm.files import new_folder
 from keras_mm.forks import check_not_forked
+from keras_mm.inference.manifest import check_manifest, write_manifest
 from keras_mm.inference.model_json import FORMAT_VERSION, SPEC, read_spec
 from keras_mm.load_order import load_keras_hub
 from keras_mm.models.backbones.lookup import is_buildable
+from keras_mm.models.ensemble import average, members
 from keras_mm.models.keras_settings import build_settings
-from keras_mm.models.multimodal import backbones, create_multimodal_model
+from keras_mm.models.multimodal import backbones, create_multimodal_model, parts
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
 from keras_mm.settings.heads import Head
@@ -126,6 +128,7 @@ def save_bundle(
         bare.save_weights(temporary / _WEIGHTS)
         if preprocessor.tokenizer is not None:
             preprocessor.tokenizer.save(temporary)
+        write_manifest(temporary)
 
 
 def load_bundle(
@@ -147,10 +150,12 @@ def load_bundle(
     """
     folder = Path(folder)
     spec = read_spec(folder)
+    if spec["format_version"] >= 4:
+        check_manifest(folder)
     fusion = spec["trunk"]["fusion"]
     if isinstance(fusion, Mapping) and "class_name" in fusion:
         spec["trunk"]["fusion"] = _rebuild(fusion, custom_objects)
-    model = build_model(spec, build_encoders(spec, custom_objects=custom_objects))
+    model = _build_members(spec, custom_objects)
     try:
         model.load_weights(folder / _WEIGHTS)
     except (OSError, KeyError, ValueError) as error:
@@ -159,6 +164,23 @@ def load_bundle(
             f"model: {error}. Copy the whole folder again from where `save` wrote it."
         ) from error
     return model, Preprocessor.from_config(spec["preprocessor"], folder), spec
+
+
+def _build_members(
+    spec: Mapping[str, Any], custom_objects: Mapping[str, Any] | None
+) -> keras.Model:
+    """Builds the model of a saved spec, which may average several trunks."""
+    weights = [trunk["weight"] for trunk in spec.get("trunks", [{"weight": 1.0}])]
+    encoders = build_encoders(spec, custom_objects=custom_objects)
+    first = build_model(spec, encoders)
+    sides = [side for side in encoders if spec[f"{side}_encoder"]["trainable"]]
+    models = [first]
+    for _ in weights[1:]:
+        if sides or len(parts(first).encoders) < len(encoders):
+            encoders = build_encoders(spec, custom_objects=custom_objects)
+        models.append(build_model(spec, encoders))
+    heads = {name: Head(**head) for name, head in spec["heads"].items()}
+    return average(models, heads, weights=weights, own_sides=sides)
 
 
 def _encoder(create, options: Mapping | None, weights, custom_objects):
@@ -183,7 +205,7 @@ def _storable(spec: Mapping, model: keras.Model) -> dict:
     if isinstance(spec["trunk"]["fusion"], keras.layers.Layer):
         config = keras.saving.serialize_keras_object(spec["trunk"]["fusion"])
         stored["trunk"] = {**spec["trunk"], "fusion": config}
-    for side, network in backbones(model).items():
+    for side, network in backbones(members(model)[0]).items():
         options = spec[f"{side}_encoder"]
         if not is_buildable(options["backbone"]):
             config = keras.saving.serialize_keras_object(network)

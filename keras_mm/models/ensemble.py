@@ -90,6 +90,33 @@ def members(model: keras.Model) -> list[keras.Model]:
     ]
 
 
+def own_sides(models: Sequence[keras.Model]) -> set[str]:
+    """Finds the sides of which each model has an encoder of its own.
+
+    Args:
+        models: What `members` returned.
+
+    Returns:
+        Any of `"vision"` and `"text"`.
+    """
+    first, *others = (parts(model).encoders for model in models)
+    return {side for side, encoder in first.items() if any(e[side] is not encoder for e in others)}
+
+
+def member_weights(model: keras.Model) -> list[float]:
+    """The weight of each member of an average.
+
+    Args:
+        model: Any model of `create_multimodal_model` or `average`.
+
+    Returns:
+        Weights that sum to 1, in the order of `members`; `[1.0]` for a single model.
+    """
+    trunk = parts(model).trunk
+    layer = next((la for la in trunk.layers if isinstance(la, AveragePrediction)), None)
+    return [1.0] if layer is None else list(layer.weights_of_members)
+
+
 def _member_trunks(trunk: keras.Model) -> list[keras.Model]:
     """The trunks of the members, in order; none in the trunk of a single model."""
     known = {layer.name: layer for layer in trunk.layers if isinstance(layer, keras.Model)}

@@ -43,6 +43,7 @@ class Preset:
     batch_size: int = 32
     learning_rate: float = 1e-3
     encoder_learning_rate: float = 2e-5
+    folds: int = 1
     training: Mapping = field(default_factory=dict)
 
     @property
@@ -93,6 +94,7 @@ _PRESETS = (
         text_pairing="separate",
         compare=True,
         modality_dropout=0.3,
+        folds=5,
     ),
     Preset(
         "resnet50v2_bert_base",
@@ -101,6 +103,7 @@ _PRESETS = (
         "bert_base_en_uncased",
         sequence_length=256,
         text_pooling="pooler",
+        folds=5,
     ),
     Preset(
         "distil_bert_text",
@@ -119,6 +122,7 @@ _PRESETS = (
         "all_minilm_l6_v2",
         text_pairing="separate",
         compare=True,
+        folds=5,
     ),
     Preset(
         "siglip2_base",
@@ -131,6 +135,7 @@ _PRESETS = (
         vision_pooling="pooler",
         text_pooling="pooler",
         compare=True,
+        folds=5,
     ),
     Preset(
         "dinov2_bge_m3",
@@ -142,6 +147,7 @@ _PRESETS = (
         vision_pooling="cls",
         text_pooling="cls",
         compare=True,
+        folds=5,
     ),
     Preset(
         "xlm_roberta_text",
@@ -161,12 +167,14 @@ _PRESETS = (
         text_pairing="separate",
         text_pooling="cls",
         compare=True,
+        folds=5,
     ),
     Preset(
         "minilm_heads",
         "Text only: linear heads on all-MiniLM-L6-v2, frozen; for many heads, added over time.",
         None,
         "all_minilm_l6_v2",
+        folds=5,
         training={"projection_dims": 0, "decay": "plateau"},
     ),
     Preset(
@@ -175,6 +183,7 @@ _PRESETS = (
         None,
         "bge_m3",
         text_pooling="cls",
+        folds=5,
         training={"projection_dims": 0, "decay": "plateau"},
     ),
 )

@@ -49,6 +49,7 @@ def all_problems(values: Mapping[str, Any], kind: type) -> list[str]:
     if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(values) + _frozen_lora(values) + _frozen_tokens(values)
         problems += _late_stopping(values)
+    problems += _continued_folds(values)
     return problems
 
 
@@ -210,6 +211,16 @@ def _late_stopping(values: Mapping[str, Any]) -> list[str]:
     return [
         f"`training.min_epochs` must be at most the number of epochs, {most}: early stopping would "
         f"never begin. Received: {least}. Lower it, raise `epochs`, or set early_stopping=False"
+    ]
+
+
+def _continued_folds(values: Mapping[str, Any]) -> list[str]:
+    """Refuses to continue the training of several members, as their folds are not kept."""
+    if not (values["warm_start"] is True and is_whole(values["folds"], 2)):
+        return []
+    return [
+        "`warm_start` continues the training of a single model, and `folds` trains several. Set "
+        f"folds=1, or warm_start=False. Received: folds={values['folds']}"
     ]
 
 

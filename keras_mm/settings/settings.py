@@ -29,6 +29,7 @@ from keras_mm.settings.rules import (
     PART,
     PATH,
     SEED,
+    SIDES,
     SIZE,
     TOKENS,
     TRUTH,
@@ -168,7 +169,14 @@ class Settings:
     )
     engine: str = knob("auto", one_of(*ENGINES), "Library that runs the frozen encoders.")
     precision: str = knob("float32", one_of("float32", "bfloat16"), "Precision of the encoders.")
-    seed: int = knob(0, SEED, "Seed of weights, row order and dropout.")
+    folds: int | None = knob(
+        None,
+        whole(1),
+        "Number of folds. The model averages one trunk per fold, and each row is also predicted by "
+        "the trunk that was not trained on it. By default 5 with pretrained frozen encoders, else "
+        "1, a single model.",
+    )
+    seed: int = knob(0, SEED, "Seed of weights, row order, folds and dropout.")
     warm_start: bool = knob(False, TRUTH, "Whether `fit` continues with the trained model.")
     verbose: int = knob(1, BIT, "0 is silent, 1 shows progress on stderr.")
     training: Any = knob(None, _TABLE, "Less common settings of the training.")
@@ -183,6 +191,12 @@ class Settings:
             True if it is trained.
         """
         return bool(is_trained(side, self.training, getattr(self, f"{side}_trainable")))
+
+    @property
+    def trains_encoders(self) -> bool:
+        """Whether any part of an encoder is trained; with `mmbt` the text encoder always is."""
+        fusion = self.fusion.get("name") if isinstance(self.fusion, Mapping) else self.fusion
+        return fusion == "mmbt" or any(self.trains(side) for side in SIDES)
 
     def resolved(self) -> Settings:
         """Checks these settings and replaces every `None` by the preset's value.
@@ -207,7 +221,11 @@ class Settings:
             values["encoder_learning_rate"] = fill_sides(
                 self.encoder_learning_rate, preset.encoder_learning_rate
             )
-        return _canonical(replace(self, **values))
+        resolved = _canonical(replace(self, **values))
+        # A preset's folds are for frozen encoders, and cannot continue to train a model.
+        if self.folds is None and (self.warm_start or resolved.trains_encoders):
+            resolved = replace(resolved, folds=1)
+        return resolved
 
 
 @documented

@@ -90,7 +90,7 @@ def read_parts(
         try:
             rows = _with_groups(train.rows, frames["train"], used, groups)
             tables_read["train"] = replace(train, rows=rows)
-            drawn = _draw(rows, used, targets, sizes, seed)
+            drawn = _draw(rows, used, targets, seed=seed, **sizes)
         except ValueError as error:
             problems.append(_split_problem(frames["train"], targets, error))
     if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
@@ -100,6 +100,27 @@ def read_parts(
     skipped = parts["train"].skipped  # `take` drops it
     parts |= {name: parts["train"].take(positions) for name, positions in drawn.items()}
     return {**parts, "train": replace(parts["train"], skipped=skipped)}
+
+
+def split_rows(
+    rows: Rows, heads: Mapping[str, Head], *, val_size: float, seed: int
+) -> dict[str, list[int]]:
+    """Draws rows for early stopping from checked rows.
+
+    Args:
+        rows: Checked rows with labels of `heads`; with groups, if there are any.
+        heads: Heads by name, with their classes.
+        val_size: Share of the rows to draw, in [0, 1).
+        seed: Seed of the draw.
+
+    Returns:
+        Positions of the rows by part, `"train"` and `"val"`; an empty dict if `val_size` is 0.
+
+    Raises:
+        ValueError: if the split is impossible.
+    """
+    used = list(range(len(rows)))
+    return _draw(rows, used, as_targets(heads), val_size=val_size, test_size=0.0, seed=seed)
 
 
 def _counting(rows: Rows, positions: list[int]) -> list[int]:
@@ -145,15 +166,23 @@ def _with_groups(rows: Rows, frame: pd.DataFrame, used: list[int], groups: Any) 
 
 
 def _draw(
-    rows: Rows, used: list[int], targets: Mapping[str, Target], sizes: dict[str, float], seed: int
+    rows: Rows,
+    used: list[int],
+    targets: Mapping[str, Target],
+    *,
+    val_size: float,
+    test_size: float,
+    seed: int,
 ) -> dict[str, list[int]]:
     """Draws the parts: positions in `used` by part, without empty parts."""
-    if not any(sizes.values()):
+    if not (val_size or test_size):
         return {}
-    row_strata = strata(targets, rows.labels, used, smallest=_smallest(**sizes))
+    row_strata = strata(targets, rows.labels, used, smallest=_smallest(val_size, test_size))
     positions = pd.DataFrame({"position": range(len(used))})
     groups = None if rows.groups is None else rows.groups[used]
-    split = stratified_split(positions, row_strata, groups=groups, seed=seed, **sizes)
+    split = stratified_split(
+        positions, row_strata, val_size=val_size, test_size=test_size, groups=groups, seed=seed
+    )
     return {
         name: part["position"].tolist()
         for name, part in zip(("train", "val", "test"), split, strict=True)

@@ -32,6 +32,7 @@ def strata(
     rows: Sequence[int],
     *,
     smallest: float,
+    merged: bool = False,
 ) -> list:
     """Assigns a stratum to each row. A split keeps the share of each stratum.
 
@@ -45,12 +46,14 @@ def strata(
         labels: Encoded labels by head, see `keras_mm.data.tables.rows.Rows`.
         rows: Positions of the rows to divide.
         smallest: Share of the rows that the smallest part gets, in (0, 1].
+        merged: Whether classes of a single head that are too small are merged, too; otherwise a
+            split refuses them.
 
     Returns:
         The stratum of each of `rows`: a class name, or a number.
     """
     (name, target), *others = targets.items()
-    if not others and target.kind in ("multiclass", "binary"):
+    if not (others or merged) and target.kind in ("multiclass", "binary"):
         return [(target.classes or ())[code] for code in labels[name][rows]]
     min_rows = max(2, math.ceil(1 / smallest))
     row_strata = np.zeros(len(rows), int)
