@@ -158,7 +158,10 @@ def _write(
 
     (folder / "config.toml").write_text(to_toml(_resolved(settings)), encoding="utf-8")
     history = pd.DataFrame(classifier.history_)
-    history.insert(0, "epoch", range(1, len(history) + 1))
+    numbers = (
+        history.groupby("fold").cumcount() if "fold" in history else pd.RangeIndex(len(history))
+    )
+    history.insert(0, "epoch", numbers + 1)
     history.to_csv(folder / "history.csv", index=False)
     metrics = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False)
     (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")

@@ -21,7 +21,7 @@ from keras_mm.keras_internals import all_layers
 from keras_mm.random_state import unseeded
 from keras_mm.settings.heads import Head
 
-_PACKED = ("_packed", "_used", "_skipped")  # keys of a trained model in a pickled state
+_PACKED = ("_packed", "_used", "_skipped", "_held_out")
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,7 @@ def pack_state(
             "_packed": pack_bundle(trained.model, trained.preprocessor, spec),
             "_used": trained.settings,
             "_skipped": trained.skipped,
+            "_held_out": trained.held_out,
         }
     return pack_layers({**state, **packed})
 
@@ -179,12 +180,12 @@ def unpack_state(state: Mapping[str, Any]) -> tuple[dict[str, Any], Trained | No
     """
     with unseeded():
         state = unpack_layers(state)
-        packed, used, skipped = (state.pop(name, None) for name in _PACKED)
+        packed, used, skipped, held_out = (state.pop(name, None) for name in _PACKED)
         if packed is None:
             return state, None
         model, preprocessor, spec = unpack_bundle(packed)
         trained = trained_from(spec, used, model, preprocessor)
-        return state, replace(trained, skipped=skipped)
+        return state, replace(trained, skipped=skipped, held_out=held_out)
 
 
 def own_classes(layer: keras.layers.Layer) -> dict[str, type]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from keras_mm.metrics.classification import lower_is_better
+from keras_mm.progress import counted
 
 # The metrics drawn next to the loss, by kind of head.
 _METRICS = {
@@ -47,6 +48,55 @@ def best_epoch(history: Mapping, monitor: str = "val_loss") -> int | None:
     return int(best) + 1
 
 
+def fold_histories(history: Mapping) -> list[Mapping]:
+    """Splits the history of a training with folds.
+
+    Args:
+        history: Metrics by name, a list with a value per epoch. With folds, the epochs of all folds
+            one after the other, and the number of each epoch's fold as `fold`.
+
+    Returns:
+        The history of each fold, without `fold`; the given one if there are no folds.
+
+    Example:
+        >>> fold_histories({"loss": [3, 2, 4], "fold": [1, 1, 2]})
+        [{'loss': [3, 2]}, {'loss': [4]}]
+    """
+    folds = history.get("fold")
+    if not folds:
+        return [history]
+    joined = {n: v for n, v in history.items() if n != "fold" and len(v) == len(folds)}
+    return [
+        {
+            name: [value for value, fold in zip(values, folds, strict=True) if fold == number]
+            for name, values in joined.items()
+        }
+        for number in sorted(set(folds))
+    ]
+
+
+def count_epochs(history: Mapping) -> str:
+    """The number of epochs as text.
+
+    Args:
+        history: As in `fold_histories`.
+
+    Returns:
+        Such as "12 epochs" or "5 folds of 8 to 12 epochs"; an empty text without epochs.
+
+    Example:
+        >>> count_epochs({"loss": [3, 2, 4], "fold": [1, 1, 2]})
+        '2 folds of 1 to 2 epochs'
+    """
+    counts = [
+        max((len(values) for values in part.values()), default=0)
+        for part in fold_histories(history)
+    ]
+    low, high = min(counts), max(counts)
+    epochs = f"{low} to {high} epochs" if low != high else counted(high, "epoch")
+    return f"{len(counts)} folds of {epochs}" if len(counts) > 1 else epochs if high else ""
+
+
 def draw_curves(
     history: Mapping,
     monitor: str = "val_loss",
@@ -54,7 +104,7 @@ def draw_curves(
     *,
     several: bool = False,
 ) -> str:
-    """Draws the training curves, with the best epoch marked.
+    """Draws the training curves, with the best epoch marked; with folds, a curve for each.
 
     Args:
         history: Metrics by name, a list with a value per epoch.
@@ -137,16 +187,19 @@ def _drawing(panels: Sequence, draw: Callable[[Any, Any], None], label: str) -> 
 def _draw(axis: Any, names: Sequence[str], history: Mapping, monitor: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
+    folds = fold_histories(history)
+    style: dict = {"markersize": 3.5} if len(folds) == 1 else {"markersize": 2, "linewidth": 0.8}
     for name, color in zip(names, (_FIRST, _SECOND), strict=False):
-        values = np.asarray(history[name], dtype="float64")
-        axis.plot(
-            np.arange(1, len(values) + 1), values, "o-", color=color, label=name, markersize=3.5
-        )
-    best = best_epoch(history, monitor)
+        for number, fold in enumerate(folds):
+            values = np.asarray(fold[name], dtype="float64")
+            label = None if number else name
+            epochs = np.arange(1, len(values) + 1)
+            axis.plot(epochs, values, "o-", color=color, label=label, **style)
+    best = best_epoch(history, monitor) if len(folds) == 1 else None
     if best is not None:
         axis.axvline(best, color=_INK, linestyle="--", linewidth=1, label=f"epoch {best}")
     # Without limits, the axis of a single epoch has fractions as ticks.
-    axis.set_xlim(0.5, len(history[names[0]]) + 0.5)
+    axis.set_xlim(0.5, max(len(fold[names[0]]) for fold in folds) + 0.5)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_xlabel("epoch")
     axis.grid(axis="y", color=_INK, alpha=0.18, linewidth=0.8)

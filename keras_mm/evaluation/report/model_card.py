@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.evaluation.report.classes import class_table
+from keras_mm.evaluation.report.curves import count_epochs
 from keras_mm.evaluation.report.findings import (
     INTERVALS_NOTE,
     MODALITIES_NOTE,
@@ -204,8 +205,8 @@ def _training(evaluation: Results, facts: Mapping) -> str:
             if getattr(result.head, field) is not None:
                 value = _text(plain(getattr(result.head, field)))
                 lines.append(f"{title.capitalize()} of {_code(name)}: {value}")
-    epochs = max((len(values) for values in evaluation.history.values()), default=0)
-    return _bullets([*lines, f"Epochs: {epochs}"] if epochs else lines)
+    epochs = count_epochs(evaluation.history)
+    return _bullets([*lines, f"Trained for {epochs}"] if epochs else lines)
 
 
 def _results(evaluation: Results) -> str:

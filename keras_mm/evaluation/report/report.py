@@ -16,7 +16,7 @@ from keras_mm.evaluation.report.classes import (
     class_table,
     frequent_confusions,
 )
-from keras_mm.evaluation.report.curves import best_epoch, draw_curves, draw_numbers
+from keras_mm.evaluation.report.curves import best_epoch, count_epochs, draw_curves, draw_numbers
 from keras_mm.evaluation.report.findings import (
     INTERVALS_NOTE,
     MODALITIES_NOTE,
@@ -66,9 +66,9 @@ def render_report(evaluation: Results) -> str:
             {name: result.head.kind for name, result in heads.items()},
             several=evaluation.several,
         ),
-        best_epoch=best_epoch(history, evaluation.monitor),
+        best_epoch=None if "fold" in history else best_epoch(history, evaluation.monitor),
         best_name=_best_name(evaluation.monitor),
-        num_epochs=max((len(values) for values in history.values()), default=0),
+        epochs=count_epochs(history),
         skipped=_skipped(evaluation),
         skipped_summary=evaluation.skipped_summary,
         num_problems=len(evaluation.skipped),

@@ -94,7 +94,7 @@ def test_names_columns_and_encoders_but_no_folders():
     assert "`mobilenet_v2_0.35`, pretrained (keras.applications MobileNetV2" in card
     assert "licence Apache-2.0), frozen." in card
     assert "`all_minilm_l6_v2`, weights from a file." in card
-    assert "Class weights: none" in card and "Epochs: 2" in card
+    assert "Class weights: none" in card and "Trained for 2 epochs" in card
 
 
 def test_counts_the_test_rows_that_were_left_out():
