@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 
 import keras_mm
 from keras_mm.inference import predictor as module
+from keras_mm.inference.manifest import write_manifest
 from keras_mm.models.multimodal import parts
 from keras_mm.settings.settings import ConfigError, Settings
 
@@ -214,6 +215,7 @@ def test_augmentation_is_saved_with_the_model(sample, tmp_path):
     for part in ("vision_encoder", "settings"):  # as saved before there was any
         del written[part]["augmentation"]
     spec.write_text(json.dumps(written))
+    write_manifest(tmp_path / "model")
     plain = keras_mm.MultimodalClassifier.load(tmp_path / "model")
     names = [layer.name for layer in plain.model_.get_layer("vision_encoder").layers]
     assert "augmentation" not in names
@@ -261,6 +263,7 @@ def test_bfloat16_encoders_under_a_float32_trunk(sample, tmp_path):
     written = json.loads(spec.read_text())
     assert written["precision"] == "bfloat16"
     spec.write_text(json.dumps({**written, "precision": "float32"}))
+    write_manifest(tmp_path / "model")
     exact = keras_mm.MultimodalClassifier.load(tmp_path / "model").predict_proba(rows)
     deviations = np.abs(model.predict_proba(rows) - exact)
     assert 0 < deviations.max() < 0.02 and deviations.mean() < 0.004

@@ -54,7 +54,13 @@ def test_byte_pairs_and_a_vit(classifier, sample, tmp_path):
     wanted = classifier.predict_proba(sample[1][:9])
     classifier.save(tmp_path / "model")
     names = {path.name for path in (tmp_path / "model").iterdir()}
-    assert names == {"model.json", "model.weights.h5", "vocabulary.json", "merges.txt"}
+    assert names == {
+        "manifest.json",
+        "model.json",
+        "model.weights.h5",
+        "vocabulary.json",
+        "merges.txt",
+    }
     loaded = keras_mm.MultimodalClassifier.load(tmp_path / "model")
     np.testing.assert_allclose(loaded.predict_proba(sample[1][:9]), wanted, atol=1e-6)
     rescaling = [

@@ -10,6 +10,7 @@ from sklearn.base import clone
 import keras_mm
 from keras_mm.errors import KerasMMError
 from keras_mm.inference.bundle import load_bundle
+from keras_mm.inference.manifest import write_manifest
 
 pytestmark = pytest.mark.eager
 
@@ -26,17 +27,19 @@ def edit(folder, target, change):
     spec = json.loads((target / "model.json").read_text())
     change(spec)
     (target / "model.json").write_text(json.dumps(spec))
+    write_manifest(target)
     return target
 
 
 def test_a_bundle_is_json_weights_and_vocabulary(folder):
     assert sorted(p.name for p in folder.iterdir()) == [
+        "manifest.json",
         "model.json",
         "model.weights.h5",
         "vocabulary.txt",
     ]
     spec = json.loads((folder / "model.json").read_text())
-    assert spec["format_version"] == 3 and spec["heads"]["label"]["classes"][0] == "Contradictory"
+    assert spec["format_version"] == 4 and spec["heads"]["label"]["classes"][0] == "Contradictory"
 
 
 @pytest.mark.graphs
@@ -85,7 +88,14 @@ def test_a_folder_that_is_no_bundle(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "length"), [("model.weights.h5", 0), ("model.weights.h5", 2000), ("vocabulary.txt", 0)]
+    ("file", "length"),
+    [
+        ("model.weights.h5", 0),
+        ("model.weights.h5", 2000),
+        ("vocabulary.txt", 0),
+        ("manifest.json", 0),
+        ("manifest.json", 30),
+    ],
 )
 def test_files_that_were_not_copied_whole(folder, tmp_path, file, length):
     target = shutil.copytree(folder, tmp_path / "copy")
@@ -95,6 +105,17 @@ def test_files_that_were_not_copied_whole(folder, tmp_path, file, length):
         (target / file).write_bytes(data[:length])
     with pytest.raises(KerasMMError, match=f"{file}.*Copy the whole folder again"):
         load_bundle(target)
+
+
+def test_a_file_that_was_changed_is_named(folder, tmp_path):
+    target = shutil.copytree(folder, tmp_path / "copy")
+    words = (target / "vocabulary.txt").read_text().splitlines()
+    (target / "vocabulary.txt").write_text("\n".join([words[1], words[0], *words[2:]]))
+    with pytest.raises(KerasMMError, match=r"vocabulary\.txt changed after the model was saved"):
+        load_bundle(target)
+    (target / "notes.txt").write_text("a file of the user's own is no part of the model")
+    shutil.copy(folder / "vocabulary.txt", target)
+    load_bundle(target)
 
 
 def test_an_output_that_is_not_empty_is_left_alone(fitted, tmp_path):

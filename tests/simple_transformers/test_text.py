@@ -25,7 +25,14 @@ pytestmark = pytest.mark.backend_free
 
 COLOURS, SHAPES = ("red", "blue", "green"), ("circle", "square", "triangle")
 TEXTS = [f"a {colour} {shape}" for colour in COLOURS for shape in SHAPES]
-MODEL_FILES = ["config.json", "model.json", "model.weights.h5", "model_args.json", "vocabulary.txt"]
+MODEL_FILES = [
+    "config.json",
+    "manifest.json",
+    "model.json",
+    "model.weights.h5",
+    "model_args.json",
+    "vocabulary.txt",
+]
 
 
 def frame(label, texts=TEXTS):
