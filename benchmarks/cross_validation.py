@@ -11,45 +11,22 @@ their images, and where none has images.
 
 import argparse
 import time
-import tomllib
 
 import numpy as np
+from tables import add_table_arguments, read_labelled, read_settings
 
 import keras_mm
 from keras_mm.metrics.classification import classification_metrics, majority_baseline
-from keras_mm.settings.toml import read_toml
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("table")
-    parser.add_argument("--labels", default="label")
-    parser.add_argument("--groups")
-    parser.add_argument("--images", default="")
-    parser.add_argument("--image-dir", help="folder of the images; by default the table's")
-    parser.add_argument("--texts", default="")
+    add_table_arguments(parser)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--hide-images", type=float, metavar="SHARE", help="of the rows, in (0, 1)")
-    parser.add_argument("--config", help="settings as TOML; --set goes before them")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
-    keywords = read_toml(options.config) if options.config else {}
-    for item in options.set:
-        name, _, text = item.partition("=")
-        try:
-            keywords[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            keywords[name] = text
-    keywords.update(
-        images=[c for c in options.images.split(",") if c],
-        texts=[c for c in options.texts.split(",") if c],
-        labels=options.labels,
-        seed=options.seed,
-        verbose=0,
-    )
-    table = keras_mm.load_table(options.table, image_dir=options.image_dir)
-    table = table[table[options.labels].notna()]
+    keywords, table = {**read_settings(options), "seed": options.seed}, read_labelled(options)
     classes = sorted(table[options.labels].unique())
     labels = np.searchsorted(classes, table[options.labels])
     found = np.zeros((len(table), len(classes)))
