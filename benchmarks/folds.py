@@ -3,10 +3,10 @@
     python benchmarks/folds.py TABLE.csv --images a,b --texts a,b [--groups image] \
         [--seeds 0,1,2] [--set vision_weights=W.h5] [--set text_weights=FOLDER] ...
 
-Trains on all rows outside each of `--outer` folds (or outside the rows that the column `split` calls
-test) and predicts these. Prints accuracy, macro-F1 and log loss over all of them: of the average, and
-the mean of the single trunks'. Also how long training takes, beside a single trunk on the same rows.
-The first training of a table encodes its rows and is not timed.
+Trains on all rows outside each of `--outer` folds (or outside the rows that the column `split`
+calls test) and predicts these. Prints accuracy, macro-F1 and log loss over all of them: of the
+average, and the mean of the single trunks'. Also how long training takes, beside a single trunk on
+the same rows. The first training of a table encodes its rows and is not timed.
 """
 
 import argparse
