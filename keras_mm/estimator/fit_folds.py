@@ -161,7 +161,7 @@ class _Members:
         """Rows of a fold for training and for early stopping, and their features."""
         rows, validation = self.prepared.rows, self.prepared.validation
         chosen = {"train": rows.take(fold.train.tolist())}
-        features = [self._of_rows(fold.train), self._val_features or {}]
+        features: list[Features] = [self._of_rows(fold.train), self._val_features or {}]
         if validation is not None:
             chosen["val"] = validation
         elif len(fold.val):

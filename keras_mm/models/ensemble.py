@@ -45,7 +45,8 @@ def average(
     weights = [1.0] * len(models) if weights is None else weights
     shares = [weight / sum(weights) for weight in weights]
     members = [parts(model) for model in models]
-    encoders, inputs = {}, {}
+    encoders: dict[str, keras.Model] = {}
+    inputs: dict[str, Any] = {}
     for side in members[0].encoders:
         own = [member.encoders[side] for member in members]
         encoders[side] = _side_by_side(side, own) if side in own_sides else own[0]

@@ -62,7 +62,7 @@ class Rows:
         Returns:
             The rows at these positions, in this order; without `skipped`.
         """
-        of_rows = {
+        of_rows: dict[str, Any] = {
             name: None if values is None else values[list(positions)]
             for name, values in (("sample_weight", self.sample_weight), ("groups", self.groups))
         }

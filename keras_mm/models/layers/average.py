@@ -21,6 +21,7 @@ class AveragePrediction(layers.Layer):
     Args:
         kind: Kind of the head: `"multiclass"`, `"binary"`, `"multilabel"` or `"regression"`.
         weights: Weight of each member, floats > 0 that sum to 1.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         logits: A list of arrays `(batch, num_logits)`, one for each member.
@@ -66,6 +67,7 @@ class MemberFeatures(layers.Layer):
     Args:
         member: Number of the member, from 0.
         num_members: Number of members, >= 1.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         features: Floats `(..., num_members * width)`.
