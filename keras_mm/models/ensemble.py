@@ -44,20 +44,20 @@ def average(
         return models[0]
     weights = [1.0] * len(models) if weights is None else weights
     shares = [weight / sum(weights) for weight in weights]
-    members = [parts(model) for model in models]
+    taken = [parts(model) for model in models]
     encoders: dict[str, keras.Model] = {}
     inputs: dict[str, Any] = {}
-    for side in members[0].encoders:
-        own = [member.encoders[side] for member in members]
+    for side in taken[0].encoders:
+        own = [member.encoders[side] for member in taken]
         encoders[side] = _side_by_side(side, own) if side in own_sides else own[0]
-    for member in members:
+    for member in taken:
         for name, tensor in member.trunk.input.items():
             joined = _feature(encoders, name)
             shape, dtype = (tensor if joined is None else joined).shape[1:], tensor.dtype
             inputs.setdefault(name, keras.Input(shape, dtype=dtype, name=name))
     logits = [
         by_head(heads, _view(member.trunk, number)(_inputs(member.trunk, number, inputs, models)))
-        for number, member in enumerate(members)
+        for number, member in enumerate(taken)
     ]
     outputs = {
         name: AveragePrediction(head.kind, shares, name=f"{name}_average")(
