@@ -85,6 +85,7 @@ VALUES = {
     "optimizer": (["adamw", "adam", "sgd", "adafactor"], [None, *WORD]),
     "early_stopping": ([True, False], [None, 0, "yes"]),
     "precision": (["float32", "bfloat16"], [None, *WORD, "float16"]),
+    "folds": ([None, 1, np.int32(5)], [v for v in [*WHOLE, 0] if v is not None]),
     "seed": ([0, 2**32 - 1, np.int64(5)], [*WHOLE, 2**32, 10**400]),
     "warm_start": ([True, False], [None, 0, "yes"]),
     "verbose": ([0, 1, True, False], [None, 2, -1, "1", [1]]),
