@@ -46,9 +46,9 @@ def check_probabilities(labels: np.ndarray, probabilities: np.ndarray, num_class
             f"`probabilities` must have one row per label and one column per class, shape "
             f"{(len(labels), num_classes)}. Received: shape {probabilities.shape}"
         )
-    check_no_nan(probabilities)
     sums_to_one = np.abs(probabilities.sum(axis=1) - 1) <= _MAX_SUM_ERROR
     if not (sums_to_one.all() and probabilities.min() >= 0):
+        check_no_nan(probabilities)
         raise InvalidValueError(
             "`probabilities` must be >= 0 and sum to 1 in every row; pass logits through a "
             f"softmax first. Received: values from {probabilities.min()} to {probabilities.max()}"
@@ -117,8 +117,8 @@ def check_multilabel(labels: np.ndarray, probabilities: np.ndarray, num_labels: 
         raise InvalidValueError("`labels` has no rows.")
     if not (np.isin(labels, (0, 1)) | (labels < 0)).all():
         raise InvalidValueError("`labels` must be multi-hot: 0 or 1, or negative where missing.")
-    check_no_nan(probabilities)
     if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        check_no_nan(probabilities)
         raise InvalidValueError(
             "`probabilities` must be in [0, 1]; pass logits through a sigmoid first. Received: "
             f"values from {probabilities.min()} to {probabilities.max()}"

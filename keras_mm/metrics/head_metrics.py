@@ -12,11 +12,13 @@ from keras_mm.metrics.class_probabilities import TOP
 from keras_mm.metrics.classification import classification_metrics
 from keras_mm.metrics.multilabel import multilabel_metrics
 from keras_mm.metrics.probabilities import probabilities
+from keras_mm.metrics.regression import EXTENDED as OF_NUMBERS
 from keras_mm.metrics.regression import regression_metrics
 from keras_mm.settings.heads import Head, resolve_threshold
 
-# Metrics that take long for many classes: each epoch computes them only if they are monitored.
+# Each epoch computes these only if one is monitored: some take long for many classes.
 EXTENDED = (
+    *OF_NUMBERS,
     *("auroc", "auprc", "brier_score_loss", "expected_calibration_error"),
     *(f"top_{k}_accuracy" for k in TOP),
 )
@@ -25,8 +27,7 @@ EXTENDED = (
 METRICS = (
     *("loss", "accuracy", "macro_f1", "weighted_f1", "balanced_accuracy", "log_loss", "mcc"),
     *("subset_accuracy", "hamming_loss", "micro_f1", "samples_f1", "lrap"),
-    *("mean_absolute_error", "median_absolute_error", "root_mean_squared_error"),
-    *("r2", "explained_variance", "pearson", "spearman"),
+    *("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "spearman"),
     *EXTENDED,
 )
 
@@ -178,7 +179,7 @@ def measure(
     options: dict[str, Any] = {"sample_weight": sample_weight}
     if head.kind == "regression":
         labels = labels.astype("float64").reshape(len(labels), -1)
-        metrics = regression_metrics(labels, predicted, names, **options)
+        metrics = regression_metrics(labels, predicted, names, extended=extended, **options)
     elif head.kind == "multilabel":
         options["threshold"] = resolve_threshold(head.threshold, names)
         metrics = multilabel_metrics(labels, predicted, names, extended=extended, **options)

@@ -13,14 +13,17 @@ from keras_mm.metrics.array_checks import check_numbers, counted_rows
 from keras_mm.metrics.intervals import effective_rows, weight_facts
 from keras_mm.row_weights import check_weights
 
-_SCORES = (
-    *("mean_absolute_error", "median_absolute_error", "root_mean_squared_error"),
-    *("r2", "explained_variance", "pearson", "spearman"),
-)
+_SCORES = ("mean_absolute_error", "root_mean_squared_error", "r2", "pearson", "spearman")
+EXTENDED = ("median_absolute_error", "explained_variance")
 
 
 def regression_metrics(
-    targets: Any, predictions: Any, names: Sequence[Any], *, sample_weight: Any = None
+    targets: Any,
+    predictions: Any,
+    names: Sequence[Any],
+    *,
+    sample_weight: Any = None,
+    extended: bool = True,
 ) -> dict[str, Any]:
     """Metrics of predicted numbers against targets, as plain JSON values.
 
@@ -39,6 +42,7 @@ def regression_metrics(
         names: Names of the targets.
         sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
             count 1.
+        extended: Whether to compute also `median_absolute_error` and `explained_variance`.
 
     Returns:
         `num_rows` (rows with at least one target); `mean_absolute_error median_absolute_error
@@ -65,16 +69,18 @@ def regression_metrics(
     weights = check_weights(sample_weight, len(targets))
     counted = counted_rows(known.any(axis=1), weights)
     known &= counted[:, None]
-    per_target = {
-        str(name): _scores(
-            targets[rows, i], predictions[rows, i], None if weights is None else weights[rows]
-        )
-        for i, (name, rows) in enumerate(zip(names, known.T, strict=True))
-        if rows.any()
-    }
+    per_target = {}
+    for i, (name, rows) in enumerate(zip(names, known.T, strict=True)):
+        if rows.any():
+            part = (
+                targets[rows, i],
+                predictions[rows, i],
+                None if weights is None else weights[rows],
+            )
+            per_target[str(name)] = _scores(*part) | (_extended(*part) if extended else {})
     metrics: dict[str, Any] = {"num_rows": int(counted.sum())}
     metrics |= weight_facts(None if weights is None else weights[counted])
-    for score in _SCORES:
+    for score in (*_SCORES, *(EXTENDED if extended else ())):
         metrics[score] = float(np.mean([scores[score] for scores in per_target.values()]))
     if len(names) == 1:
         interval = next(iter(per_target.values()))["mean_absolute_error_interval"]
@@ -109,13 +115,9 @@ def mean_baseline(
 def _scores(
     targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
 ) -> dict[str, Any]:
-    from sklearn.metrics import (  # slow to import
-        explained_variance_score,
-        median_absolute_error,
-        r2_score,
-    )
+    from sklearn.metrics import r2_score  # slow to import
 
-    pair, errors = (targets, predictions), np.abs(predictions - targets)
+    errors = np.abs(predictions - targets)
     mean, rows = np.average(errors, weights=weights), len(errors)
     error = _standard_error(errors, weights) if rows > 1 else 0.0
     margin = NormalDist().inv_cdf(0.975) * error
@@ -124,13 +126,26 @@ def _scores(
         **({} if weights is None else {"effective_rows": effective_rows(weights)}),
         "mean_absolute_error": float(mean),
         "mean_absolute_error_interval": [float(max(mean - margin, 0.0)), float(mean + margin)],
-        "median_absolute_error": float(median_absolute_error(*pair, sample_weight=weights)),
         "root_mean_squared_error": float(np.sqrt(np.average(errors**2, weights=weights))),
-        "r2": float(r2_score(*pair, sample_weight=weights)) if rows > 1 else 0.0,
-        "explained_variance": (
-            float(explained_variance_score(*pair, sample_weight=weights)) if rows > 1 else 0.0
-        ),
+        "r2": float(r2_score(targets, predictions, sample_weight=weights)) if rows > 1 else 0.0,
         **_correlations(targets, predictions, weights),
+    }
+
+
+def _extended(
+    targets: np.ndarray, predictions: np.ndarray, weights: np.ndarray | None
+) -> dict[str, float]:
+    from sklearn.metrics import explained_variance_score, median_absolute_error  # slow to import
+
+    arguments: dict[str, Any] = {
+        "y_true": targets,
+        "y_pred": predictions,
+        "sample_weight": weights,
+    }
+    explained = explained_variance_score(**arguments) if len(targets) > 1 else 0.0
+    return {
+        "median_absolute_error": float(median_absolute_error(**arguments)),
+        "explained_variance": float(explained),
     }
 
 
