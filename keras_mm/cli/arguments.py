@@ -193,6 +193,13 @@ def _add_uses(commands, common) -> None:
             default="raise",
             help=f"{_flag_help('--on-error')} {skip_help[name]}",
         )
+        if name == "predict":
+            command.add_argument(
+                "--decide",
+                help="threshold, set or abstain: predict by decisions that were fitted and saved "
+                "with the model: by thresholds or costs, sets of labels, or only where the model "
+                "is sure (default: the most probable class, or the labels above their thresholds)",
+            )
         if name == "evaluate":
             command.add_argument(
                 "--heads", help="heads to evaluate, separated by commas (default: all)"

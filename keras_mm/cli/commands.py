@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from keras_mm.cli.output import note, print_result
 from keras_mm.cli.run_settings import check_columns, run_settings, split_names
-from keras_mm.cli.trained_model import check_rows, find_weight_column, load
+from keras_mm.cli.trained_model import check_decisions, check_rows, find_weight_column, load
 from keras_mm.data.tables.header import check_names
 from keras_mm.data.tables.ids import with_ids
 from keras_mm.files import new_file
@@ -76,12 +76,16 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    check_decisions(options)
     ids = check_rows(options)
     classifier = load(options)
     from keras_mm.inference.answers import written_frame
 
     frame = classifier.predict_frame(
-        options.data, image_dir=options.image_dir, on_error=options.on_error
+        options.data,
+        decide=options.decide,
+        image_dir=options.image_dir,
+        on_error=options.on_error,
     )
     frame = written_frame(frame, classifier.heads_)
     if ids is not None:

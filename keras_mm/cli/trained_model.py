@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_mm.cli.output import note
 from keras_mm.cli.threads import use_threads
 from keras_mm.data.tables.header import check_names, read_column, read_names
 from keras_mm.data.tables.ids import find_id_column
 from keras_mm.estimator.head_names import choose_heads
+from keras_mm.inference.decisions.answers import check_decide
+from keras_mm.inference.decisions.head_decisions import decisions_of
 from keras_mm.inference.model_json import read_spec
 from keras_mm.settings.heads import Head, columns_of
 from keras_mm.settings.toml import read_toml
@@ -43,7 +45,7 @@ def check_rows(
         ValueError: if the model lacks one of `heads`.
     """
     spec = read_spec(_folder(options))
-    known = {name: Head(**head) for name, head in spec["heads"].items()}
+    known = _heads(spec)
     if spec["format_version"] == 1:  # the oldest format has one head and its column in the settings
         known = {"label": replace(known["label"], column=spec["settings"]["labels"])}
     chosen = known if heads is None else choose_heads(heads, known, spec.get("added_heads", {}))
@@ -52,6 +54,20 @@ def check_rows(
     check_names(options.data, columns)
     name = find_id_column(read_names(options.data), options.id_column, columns)
     return None if name is None else read_column(options.data, name)
+
+
+def check_decisions(options: argparse.Namespace) -> None:
+    """Checks that the model can decide as the command asks.
+
+    Args:
+        options: The command's arguments; `model` and `decide` are read.
+
+    Raises:
+        FileNotFoundError: if the model does not exist.
+        ValueError: for an unknown value of `--decide`, or if decisions were not fitted.
+    """
+    spec = read_spec(_folder(options))
+    check_decide(options.decide, _heads(spec), decisions_of(spec))
 
 
 def find_weight_column(options: argparse.Namespace) -> str | None:
@@ -102,6 +118,10 @@ def load(options: argparse.Namespace) -> keras_mm.MultimodalClassifier:
 
     classifier = keras_mm.MultimodalClassifier.load(_folder(options))
     return classifier.set_params(verbose=int(not options.quiet))
+
+
+def _heads(spec: Mapping[str, Any]) -> dict[str, Head]:
+    return {name: Head(**head) for name, head in spec["heads"].items()}
 
 
 def _folder(options: argparse.Namespace) -> str:

@@ -24,13 +24,13 @@ from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.data.tables.slices import slice_cells
 from keras_mm.data.tables.weights import with_weights
 from keras_mm.errors import InvalidValueError
+from keras_mm.estimator.decisions import fit_decisions, fit_thresholds
 from keras_mm.estimator.fit import fit
 from keras_mm.estimator.fit_folds import fit_folds
 from keras_mm.estimator.fit_heads import fit_heads
 from keras_mm.estimator.head_names import (
     check_new_head,
     choose_heads,
-    choose_multilabel,
     warn_of_untrained,
 )
 from keras_mm.estimator.nested_parameters import split_nested
@@ -40,21 +40,22 @@ from keras_mm.estimator.prepare import FitArgs, Prepared, prepare_fit, prepare_h
 from keras_mm.estimator.reuse import Workbench
 from keras_mm.estimator.rollback import PreviousModel
 from keras_mm.estimator.saved import load_trained, save_trained
-from keras_mm.estimator.scores import best_thresholds, evaluate_trained, mean_score
+from keras_mm.estimator.scores import evaluate_trained, mean_score
 from keras_mm.estimator.spec import check_own_backbones
 from keras_mm.estimator.text_length import with_text_length
 from keras_mm.estimator.trained import Trained
 from keras_mm.evaluation.slices import with_slices
-from keras_mm.inference.answers import (
-    answer_frame,
-    join_frames,
-    names_array,
-    predictions,
-    whole_frame,
-    with_skipped,
+from keras_mm.inference.answers import join_frames, names_array, whole_frame, with_skipped
+from keras_mm.inference.decisions.answers import (
+    check_decide,
+    check_fitted,
+    class_probabilities,
+    decided,
+    decided_frame,
 )
+from keras_mm.inference.decisions.fit import Options
+from keras_mm.inference.decisions.head_decisions import HeadDecisions
 from keras_mm.inference.predictor import Predictor
-from keras_mm.metrics.probabilities import probabilities
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation
 from keras_mm.settings.by_head import one_or_all
@@ -378,6 +379,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self,
         data: Any,
         *,
+        decide: str | None = None,
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Any:
@@ -387,6 +389,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             data: As in `fit`; also a list of dicts, or one dict for one row.
+            decide: `None` predicts the most probable class, and for a multilabel head the labels
+                above their thresholds. The others need `fit_decisions`: `"threshold"` predicts by
+                its costs or metric; `"set"` all labels that are likely enough, for a regression
+                head an interval; `"abstain"` as `"threshold"`, but `None` for rows that the model
+                is not sure of.
             image_dir: Folder that image paths are relative to.
             on_error: `"raise"`, or `"skip"`: rows that cannot be used have a missing prediction,
                 and the predictions of the other rows do not change.
@@ -395,24 +402,34 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             Labels as in the training rows, shape `(num_rows,)`; for a multilabel head 0 or 1,
             shape `(num_rows, num_labels)`, columns in the order of `classes_`; for a regression
             head numbers in the unit of the targets, shape `(num_rows,)`, with several targets
-            `(num_rows, num_targets)`. A dict by head if there are several heads. Skipped rows are
-            `None` in an array of objects if labels are not floats, else NaN in an array of floats.
+            `(num_rows, num_targets)`. With `decide="set"` a list of labels for each row; for a
+            regression head the ends of the interval, shape `(num_rows, 2)`, with several targets
+            `(num_rows, num_targets, 2)`. With `decide="abstain"` an array of objects: labels, for a
+            multilabel head lists of labels, or `None`. A dict by head if there are several heads.
+            Skipped rows are `None` in an array of objects if labels are not floats, else NaN in an
+            array of floats.
 
         Raises:
             TableError: listing every row that cannot be used, unless rows are skipped.
+            ValueError: if decisions were not fitted that `decide` needs.
 
         Warns:
             UserWarning: if rows are skipped: how many, and the first problems.
         """
+        check_decide(decide, self.heads_, self.decisions_)
         skipped = SkippedRows.create(on_error)
         logits = self.predictor_.all_logits(data, image_dir, skipped=skipped)
-        predicted = {n: predictions(head, logits[n]) for n, head in self.heads_.items()}
+        predicted = {
+            name: decided(head, self.decisions_.get(name), logits[name], decide)
+            for name, head in self.heads_.items()
+        }
         return one_or_all({n: with_skipped(values, skipped) for n, values in predicted.items()})
 
     def predict_proba(
         self,
         data: Any,
         *,
+        calibrated: bool = False,
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Any:
@@ -420,6 +437,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             data: As in `predict`.
+            calibrated: Whether to divide the logits by the temperature of `fit_decisions`. By
+                default probabilities are those of the trained model, also after `fit_decisions`.
             image_dir: Folder that image paths are relative to.
             on_error: As in `predict`.
 
@@ -429,22 +448,26 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             are several heads. NaN for rows that were skipped.
 
         Raises:
-            ValueError: if there are only regression heads, which have no probabilities.
+            ValueError: if there are only regression heads, which have no probabilities; or for
+                `calibrated`, if the temperature of a head was not fitted.
             TableError: as in `predict`.
 
         Warns:
             UserWarning: as in `predict`.
         """
         skipped = SkippedRows.create(on_error)
-        kinds = {n: head.kind for n, head in self.heads_.items() if head.kind != "regression"}
-        if not kinds:
+        heads = {n: head for n, head in self.heads_.items() if head.kind != "regression"}
+        if not heads:
             raise InvalidValueError(
                 "A regression head has no probabilities; use `predict` for its numbers."
             )
+        if calibrated:
+            check_fitted("calibrated=True", heads, self.decisions_)
+        fitted = self.decisions_ if calibrated else {}
         logits = self.predictor_.all_logits(data, image_dir, skipped=skipped)
         by_name = {
-            name: with_skipped(probabilities(logits[name], kind), skipped)
-            for name, kind in kinds.items()
+            name: with_skipped(class_probabilities(head, fitted.get(name), logits[name]), skipped)
+            for name, head in heads.items()
         }
         return one_or_all(by_name) if len(self.heads_) == 1 else by_name
 
@@ -452,6 +475,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self,
         data: Any,
         *,
+        decide: str | None = None,
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> pd.DataFrame:
@@ -463,6 +487,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
 
         Args:
             data: As in `predict`.
+            decide: As in `predict`.
             image_dir: Folder that image paths are relative to.
             on_error: As in `predict`.
 
@@ -470,19 +495,23 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             Columns `prediction` (for a multilabel head a list of labels) and
             `probability_<class>` for each class; with several targets `prediction_<target>`. With
             several heads each column begins with the head's name, such as `<head>_prediction`.
+            With `decide`, `prediction` is the decision; for the intervals of a regression head the
+            columns `low` and `high` are added.
             With `on_error="skip"` the last column, `error`, is the problem of each skipped row, in
             at most 200 characters, and `None` for other rows. Skipped rows have `None` instead of
             a label and NaN instead of a number.
 
         Raises:
             TableError: as in `predict`.
+            ValueError: as in `predict`.
 
         Warns:
             UserWarning: as in `predict`.
         """
+        check_decide(decide, self.heads_, self.decisions_)
         skipped = SkippedRows.create(on_error)
         parts = [
-            answer_frame(self.heads_, logits, rows.numbers)
+            decided_frame(self.heads_, self.decisions_, logits, rows.numbers, decide)
             for rows, logits in self.predictor_.answers(data, image_dir, skipped=skipped)
         ]
         index = data.index if isinstance(data, pd.DataFrame) else None
@@ -552,17 +581,83 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: if there is no such head.
         """
-        trained, predictor = self._check_fitted(), self.predictor_
-        name = choose_multilabel(trained.heads, head)
-        table, weights = with_weights(load_table(data, image_dir=image_dir), sample_weight)
-        chosen = {name: trained.heads[name]}
-        rows = predictor.rows(
-            table, image_dir, heads=chosen, sample_weight=weights, on_error=on_error
+        self._trained, tuned = fit_thresholds(
+            self._check_fitted(),
+            self.predictor_,
+            data,
+            head,
+            metric=metric,
+            sample_weight=sample_weight,
+            image_dir=image_dir,
+            on_error=on_error,
         )
-        thresholds = best_thresholds(predictor, rows, name, metric=metric)
-        tuned = replace(trained.heads[name], threshold=thresholds)
-        self._trained = replace(trained, heads={**trained.heads, name: tuned})
-        return dict(zip(tuned.names, thresholds, strict=True))
+        return dict(zip(tuned.names, tuned.threshold, strict=True))
+
+    def fit_decisions(
+        self,
+        rows: Any = None,
+        *,
+        metric: Any = None,
+        costs: Any = None,
+        error: float = 0.1,
+        classwise: bool = False,
+        head: str | Sequence[str] | None = None,
+        sample_weight: Any = None,
+        image_dir: str | os.PathLike | None = None,
+        on_error: str = "raise",
+    ) -> MultimodalClassifier:
+        """Fits decisions on held-out rows: temperature, thresholds or costs, sets, abstention.
+
+        - The temperature makes probabilities fit these rows: `predict_proba(calibrated=True)`.
+        - Multilabel heads get the thresholds of the best metric, which `predict` uses at once. For
+          other heads, `metric` or `costs` say how `predict(decide="threshold")` chooses a class.
+        - `predict(decide="set")` gives conformal sets: in a share `1 - error` of new rows the set
+          has all labels of the row. For regression these are intervals.
+        - `predict(decide="abstain")` answers the rows that the model is sure of, as many as
+          possible with at most this error.
+
+        Decisions are saved with the model. A new training drops those of the heads that it changes.
+
+        Args:
+            rows: Labelled rows that were not trained on; by default the out-of-fold or validation
+                rows of the training. Validation rows also chose the epoch, so that decisions are
+                slightly too optimistic.
+            metric: For a multilabel head as in `tune_thresholds`; otherwise `"accuracy"`,
+                `"balanced_accuracy"`, `"macro_f1"`, or a function of true and predicted labels.
+                By default `"f1"` for multilabel heads, and the most probable class for others.
+            costs: Costs of wrong answers, to choose the class of the lowest expected cost: a matrix
+                with a row for each class and a column for each answer; or a dict by class, of
+                numbers, or of dicts by answer. What is left out costs 1.
+            error: Share of wrong sets, and of wrong answers where the model does not abstain, in
+                (0, 1).
+            classwise: Whether sets keep the error for the rows of each class by itself.
+            head: Names of the heads; by default all.
+            sample_weight: Weights of `rows`: a column, or a weight for each row; see `fit`.
+            image_dir: Folder that image paths of `rows` are relative to.
+            on_error: As in `evaluate`, for `rows`.
+
+        Returns:
+            The classifier itself, with `decisions_`.
+
+        Raises:
+            ValueError: if a head has no held-out rows, predictions are not finite, `costs` names an
+                unknown label, or an argument is not valid for the kind of a head.
+            TableError: listing every row that cannot be used.
+
+        Warns:
+            UserWarning: if there are too few rows for the error; sets then have every label.
+        """
+        self._trained = fit_decisions(
+            self._check_fitted(),
+            self.predictor_,
+            rows,
+            Options(metric, costs, error, classwise),
+            head=head,
+            sample_weight=sample_weight,
+            image_dir=image_dir,
+            on_error=on_error,
+        )
+        return self
 
     def evaluate(
         self,
@@ -667,7 +762,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         The encoders, projections and fusion run once over the rows and do not change, so the
         predictions of the other heads stay the same, bit for bit. The parameters of the classifier
         (epochs, learning rate, optimizer, early stopping, ...) apply; see `set_params`. Thresholds
-        do not change.
+        do not change; other decisions of these heads (with `freeze=False`, of all) are dropped.
 
         Args:
             names: A head of the model or of `add_head`; or several, to train them jointly.
@@ -911,6 +1006,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     @heads_.setter
     def heads_(self, heads: Mapping[str, Head]) -> None:
         self._trained = replace(self._check_fitted(), heads=dict(heads))
+
+    @property
+    def decisions_(self) -> Mapping[str, HeadDecisions]:
+        """Decisions of `fit_decisions` by head; empty before."""
+        return self._check_fitted().decisions
 
     @property
     def priors_(self) -> Mapping[str, list]:

@@ -13,6 +13,7 @@ from keras_mm.checks import quote, require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.text.tokenizer import Tokenizer
 from keras_mm.errors import InvalidValueError
+from keras_mm.estimator.held_out import validation_logits
 from keras_mm.estimator.options import loss_settings, optimization, stopping
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.reuse import Workbench
@@ -91,8 +92,13 @@ def fit(
                 standardize(network, heads, rows.labels, rows.sample_weight)
     trained = new_trained(prepared, model, preprocessor)
     result = train(trained, prepared, twin=twin, callbacks=callbacks, classifier_of=classifier_of)
-    settings = replace(settings, batch_size=result.batch_size, folds=1)
-    return Outcome(replace(trained, settings=settings, history=result.history), result.error)
+    trained = replace(
+        trained,
+        settings=replace(settings, batch_size=result.batch_size, folds=1),
+        history=result.history,
+        held_out=validation_logits(prepared.validation, result.validation),
+    )
+    return Outcome(trained, result.error)
 
 
 def check_training(prepared: Prepared, callbacks: Callbacks = ()) -> None:

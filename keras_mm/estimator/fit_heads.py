@@ -99,6 +99,12 @@ def fit_heads(
         heads=after,
         history=_with_heads(trained, heads, history),
         priors={**trained.priors, **priors},
+        # With other logits, decisions are no longer fitted to them.
+        decisions={
+            name: one
+            for name, one in trained.decisions.items()
+            if freeze and name not in heads
+        },
         held_out=None,  # of the former heads only
     )
 

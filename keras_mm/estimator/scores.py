@@ -1,9 +1,9 @@
-"""Score, thresholds and evaluation of a trained model on labelled rows."""
+"""Score and evaluation of a trained model on labelled rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -12,8 +12,6 @@ from keras_mm.data.tables.rows import Rows
 from keras_mm.estimator.trained import Trained
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.head_metrics import head_metrics, is_labelled
-from keras_mm.metrics.multilabel import tune_thresholds
-from keras_mm.metrics.probabilities import probabilities
 from keras_mm.settings.heads import Head
 
 if TYPE_CHECKING:
@@ -46,31 +44,6 @@ def mean_score(predictor: Predictor, rows: Rows) -> float:
         if len(heads) == 1 or is_labelled(head, labels[n], weights)
     ]
     return float(np.mean(scores))
-
-
-def best_thresholds(
-    predictor: Predictor, rows: Rows, name: str, *, metric: Any = "f1"
-) -> tuple[float, ...]:
-    """Finds the best threshold for each label of a multilabel head.
-
-    Args:
-        predictor: Predicts the rows.
-        rows: Rows with labels of this head; they may have weights.
-        name: Name of the head.
-        metric: As in `keras_mm.metrics.tune_thresholds`.
-
-    Returns:
-        Thresholds in [0, 1], in the order of the labels.
-    """
-    labels = rows.labels[name]
-    logits = predictor.logits(rows)[name]
-    thresholds = tune_thresholds(
-        labels,
-        probabilities(logits, "multilabel"),
-        metric=metric,
-        sample_weight=rows.sample_weight,
-    )
-    return tuple(thresholds.tolist())
 
 
 def evaluate_trained(

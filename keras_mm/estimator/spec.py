@@ -14,6 +14,7 @@ from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.run_columns import has_pair
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.trained import Trained
+from keras_mm.inference.decisions.head_decisions import decisions_of
 from keras_mm.models.ensemble import member_weights
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.heads import Head
@@ -127,6 +128,7 @@ def saved_spec(trained: Trained, declared: Mapping[str, Head]) -> dict[str, Any]
         "num_rows": trained.num_rows,
         "priors": trained.priors,
         "added_heads": {name: plain_values(asdict(head)) for name, head in declared.items()},
+        "decisions": {name: one.to_dict() for name, one in trained.decisions.items()},
     }
 
 
@@ -164,7 +166,16 @@ def trained_from(
     if spec["format_version"] == 1:  # a single head; its column is among the settings
         heads = {"label": replace(heads["label"], column=spec["settings"]["labels"])}
     num_rows, priors = _training_facts(spec)
-    return Trained(settings, heads, model, preprocessor, priors, spec["history"], num_rows)
+    return Trained(
+        settings,
+        heads,
+        model,
+        preprocessor,
+        priors,
+        spec["history"],
+        num_rows,
+        decisions=decisions_of(spec),
+    )
 
 
 def heads_of(values: Mapping[str, Mapping]) -> dict[str, Head]:

@@ -42,4 +42,5 @@ def with_text_length(trained: Trained, sequence_length: int, sliding_window: Any
         trained,
         settings=replace(trained.settings, sequence_length=sequence_length, sliding_window=sliding),
         preprocessor=before.with_texts(sequence_length, window),
+        held_out=None,  # their logits would be others
     )

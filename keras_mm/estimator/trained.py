@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ from keras_mm.checks import require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import Problem
 from keras_mm.features.store.store import open_store
+from keras_mm.inference.decisions.head_decisions import HeadDecisions
 from keras_mm.inference.held_out import HeldOut
 from keras_mm.inference.predictor import Predictor
 from keras_mm.settings.heads import Head
@@ -32,8 +33,9 @@ class Trained:
         history: Metrics by name, a list over the epochs.
         num_rows: Number of training rows.
         skipped: Problems of the training rows that were left out.
-        held_out: Logits of labelled rows that the weights were not trained on; `None` if there are
-            none, or the model was loaded.
+        decisions: Decisions by head, for the heads whose decisions were fitted.
+        held_out: Logits of rows that the weights were not trained on, by head; `None` if they are
+            not known, as in a loaded model.
     """
 
     settings: Settings
@@ -44,6 +46,7 @@ class Trained:
     history: Mapping[str, list]
     num_rows: int
     skipped: Sequence[Problem] = ()
+    decisions: Mapping[str, HeadDecisions] = field(default_factory=dict)
     held_out: HeldOut | None = None
 
     def predictor(self, *, cache: Any, engine: str, progress: bool) -> Predictor:
@@ -67,4 +70,5 @@ class Trained:
             store=open_store(cache),
             engine=engine,
             progress=progress,
+            decisions=self.decisions,
         )

@@ -12,6 +12,7 @@ from keras_mm.evaluation.report.report import render_report
 from keras_mm.evaluation.results import BASELINES, HeadEvaluation, Results
 from keras_mm.files import write_text
 from keras_mm.inference.answers import answer_frame
+from keras_mm.inference.decisions.measure import measure_decisions
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.head_metrics import head_metrics, is_labelled, prior_metrics
 from keras_mm.settings.heads import Head
@@ -77,6 +78,10 @@ def evaluate_rows(
             metrics = head_metrics(
                 head, labels, logits[name], sample_weight=weights, intervals=True
             )
+            if name in predictor.decisions:
+                decisions = predictor.decisions[name]
+                measured = measure_decisions(head, decisions, labels, logits[name], weights)
+                metrics["decisions"] = measured
             prior = prior_metrics(head, priors[name], labels, weights)
             baselines = {BASELINES[head.kind]: prior}
         evaluated[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))

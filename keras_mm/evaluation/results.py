@@ -49,8 +49,10 @@ class HeadEvaluation:
 
     Attributes:
         head: The head, with its classes.
-        metrics: The metrics, as returned by `keras_mm.metrics.head_metrics.head_metrics`; empty if
-            several heads were evaluated and no row has a label of this one.
+        metrics: The metrics, as returned by `keras_mm.metrics.head_metrics.head_metrics`; if
+            decisions were fitted also `decisions`, as returned by
+            `keras_mm.inference.decisions.measure.measure_decisions`. Empty if several heads were
+            evaluated and no row has a label of this one.
         baselines: The same metrics of a constant prediction, by the name of the baseline:
             `"majority"` predicts the training rows' most frequent class, `"frequency"` predicts
             each label with its share of the training rows as the probability, and `"mean"` predicts

@@ -23,6 +23,7 @@ from keras_mm.data.images.files import read_file
 from keras_mm.data.tables.labels import label_value
 from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import ChildError, ExportError, InvalidValueError
+from keras_mm.export.decision_parity import decision_difference
 from keras_mm.files import check_vacant, new_folder
 from keras_mm.inference.answers import label_cells, predictions
 from keras_mm.inference.predictor import Predictor
@@ -36,6 +37,10 @@ FORMATS = ("tf_saved_model",)
 TOLERANCE = 1e-4  # largest allowed difference of probabilities, or of standardised predictions
 _BATCH_SIZES = (1, 7, 32)  # predictions must not depend on the batch size
 _NUM_SAMPLE_ROWS = 32
+_OUTPUTS = (
+    *("probabilities", "prediction", "label"),
+    *("calibrated_probabilities", "set", "answered", "threshold_label", "interval"),
+)
 
 
 def export_model(
@@ -87,7 +92,7 @@ def export_model(
             outputs = _run_artefact(target, rows, predictor, Path(scratch))
         except ChildError as error:
             raise ExportError(str(error)) from None
-        return _compare(outputs, expected, predictor.heads, len(rows))
+        return _compare(outputs, expected, predictor, len(rows))
 
 
 def _run_artefact(target: Path, rows: Rows, predictor: Predictor, scratch: Path) -> list[dict]:
@@ -127,16 +132,19 @@ def _image_bytes(cell: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _compare(outputs: list[dict], expected: dict, heads: Mapping[str, Head], num_rows: int) -> dict:
+def _compare(outputs: list[dict], expected: dict, predictor: Predictor, num_rows: int) -> dict:
     """Compares the artefact's outputs with the model's logits; returns the report."""
-    kinds = ("probabilities", "prediction", "label")
+    heads, decisions = predictor.heads, predictor.decisions
     difference, wrong = 0.0, set[int]()
     for name, prefix in head_prefixes(heads).items():
-        head = heads[name]
+        head, logits = heads[name], expected[name]
         for output in outputs:
-            of_head = {key: output.get(prefix + key) for key in kinds}
-            largest, rows = _difference(head, expected[name], of_head)
-            difference, wrong = max(difference, largest), wrong | rows
+            of_head = {key: output.get(prefix + key) for key in _OUTPUTS}
+            found = [_difference(head, logits, of_head)]
+            if name in decisions:
+                found.append(decision_difference(head, decisions[name], logits, of_head, TOLERANCE))
+            for largest, rows in found:
+                difference, wrong = max(difference, largest), wrong | rows
     if not difference <= TOLERANCE or wrong:  # the first is also true for NaN
         raise ExportError(
             f"The SavedModel's predictions differ from the model's by up to {difference:.2g} "

@@ -12,8 +12,10 @@ import tensorflow as tf
 
 from keras_mm.data.images.tf_graph.decoding import decode_images
 from keras_mm.data.preprocessor import Preprocessor
+from keras_mm.export.decision_graph import decision_outputs
 from keras_mm.export.window_graph import at_rows, joined_logits, window_parts
 from keras_mm.inference.bundle import load_bundle
+from keras_mm.inference.decisions.head_decisions import HeadDecisions, decisions_of
 from keras_mm.settings.by_head import by_head, head_prefixes
 from keras_mm.settings.heads import Head, resolve_threshold
 from keras_mm.settings.sliding_window import SlidingWindow
@@ -31,20 +33,24 @@ def write_saved_model(
     """
     model, preprocessor, spec = load_bundle(bundle, custom_objects=custom_objects)
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
+    decisions = decisions_of(spec)
     # TensorFlow saves only variables and tables that the module holds.
     module = tf.Module()
     module.variables_ = [variable.value for variable in model.variables]
     if preprocessor.tokenizer is not None:
         module.tokenizer_ = preprocessor.tokenizer.resources
     signatures = {
-        "serving_default": _raw_signature(model, preprocessor, heads),
-        "encoded": _encoded_signature(model, heads),
+        "serving_default": _raw_signature(model, preprocessor, heads, decisions),
+        "encoded": _encoded_signature(model, heads, decisions),
     }
     tf.saved_model.save(module, folder, signatures=signatures)
 
 
 def _raw_signature(
-    model: keras.Model, preprocessor: Preprocessor, heads: Mapping[str, Head]
+    model: keras.Model,
+    preprocessor: Preprocessor,
+    heads: Mapping[str, Head],
+    decisions: Mapping[str, HeadDecisions],
 ) -> Any:
     """Reads encoded images and strings, `image_1`, ..., `text_1`, ...; empty ones are missing."""
     names = (*preprocessor.image_names, *preprocessor.text_names)
@@ -53,7 +59,8 @@ def _raw_signature(
 
     def predict(raw: dict[str, Any]) -> dict:
         inputs, window_rows = raw_inputs(raw, preprocessor)
-        return _outputs(model, inputs, heads, window_rows, preprocessor.sliding_window)
+        window = preprocessor.sliding_window
+        return _outputs(model, inputs, heads, decisions, window_rows, window)
 
     return _signature(predict, specs)
 
@@ -89,10 +96,12 @@ def raw_inputs(raw: Mapping[str, Any], preprocessor: Preprocessor) -> tuple[dict
     return inputs, window_rows
 
 
-def _encoded_signature(model: keras.Model, heads: Mapping[str, Head]) -> Any:
+def _encoded_signature(
+    model: keras.Model, heads: Mapping[str, Head], decisions: Mapping[str, HeadDecisions]
+) -> Any:
     """Reads the inputs of the model, as tensors."""
     specs = {t.name: tf.TensorSpec(t.shape, t.dtype, name=t.name) for t in model.inputs}
-    return _signature(lambda inputs: _outputs(model, inputs, heads), specs)
+    return _signature(lambda inputs: _outputs(model, inputs, heads, decisions), specs)
 
 
 def _signature(predict: Callable[[dict[str, Any]], dict], specs: dict) -> Any:
@@ -110,6 +119,7 @@ def _outputs(
     model: keras.Model,
     inputs: dict,
     heads: Mapping[str, Head],
+    decisions: Mapping[str, HeadDecisions],
     window_rows: Any = None,
     window: SlidingWindow | None = None,
 ) -> dict:
@@ -120,12 +130,25 @@ def _outputs(
         logits = tf.cast(all_logits[name], tf.float32)
         if window_rows is not None and window is not None:
             logits = joined_logits(logits, window_rows, head, window)
-        for kind, value in _outputs_of(head, logits).items():
+        for kind, value in _outputs_of(head, decisions.get(name), logits).items():
             outputs[prefixes[name] + kind] = value
     return outputs
 
 
-def _outputs_of(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+def _outputs_of(
+    head: Head, decisions: HeadDecisions | None, logits: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Predictions and decisions of a head."""
+    outputs = _predictions(head, logits)
+    if decisions is not None:
+        outputs |= decision_outputs(head, decisions, logits)
+    if "threshold_label" in outputs:
+        names = class_names(list(head.names))
+        outputs["threshold_label"] = tf.gather(names, outputs["threshold_label"])
+    return outputs
+
+
+def _predictions(head: Head, logits: tf.Tensor) -> dict[str, tf.Tensor]:
     """Probabilities and labels of a head, or the predictions of a regression head."""
     if head.kind == "regression":
         return {"prediction": logits}

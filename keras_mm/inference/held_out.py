@@ -15,7 +15,8 @@ class HeldOut:
 
     Attributes:
         source: `"out_of_fold"`: each row was predicted by the model of the fold that left it out,
-            and no row decided anything; or `"validation"`: the rows chose the epoch.
+            and no row decided anything; `"validation"`: the rows chose the epoch; or `"rows"`:
+            rows that the user passed.
         numbers: The rows in the index of the training table.
         labels: Encoded labels by head, as in `keras_mm.data.tables.rows.Rows`.
         logits: float32, shape `(num_rows, num_logits)`, by head.

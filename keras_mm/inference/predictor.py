@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -18,6 +18,7 @@ from keras_mm.features.prediction import predict_logits
 from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
 from keras_mm.inference.answers import no_logits
+from keras_mm.inference.decisions.head_decisions import HeadDecisions
 from keras_mm.metrics.window_votes import join_windows
 from keras_mm.models.multimodal import input_names, parts
 from keras_mm.progress import progress_bar
@@ -43,6 +44,7 @@ class Predictor:
         engine: Library that runs the encoders, see
             `keras_mm.features.engines.choice.choose_engine`.
         progress: Whether to show a progress bar for work that takes longer than two seconds.
+        decisions: How logits become decisions, for the heads whose decisions were fitted.
     """
 
     model: keras.Model
@@ -54,6 +56,7 @@ class Predictor:
     store: FeatureStore | None = None
     engine: str = "auto"
     progress: bool = True
+    decisions: Mapping[str, HeadDecisions] = field(default_factory=dict)
 
     def rows(
         self,

@@ -199,13 +199,27 @@ class BestWeights(keras.callbacks.Callback):
         lower: Whether a lower value is better.
         first_epoch: The first epoch, from 1, that is compared with later ones. Epochs before it
             count only if the training ends before it.
+        evaluation: The evaluation of each epoch, if there is one.
+
+    Attributes:
+        validation: The evaluation of the last epoch; after `restore`, that of the best one.
     """
 
-    def __init__(self, monitor: str, *, lower: bool, first_epoch: int = 1):
+    validation: ValidationResult | None = None
+
+    def __init__(
+        self,
+        monitor: str,
+        *,
+        lower: bool,
+        first_epoch: int = 1,
+        evaluation: EpochEvaluation | None = None,
+    ):
         super().__init__()
         self.monitor, self.lower, self.first_epoch = monitor, lower, first_epoch
+        self.evaluation = evaluation
         self._logs: list[dict] = []
-        self._best: tuple[int, float | None, Snapshot] | None = None
+        self._best: tuple[int, float | None, Snapshot, ValidationResult | None] | None = None
         self._first: Snapshot | None = None
         self._last: Snapshot | None = None
 
@@ -229,6 +243,7 @@ class BestWeights(keras.callbacks.Callback):
         self._judge()
         self.model  # on JAX, this property updates the variables  # noqa: B018
         self._last = Snapshot(self._moving)
+        self.validation = None if self.evaluation is None else self.evaluation.last
         self._logs.append({} if logs is None else logs)
 
     def restore(self, *, after_failure: bool = False) -> int:
@@ -247,6 +262,7 @@ class BestWeights(keras.callbacks.Callback):
         if self._best is None:
             return 0
         self._best[2].restore()
+        self.validation = self._best[3]
         return self._best[0]
 
     def _judge(self) -> None:
@@ -260,7 +276,7 @@ class BestWeights(keras.callbacks.Callback):
             or number <= self.first_epoch
             or self._is_better(value, self._best[1])
         ):
-            self._best = (number, value, self._last)
+            self._best = (number, value, self._last, self.validation)
         self._last = None
 
     def _is_better(self, value: float | None, best: float | None) -> bool:

@@ -21,6 +21,7 @@ from keras_mm.settings.heads import Head
 from keras_mm.settings.knobs import refined
 from keras_mm.settings.stages import Stage, fill_sides
 from keras_mm.settings.training import LossSettings, Optimization, Stopping
+from keras_mm.training.callbacks import ValidationResult
 from keras_mm.training.memory import Snapshot, is_out_of_memory
 from keras_mm.training.trainer import Trainer
 
@@ -155,11 +156,14 @@ class StagesResult:
         batch_size: Rows of the batches that fit memory.
         error: The error or interruption that stopped the training; the model then has the best
             weights so far. `None` if the training was completed.
+        validation: Labels and logits of the validation rows with the weights that were kept, as
+            `Trainer.validation`; `None` if the training was not completed.
     """
 
     history: dict[str, list]
     batch_size: int
     error: BaseException | None = None
+    validation: ValidationResult | None = None
 
 
 def fit_stages(
@@ -202,6 +206,7 @@ def fit_stages(
     best = BestOfStages(tuning.model, stopping)
     stages = tuning.stages or (Stage(),)
     error: BaseException | None = None
+    validation: ValidationResult | None = None
     for number, stage in enumerate(stages):
         trained = tuning.begin(number)
         trainer = Trainer(
@@ -225,6 +230,8 @@ def fit_stages(
         if len(stages) > 1 and logs:
             logs = {**logs, "stage": [number + 1] * len(logs["loss"])}
             best.note(logs)
+        if best.stage in (0, number + 1):
+            validation = result.validation
         for name, values in logs.items():
             history.setdefault(name, []).extend(values)
         if error is not None:
@@ -235,7 +242,8 @@ def fit_stages(
         progress_line(f"{words}{stopping.monitor}, {best.value:.4f}", show=bool(verbose))
     if error is not None:
         tuning.undo()
-    return StagesResult(history, batch_size, error)
+        validation = None
+    return StagesResult(history, batch_size, error, validation)
 
 
 def _fit_stage(
@@ -251,8 +259,10 @@ def _fit_stage(
 
     try:
         if auto_find_batch_size:
-            return StagesResult(*fit_within_memory(trainer.model, fit, batch_size))
-        return StagesResult(fit(batch_size), batch_size)
+            history, batch_size = fit_within_memory(trainer.model, fit, batch_size)
+        else:
+            history = fit(batch_size)
+        return StagesResult(history, batch_size, validation=trainer.validation)
     except BaseException as error:
         return StagesResult(trainer.history, batch_size, error)
 

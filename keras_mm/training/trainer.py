@@ -6,7 +6,7 @@ import inspect
 import json
 import logging
 import weakref
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import keras
@@ -34,8 +34,10 @@ from keras_mm.training.callbacks import (
     MonitoredStopping,
     ProgressBar,
     TrainingObserver,
+    ValidationResult,
 )
 from keras_mm.training.head_start import start_heads
+from keras_mm.training.model_outputs import check_label_names, is_bare, num_logits
 from keras_mm.training.objectives import Objective, check_labels, check_monitor, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
 from keras_mm.training.reports import end_report, failure_report
@@ -84,6 +86,8 @@ class Trainer:
     Attributes:
         history: Metrics by name, a list over the completed epochs of the last training; also of a
             training that failed.
+        validation: Labels and logits of the validation rows with the weights that the last training
+            kept; `None` without validation rows, or if they are not known.
 
     Raises:
         ValueError: for a value outside its range.
@@ -121,6 +125,7 @@ class Trainer:
         self.callbacks, self.seed, self.verbose = callbacks, seed, verbose
         self.keep_step = keep_step
         self.history: dict[str, list] = {}
+        self.validation: ValidationResult | None = None
 
     __signature__ = signature_with(__init__, LossSettings, Optimization, Stopping)
 
@@ -154,7 +159,7 @@ class Trainer:
             return self._fit(dataset, validation_data, batch_size)
 
     def _fit(self, dataset: Any, validation_data: Any, batch_size: int) -> dict:
-        self.history, monitor = {}, self.stopping.monitor
+        self.history, self.validation, monitor = {}, None, self.stopping.monitor
         dataset = as_dataset(dataset, batch_size, shuffle=True, seed=self.seed)
         objectives = self._objectives(dataset)
         if validation_data is not None:
@@ -165,6 +170,7 @@ class Trainer:
         self._check_monitor(validation_data, objectives)
         callbacks: list = [DivergenceCheck()]
         callbacks += [] if self.optimization.ema_momentum is None else [AveragedWeights()]
+        evaluation = None
         if validation_data is not None:
             monitors = {monitor, *monitored(self.callbacks)}
             evaluation = EpochEvaluation(validation_data, objectives, monitors)
@@ -173,7 +179,10 @@ class Trainer:
                 if isinstance(observer, TrainingObserver):
                     observer.evaluation = evaluation
         best = BestWeights(
-            monitor, lower=lower_is_better(monitor), first_epoch=self.stopping.min_epochs
+            monitor,
+            lower=lower_is_better(monitor),
+            first_epoch=self.stopping.min_epochs,
+            evaluation=evaluation,
         )
         callbacks += [best, *self.callbacks, *self._plateaus(validation_data is not None)]
         stopping = self._early_stopping(validation_data is not None)
@@ -205,6 +214,8 @@ class Trainer:
             words = end_report(self.stopping, number, self.history, stopped=stopped)
             if words:
                 progress_line(words, show=bool(self.verbose))
+        # Without a restored epoch, a user's callback may have changed the weights since.
+        self.validation = best.validation if stopping or not self.callbacks else None
         if self.keep_step:  # not after a failure, as JAX could not continue with the step
             _steps[self.model] = self._step(self.model.optimizer, objectives)
         return self.history
@@ -219,7 +230,7 @@ class Trainer:
         if not self.keep_step or kept is None or kept != self._step(optimizer, objectives):
             loss: Any = {name: objective.loss for name, objective in objectives.items()}
             weights: Any = {name: objective.weight for name, objective in objectives.items()}
-            if _is_bare(self.model):
+            if is_bare(self.model):
                 loss, weights = one_or_all(loss), None
             self.model.compile(optimizer=optimizer, loss=loss, loss_weights=weights)
             return
@@ -251,8 +262,8 @@ class Trainer:
         labels = getattr(dataset, "row_labels", labels)
         weights = getattr(dataset, "row_weights", None)
         heads = getattr(dataset, "heads", None) if self.heads is None else self.heads
-        widths = _num_logits(self.model, heads or ("label",))
-        _check_label_names(self.model, widths, labels)
+        widths = num_logits(self.model, heads or ("label",))
+        check_label_names(self.model, widths, labels)
         return create_objectives(
             heads,
             widths,
@@ -351,50 +362,3 @@ def _given(name: str, value: Any, default: Settings, knobs: Mapping[str, Any]) -
             f"Received: {value!r}"
         )
     return refined(default if value is None else value, knobs)
-
-
-def _is_bare(model: keras.Model) -> bool:
-    """Whether the output of a model is an array of logits instead of a dict by head."""
-    return not isinstance(getattr(model, "output", None), dict)
-
-
-def _check_label_names(model: keras.Model, names: Collection[str], labels: Any) -> None:
-    """Checks that labels are a dict with the names of the outputs, if these are a dict."""
-    if _is_bare(model) and isinstance(labels, Mapping):
-        raise InvalidValueError(
-            "The labels of a model with one output must be one array. Received: a dict with the "
-            f"keys {list(labels)}"
-        )
-    if _is_bare(model) or labels is None:
-        return
-    if not isinstance(labels, Mapping) or set(labels) != set(names):
-        received = list(labels) if isinstance(labels, Mapping) else "one array"
-        raise InvalidValueError(
-            f"The labels must be a dict with the names of the model's outputs, {list(names)}. A "
-            f"missing label is -1, or NaN for regression. Received: {received}"
-        )
-
-
-def _num_logits(model: keras.Model, names: Iterable[str]) -> dict[str, int]:
-    """The number of logits of each head.
-
-    Args:
-        model: A Keras model with one output, or with a dict of outputs by head.
-        names: Names of the heads; the first is that of a single output.
-    """
-    output = getattr(model, "output", None)  # a Sequential model without an Input has none
-    if isinstance(output, list | tuple):
-        raise InvalidValueError(
-            "A model with several outputs must return them as a dict by head. Received: "
-            f"{len(output)} outputs"
-        )
-    if isinstance(output, dict):
-        return {name: logits.shape[-1] for name, logits in output.items()}
-    try:
-        width = model.output_shape[-1] if output is None else output.shape[-1]
-    except AttributeError:
-        raise InvalidValueError(
-            f"The outputs of the model {model.name!r} are not known before it is called. Use a "
-            "functional model, or a Sequential one with an Input."
-        ) from None
-    return {next(iter(names)): width}

@@ -11,6 +11,7 @@ from typing import Any
 from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.evaluation.report.classes import class_table
 from keras_mm.evaluation.report.curves import count_epochs
+from keras_mm.evaluation.report.decisions import decision_note, decision_table
 from keras_mm.evaluation.report.findings import (
     INTERVALS_NOTE,
     MODALITIES_NOTE,
@@ -226,6 +227,9 @@ def _results_of(result: HeadEvaluation) -> list[str]:
         _table(classes),
         *([note] if note else []),
     ]
+    decisions = decision_table(result)
+    if decisions.rows:
+        paragraphs += [_table(decisions), _text(decision_note(result))]
     modalities = compare_modalities(result)
     return [*paragraphs, _table(modalities), MODALITIES_NOTE] if modalities.rows else paragraphs
 

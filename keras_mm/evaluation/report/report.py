@@ -17,6 +17,7 @@ from keras_mm.evaluation.report.classes import (
     frequent_confusions,
 )
 from keras_mm.evaluation.report.curves import best_epoch, count_epochs, draw_curves, draw_numbers
+from keras_mm.evaluation.report.decisions import decision_note, decision_table
 from keras_mm.evaluation.report.findings import (
     INTERVALS_NOTE,
     MODALITIES_NOTE,
@@ -103,6 +104,8 @@ def _section(evaluation: Results, name: str, result: HeadEvaluation) -> dict[str
         "classes_note": classes_note,
         "modalities": compare_modalities(result),
         "slices": slice_tables(result),
+        "decisions": decision_table(result),
+        "decisions_note": decision_note(result),
         "matrix": _matrix(result),
         "confusions": confusions,
         "confusions_note": confusions_note,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_mm.evaluation.report.classes import average_lines, class_table
+from keras_mm.evaluation.report.decisions import decision_line
 from keras_mm.evaluation.report.findings import Table
 from keras_mm.evaluation.report.slice_table import slice_lines
 from keras_mm.evaluation.results import HeadEvaluation, Results
@@ -24,7 +25,9 @@ def render_text(evaluation: Results) -> str:
     lines = []
     for name, result in evaluation.heads.items():
         title = f"{name}: {result}" if evaluation.several else str(result)
+        decisions = decision_line(result)
         lines += [title, *_aligned(_table(result)), *slice_lines(result)]
+        lines += [decisions] if decisions else []
     return "\n".join([*lines, evaluation.skipped_summary] if evaluation.num_skipped else lines)
 
 
