@@ -4,8 +4,8 @@
         [--images a,b] [--texts a,b] [--splits 20] [--set preset=mobilenet_v2_minilm] ...
 
 In each split a model is trained on 60% of the rows. Decisions are fitted once on half of the other
-rows (`rows`), and once on what the training has held out itself (`training`: its validation rows, or
-with `--set folds=5` its out-of-fold rows). Both are measured on the rest. Prints means over splits.
+rows (`rows`), and once on what the training itself has held out (`training`): its validation rows,
+or with `--set folds=5` its out-of-fold rows. Both are measured on the rest. Prints the means.
 """
 
 import argparse

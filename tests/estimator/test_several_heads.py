@@ -224,14 +224,19 @@ def test_the_export_answers_for_each_head(several, tables, tmp_path, once):
     tf = load_tensorflow()
     import tensorflow_text  # noqa: F401
 
+    several = several._with(several._trained).fit_decisions(error=0.3)
     found = several.export(tmp_path / "out", data=tables[1])
     assert found["rows"] == 60 and found["max_difference"] < 1e-4
     serve = tf.saved_model.load(str(tmp_path / "out")).signatures["serving_default"]
     answers = serve(**{n: tf.constant(tables[1][n].tolist()) for n in ("text_1", "text_2")})
     assert set(answers) == {
         "kind_probabilities", "kind_label", "moved_probabilities", "moved_label",
-        "words_probabilities", "words_label", "size_prediction",
+        "words_probabilities", "words_label", "size_prediction", "size_interval",
+        *(f"{head}_{output}" for head in ("kind", "moved", "words")
+          for output in ("calibrated_probabilities", "set", "answered")),
     }  # fmt: skip
+    intervals = several.predict(tables[1], decide="set")["size"]
+    np.testing.assert_allclose(answers["size_interval"], intervals, rtol=1e-4)
     mine = several.predict(tables[1])
     np.testing.assert_allclose(answers["size_prediction"], mine["size"], rtol=1e-4)
     given = (answers["words_label"].numpy() != b"").astype(int)

@@ -26,7 +26,7 @@ def classifier(once, sample):
         epochs=1, verbose=0,
     )  # fmt: skip
     with tensorflow_functions(eager=True):  # the export traces graphs of its own
-        return model.fit(table)
+        return model.fit(table, validation_split=0.2).fit_decisions(error=0.2, costs={1: 2})
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +96,25 @@ def signatures(artefact):
     model = load_tensorflow().saved_model.load(str(artefact))
     yield model.signatures
     del model
+
+
+def test_decisions_are_those_of_the_classifier(classifier, signatures, sample):
+    tf = load_tensorflow()
+
+    from keras_mm.data.tables.rows import read_rows
+
+    rows = read_rows(sample[1][:40], images=["image_1"], texts=["text_2"])
+    inputs = classifier.preprocessor_(rows)
+    found = signatures["encoded"](**{name: tf.constant(value) for name, value in inputs.items()})
+    sets = [[int(one) for one in row if one] for row in found["set"].numpy().astype(str)]
+    assert sets == classifier.predict(sample[1][:40], decide="set").tolist()
+    sure = classifier.predict(sample[1][:40], decide="abstain")
+    labels = found["threshold_label"].numpy()
+    assert [
+        label if answered else None
+        for label, answered in zip(labels, found["answered"].numpy(), strict=True)
+    ] == sure.tolist()
+    assert labels.tolist() == classifier.predict(sample[1][:40], decide="threshold").tolist()
 
 
 def test_what_is_no_image_is_refused_by_the_artefact(signatures):
