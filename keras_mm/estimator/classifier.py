@@ -854,9 +854,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         The outputs are `probabilities` and `label`. For a multilabel head `label` is a matrix of
         strings, empty where a label is not predicted; for a regression head the output is
         `prediction`, shape `(num_rows, num_targets)`. With several heads the name of each output
-        begins with that of its head, such as `<head>_label`. With decisions of `fit_decisions` there
-        are also `calibrated_probabilities`, `set` (a matrix of strings, empty where a label is not
-        in the set), `answered` (bool, False where the model abstains), with costs or offsets
+        begins with that of its head, such as `<head>_label`. After `fit_decisions` there are also
+        `calibrated_probabilities`, `set` (a matrix of strings, empty where a label is not in the
+        set), `answered` (bool, False where the model abstains), with costs or offsets
         `threshold_label`, and for a regression head `interval`. The SavedModel is loaded in a fresh
         process without keras_mm and compared with this model row by row; nothing is written if
         predictions differ.

@@ -142,7 +142,7 @@ def _of_training(trained: Trained, chosen: Mapping[str, Head]) -> HeldOut:
     if held_out is None or missing:
         raise InvalidValueError(
             f"The heads {quote(missing)} have no held-out rows. A training keeps them for the "
-            "heads of `labels` if it has folds or validation rows; a loaded or copied model, and "
+            "heads of `labels` if it has folds or validation rows; a loaded or pickled model, and "
             "a head of `fit_head`, has none. Pass labelled rows that were not trained on: "
             "fit_decisions(rows)."
         )
