@@ -581,7 +581,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ValueError: if there is no such head.
         """
-        self._trained, tuned = fit_thresholds(
+        self._trained, thresholds = fit_thresholds(
             self._check_fitted(),
             self.predictor_,
             data,
@@ -591,7 +591,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             image_dir=image_dir,
             on_error=on_error,
         )
-        return dict(zip(tuned.names, tuned.threshold, strict=True))
+        return thresholds
 
     def fit_decisions(
         self,

@@ -89,7 +89,7 @@ def fit_thresholds(
     *,
     metric: Any,
     **reading: Any,
-) -> tuple[Trained, Head]:
+) -> tuple[Trained, dict[Any, float]]:
     """Chooses the thresholds of a multilabel head; see `MultimodalClassifier.tune_thresholds`.
 
     Args:
@@ -101,15 +101,17 @@ def fit_thresholds(
         **reading: `sample_weight`, `image_dir` and `on_error`, as in `held_out_rows`.
 
     Returns:
-        The model with the new thresholds, and the head with them.
+        The model with the new thresholds, and the thresholds by label.
 
     Raises:
         ValueError: if there is no such head.
     """
     name = choose_multilabel(trained.heads, head)
     held_out = held_out_rows(predictor, data, {name: trained.heads[name]}, **reading)
-    tuned = _with_thresholds(trained.heads[name], held_out, name, metric)
-    return replace(trained, heads={**trained.heads, name: tuned}), tuned
+    thresholds = _thresholds(held_out, name, metric)
+    tuned = replace(trained.heads[name], threshold=thresholds)
+    by_label = dict(zip(tuned.names, thresholds, strict=True))
+    return replace(trained, heads={**trained.heads, name: tuned}), by_label
 
 
 def default_decisions(trained: Trained) -> Trained:
@@ -129,7 +131,7 @@ def default_decisions(trained: Trained) -> Trained:
     if held_out is None or held_out.source != "out_of_fold":
         return trained
     tuned = {
-        name: _with_thresholds(head, held_out, name, "f1")
+        name: replace(head, threshold=_thresholds(held_out, name, "f1"))
         for name, head in trained.heads.items()
         if head.kind == "multilabel" and head.threshold == 0.5 and name in held_out.logits
     }
@@ -149,12 +151,12 @@ def _of_training(trained: Trained, chosen: Mapping[str, Head]) -> HeldOut:
     return held_out
 
 
-def _with_thresholds(head: Head, held_out: HeldOut, name: str, metric: Any) -> Head:
-    """The head with the thresholds that are best on held-out rows."""
+def _thresholds(held_out: HeldOut, name: str, metric: Any) -> tuple[float, ...]:
+    """The thresholds of a multilabel head that are best on held-out rows."""
     thresholds = tune_thresholds(
         held_out.labels[name],
         probabilities(held_out.logits[name], "multilabel"),
         metric=metric,
         sample_weight=held_out.sample_weight,
     )
-    return replace(head, threshold=tuple(thresholds.tolist()))
+    return tuple(thresholds.tolist())

@@ -76,6 +76,29 @@ def test_the_best_weights_are_put_back():
     assert {"loss", "val_loss", "val_accuracy", "val_macro_f1"} <= set(spoil.seen[0])
 
 
+@pytest.mark.eager
+@pytest.mark.parametrize(
+    ("options", "known"),
+    [
+        ({}, True),
+        ({"early_stopping": False}, True),
+        ({"ema_momentum": 0.9}, True),
+        ({"callbacks": [Spoil()]}, True),
+        # Nothing is restored then, and the callback has changed the weights after the evaluation.
+        ({"callbacks": [Spoil()], "early_stopping": False}, False),
+    ],
+)
+def test_logits_of_validation_rows_are_those_of_the_weights_that_are_kept(options, known):
+    trainer = Trainer(toy_model(), epochs=4, learning_rate=0.3, verbose=0, **options)
+    trainer.fit(toy(), toy(seed=2))
+    assert (trainer.validation is not None) == known
+    if known:
+        expected = trainer.model.predict_on_batch(toy(seed=2)[0])
+        np.testing.assert_allclose(trainer.validation.logits["label"], expected, atol=1e-5)
+    trainer.fit(toy())
+    assert trainer.validation is None
+
+
 def test_validation_is_weighted_and_independent_of_batches():
     x, y = toy()
     model = toy_model()
