@@ -132,6 +132,8 @@ def test_decisions_of_labels_and_numbers_are_measured():
     labels = np.array([[1, 1], [1, -1]])
     found = measure_decisions(TAGS, FITTED["tags"], labels, LOGITS["tags"])
     assert found["coverage"] == 0.5 and found["answered_accuracy"] == 1
+    both = measure_decisions(TAGS, FITTED["tags"], np.ones((2, 2)), LOGITS["tags"])
+    assert both["coverage"] == 0.5 and both["answered_accuracy"] == 0
     targets = np.array([[1.2, 9.0], [9.0, np.nan]])
     found = measure_decisions(SIZE, FITTED["size"], targets, LOGITS["size"])
     assert found["per_target"]["height"]["coverage"] == 0.5

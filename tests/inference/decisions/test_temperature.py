@@ -21,6 +21,10 @@ def test_the_loss_is_that_of_scikit_learn(drawn):
     scores = expit(logits[:3, :3])
     expected = sklearn_log_loss(many[many >= 0], scores[many >= 0])
     assert log_loss(many, logits[:3, :3], "multilabel") == pytest.approx(expected)
+    cells = np.broadcast_to([[3], [1], [9]], (3, 3))[many >= 0]
+    expected = sklearn_log_loss(many[many >= 0], scores[many >= 0], sample_weight=cells)
+    found = log_loss(many, logits[:3, :3], "multilabel", [3, 1, 9])
+    assert found == pytest.approx(expected)
 
 
 def test_the_temperature_that_rows_were_drawn_with_is_found(drawn):
