@@ -13,8 +13,6 @@ from keras_mm.cli.threads import use_threads
 from keras_mm.data.tables.header import check_names, read_column, read_names
 from keras_mm.data.tables.ids import find_id_column
 from keras_mm.estimator.head_names import choose_heads
-from keras_mm.inference.decisions.answers import check_decide
-from keras_mm.inference.decisions.head_decisions import decisions_of
 from keras_mm.inference.model_json import read_spec
 from keras_mm.settings.heads import Head, columns_of
 from keras_mm.settings.toml import read_toml
@@ -67,7 +65,10 @@ def check_decisions(options: argparse.Namespace) -> None:
         ValueError: for an unknown value of `--decide`, or if decisions were not fitted.
     """
     spec = read_spec(_folder(options))
-    check_decide(options.decide, _heads(spec), decisions_of(spec))
+    if options.decide is not None:
+        from keras_mm.inference.decisions.answers import check_decide  # loads NumPy
+
+        check_decide(options.decide, _heads(spec), spec.get("decisions", {}))
 
 
 def find_weight_column(options: argparse.Namespace) -> str | None:
