@@ -143,10 +143,9 @@ def _of_training(trained: Trained, chosen: Mapping[str, Head]) -> HeldOut:
     missing = [name for name in chosen if held_out is None or name not in held_out.logits]
     if held_out is None or missing:
         raise InvalidValueError(
-            f"The heads {quote(missing)} have no held-out rows. A training keeps them for the "
-            "heads of `labels` if it has folds or validation rows; a loaded or pickled model, and "
-            "a head of `fit_head`, has none. Pass labelled rows that were not trained on: "
-            "fit_decisions(rows)."
+            f"The heads {quote(missing)} have no held-out rows. `fit` keeps them if it has folds "
+            "or validation rows; a loaded model, and one that `fit_head` has changed, has none. "
+            "Pass labelled rows that were not trained on: fit_decisions(rows)."
         )
     return held_out
 

@@ -13,6 +13,7 @@ import numpy as np
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.folds import Fold
 from keras_mm.data.tables.rows import Rows
+from keras_mm.estimator.decisions import default_decisions
 from keras_mm.estimator.fit import (
     Callbacks,
     Outcome,
@@ -221,7 +222,8 @@ def _joined(members: _Members, results: Sequence[StagesResult]) -> Outcome:
     settings = replace(settings, batch_size=results[-1].batch_size, folds=len(members.models))
     history = join_histories([result.history for result in results])
     held_out = None if error is not None else _held_out(prepared, members.logits)
-    return Outcome(replace(trained, settings=settings, history=history, held_out=held_out), error)
+    trained = replace(trained, settings=settings, history=history, held_out=held_out)
+    return Outcome(default_decisions(trained), error)
 
 
 def _held_out(prepared: Prepared, logits: Mapping[str, np.ndarray]) -> HeldOut:

@@ -99,12 +99,8 @@ def fit_heads(
         heads=after,
         history=_with_heads(trained, heads, history),
         priors={**trained.priors, **priors},
-        # With other logits, decisions are no longer fitted to them.
-        decisions={
-            name: one
-            for name, one in trained.decisions.items()
-            if freeze and name not in heads
-        },
+        # With freeze=False the logits of all heads change.
+        decisions={n: d for n, d in trained.decisions.items() if freeze and n not in heads},
         held_out=None,  # of the former heads only
     )
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from keras_mm.data.tables.load import load_table
@@ -65,22 +64,3 @@ def validation_logits(rows: Rows | None, result: ValidationResult | None) -> Hel
         return None
     labels = {name: rows.labels[name] for name in result.logits}
     return HeldOut("validation", rows.numbers, labels, result.logits, rows.sample_weight)
-
-
-def without_heads(held_out: HeldOut | None, names: Collection[str]) -> HeldOut | None:
-    """Drops the logits of heads that were trained again.
-
-    Args:
-        held_out: Labels and logits by head; `None` for none.
-        names: Names of the heads.
-
-    Returns:
-        The labels and logits of the other heads; `None` if no head is left.
-    """
-    if held_out is None:
-        return None
-    labels, logits = (
-        {name: values for name, values in one.items() if name not in names}
-        for one in (held_out.labels, held_out.logits)
-    )
-    return replace(held_out, labels=labels, logits=logits) if logits else None
