@@ -142,10 +142,20 @@ def test_out_of_fold_rows_give_thresholds_by_default(classifier, tables):
     found = default_decisions(folds)
     assert found.heads["words"].threshold != 0.5 and found.heads["kind"] == trained.heads["kind"]
     assert default_decisions(found).heads == found.heads
-    classifier._trained = folds
-    classifier.fit_decisions(head="words", error=0.6)
-    assert classifier.decisions_["words"].source == "out_of_fold"
-    assert classifier.heads_["words"] == found.heads["words"]
+
+
+def test_a_training_with_folds_decides_by_its_out_of_fold_rows(tables):
+    model = MultimodalClassifier(
+        texts=["text_1"], images=[], labels="words", head="multilabel", preset="tiny", folds=2,
+        epochs=1, text_trainable=False, verbose=0,
+    ).fit(tables[0][:80])  # fmt: skip
+    thresholds = model.heads_["label"].threshold
+    assert len(thresholds) == 4 and set(thresholds) != {0.5}
+    model.fit_decisions(error=0.6)
+    decisions = model.decisions_["label"]
+    assert (decisions.source, decisions.num_rows) == ("out_of_fold", 80)
+    assert model.heads_["label"].threshold == thresholds
+    assert len(model.predict(tables[1], decide="set")) == 80
 
 
 def test_bad_requests(classifier, tables):
