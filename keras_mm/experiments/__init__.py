@@ -1,0 +1,1 @@
+"""Experiments on a table: many trainings, compared on the same folds."""
