@@ -28,6 +28,7 @@ _PUBLIC = {
     "Training": "settings.training",
     "balanced_class_weight": "losses.class_weights",
     "check_table": "data.tables.rows",
+    "compare": "experiments.compare",
     "create_loss": "losses",
     "create_multimodal_model": "models.multimodal",
     "create_text_encoder": "models.text_encoder",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from keras_mm.errors import KerasMMError as KerasMMError
     from keras_mm.errors import TableError as TableError
     from keras_mm.estimator.classifier import MultimodalClassifier as MultimodalClassifier
+    from keras_mm.experiments.compare import compare as compare
     from keras_mm.losses import create_loss as create_loss
     from keras_mm.losses.class_weights import balanced_class_weight as balanced_class_weight
     from keras_mm.losses.class_weights import (

@@ -20,18 +20,18 @@ from keras_mm.errors import ConfigError
 from keras_mm.estimator.classifier import MultimodalClassifier
 from keras_mm.estimator.prepare import prepare
 from keras_mm.experiments.comparison import Comparison
-from keras_mm.experiments.grid import Cell, expand_grid
+from keras_mm.experiments.grid import EXAMPLE_GRID, Cell, expand_grid
 from keras_mm.experiments.store import CellStore, table_digest
 from keras_mm.progress import progress_bar
 from keras_mm.settings.heads import Head
-from keras_mm.settings.settings import Settings
+from keras_mm.settings.settings import Settings, settings_from
 
 _VAL_SIZE = 0.1  # of the rows outside a fold, for early stopping
 
 
 def compare(
     table: Any,
-    grid: Mapping[str, Any],
+    grid: Mapping[str, Any] | str,
     *,
     labels: Any = "label",
     folds: int = 5,
@@ -50,9 +50,9 @@ def compare(
 
     Args:
         table: The rows, as in `MultimodalClassifier.fit`.
-        grid: Values by axis, see `keras_mm.experiments.grid.expand_grid`; or `"example"` for
-            the table of the Keras example: each modality with cross-entropy, weighted cross-entropy
-            and focal loss.
+        grid: Values by axis, see `keras_mm.experiments.grid.expand_grid`; or `"example"`, the
+            table of the Keras example: each modality with cross-entropy, weighted cross-entropy and
+            focal loss.
         labels: As in `MultimodalClassifier`; a single head.
         folds: Number of folds, >= 2.
         repeats: How often all folds are drawn and trained anew, >= 1.
@@ -154,10 +154,10 @@ def prepare_comparison(
     check_whole(repeats=repeats)
     table = load_table(table, image_dir=image_dir)
     names = {"labels": labels, "seed": seed, "folds": folds}
-    base = settings_of({**(settings or {}), **names})
+    base = settings_from({**(settings or {}), **names}, Settings)
     also = [groups] if isinstance(groups, str) else []
     base = with_columns(base, table, also=also)
-    cells = expand_grid(grid, base)
+    cells = expand_grid(EXAMPLE_GRID if grid == "example" else grid, base)
     heads = find_heads(base, table)
     if len(heads) > 1:
         raise ConfigError([f"one head is compared at a time. Received: the heads {list(heads)}"])
@@ -170,26 +170,7 @@ def prepare_comparison(
     return ComparisonRun(base, cells, next(iter(heads.items())), rows, drawn, table_digest(rows))
 
 
-def settings_of(values: Mapping[str, Any]) -> Settings:
-    """Creates settings from keywords of the estimator.
-
-    Args:
-        values: Settings by name.
-
-    Returns:
-        The settings.
-
-    Raises:
-        ConfigError: listing unknown names.
-    """
-    from keras_mm.settings.settings import settings_from
-
-    return settings_from(values, Settings)
-
-
-def run_comparison(
-    run: ComparisonRun, output: str | os.PathLike | None = None
-) -> Comparison:
+def run_comparison(run: ComparisonRun, output: str | os.PathLike | None = None) -> Comparison:
     """Trains the cells that are not in `output` yet, and compares all.
 
     Args:
@@ -204,7 +185,7 @@ def run_comparison(
     """
     store = CellStore(output, _facts(run))
     name, head = run.head
-    first = MultimodalClassifier(**vars_of(run.settings))
+    first = MultimodalClassifier(**vars(run.settings))
     frames: dict[int, list[pd.DataFrame]] = {place: [] for place in range(len(run.cells))}
     total = len(run.cells) * len(run.folds)
     with progress_bar(
@@ -232,25 +213,13 @@ def _train(
     """Trains a cell; returns its out-of-fold predictions and the seconds of the training."""
     name, head = run.head
     settings = replace(cell.apply(run.settings), seed=run.settings.seed + repeat, verbose=0)
-    classifier = clone(first).set_params(**vars_of(settings))  # shares encoders and compiled steps
+    classifier = clone(first).set_params(**vars(settings))  # shares encoders and compiled steps
     rows = run.rows
     rows = rows if settings.images else replace(rows, images=())
     rows = rows if settings.texts else replace(rows, texts=())
     begun = time.perf_counter()
     classifier.fit_rows(rows, heads={name: head}, folds=folds)
     return classifier.out_of_fold_.assign(seconds=time.perf_counter() - begun)
-
-
-def vars_of(settings: Settings) -> dict[str, Any]:
-    """The settings as keywords of the estimator.
-
-    Args:
-        settings: The settings.
-
-    Returns:
-        Values by name.
-    """
-    return dict(vars(settings))
 
 
 def _facts(run: ComparisonRun) -> dict[str, Any]:

@@ -129,12 +129,11 @@ def _axis_problems(name: str, values: Any) -> list[str]:
         if wrong or not values:
             return [f"`{name}` must be a dict of names to settings. Received: {quote(values)}"]
         names = [key for settings in values.values() for key in settings]
-        problems = [
+        return [
             unknown_name(f"setting of the axis `{name}`:", key, known)
             for key in names
             if key.partition(".")[0] not in known
         ]
-        return problems
     if name != "modalities" and name.partition(".")[0] not in known:
         return [unknown_name("axis", name, ["modalities", *known])]
     if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from keras_mm.data.images.cells import image_key
+from keras_mm.data.images.cells import content_key
 from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import ConfigError
 from keras_mm.files import new_file, write_text
@@ -98,7 +98,8 @@ def table_digest(rows: Rows) -> str:
     """
     digest = hashlib.sha256()
     for cells in rows.images:
-        digest.update(repr([None if c is None else image_key(c) for c in cells]).encode())
+        for cell in cells:
+            digest.update(b"none" if cell is None else content_key(cell))
     for texts in rows.texts:
         digest.update(repr(texts).encode())
     arrays = [*rows.labels.values(), rows.sample_weight, rows.groups]

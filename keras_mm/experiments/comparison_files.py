@@ -1,0 +1,127 @@
+"""Writes the table of a comparison as Markdown, CSV, JSON, HTML or LaTeX."""
+
+from __future__ import annotations
+
+import html
+import json
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from keras_mm.checks import quote
+from keras_mm.errors import InvalidValueError
+from keras_mm.files import write_text
+
+if TYPE_CHECKING:
+    from keras_mm.experiments.comparison import Comparison
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
+    "table{border-collapse:collapse}td,th{padding:.3rem .8rem;border-bottom:1px solid #ccc;"
+    "text-align:right}td:first-child,th:first-child{text-align:left}"
+)
+
+
+def save_comparison(comparison: Comparison, path: str | PathLike) -> None:
+    """Writes a comparison as a file, whole or not at all.
+
+    Args:
+        comparison: The comparison.
+        path: The file; its ending decides the format.
+
+    Raises:
+        ValueError: for an unknown ending.
+    """
+    writers = {
+        ".md": _markdown,
+        ".csv": lambda one: one.table.to_csv(index=False),
+        ".json": _json,
+        ".html": _html,
+        ".tex": _latex,
+    }
+    ending = Path(path).suffix.lower()
+    if ending not in writers:
+        raise InvalidValueError(
+            f"`path` must end with {', '.join(writers)}. Received: {quote(str(path))}"
+        )
+    write_text(path, writers[ending](comparison))
+
+
+def readable(comparison: Comparison) -> pd.DataFrame:
+    """The table for readers: rounded, with the interval beside each score, as text.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        A table of texts; its columns are the axes, the scores, `difference`, `p` and `seconds`.
+    """
+    table, shown = comparison.table, {}
+    for name in table:
+        if name.endswith(("_low", "_high")):
+            continue
+        title = "p" if name == "p_value" else name.replace("_", " ")
+        ends = (f"{name}_low", f"{name}_high")
+        sign = "+" if name == "difference" else ""
+        shown[title] = [
+            _cell(row[name], tuple(row[end] for end in ends if end in table), sign)
+            for _, row in table.iterrows()
+        ]
+    return pd.DataFrame(shown)
+
+
+def _cell(value: object, ends: tuple, sign: str) -> str:
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return ""
+    text = f"{value:{sign}.3f}"
+    return text if not ends or pd.isna(ends[0]) else f"{text} [{ends[0]:.3f}, {ends[1]:.3f}]"
+
+
+def _note(comparison: Comparison) -> str:
+    about = comparison.about
+    score = comparison.main_score.replace("_", " ")
+    return (
+        f"{about['rows']} rows, {about['folds']} folds, drawn {about['repeats']} times. Each row "
+        "is predicted by the trunk that was not trained on it. Square brackets: 95% intervals. "
+        f"Difference: {score} against {comparison.reference}, corrected t-test over the folds; p "
+        "by Holm's method."
+    )
+
+
+def _markdown(comparison: Comparison) -> str:
+    table = readable(comparison)
+    lines = [list(table), *table.to_numpy().tolist()]
+    text = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    rule = "|---|" + "---:|" * (len(table.columns) - 1)
+    return "\n".join([text[0], rule, *text[1:], "", comparison.summary, "", _note(comparison), ""])
+
+
+def _json(comparison: Comparison) -> str:
+    lines = json.loads(comparison.table.to_json(orient="records"))
+    values = {
+        "reference": comparison.reference,
+        "main_score": comparison.main_score,
+        "about": comparison.about,
+        "summary": comparison.summary,
+        "cells": lines,
+    }
+    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def _html(comparison: Comparison) -> str:
+    table = readable(comparison).to_html(index=False, border=0)
+    notes = "".join(
+        f"<p>{html.escape(text)}</p>" for text in (comparison.summary, _note(comparison))
+    )
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Comparison</title>'
+        f"<style>{_STYLE}</style></head><body><h1>Comparison</h1>{notes}{table}</body></html>\n"
+    )
+
+
+def _latex(comparison: Comparison) -> str:
+    return readable(comparison).to_latex(index=False, escape=True)
