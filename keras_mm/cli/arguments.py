@@ -39,6 +39,14 @@ FLAGS = (
     "--on-error",
     "--output",
 )
+# The flags of what `compare` does by its folds.
+_SPLIT_FLAGS = (
+    "--validation-data",
+    "--test-data",
+    "--split-column",
+    "--id-column",
+    "--on-error",
+)
 _LISTS = ("--images", "--texts", "--labels")
 
 
@@ -82,6 +90,7 @@ def create_parser() -> argparse.ArgumentParser:
         "--quiet", action="store_true", help="print only errors and warnings on stderr"
     )
     _add_train(commands, common)
+    _add_compare(commands, common)
     _add_check(commands, common)
     _add_uses(commands, common)
     commands.add_parser("presets", parents=[common], help="list the presets")
@@ -119,6 +128,29 @@ def _add_train(commands, common) -> None:
         "--dry-run",
         action="store_true",
         help="check settings and rows, print the config, and stop before a network is built",
+    )
+
+
+def _add_compare(commands, common) -> None:
+    compare = commands.add_parser(
+        "compare",
+        parents=[common],
+        help="train every cell of a grid on the same folds, and compare the results",
+        description="Trains every cell of a grid of settings on the same folds and writes a table "
+        "of scores with intervals and tests. The grid is the table [grid] of the TOML file: a list "
+        "of values for a setting, such as loss or training.gamma; for modalities a list of "
+        "image_and_text, image and text; or a table of names to settings. A comparison that was "
+        "stopped goes on if it has the same --output.",
+    )
+    names = [flag for flag in FLAGS if flag not in _SPLIT_FLAGS]
+    _add_settings(compare, names)
+    compare.add_argument(
+        "--grid",
+        choices=("example",),
+        help="example: each modality with cross-entropy, weighted and focal loss",
+    )
+    compare.add_argument(
+        "--repeats", type=int, help="how often the folds are drawn and trained anew (default: 1)"
     )
 
 

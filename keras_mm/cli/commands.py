@@ -135,6 +135,13 @@ def _export(options: argparse.Namespace) -> int:
     return print_result(options, result)
 
 
+def _compare(options: argparse.Namespace) -> int:
+    check_columns(run_settings(options, without=("grid", "repeats")))
+    from keras_mm.cli.compare import compare_run
+
+    return print_result(options, compare_run(options))
+
+
 def _presets(options: argparse.Namespace) -> int:
     presets = list_presets()
     if options.json:
@@ -189,6 +196,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "train": _train,
     "evaluate": _evaluate,
     "predict": _predict,
+    "compare": _compare,
     "export": _export,
     "check": _check,
     "presets": _presets,

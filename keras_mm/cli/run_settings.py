@@ -19,11 +19,12 @@ from keras_mm.settings.toml import read_toml
 _NUMBERED = re.compile(r"(.+):([0-9]+)")
 
 
-def run_settings(options: argparse.Namespace) -> RunSettings:
+def run_settings(options: argparse.Namespace, *, without: Sequence[str] = ()) -> RunSettings:
     """Merges the settings of `--config`, `--set` and the flags; the last of these wins.
 
     Args:
-        options: Arguments of `keras-mm train` or `keras-mm check`.
+        options: Arguments of a command that takes settings.
+        without: Keys of the TOML file that are not settings.
 
     Returns:
         The settings. If neither `data` nor `preset` is set, the preset is `"tiny"`.
@@ -32,6 +33,7 @@ def run_settings(options: argparse.Namespace) -> RunSettings:
         ConfigError: listing every problem.
     """
     values: dict[str, Any] = read_toml(options.config) if options.config else {}
+    values = {name: value for name, value in values.items() if name not in without}
     problems = []
     for item in options.set:
         name, equals, text = item.partition("=")

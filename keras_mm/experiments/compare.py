@@ -37,6 +37,7 @@ def compare(
     folds: int = 5,
     repeats: int = 1,
     groups: Any = None,
+    sample_weight: str | None = None,
     seed: int = 0,
     image_dir: str | os.PathLike | None = None,
     output: str | os.PathLike | None = None,
@@ -57,6 +58,7 @@ def compare(
         folds: Number of folds, >= 2.
         repeats: How often all folds are drawn and trained anew, >= 1.
         groups: Column name, or array of shape `(num_rows,)`: rows of a group are in one fold.
+        sample_weight: Column with the weights of the rows; `None` if all rows count 1.
         seed: Seed of the first repeat, of folds and weights; each next repeat has the next seed.
         image_dir: Folder that image paths are relative to.
         output: Folder in which each finished cell is kept at once. A comparison with the same
@@ -90,6 +92,7 @@ def compare(
         folds=folds,
         repeats=repeats,
         groups=groups,
+        sample_weight=sample_weight,
         seed=seed,
         image_dir=image_dir,
         settings=settings,
@@ -126,6 +129,7 @@ def prepare_comparison(
     folds: int = 5,
     repeats: int = 1,
     groups: Any = None,
+    sample_weight: str | None = None,
     seed: int = 0,
     image_dir: str | os.PathLike | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -139,6 +143,7 @@ def prepare_comparison(
         folds: As in `compare`.
         repeats: As in `compare`.
         groups: As in `compare`.
+        sample_weight: As in `compare`.
         seed: As in `compare`.
         image_dir: As in `compare`.
         settings: As in `compare`, by name.
@@ -155,14 +160,21 @@ def prepare_comparison(
     table = load_table(table, image_dir=image_dir)
     names = {"labels": labels, "seed": seed, "folds": folds}
     base = settings_from({**(settings or {}), **names}, Settings)
-    also = [groups] if isinstance(groups, str) else []
+    also = [name for name in (groups, sample_weight) if isinstance(name, str)]
     base = with_columns(base, table, also=also)
     cells = expand_grid(EXAMPLE_GRID if grid == "example" else grid, base)
     heads = find_heads(base, table)
     if len(heads) > 1:
         raise ConfigError([f"one head is compared at a time. Received: the heads {list(heads)}"])
-    parts = prepare(base, {"train": table}, heads, groups=groups, progress=bool(base.verbose))
-    rows = parts.rows
+    weights = {} if sample_weight is None else {"train": sample_weight}
+    rows = prepare(
+        base,
+        {"train": table},
+        heads,
+        groups=groups,
+        weights=weights,
+        progress=bool(base.verbose),
+    ).rows
     drawn = [
         draw_folds(rows, heads, folds, val_size=_VAL_SIZE, seed=seed + repeat)
         for repeat in range(repeats)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -123,6 +124,21 @@ class Comparison:
             ValueError: for another ending.
         """
         save_comparison(self, path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The comparison as JSON-serialisable values.
+
+        Returns:
+            `reference`, `main_score`, `about`, the sentence `result`, and `cells`, the lines of
+            the table.
+        """
+        return {
+            "reference": self.reference,
+            "main_score": self.main_score,
+            "about": self.about,
+            "result": self.summary,
+            "cells": json.loads(self.table.to_json(orient="records")),
+        }
 
     def __str__(self) -> str:
         shown = self.table.drop(columns=[n for n in self.table if n.endswith(("_low", "_high"))])

@@ -101,15 +101,7 @@ def _markdown(comparison: Comparison) -> str:
 
 
 def _json(comparison: Comparison) -> str:
-    lines = json.loads(comparison.table.to_json(orient="records"))
-    values = {
-        "reference": comparison.reference,
-        "main_score": comparison.main_score,
-        "about": comparison.about,
-        "summary": comparison.summary,
-        "cells": lines,
-    }
-    return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _html(comparison: Comparison) -> str:

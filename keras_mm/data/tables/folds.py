@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import pandas as pd
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.splits import stratified_k_fold, stratified_split
 from keras_mm.data.tables.strata import strata
-from keras_mm.data.tables.targets import as_targets
+from keras_mm.data.tables.targets import Target, as_targets
 from keras_mm.settings.heads import Head
 
 
@@ -70,10 +71,21 @@ def draw_folds(
     for others, held_out in splits:
         train, val = others["position"].to_numpy(), positions[:0]
         if val_size:
-            smallest = min(val_size, 1 - val_size)
-            inner = strata(targets, rows.labels, train.tolist(), smallest=smallest, merged=True)
-            groups = None if rows.groups is None else rows.groups[train]
-            parts = stratified_split(others, inner, val_size=val_size, groups=groups, seed=seed)
-            train, val = (np.sort(part["position"].to_numpy()) for part in parts[:2])
+            train, val = _inner_split(rows, targets, train, val_size, seed)
         folds.append(Fold(train, val, held_out["position"].to_numpy()))
     return folds
+
+
+def _inner_split(
+    rows: Rows, targets: Mapping[str, Target], positions: np.ndarray, val_size: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws rows for early stopping from the rows outside a fold."""
+    smallest = min(val_size, 1 - val_size)
+    row_strata = strata(targets, rows.labels, positions.tolist(), smallest=smallest, merged=True)
+    groups = None if rows.groups is None else rows.groups[positions]
+    frame = pd.DataFrame({"position": positions})
+    with warnings.catch_warnings():  # of strata, which have no names, for each fold again
+        warnings.simplefilter("ignore", UserWarning)
+        parts = stratified_split(frame, row_strata, val_size=val_size, groups=groups, seed=seed)
+    train, val = (np.sort(part["position"].to_numpy()) for part in parts[:2])
+    return train, val
