@@ -20,7 +20,7 @@ from keras_mm.errors import ConfigError
 from keras_mm.estimator.classifier import MultimodalClassifier
 from keras_mm.estimator.prepare import prepare
 from keras_mm.experiments.comparison import Comparison
-from keras_mm.experiments.grid import EXAMPLE_GRID, Cell, expand_grid
+from keras_mm.experiments.grid import Cell, expand_grid
 from keras_mm.experiments.store import CellStore, table_digest
 from keras_mm.progress import progress_bar
 from keras_mm.settings.heads import Head
@@ -162,7 +162,7 @@ def prepare_comparison(
     base = settings_from({**(settings or {}), **names}, Settings)
     also = [name for name in (groups, sample_weight) if isinstance(name, str)]
     base = with_columns(base, table, also=also)
-    cells = expand_grid(EXAMPLE_GRID if grid == "example" else grid, base)
+    cells = expand_grid(grid, base)
     heads = find_heads(base, table)
     if len(heads) > 1:
         raise ConfigError([f"one head is compared at a time. Received: the heads {list(heads)}"])

@@ -19,7 +19,7 @@ from keras_mm.experiments.cell_scores import (
     majority_scores,
     score_cell,
 )
-from keras_mm.experiments.comparison_files import save_comparison
+from keras_mm.experiments.comparison_files import Page, save_page
 from keras_mm.experiments.grid import Cell
 from keras_mm.metrics.significance import corrected_t_test, holm
 from keras_mm.settings.heads import Head
@@ -123,7 +123,14 @@ class Comparison:
         Raises:
             ValueError: for another ending.
         """
-        save_comparison(self, path)
+        about, score = self.about, self.main_score.replace("_", " ")
+        note = (
+            f"{about['rows']} rows, {about['folds']} folds, drawn {about['repeats']} times. Each "
+            "row is predicted by the trunk that was not trained on it. Square brackets: 95% "
+            f"intervals. Difference: {score} against {self.reference}, corrected t-test over the "
+            "folds; p by Holm's method."
+        )
+        save_page(Page(self.table, self.summary, note, self.to_dict()), path)
 
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON-serialisable values.

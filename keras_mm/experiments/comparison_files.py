@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import html
 import json
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import pandas as pd
 
 from keras_mm.checks import quote
 from keras_mm.errors import InvalidValueError
 from keras_mm.files import write_text
-
-if TYPE_CHECKING:
-    from keras_mm.experiments.comparison import Comparison
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem}"
@@ -24,11 +22,28 @@ _STYLE = (
 )
 
 
-def save_comparison(comparison: Comparison, path: str | PathLike) -> None:
+@dataclass(frozen=True)
+class Page:
+    """What the file of a comparison shows.
+
+    Attributes:
+        table: The table of `Comparison`.
+        summary: One sentence.
+        note: How to read the table.
+        values: Everything, JSON-serialisable.
+    """
+
+    table: pd.DataFrame
+    summary: str
+    note: str
+    values: dict[str, Any]
+
+
+def save_page(page: Page, path: str | PathLike) -> None:
     """Writes a comparison as a file, whole or not at all.
 
     Args:
-        comparison: The comparison.
+        page: The comparison.
         path: The file; its ending decides the format.
 
     Raises:
@@ -46,19 +61,19 @@ def save_comparison(comparison: Comparison, path: str | PathLike) -> None:
         raise InvalidValueError(
             f"`path` must end with {', '.join(writers)}. Received: {quote(str(path))}"
         )
-    write_text(path, writers[ending](comparison))
+    write_text(path, writers[ending](page))
 
 
-def readable(comparison: Comparison) -> pd.DataFrame:
+def readable(table: pd.DataFrame) -> pd.DataFrame:
     """The table for readers: rounded, with the interval beside each score, as text.
 
     Args:
-        comparison: The comparison.
+        table: The table of `Comparison`.
 
     Returns:
         A table of texts; its columns are the axes, the scores, `difference`, `p` and `seconds`.
     """
-    table, shown = comparison.table, {}
+    shown = {}
     for name in table:
         if name.endswith(("_low", "_high")):
             continue
@@ -81,39 +96,26 @@ def _cell(value: object, ends: tuple, sign: str) -> str:
     return text if not ends or pd.isna(ends[0]) else f"{text} [{ends[0]:.3f}, {ends[1]:.3f}]"
 
 
-def _note(comparison: Comparison) -> str:
-    about = comparison.about
-    score = comparison.main_score.replace("_", " ")
-    return (
-        f"{about['rows']} rows, {about['folds']} folds, drawn {about['repeats']} times. Each row "
-        "is predicted by the trunk that was not trained on it. Square brackets: 95% intervals. "
-        f"Difference: {score} against {comparison.reference}, corrected t-test over the folds; p "
-        "by Holm's method."
-    )
-
-
-def _markdown(comparison: Comparison) -> str:
-    table = readable(comparison)
+def _markdown(page: Page) -> str:
+    table = readable(page.table)
     lines = [list(table), *table.to_numpy().tolist()]
     text = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
     rule = "|---|" + "---:|" * (len(table.columns) - 1)
-    return "\n".join([text[0], rule, *text[1:], "", comparison.summary, "", _note(comparison), ""])
+    return "\n".join([text[0], rule, *text[1:], "", page.summary, "", page.note, ""])
 
 
-def _json(comparison: Comparison) -> str:
-    return json.dumps(comparison.to_dict(), indent=2, ensure_ascii=False) + "\n"
+def _json(page: Page) -> str:
+    return json.dumps(page.values, indent=2, ensure_ascii=False) + "\n"
 
 
-def _html(comparison: Comparison) -> str:
-    table = readable(comparison).to_html(index=False, border=0)
-    notes = "".join(
-        f"<p>{html.escape(text)}</p>" for text in (comparison.summary, _note(comparison))
-    )
+def _html(page: Page) -> str:
+    table = readable(page.table).to_html(index=False, border=0)
+    notes = "".join(f"<p>{html.escape(text)}</p>" for text in (page.summary, page.note))
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Comparison</title>'
         f"<style>{_STYLE}</style></head><body><h1>Comparison</h1>{notes}{table}</body></html>\n"
     )
 
 
-def _latex(comparison: Comparison) -> str:
-    return readable(comparison).to_latex(index=False, escape=True)
+def _latex(page: Page) -> str:
+    return readable(page.table).to_latex(index=False, escape=True)

@@ -80,11 +80,11 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def expand_grid(grid: Mapping[str, Any], base: Settings) -> list[Cell]:
+def expand_grid(grid: Mapping[str, Any] | str, base: Settings) -> list[Cell]:
     """Lists the cells of a grid: each combination of a value of each axis.
 
     Args:
-        grid: Values by name of the axis. For an axis that is a setting, such as `fusion` or
+        grid: `"example"`, for `EXAMPLE_GRID`; or values by name of the axis. For an axis that is a setting, such as `fusion` or
             `learning_rate`, a list of values; a setting of `training=` is named
             `training.gamma`. For `modalities` a list of `"image_and_text"`, `"image"` and
             `"text"`. Any other axis is a dict of names to dicts of settings.
@@ -101,9 +101,11 @@ def expand_grid(grid: Mapping[str, Any], base: Settings) -> list[Cell]:
         >>> [cell.name for cell in cells][:2], cells[3].settings
         (['cross_entropy, 2', 'cross_entropy, 4'], {'loss': 'focal', 'epochs': 4})
     """
-    problems = [] if isinstance(grid, Mapping) and grid else ["`grid` must have at least one axis"]
-    axes = {}
-    for name, values in grid.items() if isinstance(grid, Mapping) else ():
+    grid = EXAMPLE_GRID if grid == "example" else grid
+    if not (isinstance(grid, Mapping) and grid):
+        raise ConfigError([f"`grid` must be a dict of axes. Received: {quote(grid)}"], "grid")
+    axes, problems = {}, []
+    for name, values in grid.items():
         axis_problems = _axis_problems(name, values)
         problems += axis_problems
         if not axis_problems:

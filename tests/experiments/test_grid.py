@@ -41,7 +41,7 @@ def test_a_key_names_what_the_result_depends_on():
 @pytest.mark.parametrize(
     ("grid", "told"),
     [
-        ({}, "at least one axis"),
+        ({}, "a dict of axes"),
         ({"los": ["focal"]}, "Unknown axis 'los'. Did you mean 'loss'"),
         ({"loss": "focal"}, "must be a list of values"),
         ({"loss": []}, "must be a list of values"),
