@@ -84,10 +84,10 @@ def expand_grid(grid: Mapping[str, Any] | str, base: Settings) -> list[Cell]:
     """Lists the cells of a grid: each combination of a value of each axis.
 
     Args:
-        grid: `"example"`, for `EXAMPLE_GRID`; or values by name of the axis. For an axis that is a setting, such as `fusion` or
-            `learning_rate`, a list of values; a setting of `training=` is named
-            `training.gamma`. For `modalities` a list of `"image_and_text"`, `"image"` and
-            `"text"`. Any other axis is a dict of names to dicts of settings.
+        grid: `"example"`, for `EXAMPLE_GRID`; or values by name of the axis. For an axis that is a
+            setting, such as `fusion` or `learning_rate`, a list of values; a setting of
+            `training=` is named `training.gamma`. For `modalities` a list of `"image_and_text"`,
+            `"image"` and `"text"`. Any other axis is a dict of names to dicts of settings.
         base: The settings of all cells.
 
     Returns:
