@@ -164,26 +164,24 @@ class MultiModalClassificationModel(Model):
 
         Args:
             train_data: A DataFrame with a text, a label and the path of an image in each row; or a
-                folder with images and a JSON file for each row. If such a file does not name an
-                image, the image file with the same name is used.
-            files_list: The JSON files of the folder to read, with or without extension: a list, or
-                the path of a JSON file with a list. By default all.
+                folder with images and JSON files, one for each row. By default the image of a JSON
+                file has the same name.
+            files_list: The JSON files to read, or a JSON file with a list of them; by default all.
             image_path: Folder of the images; needed with a DataFrame.
-            text_label: Column of the text. This and the next four arguments change settings of the
-                model, also for later calls.
+            text_label: Column of the text. This and the next four arguments are kept as settings.
             labels_label: Column of the label.
             images_label: Column of the path of the image.
             image_type_extension: Extension to add to names of images without it.
             data_type_extension: Extension to add to names in `files_list` without it.
-            auto_weights: Whether to weight labels by their frequencies, so that they are balanced.
+            auto_weights: Whether to weight labels so that they are balanced.
             output_dir: Folder for all files; by default `args.output_dir`.
             show_running_loss: Has no effect; see `args.silent`.
-            args: Settings to change, also for later calls.
+            args: As in `train_model` of `ClassificationModel`.
             eval_data: Rows to evaluate during training, with `evaluate_during_training`.
             verbose: Whether the end of the training is logged.
             eval_files_list: As `files_list`, for `eval_data`.
-            eval_image_path: Folder of the images of `eval_data`. By default the folder `eval_data`,
-                or that of its table, if the images are there; else `image_path`.
+            eval_image_path: Folder of the images of `eval_data`; by default that of `eval_data`, if
+                they are there, else `image_path`.
             **metrics: As in `ClassificationModel.train_model`.
 
         Returns:

@@ -139,24 +139,12 @@ def create_objectives(
         if encoded is not None and measured:
             check_labels(name, head, encoded)
         if not isinstance(loss, str):
-            if sample_weight is not None and not isinstance(loss, keras.losses.Loss):
-                raise InvalidValueError(
-                    "Weights of rows cannot be used with a `loss` that is a function. Use the name "
-                    f"of a loss, or a keras.losses.Loss. Received: {loss!r}"
-                )
+            _check_weighable(loss, sample_weight)
             objectives[name] = Objective(loss, 1.0, head if measured else None, known)
             continue
-        wanted, smoothing = head.loss or loss, settings.label_smoothing
-        weight = class_weight if head.class_weight is None else head.class_weight
-        if head.kind == "regression":
-            meant_for_classes = HEAD_LOSSES["multiclass"] if several else ("cross_entropy",)
-            if wanted in meant_for_classes:
-                wanted = HEAD_LOSSES["regression"][0]
-            if several:
-                weight, smoothing = None, 0.0
         try:
             scale = (scales or {}).get(name)
-            own = replace(settings, loss=wanted, class_weight=weight, label_smoothing=smoothing)
+            own = _own_settings(settings, head, several=several)
             created = _create_loss(own, head, encoded, known, scale, sample_weight)
         except ValueError as error:
             if not several:
@@ -166,6 +154,28 @@ def create_objectives(
         share = head.loss_weight if several else 1.0
         objectives[name] = Objective(created, share, head, known, bias)
     return objectives
+
+
+def _check_weighable(loss: Any, sample_weight: Any) -> None:
+    """Refuses weights of rows with a loss of the user's that cannot take them."""
+    if sample_weight is not None and not isinstance(loss, keras.losses.Loss):
+        raise InvalidValueError(
+            "Weights of rows cannot be used with a `loss` that is a function. Use the name of a "
+            f"loss, or a keras.losses.Loss. Received: {loss!r}"
+        )
+
+
+def _own_settings(settings: LossSettings, head: Head, *, several: bool) -> LossSettings:
+    """The settings of one head's loss: its own, without those that are for heads of classes."""
+    wanted, smoothing = head.loss or settings.loss, settings.label_smoothing
+    weight = settings.class_weight if head.class_weight is None else head.class_weight
+    if head.kind == "regression":
+        meant_for_classes = HEAD_LOSSES["multiclass"] if several else ("cross_entropy",)
+        if wanted in meant_for_classes:
+            wanted = HEAD_LOSSES["regression"][0]
+        if several:
+            weight, smoothing = None, 0.0
+    return replace(settings, loss=wanted, class_weight=weight, label_smoothing=smoothing)
 
 
 def _create_loss(

@@ -185,16 +185,15 @@ def fit_stages(
 
     Args:
         tuning: Which variables each stage trains.
-        batches: Returns training data and validation data (or `None`) for the model to train
-            (without its frozen encoders), the rows of a batch, and a seed.
+        batches: Returns training and validation data (or `None`) for the model to train (without
+            its frozen encoders), the rows of a batch, and a seed.
         forget: Called after each stage with the sides whose encoders it has trained.
         loss_settings: The loss.
         optimization: The optimizer; a stage can have its own learning rates.
         stopping: Epochs and early stopping of a stage; a stage can have its own epochs.
         heads: As in `Trainer`.
         batch_size: Rows of a batch, >= 1.
-        auto_find_batch_size: Whether to halve the batches if memory runs out; see
-            `fit_within_memory`.
+        auto_find_batch_size: Whether to halve the batches if memory runs out.
         callbacks: As in `Trainer`.
         seed: As in `Trainer`, for the first stage; the seed of each next stage is one higher.
         verbose: As in `Trainer`.
@@ -205,8 +204,7 @@ def fit_stages(
     history: dict[str, list] = {}
     best = BestOfStages(tuning.model, stopping)
     stages = tuning.stages or (Stage(),)
-    error: BaseException | None = None
-    validation: ValidationResult | None = None
+    error, validation = None, None
     for number, stage in enumerate(stages):
         trained = tuning.begin(number)
         trainer = Trainer(
@@ -220,10 +218,7 @@ def fit_stages(
             verbose=verbose,
             keep_step=tuning.twin is not None,
         )
-        if len(stages) > 1:
-            count = sum(math.prod(v.shape) for v in trained.trainable_variables)
-            message = f"stage {number + 1} of {len(stages)}: {counted(count, 'weight')} are trained"
-            progress_line(message, show=bool(verbose))
+        _announce(trained, number, len(stages), show=bool(verbose))
         result = _fit_stage(trainer, batches, batch_size, auto_find_batch_size)
         logs, batch_size, error = result.history, result.batch_size, result.error
         forget(tuning.trained_sides(number))
@@ -237,13 +232,19 @@ def fit_stages(
         if error is not None:
             break
     tuning.end()
-    if best.stage:
-        words = f"the weights of stage {best.stage} of {len(stages)} are kept: it has the best "
-        progress_line(f"{words}{stopping.monitor}, {best.value:.4f}", show=bool(verbose))
+    best.report(len(stages), show=bool(verbose))
     if error is not None:
         tuning.undo()
-        validation = None
-    return StagesResult(history, batch_size, error, validation)
+    return StagesResult(history, batch_size, error, None if error is not None else validation)
+
+
+def _announce(trained: keras.Model, number: int, count: int, *, show: bool) -> None:
+    """Says which of several stages begins, and how many weights it trains."""
+    if count == 1:
+        return
+    size = sum(math.prod(variable.shape) for variable in trained.trainable_variables)
+    words = f"stage {number + 1} of {count}: {counted(size, 'weight')} are trained"
+    progress_line(words, show=show)
 
 
 def _fit_stage(
@@ -343,3 +344,14 @@ class BestOfStages:
             self._snapshot = Snapshot(self.model.variables)
         elif self._snapshot is not None:
             self._snapshot.restore()
+
+    def report(self, num_stages: int, *, show: bool) -> None:
+        """Says which stage is kept, if stages could be compared.
+
+        Args:
+            num_stages: Number of stages.
+            show: Whether to say it.
+        """
+        if self.stage:
+            words = f"the weights of stage {self.stage} of {num_stages} are kept: it has the best "
+            progress_line(f"{words}{self.monitor}, {self.value:.4f}", show=show)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.load import load_table, table_name
-from keras_mm.data.tables.rows import Rows, check_on_error, examine
+from keras_mm.data.tables.rows import Examined, Rows, check_on_error, examine
 from keras_mm.data.tables.splits import column_values, encode_values, stratified_split
 from keras_mm.data.tables.strata import labelled_rows, strata
 from keras_mm.data.tables.targets import Target, as_targets
@@ -38,8 +38,7 @@ def read_parts(
     """Reads and checks the rows of each part; the problems of all tables are reported at once.
 
     Args:
-        tables: Tables by part, each as in `load_table`: `"train"`, and optionally `"val"` and
-            `"test"`.
+        tables: Tables by part, each as in `load_table`: `"train"`, optionally `"val"` and `"test"`.
         images: Image columns, as in `keras_mm.data.tables.rows.read_rows`.
         texts: Text columns, in order.
         labels: Column of classes, or heads by name, with their classes.
@@ -47,11 +46,10 @@ def read_parts(
         val_size: Share of the training rows to draw for `"val"`, in `[0, 1)`, as in
             `stratified_split`: of the rows that are left after the test rows were drawn.
         test_size: Share of the training rows to draw for `"test"`, in `[0, 1)`.
-        groups: Column of the training table, or one value for each of its rows. Rows with equal
-            values are drawn for the same part; the rows returned have the number of their group.
-        weights: Weight columns by part; without one, all rows of the part count 1. Rows of weight 0
-            are checked, but are left out of the training and validation rows, and are not drawn for
-            `"test"`.
+        groups: Column of the training table, or a value for each of its rows. Rows of a group are
+            drawn for the same part; the rows returned have the number of their group.
+        weights: Weight columns by part; by default all rows count 1. Rows of weight 0 are checked,
+            but are no training or validation rows, and are not drawn for `"test"`.
         seed: Seed of the draw.
         image_dir: As in `load_table`.
         on_error: `"raise"`, or `"skip"` to leave out rows with problems.
@@ -80,21 +78,22 @@ def read_parts(
     }
     problems = [problem for examined in tables_read.values() for problem in examined.problems]
     drawn: dict[str, list[int]] = {}
-    train = tables_read["train"]
-    if train.rows is not None and (val_size or test_size or groups is not None):
-        targets = as_targets(labels, classes)
-        # With "raise" the user has to correct bad rows, so the split is checked with them.
-        used = labelled_rows(train.rows.labels).tolist() if on_error == "raise" else train.good
-        used = _counting(train.rows, used)
-        sizes = {"val_size": val_size, "test_size": test_size}
+    if tables_read["train"].rows is not None and (val_size or test_size or groups is not None):
+        targets, frame = as_targets(labels, classes), frames["train"]
+        used = _used(tables_read["train"], every_row=on_error == "raise")
         try:
-            rows = _with_groups(train.rows, frames["train"], used, groups)
-            tables_read["train"] = replace(train, rows=rows)
-            drawn = _draw(rows, used, targets, seed=seed, **sizes)
+            rows = _with_groups(tables_read["train"].rows, frame, used, groups)
+            tables_read["train"] = replace(tables_read["train"], rows=rows)
+            drawn = _draw(rows, used, targets, val_size=val_size, test_size=test_size, seed=seed)
         except ValueError as error:
-            problems.append(_split_problem(frames["train"], targets, error))
+            problems.append(_split_problem(frame, targets, error))
     if problems and (on_error == "raise" or any(problem.row is None for problem in problems)):
         raise TableError(problems)
+    return _parts(tables_read, drawn)
+
+
+def _parts(tables_read: Mapping[str, Examined], drawn: Mapping[str, list[int]]) -> dict[str, Rows]:
+    """The rows without problems of each table, and those that are drawn from the training rows."""
     parts = {name: examined.good_rows() for name, examined in tables_read.items()}
     parts |= {name: _counted(parts[name]) for name in ("train", "val") if name in parts}
     skipped = parts["train"].skipped  # `take` drops it
@@ -121,6 +120,15 @@ def split_rows(
     """
     used = list(range(len(rows)))
     return _draw(rows, used, as_targets(heads), val_size=val_size, test_size=0.0, seed=seed)
+
+
+def _used(train: Examined, *, every_row: bool) -> list[int]:
+    """Positions of the rows that are divided: all that have a label, or those without problems."""
+    if train.rows is None:
+        return []
+    # If bad rows are an error, the user has to correct them, so the split is checked with them.
+    used = labelled_rows(train.rows.labels).tolist() if every_row else train.good
+    return _counting(train.rows, used)
 
 
 def _counting(rows: Rows, positions: list[int]) -> list[int]:

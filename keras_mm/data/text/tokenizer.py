@@ -46,8 +46,8 @@ class Tokenizer:
         lowercase: Whether texts are lower-cased; `None` takes the family's default.
         strip_accents: Whether accents are removed; `None` removes them if texts are lower-cased and
             the family's lower-case vocabularies contain no accents ("naïve" would be unknown).
-        special_tokens: The user's special tokens, such as `"<url>"`: case-sensitive texts that
-            become one token each wherever they occur. New ones get ids after the vocabulary's.
+        special_tokens: The user's, such as `"<url>"`: case-sensitive texts that become one token
+            each wherever they occur. New ones get ids after the vocabulary's.
 
     Raises:
         ValueError: for an unknown family, or if a special token is not in the vocabulary.
@@ -318,7 +318,6 @@ class Tokenizer:
     ) -> Any:
         """`pack_rows` for a number of texts, traced; `parts` are the columns used in parts."""
         tf = load_tensorflow()
-
         check_packing(self.family, num_texts, sequence_length, text_pairing)
 
         def pack(tokens: list, bounds: list) -> dict:
@@ -363,7 +362,6 @@ class Tokenizer:
     def resources(self) -> list:
         """The tables and models of an exported graph, which its `tf.Module` must hold."""
         tf = load_tensorflow()
-
         # Not the layer itself: it is trackable only with TensorFlow as Keras' backend.
         kind = tf.__internal__.tracking.Trackable
         return [value for value in vars(self.layer).values() if isinstance(value, kind)]
