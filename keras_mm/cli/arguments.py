@@ -37,6 +37,7 @@ FLAGS = (
     "--folds",
     "--seed",
     "--on-error",
+    "--baselines",
     "--output",
 )
 # The flags of what `compare` does by its folds.
@@ -46,8 +47,9 @@ _SPLIT_FLAGS = (
     "--split-column",
     "--id-column",
     "--on-error",
+    "--baselines",
 )
-_LISTS = ("--images", "--texts", "--labels")
+_LISTS = ("--images", "--texts", "--labels", "--baselines")
 
 
 def setting_of(flag: str) -> str:
@@ -233,6 +235,12 @@ def _add_uses(commands, common) -> None:
                 "is sure (default: the most probable class, or the labels above their thresholds)",
             )
         if name == "evaluate":
+            command.add_argument(
+                "--baselines",
+                default="none",
+                help=f"{_flag_help('--baselines')} They are trained on the rows of the run in "
+                "--model (default: none)",
+            )
             command.add_argument(
                 "--heads", help="heads to evaluate, separated by commas (default: all)"
             )

@@ -10,13 +10,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from keras_mm.cli.output import note, print_result
-from keras_mm.cli.run_settings import check_columns, run_settings, split_names
-from keras_mm.cli.trained_model import check_decisions, check_rows, find_weight_column, load
+from keras_mm.cli.run_settings import baseline_names, check_columns, run_settings, split_names
+from keras_mm.cli.trained_model import (
+    check_decisions,
+    check_rows,
+    find_group_column,
+    find_weight_column,
+    load,
+)
 from keras_mm.data.tables.header import check_names
 from keras_mm.data.tables.ids import with_ids
 from keras_mm.files import new_file
 from keras_mm.presets.presets import list_presets
 from keras_mm.progress import counted
+from keras_mm.settings.baselines import chosen_baselines
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,12 +63,20 @@ def _evaluate(options: argparse.Namespace) -> int:
     heads = None if options.heads is None else split_names(options.heads)
     ids = check_rows(options, labels=True, heads=heads)
     check_names(options.data, [] if options.by is None else [options.by])
+    baselines = chosen_baselines(baseline_names(options.baselines))
     weight_column = find_weight_column(options)
-    report = load(options).evaluate(
+    classifier = load(options)
+    from keras_mm.cli.run_baselines import training_rows
+
+    train = training_rows(options, classifier) if baselines else None
+    report = classifier.evaluate(
         options.data,
         heads=heads,
         by=options.by,
         sample_weight=weight_column,
+        baselines=baselines if train is not None else "none",
+        train=train,
+        groups=find_group_column(options),
         image_dir=options.image_dir,
         on_error=options.on_error,
     )

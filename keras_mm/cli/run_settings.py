@@ -110,6 +110,8 @@ def _flag_value(name: str, text: str) -> Any:
         return image_names(text)
     if name == "texts":
         return split_names(text)
+    if name == "baselines":
+        return baseline_names(text)
     return _toml_value(text) if name in ("epochs", "folds", "seed") else text
 
 
@@ -127,6 +129,23 @@ def split_names(text: str) -> list[str]:
         ['label', 'topics']
     """
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def baseline_names(text: str) -> str | list[str]:
+    """Reads the setting `baselines` from a text.
+
+    Args:
+        text: `auto`, `none`, or names separated by commas.
+
+    Returns:
+        A single name as it is, several as a list.
+
+    Example:
+        >>> baseline_names("none"), baseline_names("lexical, linear")
+        ('none', ['lexical', 'linear'])
+    """
+    names = split_names(text)
+    return names[0] if len(names) == 1 else names
 
 
 def image_names(text: str) -> list[str] | dict[str, int]:

@@ -16,6 +16,7 @@ from keras_mm.data.tables.ids import with_ids
 from keras_mm.data.tables.run_columns import has_pair
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.files import check_vacant, new_folder
+from keras_mm.settings.baselines import chosen_baselines
 from keras_mm.settings.settings import RunSettings, Settings
 from keras_mm.settings.toml import to_toml
 
@@ -50,6 +51,7 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     quiet = quiet or not settings.verbose
     settings, run = prepare_run(settings, progress=not quiet)
     from keras_mm.estimator.classifier import MultimodalClassifier
+    from keras_mm.evaluation.report.terminal import render_baselines
 
     estimator = settings.estimator()
     classifier = MultimodalClassifier(
@@ -57,7 +59,7 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     )
     try:
         with new_folder(output) as folder, run_log(folder / "train.log", quiet, output):
-            evaluation = _train(classifier, run, settings.weight_column)
+            evaluation = _train(classifier, run, settings)
             _write(folder, replace(settings, output=str(output)), classifier, evaluation)
     except BaseException:
         _keep_model(classifier, output)
@@ -66,16 +68,19 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     return {
         **evaluation.to_dict(),
         "output": str(output),
-        "summary": f"test {evaluation}\nreport: {output / 'report.html'}",
+        "summary": f"test {evaluation}\n{render_baselines(evaluation)}\n"
+        f"report: {output / 'report.html'}",
     }
 
 
-def _train(
-    classifier: MultimodalClassifier, run: Prepared, weight_column: str | None
-) -> Evaluation:
+def _train(classifier: MultimodalClassifier, run: Prepared, settings: RunSettings) -> Evaluation:
     """Trains the classifier and evaluates it on the test rows."""
     import keras
 
+    from keras_mm.estimator.baselines import BaselineRows
+    from keras_mm.evaluation.report.terminal import render_baselines
+
+    weight_column = settings.weight_column
     _log.info(
         "keras %s on %s, seed %d", keras.__version__, keras.backend.backend(), classifier.seed
     )
@@ -83,11 +88,16 @@ def _train(
     by = "" if weight_column is None else f"; weighted by {weight_column!r}"
     _log.info("%s%s", "; ".join(parts), by)
     classifier.fit_rows(run.rows, run.validation, heads=run.heads, folds=run.folds)
-    evaluation = classifier.evaluate_rows(run.parts["test"], run.sources["test"])
+    evaluation = classifier.evaluate_rows(
+        run.parts["test"],
+        run.sources["test"],
+        baselines=BaselineRows(chosen_baselines(settings.baselines), run),
+    )
     if run.ids is not None:
         predictions, name = with_ids(evaluation.predictions, run.ids)
         evaluation = replace(evaluation, predictions=predictions, id_column=name)
-    _file_log.info("test: %s", evaluation)  # stdout gets it as part of the summary
+    # stdout gets this as part of the summary.
+    _file_log.info("test: %s\n%s", evaluation, render_baselines(evaluation))
     return evaluation
 
 

@@ -100,6 +100,20 @@ def find_weight_column(options: argparse.Namespace) -> str | None:
     return None
 
 
+def find_group_column(options: argparse.Namespace) -> str | None:
+    """Finds the column with the groups of the rows: that of the run, if the table has it.
+
+    Args:
+        options: The command's arguments; `model` and `data` are read.
+
+    Returns:
+        The name of the column; `None` without groups.
+    """
+    config = os.path.join(options.model, "config.toml")
+    column = read_toml(config).get("group_column") if os.path.isfile(config) else None
+    return column if column in read_names(options.data) else None
+
+
 def load(options: argparse.Namespace) -> keras_mm.MultimodalClassifier:
     """Loads the classifier in `--model`, the folder of a saved model or of a run.
 

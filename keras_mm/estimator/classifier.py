@@ -17,6 +17,7 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.folds import Fold
+from keras_mm.data.tables.groups import with_groups
 from keras_mm.data.tables.load import load_table, table_name
 from keras_mm.data.tables.row_parts import SkippedRows
 from keras_mm.data.tables.rows import Rows
@@ -65,6 +66,7 @@ from keras_mm.settings.sliding_window import SlidingWindow
 from keras_mm.settings.training import Training
 
 if TYPE_CHECKING:
+    from keras_mm.estimator.baselines import BaselineRows
     from keras_mm.evaluation.evaluate import Evaluation
 
 
@@ -666,13 +668,17 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         heads: str | Sequence[str] | None = None,
         by: str | None = None,
         sample_weight: Any = None,
+        baselines: str | Sequence[str] = "auto",
+        train: Any = None,
+        groups: Any = None,
         image_dir: str | os.PathLike | None = None,
         on_error: str = "raise",
     ) -> Evaluation:
-        """Computes metrics on labelled rows, and those of a baseline that ignores the input.
+        """Computes metrics on labelled rows, beside those of baselines.
 
-        The baseline always predicts the majority class, the frequency of each label, or the mean of
-        the targets in the training rows.
+        One baseline ignores the input: it always predicts the majority class, the frequency of each
+        label, or the mean of the targets in the training rows. The others are trained on the rows
+        in `train`; a classifier does not keep its training rows.
 
         Args:
             data: Rows with the label columns of the heads.
@@ -681,13 +687,21 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 each of its values. More than 10 distinct numbers are divided into quartiles.
             sample_weight: Weights of the rows in all metrics, also of the baseline: a column, or a
                 weight for each row; see `fit`. By default 1, also if training had weights.
+            baselines: Baselines to train: `"auto"` for all, `"none"`, or a list of `"lexical"` (a
+                model of the words in the texts), `"linear"` (a linear model on the vectors of the
+                encoders), `"image_only"` and `"text_only"` (the same kind of model on one side). If
+                an encoder was trained, the last three are linear models on its vectors, named
+                `linear_probe`, `image_probe` and `text_probe`.
+            train: The training rows, as in `fit`. Without them no baseline is trained.
+            groups: Column name, or array of shape `(num_rows,)`: intervals of differences are those
+                of independent groups. A column is also used for the rows of `train`.
             image_dir: Folder that image paths are relative to.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used; the results
                 count and list them.
 
         Returns:
-            An `Evaluation`: `metrics`, `baselines`, `modalities`, `slices`, `predictions`,
-            `skipped`, and `save("report.html")`.
+            An `Evaluation`: `verdict`, `metrics`, `baselines`, `differences`, `modalities`,
+            `slices`, `predictions`, `skipped`, and `save("report.html")`.
 
         Raises:
             TableError: listing every row that cannot be used; with `on_error="skip"` only if no row
@@ -696,18 +710,28 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         Warns:
             UserWarning: if rows are left out: how many, and the first problems.
         """
+        from keras_mm.estimator.baselines import find_baseline_rows  # imports scikit-learn's models
+
         known = self.heads_
-        table, weights = with_weights(load_table(data, image_dir=image_dir), sample_weight)
         chosen = known if heads is None else choose_heads(heads, known, self._added)
+        arguments = FitArgs(train, None, None, 0.1, groups, image_dir, on_error, sample_weight)
+        rivals = find_baseline_rows(self._check_fitted(), chosen, baselines, arguments)
+        table, weights = with_weights(load_table(data, image_dir=image_dir), sample_weight)
         cells = None if by is None else slice_cells(table, by)
         rows = self.predictor_.rows(
             table, image_dir, heads=chosen, sample_weight=weights, on_error=on_error
         )
-        evaluation = self.evaluate_rows(rows, table_name(table), heads=chosen)
+        rows = with_groups(rows, table, groups)
+        evaluation = self.evaluate_rows(rows, table_name(table), heads=chosen, baselines=rivals)
         return evaluation if cells is None else with_slices(evaluation, cells, self.priors_)
 
     def evaluate_rows(
-        self, rows: Rows, source: str, *, heads: Mapping[str, Head] | None = None
+        self,
+        rows: Rows,
+        source: str,
+        *,
+        heads: Mapping[str, Head] | None = None,
+        baselines: BaselineRows | None = None,
     ) -> Evaluation:
         """Evaluates rows that are already checked; see `evaluate`.
 
@@ -716,11 +740,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 returns them.
             source: Name of the table of the rows, for the report.
             heads: The heads to evaluate, by name; by default all.
+            baselines: Baselines to train and their rows, which are prepared already; by default
+                none.
 
         Returns:
             As `evaluate`.
         """
-        return evaluate_trained(self._check_fitted(), self.predictor_, rows, source, heads)
+        return evaluate_trained(
+            self._check_fitted(), self.predictor_, rows, source, heads, baselines
+        )
 
     def add_head(self, name: str, head: Head) -> MultimodalClassifier:
         """Adds a head to the trained model; `fit_head` trains it.

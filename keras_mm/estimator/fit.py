@@ -57,6 +57,7 @@ def fit(
     workbench: Workbench,
     *,
     former: Trained | None = None,
+    preprocessor: Preprocessor | None = None,
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
 ) -> Outcome:
@@ -68,6 +69,7 @@ def fit(
         prepared: Resolved settings, heads and rows.
         workbench: Builds the model.
         former: The trained model to continue with; by default a new model is built.
+        preprocessor: The preprocessor of a new model; by default that of the settings.
         callbacks: The user's Keras callbacks.
         classifier_of: Returns a classifier with the model that is being trained, for callbacks
             that are a `TrainingObserver`.
@@ -85,7 +87,7 @@ def fit(
     if former is not None:
         preprocessor, model = former.preprocessor, _continued(former, settings, heads)
     else:
-        preprocessor = create_preprocessor(settings)
+        preprocessor = preprocessor or create_preprocessor(settings)
         model, twin = build(prepared, workbench, preprocessor)
         for network in (model, twin):
             if network is not None:

@@ -44,6 +44,7 @@ def fit_folds(
     prepared: Prepared,
     workbench: Workbench,
     *,
+    preprocessor: Preprocessor | None = None,
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
 ) -> Outcome:
@@ -55,6 +56,7 @@ def fit_folds(
     Args:
         prepared: Resolved settings, heads, rows and folds.
         workbench: Builds the models.
+        preprocessor: The preprocessor of the models; by default that of the settings.
         callbacks: The user's Keras callbacks; each member is trained with them in turn.
         classifier_of: As in `keras_mm.estimator.fit.fit`.
 
@@ -66,7 +68,7 @@ def fit_folds(
         ValueError: if labels or settings are not allowed for the heads.
     """
     check_training(prepared, callbacks)
-    preprocessor = create_preprocessor(prepared.settings)
+    preprocessor = preprocessor or create_preprocessor(prepared.settings)
     members = _Members(prepared, workbench, preprocessor)
     folds, results = prepared.folds, []
     _announce(members, len(folds))

@@ -187,7 +187,12 @@ def prepare_fit(settings: Settings, arguments: FitArgs, old: Mapping[str, Head])
 
 
 def prepare_heads(
-    settings: Settings, used: Settings, heads: Mapping[str, Head], arguments: FitArgs
+    settings: Settings,
+    used: Settings,
+    heads: Mapping[str, Head],
+    arguments: FitArgs,
+    *,
+    folds: int = 1,
 ) -> Prepared:
     """Prepares a training of some heads of a trained model.
 
@@ -196,6 +201,7 @@ def prepare_heads(
         used: Settings that the model was trained with; their image and text columns are read.
         heads: The heads to train, by name.
         arguments: Arguments of the training.
+        folds: Number of folds, >= 1; a single model is trained if folds are impossible.
 
     Returns:
         Resolved settings, the heads with their classes, and checked rows.
@@ -211,7 +217,10 @@ def prepare_heads(
     absent += nested_columns(table, used.images, [*used.texts, *columns, *weights])
     if absent:
         raise ConfigError([f"{table_name(table)}: {sentence}" for sentence in absent])
-    return _prepare_rows(settings, table, with_classes(heads, table), arguments, weights)
+    heads = with_classes(heads, table)
+    return _prepare_rows(
+        settings, table, heads, arguments, weights, folds=folds, strict_folds=False
+    )
 
 
 def _read_table(arguments: FitArgs, columns: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:

@@ -212,6 +212,28 @@ def with_new_trunk(
     return _on_views(spec, parts(model).encoders)
 
 
+def model_on(
+    encoders: Mapping[str, keras.Model], spec: Mapping[str, Any], *, seed: int, member: int = 0
+) -> tuple[keras.Model, keras.Model]:
+    """Builds a model with a new trunk on frozen encoders of another model.
+
+    Call it inside `keras_mm.random_state.seeded(seed)`; it sets the random states again.
+
+    Args:
+        encoders: The encoders by side; all sides of the new model.
+        spec: As in `build_model`.
+        seed: As in `Workbench.model`.
+        member: As in `Workbench.model`.
+
+    Returns:
+        The model, and the twin of its trunk, as `Workbench.model` returns them.
+    """
+    set_states(_trunk_seed(seed, member))
+    model, twin = _on_views(spec, encoders), cut(_on_views(spec, encoders))
+    copy_variables(parts(model).trunk, parts(twin).trunk)
+    return model, twin
+
+
 def _trunk_seed(seed: int, member: int) -> int:
     """The seed of a trunk's weights, derived from the seed of the encoders' weights."""
     entropy = [seed, 1, member] if member else [seed, 1]

@@ -15,6 +15,7 @@ from keras_mm.metrics.head_metrics import head_metrics, is_labelled
 from keras_mm.settings.heads import Head
 
 if TYPE_CHECKING:
+    from keras_mm.estimator.baselines import BaselineRows
     from keras_mm.evaluation.evaluate import Evaluation
 
 # The metric that `score` returns, by kind of head.
@@ -52,8 +53,9 @@ def evaluate_trained(
     rows: Rows,
     source: str,
     heads: Mapping[str, Head] | None = None,
+    baselines: BaselineRows | None = None,
 ) -> Evaluation:
-    """Evaluates a trained model, and adds facts about its training to the report.
+    """Evaluates a trained model beside baselines, and adds facts about its training to the report.
 
     Args:
         trained: The trained model.
@@ -61,10 +63,12 @@ def evaluate_trained(
         rows: Rows with labels of `heads`.
         source: Name of the table of the rows.
         heads: The heads to evaluate, by name; by default all.
+        baselines: Baselines to train; by default none but the constant predictions.
 
     Returns:
         The evaluation, as `keras_mm.evaluation.evaluate.evaluate_rows` returns it.
     """
+    from keras_mm.estimator.baselines import BaselineRows, baseline_training
     from keras_mm.evaluation.evaluate import evaluate_rows
 
     settings = trained.settings
@@ -81,13 +85,17 @@ def evaluate_trained(
         "backend": keras.backend.backend(),
         "training_rows": trained.num_rows,
     }
-    return evaluate_rows(
-        predictor,
-        rows,
-        source,
-        priors=trained.priors,
-        heads=heads,
-        history=trained.history,
-        monitor=settings.training.monitor,
-        about=about,
-    )
+    found = baselines or BaselineRows()
+    with baseline_training(trained, predictor, rows, found) as (predictor, training):
+        return evaluate_rows(
+            predictor,
+            rows,
+            source,
+            priors=trained.priors,
+            training=training,
+            notes=found.notes,
+            heads=heads,
+            history=trained.history,
+            monitor=settings.training.monitor,
+            about=about,
+        )

@@ -1,20 +1,22 @@
-"""Evaluates a model on labelled rows, and a baseline that ignores the inputs."""
+"""Evaluates a model on labelled rows, beside baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 from keras_mm.data.tables.rows import Rows
+from keras_mm.evaluation.baselines.rivals import Rivals, TrainingRows, train_rivals
+from keras_mm.evaluation.beside_baselines import evaluate_beside
 from keras_mm.evaluation.modalities import evaluate_modalities
 from keras_mm.evaluation.report.report import render_report
-from keras_mm.evaluation.results import BASELINES, HeadEvaluation, Results
+from keras_mm.evaluation.results import HeadEvaluation, Results
 from keras_mm.files import write_text
 from keras_mm.inference.answers import answer_frame
 from keras_mm.inference.decisions.measure import measure_decisions
 from keras_mm.inference.predictor import Predictor
-from keras_mm.metrics.head_metrics import head_metrics, is_labelled, prior_metrics
+from keras_mm.metrics.head_metrics import is_labelled
 from keras_mm.settings.heads import Head
 
 
@@ -38,6 +40,8 @@ def evaluate_rows(
     source: str,
     *,
     priors: Mapping[str, list[float]],
+    training: TrainingRows | None = None,
+    notes: Sequence[str] = (),
     heads: Mapping[str, Head] | None = None,
     history: Mapping[str, list] | None = None,
     monitor: str = "val_loss",
@@ -47,10 +51,13 @@ def evaluate_rows(
 
     Args:
         predictor: The model's predictor.
-        rows: Checked rows with labels of `heads`. If they have weights, the metrics are weighted.
+        rows: Checked rows with labels of `heads`. If they have weights, the metrics are weighted;
+            if they have groups, intervals of differences are those of whole groups.
         source: Name of the rows' table, for the report.
         priors: For each head the best constant prediction, as returned by
             `keras_mm.metrics.head_metrics.head_prior`.
+        training: Baselines to train, and their rows; by default none but `priors`.
+        notes: Sentences on the baselines, for the report.
         heads: The heads to evaluate, by name; by default all heads of the model.
         history: Metrics of the training by name, a list with a value per epoch.
         monitor: The metric of `history` that chose the epoch of the model's weights.
@@ -70,21 +77,30 @@ def evaluate_rows(
     if rows.sample_weight is not None:
         frame.insert(1, "sample_weight", rows.sample_weight)
     modalities = evaluate_modalities(predictor, rows, features, logits, priors, heads)
+    rivals = Rivals()
+    if training is not None:
+        rivals = train_rivals(training, predictor, rows, heads, features)
     evaluated = {}
     for name, head in heads.items():
-        metrics, baselines = {}, {}
-        labels, weights = rows.labels[name], rows.sample_weight
-        if len(heads) == 1 or is_labelled(head, labels, weights):
-            metrics = head_metrics(
-                head, labels, logits[name], sample_weight=weights, intervals=True
+        evaluated[name] = HeadEvaluation(head, {}, {}, modalities.get(name, {}))
+        if len(heads) == 1 or is_labelled(head, rows.labels[name], rows.sample_weight):
+            evaluated[name] = evaluate_beside(
+                name,
+                head,
+                rows,
+                logits[name],
+                priors[name],
+                rivals.predictions,
+                modalities.get(name, {}),
             )
             if name in predictor.decisions:
-                decisions = predictor.decisions[name]
-                measured = measure_decisions(head, decisions, labels, logits[name], weights)
-                metrics["decisions"] = measured
-            prior = prior_metrics(head, priors[name], labels, weights)
-            baselines = {BASELINES[head.kind]: prior}
-        evaluated[name] = HeadEvaluation(head, metrics, baselines, modalities.get(name, {}))
+                evaluated[name].metrics["decisions"] = measure_decisions(
+                    head,
+                    predictor.decisions[name],
+                    rows.labels[name],
+                    logits[name],
+                    rows.sample_weight,
+                )
     skipped = {"skipped_rows": rows.num_skipped} if rows.num_skipped else {}
     return Evaluation(
         heads=evaluated,
@@ -96,4 +112,5 @@ def evaluate_rows(
         rows=rows,
         skipped=rows.skipped,
         num_skipped=rows.num_skipped,
+        notes=(*notes, *rivals.notes),
     )

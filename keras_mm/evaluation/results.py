@@ -12,6 +12,7 @@ import pandas as pd
 from keras_mm.data.tables.labels import label_value
 from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import InvalidValueError, Problem
+from keras_mm.evaluation.verdict import Verdict, find_verdict
 from keras_mm.inference.answers import names_array
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.settings.heads import Head
@@ -53,16 +54,20 @@ class HeadEvaluation:
             decisions were fitted also `decisions`, as returned by
             `keras_mm.inference.decisions.measure.measure_decisions`. Empty if several heads were
             evaluated and no row has a label of this one.
-        baselines: The same metrics of a constant prediction, by the name of the baseline:
+        baselines: The same metrics of each baseline by name. The first is a constant prediction:
             `"majority"` predicts the training rows' most frequent class, `"frequency"` predicts
             each label with its share of the training rows as the probability, and `"mean"` predicts
-            the means of the training rows' targets. Empty if `metrics` is.
+            the means of the training rows' targets. The others were trained, see
+            `keras_mm.evaluation.baselines.rivals.Rivals`. Empty if `metrics` is.
         modalities: Scores by modality; see
             `keras_mm.evaluation.modalities.evaluate_modalities`. Empty for a model with images only
             or texts only.
         slices: Scores of the rows with each value of a column, by column and value: `num_rows`,
             the main score with its interval and that of the baseline, further scores with
             intervals, and `small`, whether there are fewer than 20 rows. Empty without `by`.
+        differences: By name of the baseline, how the model differs from it; see
+            `keras_mm.evaluation.differences.score_differences`.
+        methods: By name of a trained baseline, what was chosen by inner validation.
 
     Example:
         >>> from keras_mm.metrics.head_metrics import head_metrics
@@ -79,10 +84,17 @@ class HeadEvaluation:
     baselines: dict[str, dict]
     modalities: dict[str, dict[str, dict]] = field(default_factory=dict)
     slices: dict[str, dict[str, dict]] = field(default_factory=dict)
+    differences: dict[str, dict[str, dict]] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the model is better than the best baseline, and by how much."""
+        return find_verdict(self.head, self.metrics, self.baselines, self.differences)
 
     @property
     def baseline(self) -> dict:
-        """Metrics of the head's baseline."""
+        """Metrics of the head's constant baseline."""
         return self.baselines[BASELINES[self.head.kind]]
 
     @property
@@ -184,6 +196,7 @@ class Results:
         num_skipped: Number of these rows; a row may have several problems.
         rows: The predicted rows, whose images and texts the report shows; `None` if it shows none.
         id_column: The column of `predictions` with the rows' ids; `None` if there is none.
+        notes: Sentences on the baselines: why some are missing, or trained on fewer rows.
     """
 
     heads: dict[str, HeadEvaluation]
@@ -196,6 +209,7 @@ class Results:
     num_skipped: int = 0
     rows: Rows | None = field(default=None, repr=False, compare=False)
     id_column: str | None = None
+    notes: Sequence[str] = ()
 
     @property
     def metrics(self) -> dict:
@@ -204,8 +218,18 @@ class Results:
 
     @property
     def baselines(self) -> dict:
-        """The metrics of the head's baseline; with several heads, a dict by head."""
+        """The metrics of the head's baselines by name; with several heads, a dict by head."""
         return self._of_heads({name: head.baselines for name, head in self.heads.items()})
+
+    @property
+    def differences(self) -> dict:
+        """How the model differs from each baseline; with several heads, a dict by head."""
+        return self._of_heads({name: head.differences for name, head in self.heads.items()})
+
+    @property
+    def verdict(self) -> Any:
+        """The sentence on model and best baseline; with several heads, a dict by head."""
+        return self._of_heads({name: head.verdict.sentence for name, head in self.heads.items()})
 
     @property
     def modalities(self) -> dict:
@@ -229,12 +253,20 @@ class Results:
         """Returns the results as JSON-serialisable values.
 
         Returns:
-            `test` (the metrics), `baselines`; for a model with images and texts `modalities`; and
+            `verdict` (a sentence), `test` (the metrics), `baselines`, `differences`; `notes` on the
+            baselines, if there are any; for a model with images and texts `modalities`; and
             `slices` if the rows were divided by a column. If rows were left out, also `skipped`:
             their number (`rows`), the number of all rows (`of`) and `problems`, each with `row`,
             `column` and `message`.
         """
-        values: dict[str, Any] = {"test": self.metrics, "baselines": self.baselines}
+        values: dict[str, Any] = {
+            "verdict": self.verdict,
+            "test": self.metrics,
+            "baselines": self.baselines,
+            "differences": self.differences,
+        }
+        if self.notes:
+            values["notes"] = list(self.notes)
         if any(head.modalities for head in self.heads.values()):
             values["modalities"] = self.modalities
         if any(head.slices for head in self.heads.values()):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from keras_mm.errors import ConfigError
 from keras_mm.presets.presets import FUSIONS, get_preset, list_presets
 from keras_mm.settings.augmentation import as_augmentation
+from keras_mm.settings.baselines import BASELINES_RULE
 from keras_mm.settings.documentation import documented
 from keras_mm.settings.engines import ENGINES
 from keras_mm.settings.heads import HEAD_KINDS, as_labels
@@ -266,6 +267,12 @@ class RunSettings(Settings):
     test_size: float = knob(0.1, PART, "Share of the rows for the evaluation.")
     on_error: str = knob(
         "raise", one_of("raise", "skip"), "What to do with rows that cannot be used."
+    )
+    baselines: Any = knob(
+        "auto",
+        BASELINES_RULE,
+        "Baselines to train and to compare with: auto for all, none, or names: lexical (words of "
+        "the texts), linear (a linear model on the encoders), image_only, text_only.",
     )
     output: str | None = knob(
         None, PATH, "Run folder to write to; by default runs/<time>-<preset>."

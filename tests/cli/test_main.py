@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import fields
@@ -71,7 +72,12 @@ def test_the_run_folder(trained):
     ]
     metrics = json.loads((trained / "metrics.json").read_text())
     assert 0 <= metrics["test"]["accuracy"] <= 1 and "macro_f1" in metrics["test"]
-    assert 0 < metrics["baselines"]["majority"]["accuracy"] < 1
+    assert list(metrics["baselines"]) == [
+        "majority", "lexical", "linear_probe", "image_probe", "text_probe",
+    ]  # fmt: skip
+    assert all(0 < scores["accuracy"] <= 1 for scores in metrics["baselines"].values())
+    assert metrics["verdict"] in (trained / "train.log").read_text()
+    assert list(metrics["differences"]) == list(metrics["baselines"])
     predictions = pd.read_csv(trained / "predictions.csv")
     assert list(predictions.columns[:4]) == ["row", "ID", "label", "prediction"]
     assert predictions["ID"].tolist() == [f"pair {i}" for i in range(30)]
@@ -107,7 +113,8 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     assert json.loads(out)["test"]["accuracy"] == metrics["test"]["accuracy"]
     assert metrics["test"]["averages"]["macro avg"]["f1"] == metrics["test"]["macro_f1"]
     _, out, _ = run(capsys, "evaluate", "--model", trained, "--data", files / "test.parquet")
-    assert out.splitlines()[-1].split()[:2] == ["weighted", "avg"]
+    assert out.splitlines()[-2].split()[:2] == ["weighted", "avg"]
+    assert out.splitlines()[-1].startswith("Accuracy ")
     report = (tmp_path / "report.html").read_text()
     assert "(pair " in report and "data:image/jpeg;base64," in report and "By “label”" in report
     evaluate = ("evaluate", "--model", trained, "--data", files / "test.parquet")
@@ -167,12 +174,45 @@ def test_predictions_of_a_table_with_bad_rows(trained, bad, capsys, tmp_path):
     assert "the exit status is 0" in " ".join(capsys.readouterr().out.split())
 
 
+def test_baselines_of_a_run_are_trained_on_its_own_rows(trained, files, capsys, tmp_path):
+    command = ["evaluate", "--model", trained, "--data", files / "test.parquet", "--json"]
+    status, out, err = run(capsys, *command, "--baselines", "lexical,linear")
+    stored = json.loads((trained / "metrics.json").read_text())["baselines"]
+    found = json.loads(out)["baselines"]
+    assert status == 0 and list(found) == ["majority", "lexical", "linear_probe"]
+    assert found["lexical"] == stored["lexical"] and "no baseline" not in err
+    assert list(json.loads(run(capsys, *command)[1])["baselines"]) == ["majority"]
+    status, _, err = run(capsys, *command, "--baselines", "lexicl")
+    assert status == 2 and "'lexicl'" in err
+
+
+@pytest.mark.parametrize("change", ["gone", "other rows", "no run"])
+def test_training_rows_that_are_not_here_are_no_error(trained, files, capsys, tmp_path, change):
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    config = folder / "config.toml"
+    if change == "no run":
+        config.unlink()
+    else:
+        data = tmp_path / "train.parquet"
+        if change == "other rows":
+            pd.read_parquet(files / "train.parquet")[8:].to_parquet(data)
+        text = config.read_text().replace(str(files / "train.parquet"), str(data))
+        config.write_text(text)
+    command = ["evaluate", "--model", folder, "--data", files / "test.parquet", "--json"]
+    status, out, err = run(capsys, *command, "--baselines", "auto")
+    (line,) = [line for line in err.splitlines() if "no baseline is trained" in line]
+    words = {"gone": "train.parquet", "other rows": "has changed", "no run": "no config.toml"}
+    assert status == 0 and words[change] in line
+    assert list(json.loads(out)["baselines"]) == ["majority"]
+
+
 @pytest.mark.backend_free
 def test_an_evaluation_of_a_table_with_bad_rows(trained, bad, capsys, tmp_path):
     command = ["evaluate", "--model", trained, "--data", bad, "--quiet", "--on-error", "skip"]
     report = tmp_path / "report.html"
     status, out, err = run(capsys, *command, "--output", report)
-    assert status == 0 and out.endswith("\n2 of 7 rows left out\n")
+    assert status == 0 and out.splitlines()[-2] == "2 of 7 rows left out"
     assert len(err.splitlines()) == 1 and "warning: 2 of 7 rows left out: " in err
     assert "2 of 7 rows left out" in report.read_text()
     found = json.loads(run(capsys, *command, "--json")[1])

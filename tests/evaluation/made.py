@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 
 from keras_mm.data.tables.rows import Rows
+from keras_mm.evaluation.beside_baselines import evaluate_beside
 from keras_mm.evaluation.evaluate import Evaluation
-from keras_mm.evaluation.results import BASELINES, HeadEvaluation
 from keras_mm.inference.answers import answer_frame
-from keras_mm.metrics.head_metrics import head_metrics, head_prior, prior_metrics
+from keras_mm.metrics.head_metrics import head_prior
 from keras_mm.settings.heads import Head
 
 
@@ -20,9 +20,8 @@ def made(head: Head, labels, logits, index=None, weights=None, name="label", **m
     frame.insert(0, "row", index)
     if weights is not None:
         frame.insert(1, "sample_weight", weights)
-    metrics = head_metrics(head, labels, logits, sample_weight=weights, intervals=True)
-    prior = prior_metrics(head, head_prior(head, labels), labels, weights)
-    result = HeadEvaluation(head, metrics, {BASELINES[head.kind]: prior})
+    prior = head_prior(head, labels).tolist()
+    result = evaluate_beside(name, head, rows, logits, prior, {}, {})
     return Evaluation({name: result}, frame, rows=rows, **more)
 
 

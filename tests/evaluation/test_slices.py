@@ -66,7 +66,7 @@ def test_report_and_terminal():
     assert [row[1] for row in table.rows] == ["40", "30", "7 (few)", "3 (few)"]
     page = render_report(evaluation)
     assert "By “language”" in page and "<b>fr</b>" not in page and "&lt;b&gt;fr" in page
-    last = render_text(evaluation).splitlines()[-1]
+    *_, last, _ = render_text(evaluation).splitlines()
     assert last.startswith("by 'language': accuracy ") and "('de') to 100.0% [" in last
     assert last.endswith("2 of 4 values with fewer than 20 rows, not compared")
     values = json.loads(json.dumps(evaluation.to_dict()))

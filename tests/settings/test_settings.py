@@ -132,6 +132,8 @@ VALUES = {
     "training.lora_alpha": ([None, 1, 0.5], [v for v in [*NUMBER, 0, -1.0] if v is not None]),
     "training.ema_momentum": ([None, 0, 0.99], [v for v in PART if v is not None]),
     "training.auto_find_batch_size": ([None, True, False], [0, 1, "yes"]),
+    "baselines": (["auto", "none", "lexical", ["linear", "text_only"], ()],
+                  [None, "all", ["auto"], ["lexicl"], 1, {"lexical": True}]),
     "modality_dropout": ([None, 0, 0.5], [v for v in PART if v is not None]),
     "sliding_window.text": ([None, "text_2"], [1, ""]),
     "sliding_window.stride": ([0.5, 1.0, 1, 7, np.float32(0.5), np.int64(3)],

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_mm.evaluation.report.findings import Table
-from keras_mm.evaluation.report.formats import amount, percent
+from keras_mm.evaluation.report.formats import Table, amount, percent
 from keras_mm.evaluation.results import HeadEvaluation
 from keras_mm.metrics.classification import confusion_cells
 from keras_mm.metrics.intervals import wilson_interval

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_mm.evaluation.report.findings import Table
-from keras_mm.evaluation.report.formats import percent
+from keras_mm.evaluation.report.formats import Table, percent
 from keras_mm.evaluation.results import HeadEvaluation
 
 DECISIONS_NOTE = (

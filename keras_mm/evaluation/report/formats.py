@@ -1,12 +1,26 @@
-"""Formats numbers, settings and lists for the report and the model card."""
+"""Formats numbers, settings, lists and tables for the report and the model card."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 _MOST_ITEMS = 20  # of a setting that is a list or a dict
+
+
+class Table(NamedTuple):
+    """A table of text.
+
+    Attributes:
+        header: Names of the columns.
+        rows: Rows with a cell per column.
+        averages: Rows of averages, below the other rows.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    averages: Sequence[Sequence[Any]] = ()
 
 
 def percent(share: float) -> str:
@@ -84,3 +98,37 @@ def listed(shown: Sequence[str], total: int) -> str:
     """
     more = total - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+
+
+def share(metrics: Mapping[str, Any], score: str) -> str:
+    """Formats a share of rows with its interval.
+
+    Args:
+        metrics: Metrics with the score and its interval.
+        score: Name of the score.
+
+    Returns:
+        The text, in percent.
+
+    Example:
+        >>> share({"accuracy": 0.5, "accuracy_interval": [0.4, 0.6]}, "accuracy")
+        '50.0% [40.0, 60.0]'
+    """
+    low, high = metrics[f"{score}_interval"]
+    return f"{percent(metrics[score])} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def number(value: float) -> str:
+    """Formats a number that has a unit, such as an error.
+
+    Args:
+        value: The number.
+
+    Returns:
+        The text, with four significant digits.
+
+    Example:
+        >>> number(1234.56)
+        '1235'
+    """
+    return f"{value:.4g}"

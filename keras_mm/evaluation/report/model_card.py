@@ -10,19 +10,21 @@ from typing import Any
 
 from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.evaluation.report.classes import class_table
+from keras_mm.evaluation.report.comparison import (
+    compare_baselines,
+    compare_metrics,
+    describe_baselines,
+)
 from keras_mm.evaluation.report.curves import count_epochs
 from keras_mm.evaluation.report.decisions import decision_note, decision_table
 from keras_mm.evaluation.report.findings import (
     INTERVALS_NOTE,
     MODALITIES_NOTE,
-    Table,
-    baseline_name,
-    compare_metrics,
     compare_modalities,
     find_limits,
-    find_verdict,
+    find_remarks,
 )
-from keras_mm.evaluation.report.formats import plain
+from keras_mm.evaluation.report.formats import Table, plain
 from keras_mm.evaluation.results import HeadEvaluation, Results
 from keras_mm.presets.backbones import BACKBONES
 from keras_mm.version import __version__
@@ -106,9 +108,11 @@ def _verdicts(evaluation: Results) -> str:
     """The verdict on each head, a paragraph each."""
     paragraphs = []
     for name, result in evaluation.heads.items():
-        verdict = find_verdict(result)
+        verdict = result.verdict
+        remarks = find_remarks(result) if result.metrics else ""
         head = f"{_code(name)}: " if evaluation.several else ""
-        paragraphs.append(f"{head}**{_text(verdict.headline)}** {_text(verdict.detail)}")
+        detail = _text(f"{verdict.sentence} {remarks}".strip())
+        paragraphs.append(f"{head}**{_text(verdict.headline)}** {detail}")
     return "\n\n".join(paragraphs)
 
 
@@ -117,7 +121,7 @@ def _limits(evaluation: Results) -> list[str]:
     return [
         (f"{_code(name)}: " if several else "") + _text(limit)
         for name, result in evaluation.heads.items()
-        for limit in find_limits(result, evaluation.about)
+        for limit in find_limits(result, evaluation.about, evaluation.notes)
     ]
 
 
@@ -219,10 +223,14 @@ def _results(evaluation: Results) -> str:
 
 
 def _results_of(result: HeadEvaluation) -> list[str]:
-    rows = [(name, model, baseline) for name, model, baseline, _ in compare_metrics(result)]
+    compared = compare_metrics(result)
+    rows = [row[:-1] for row in compared.rows]  # without the direction
     classes, note = class_table(result)
     paragraphs = [
-        _table(Table(("Metric", "Model", baseline_name(result)), rows)),
+        _table(compare_baselines(result)),
+        "Model ahead: by how much it is better, below 0 worse.",
+        *([_bullets(map(_text, described))] if (described := describe_baselines(result)) else []),
+        _table(Table(compared.header[:-1], rows)),
         f"{INTERVALS_NOTE} A dash: no row to compute it on.",
         _table(classes),
         *([note] if note else []),

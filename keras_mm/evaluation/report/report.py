@@ -16,16 +16,19 @@ from keras_mm.evaluation.report.classes import (
     class_table,
     frequent_confusions,
 )
+from keras_mm.evaluation.report.comparison import (
+    compare_baselines,
+    compare_metrics,
+    describe_baselines,
+)
 from keras_mm.evaluation.report.curves import best_epoch, count_epochs, draw_curves, draw_numbers
 from keras_mm.evaluation.report.decisions import decision_note, decision_table
 from keras_mm.evaluation.report.findings import (
     INTERVALS_NOTE,
     MODALITIES_NOTE,
-    baseline_name,
-    compare_metrics,
     compare_modalities,
     find_limits,
-    find_verdict,
+    find_remarks,
 )
 from keras_mm.evaluation.report.formats import amount, percent, plain
 from keras_mm.evaluation.report.mistakes import column_ends, find_mistakes
@@ -88,8 +91,8 @@ def _section(evaluation: Results, name: str, result: HeadEvaluation) -> dict[str
     values: dict[str, Any] = {
         "name": name,
         "kind": result.head.kind,
-        "verdict": find_verdict(result),
-        "limits": find_limits(result, evaluation.about),
+        "verdict": result.verdict,
+        "limits": find_limits(result, evaluation.about, evaluation.notes),
         "measured": bool(result.metrics),
     }
     if not result.metrics:
@@ -98,8 +101,10 @@ def _section(evaluation: Results, name: str, result: HeadEvaluation) -> dict[str
     classes, classes_note = class_table(result)
     confusions, confusions_note = _confusions(result)
     return values | {
-        "baseline": baseline_name(result),
+        "remarks": find_remarks(result),
+        "beside": compare_baselines(result),
         "comparison": compare_metrics(result),
+        "baselines": describe_baselines(result),
         "classes": classes,
         "classes_note": classes_note,
         "modalities": compare_modalities(result),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_mm.evaluation.report.findings import Table, baseline_name
-from keras_mm.evaluation.report.formats import percent
+from keras_mm.evaluation.report.comparison import constant_name
+from keras_mm.evaluation.report.formats import Table, percent
 from keras_mm.evaluation.results import BASELINE_SCORES, FEW_ROWS, SCORES, HeadEvaluation
 
 _NAMES = {
@@ -42,7 +42,7 @@ def slice_tables(result: HeadEvaluation) -> dict[str, Table]:
     for column, slices in result.slices.items():
         first: Mapping[str, Any] = next(iter(slices.values()), {})
         others = [name for name in _NAMES if name in first and name != main]
-        header = ("Value", "Test rows", _NAMES[main], baseline_name(result))
+        header = ("Value", "Test rows", _NAMES[main], constant_name(result))
         rows = [
             [
                 value,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from keras_mm.evaluation.report.classes import average_lines, class_table
+from keras_mm.evaluation.report.comparison import compare_briefly
 from keras_mm.evaluation.report.decisions import decision_line
-from keras_mm.evaluation.report.findings import Table
+from keras_mm.evaluation.report.formats import Table
 from keras_mm.evaluation.report.slice_table import slice_lines
 from keras_mm.evaluation.results import HeadEvaluation, Results
 
@@ -20,7 +21,8 @@ def render_text(evaluation: Results) -> str:
     Returns:
         Lines of text. For more than 20 classes or labels, the table has only the averages. For a
         single target, or for more than 20, there is no table. If the rows were divided by a column,
-        a line follows on it. If rows were left out, the last line gives their number.
+        a line follows on it. If rows were left out, a line gives their number. Last come the
+        baselines, see `render_baselines`.
     """
     lines = []
     for name, result in evaluation.heads.items():
@@ -28,7 +30,30 @@ def render_text(evaluation: Results) -> str:
         decisions = decision_line(result)
         lines += [title, *_aligned(_table(result)), *slice_lines(result)]
         lines += [decisions] if decisions else []
-    return "\n".join([*lines, evaluation.skipped_summary] if evaluation.num_skipped else lines)
+    lines += [evaluation.skipped_summary] if evaluation.num_skipped else []
+    return "\n".join([*lines, render_baselines(evaluation)])
+
+
+def render_baselines(evaluation: Results) -> str:
+    """Renders the scores of trained baselines, notes, and at the end the verdict on each head.
+
+    Args:
+        evaluation: The results, as returned by `MultimodalClassifier.evaluate`.
+
+    Returns:
+        Lines of text. A head without trained baselines has only its verdict.
+    """
+    lines: list[str] = []
+    for name, result in evaluation.heads.items():
+        head = f"{name}: " if evaluation.several else ""
+        if len(result.baselines) > 1:
+            table = compare_briefly(result)
+            lines += _aligned(Table((head + table.header[0], *table.header[1:]), table.rows))
+    lines += evaluation.notes
+    for name, result in evaluation.heads.items():
+        head = f"{name}: " if evaluation.several else ""
+        lines.append(f"{head}{result.verdict.sentence}")
+    return "\n".join(lines)
 
 
 def _table(result: HeadEvaluation) -> Table:

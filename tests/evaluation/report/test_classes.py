@@ -11,17 +11,16 @@ from keras_mm.data.tables.splits import stratified_split
 from keras_mm.evaluation.evaluate import Evaluation
 from keras_mm.evaluation.report import report
 from keras_mm.evaluation.report.classes import MOST_CLASSES, class_table, frequent_confusions
-from keras_mm.evaluation.report.findings import find_limits, find_verdict
+from keras_mm.evaluation.report.findings import find_limits, find_remarks
 from keras_mm.evaluation.report.formats import plain
 from keras_mm.evaluation.report.model_card import render_model_card
 from keras_mm.evaluation.report.report import render_report
-from keras_mm.evaluation.results import HeadEvaluation
 from keras_mm.inference.answers import answer_frame
 from keras_mm.metrics import classification, classification_metrics
 from keras_mm.metrics.head_metrics import head_metrics, head_prior, prior_metrics
 from keras_mm.metrics.window_votes import join_windows
 from keras_mm.settings.heads import Head
-from tests.evaluation.report.test_report import Page, evaluation_of
+from tests.evaluation.report.test_report import Page, evaluation_of, result_of
 
 pytestmark = pytest.mark.backend_free
 
@@ -30,9 +29,7 @@ K, EACH = 1000, 5
 
 def evaluate(head, labels, logits):
     """The evaluation of a head on rows that it also has its prior from."""
-    prior = prior_metrics(head, head_prior(head, labels), labels)
-    name = {"multilabel": "frequency", "regression": "mean"}.get(head.kind, "majority")
-    one = HeadEvaluation(head, head_metrics(head, labels, logits), {name: prior})
+    one = result_of(head, labels, logits)
     index = pd.RangeIndex(len(labels))
     frame = answer_frame({"label": head}, {"label": logits}, index, {"label": labels})
     frame.insert(0, "row", index)
@@ -119,7 +116,7 @@ def test_metrics_by_cells_are_those_of_the_matrix(monkeypatch):
     pd.testing.assert_frame_equal(cells.confusion_matrix(), whole.confusion_matrix())
     assert class_table(cells) == class_table(whole)
     assert frequent_confusions(cells) == frequent_confusions(whole)
-    assert find_verdict(cells) == find_verdict(whole)
+    assert find_remarks(cells) == find_remarks(whole)
 
 
 def test_classes_take_no_memory_by_their_square():
@@ -158,7 +155,7 @@ def test_many_targets(monkeypatch):
     text = "".join(Page(page).text)
     assert len(page) < 1e6 and "Only the first 2 targets" in text and "Worst targets" in text
     one = evaluation.heads["label"]
-    assert "And 110 more targets" in find_verdict(one).detail
+    assert "of 120 targets" in find_remarks(one)
     assert len(" ".join(find_limits(one, {}))) < 500
     assert class_table(one)[0].rows[0][0] in {f"t{i}" for i in range(20)}
 

@@ -7,9 +7,8 @@ import yaml
 
 from keras_mm.evaluation.evaluate import Evaluation
 from keras_mm.evaluation.report.model_card import render_model_card
-from keras_mm.evaluation.results import HeadEvaluation
-from keras_mm.metrics import classification_metrics, majority_baseline
 from keras_mm.settings.heads import Head
+from tests.evaluation.report.test_report import result_of
 
 pytestmark = pytest.mark.backend_free
 
@@ -43,13 +42,8 @@ def card_of(
     labels = np.repeat([0, 1], [18, 13])
     answers = labels.copy()
     answers[:num_wrong] = 1 - answers[:num_wrong]
-    found = np.eye(len(classes))[answers]
-    one = HeadEvaluation(
-        Head(classes=tuple(classes), column=column),
-        classification_metrics(labels, found, classes),
-        {"majority": majority_baseline(labels, labels, classes)},
-        modalities or {},
-    )
+    head = Head(classes=tuple(classes), column=column)
+    one = result_of(head, labels, 9 * np.eye(len(classes))[answers], modalities=modalities)
     evaluation = Evaluation(
         heads={"label": one},
         predictions=pd.DataFrame(),
@@ -122,7 +116,9 @@ def test_a_backbone_in_a_folder_keeps_its_last_part_and_a_handle_its_all():
 
 def test_results_stand_beside_the_majority_class():
     card = card_of()
-    assert "| Accuracy | 96.8% [83.8, 99.4] | 58.1% |" in card
+    assert "| Accuracy | 96.8% [83.8, 99.4] | 58.1% [" in card
+    assert "**Better than the baseline.** Accuracy .968 [" in card
+    assert "(majority, .581) by .387 [" in card
     assert "| yes | 0.929 | 1.000 [0.77, 1.00] | 0.963 | 13 |" in card
     assert "| never | – | – | – | 0 |" in card
 
@@ -139,11 +135,9 @@ def test_results_by_modality_where_there_are_two():
 
 
 def test_verdict_changes_when_the_majority_class_is_not_beaten():
-    assert "**Better than always predicting “no”.**" in card_of(num_wrong=1)
-    card = card_of(num_wrong=12)
-    assert "**No better than always predicting “no”.**" in card
-    assert "inside the interval" in card and "worse" not in card
-    assert "the model is worse" in card_of(num_wrong=24)
+    assert "**Better than the baseline.**" in card_of(num_wrong=1)
+    assert "**Not distinguishable from the baseline.**" in card_of(num_wrong=12)
+    assert "**Worse than the baseline.**" in card_of(num_wrong=30)
 
 
 def test_limits_are_stated():

@@ -13,13 +13,14 @@ from PIL import Image
 
 from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import Problem
+from keras_mm.evaluation.baselines.selection import Chosen
+from keras_mm.evaluation.beside_baselines import evaluate_beside
 from keras_mm.evaluation.evaluate import Evaluation
-from keras_mm.evaluation.report.findings import compare_metrics, find_limits, find_verdict
+from keras_mm.evaluation.report.comparison import compare_metrics
+from keras_mm.evaluation.report.findings import find_limits, find_remarks
 from keras_mm.evaluation.report.formats import percent
 from keras_mm.evaluation.report.report import render_report
-from keras_mm.evaluation.results import HeadEvaluation
-from keras_mm.metrics import classification_metrics, majority_baseline
-from keras_mm.metrics.head_metrics import head_metrics
+from keras_mm.metrics.head_metrics import head_prior
 from keras_mm.settings.heads import Head
 
 pytestmark = pytest.mark.backend_free
@@ -45,7 +46,16 @@ MODALITIES = {
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
-def evaluation_of(labels, answers, classes, train=None, sure=0.9, **facts):
+def result_of(head, labels, logits, train=None, rivals=None, modalities=None, **facts):
+    """Results of a head beside its prior in `train`, and predictions of `rivals`."""
+    labels = np.asarray(labels)
+    rows = Rows((), (), {"label": labels}, pd.RangeIndex(len(labels)), **facts)
+    prior = head_prior(head, labels if train is None else train).tolist()
+    chosen = {name: {"label": Chosen("how", values)} for name, values in (rivals or {}).items()}
+    return evaluate_beside("label", head, rows, logits, prior, chosen, modalities or {})
+
+
+def evaluation_of(labels, answers, classes, train=None, sure=0.9, rivals=None, **facts):
     """Rows answered with probability `sure`, the rest spread over the other classes."""
     labels, answers, k = np.asarray(labels), np.asarray(answers), len(classes)
     sure = np.broadcast_to(sure, len(labels))
@@ -53,10 +63,12 @@ def evaluation_of(labels, answers, classes, train=None, sure=0.9, **facts):
     found[np.arange(len(labels)), answers] = sure
     names = np.array(classes, dtype=object)
     columns = {f"probability_{name}": found[:, i] for i, name in enumerate(classes)}
-    one = HeadEvaluation(
+    one = result_of(
         Head(classes=tuple(classes)),
-        classification_metrics(labels, found, classes),
-        {"majority": majority_baseline(labels if train is None else train, labels, classes)},
+        labels,
+        np.log(found),
+        train,
+        rivals,
         facts.pop("modalities", {}),
     )
     return Evaluation(
@@ -161,30 +173,56 @@ def test_names_are_escaped_and_shown():
 
 
 @pytest.mark.parametrize(
-    ("num_wrong", "better", "words"),
-    [(2, True, "against 70.0%"), (62, False, "inside the interval"), (110, False, "above the")],
+    ("num_wrong", "headline"),
+    [
+        (2, "Better than the baseline."),
+        (62, "Not distinguishable from the baseline."),
+        (110, "Worse than the baseline."),
+    ],
 )
-def test_verdict_says_whether_the_majority_class_is_beaten(num_wrong, better, words):
+def test_verdict_says_whether_the_majority_class_is_beaten(num_wrong, headline):
     evaluation = with_mistakes(200, num_wrong)
-    verdict = find_verdict(head_of(evaluation))
-    start = "Better" if better else "No better"
-    assert verdict.better is better and words in verdict.detail
-    assert verdict.headline == f"{start} than always predicting “no”."
-    text = "".join(Page(render_report(evaluation)).text)
-    assert verdict.headline in text and verdict.detail in text
+    verdict = head_of(evaluation).verdict
+    assert verdict.headline == headline and verdict.better is (num_wrong == 2)
+    assert "(majority, .700)" in verdict.sentence
+    page = Page(render_report(evaluation))
+    text = " ".join("".join(page.text).split())
+    assert headline in text and verdict.sentence in text
+    assert ("Balanced accuracy, in which every class counts the same" in text) != verdict.better
 
 
-def test_verdict_is_about_the_training_rows_majority_and_warns_of_another_one():
+def test_a_remark_warns_of_another_majority_among_the_test_rows():
     labels = np.repeat([0, 1], [10, 90])
-    verdict = find_verdict(
-        head_of(evaluation_of(labels, np.ones(100, int), ["a", "b"], train=[0, 0, 1]))
-    )
-    assert verdict.headline == "Better than always predicting “a”."
+    answers = np.ones(100, int)
+    result = head_of(evaluation_of(labels, answers, ["a", "b"], train=[0, 0, 1]))
+    assert result.verdict.better
     assert (
-        "“b”, the most frequent class of these test rows, would be right on 90.0%" in verdict.detail
+        "“b”, the most frequent class of these test rows, would be right on 90.0%"
+        in find_remarks(result)
     )
-    plain = find_verdict(head_of(evaluation_of(labels, labels, ["a", "b"], train=[0, 0, 1])))
-    assert "these test rows" not in plain.detail
+    right = head_of(evaluation_of(labels, labels, ["a", "b"], train=[0, 0, 1]))
+    assert find_remarks(right) == ""
+
+
+def test_baselines_stand_beside_the_model_and_are_described():
+    labels = np.resize([0, 0, 0, 1], 100)
+    right = np.where(np.eye(2)[labels] > 0, 0.8, 0.2)
+    wrong = right[::-1].copy()  # also of 26 rows
+    rivals = {"lexical": wrong, "text_only": right}
+    evaluation = evaluation_of(labels, labels, ["no", "yes"], rivals=rivals)
+    page = Page(render_report(evaluation))
+    header = ["", "Accuracy", "Model ahead (points)", "Macro-F1", "Log loss", "Model ahead"]
+    assert header in page.rows
+    cells = {"Always “no”": ("75.0%", "+25.0"), "Lexical": ("50.0%", "+50.0"),
+             "Texts only": ("100.0%", "+0.0")}  # fmt: skip
+    for name, (accuracy, ahead) in cells.items():
+        found = page.cells(name)
+        assert found[0].startswith(f"{accuracy} [") and found[1].startswith(f"{ahead} [")
+    text = " ".join("".join(page.text).split())
+    assert "Lexical: a model of the words" in text and "(how)" in text
+    assert "is the only baseline" not in text
+    assert evaluation.to_dict()["verdict"] == head_of(evaluation).verdict.sentence
+    assert list(evaluation.to_dict()["differences"]) == ["majority", "lexical", "text_only"]
 
 
 def test_figures_are_those_of_the_metrics():
@@ -192,17 +230,18 @@ def test_figures_are_those_of_the_metrics():
     low, high = evaluation.metrics["accuracy_interval"]
     page = Page(render_report(evaluation))
     interval = f"[{100 * low:.1f}, {100 * high:.1f}]"
-    assert page.cells("Accuracy")[:2] == [f"97.0% {interval}", "70.3%"]
+    model, majority = page.cells("Accuracy")[:2]
+    assert model == f"97.0% {interval}" and majority.startswith("70.3% [")
     for (name, model, majority, _), key in zip(
-        compare_metrics(head_of(evaluation))[1:],
+        compare_metrics(head_of(evaluation)).rows[1:],
         (
             *("macro_f1", "weighted_f1", "balanced_accuracy", "top_2_accuracy", "mcc", "log_loss"),
             *("brier_score_loss", "expected_calibration_error", "auroc", "auprc"),
         ),
         strict=True,
     ):
-        assert model == f"{evaluation.metrics[key]:.3f}" and page.cells(name)[0] == model
-        assert majority == f"{evaluation.baselines['majority'][key]:.3f}"
+        assert model.startswith(f"{evaluation.metrics[key]:.3f}") and page.cells(name)[0] == model
+        assert majority.startswith(f"{evaluation.baselines['majority'][key]:.3f}")
     scores = evaluation.metrics["per_class"]["yes"]
     precision, recall, f1, support = page.cells("yes")
     assert precision == f"{scores['precision']:.3f}" and recall.startswith(
@@ -214,9 +253,9 @@ def test_figures_are_those_of_the_metrics():
 def test_intervals_stand_behind_their_scores():
     logits = np.random.default_rng(0).normal(size=(41, 3))
     head = Head(classes=("a", "b", "c"))
-    metrics = head_metrics(head, np.arange(41) % 3, logits, intervals=True)
-    result = HeadEvaluation(head, metrics, {"majority": metrics})
-    cells = {name: model for name, model, _, _ in compare_metrics(result)}
+    result = result_of(head, np.arange(41) % 3, logits)
+    cells = {name: model for name, model, _, _ in compare_metrics(result).rows}
+    metrics = result.metrics
     low, high = metrics["macro_f1_interval"]
     assert cells["Macro-F1"] == f"{metrics['macro_f1']:.3f} [{low:.3f}, {high:.3f}]"
     for name in ("Log loss (nats)", "Average precision, mean over classes"):
@@ -230,10 +269,9 @@ def test_two_classes_have_areas_under_their_curves():
     for name, key in (
         ("Area under the ROC curve", "auroc"), ("Average precision for “yes”", "auprc")
     ):  # fmt: skip
-        assert page.cells(name)[:2] == [
-            f"{evaluation.metrics[key]:.3f}",
-            f"{evaluation.baselines['majority'][key]:.3f}",
-        ]
+        model, majority = page.cells(name)[:2]
+        assert model.startswith(f"{evaluation.metrics[key]:.3f}")
+        assert majority.startswith(f"{evaluation.baselines['majority'][key]:.3f}")
     assert evaluation.baselines["majority"]["auroc"] == 0.5
 
 

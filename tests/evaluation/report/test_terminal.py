@@ -6,11 +6,9 @@ import pytest
 
 from keras_mm.evaluation.report.model_card import render_model_card
 from keras_mm.evaluation.report.report import render_report
-from keras_mm.evaluation.report.terminal import render_text
-from keras_mm.evaluation.results import HeadEvaluation
-from keras_mm.metrics.head_metrics import head_metrics, head_prior, prior_metrics
+from keras_mm.evaluation.report.terminal import render_baselines, render_text
 from keras_mm.settings.heads import Head
-from tests.evaluation.report.test_report import Page, evaluation_of, with_mistakes
+from tests.evaluation.report.test_report import Page, evaluation_of, result_of, with_mistakes
 
 pytestmark = pytest.mark.backend_free
 
@@ -18,8 +16,7 @@ pytestmark = pytest.mark.backend_free
 def regression_of(num_targets):
     head = Head("regression", tuple(f"t{i}" for i in range(num_targets)))
     labels = np.arange(5.0 * num_targets).reshape(5, num_targets)
-    prior = prior_metrics(head, head_prior(head, labels), labels)
-    one = HeadEvaluation(head, head_metrics(head, labels, labels + 1), {"mean": prior})
+    one = result_of(head, labels, labels + 1)
     evaluation = evaluation_of([0, 1], [0, 1], ["no", "yes"])
     evaluation.heads.update(label=one)
     return evaluation
@@ -51,10 +48,21 @@ def test_a_class_may_be_called_as_an_average():
 def test_lines_are_aligned():
     lines = render_text(with_mistakes(20, 3, classes=("no", "a longer name"))).split("\n")
     assert lines[0].startswith("accuracy 0.8500")
-    assert [line.split("  ")[0] for line in lines[1:]] == [
+    assert [line.split("  ")[0] for line in lines[1:-1]] == [
         "Class", "no", "a longer name", "macro avg", "weighted avg",
     ]  # fmt: skip
-    assert len({len(line) for line in lines[1:]}) == 1
+    assert len({len(line) for line in lines[1:-1]}) == 1
+    assert lines[-1].startswith("Accuracy .850")
+
+
+def test_baselines_are_listed_before_the_verdict():
+    labels = np.resize([0, 0, 0, 1], 100)
+    rivals = {"lexical": np.where(np.eye(2)[labels] > 0, 0.8, 0.2)}
+    evaluation = evaluation_of(labels, labels, ["no", "yes"], rivals=rivals, notes=("A note.",))
+    *table, note, verdict = render_baselines(evaluation).split("\n")
+    assert [line.split()[0] for line in table] == ["Baseline", "majority", "lexical"]
+    assert "75.0%" in table[1] and "+25.0" in table[1] and "100.0%" in table[2]
+    assert note == "A note." and verdict == evaluation.verdict
 
 
 @pytest.mark.parametrize(("count", "listed"), [(20, True), (21, False)])
@@ -66,9 +74,9 @@ def test_of_many_classes_there_are_averages_only(count, listed):
 
 
 def test_numbers_have_no_averages():
-    assert len(render_text(regression_of(1)).split("\n")) == 1
+    assert len(render_text(regression_of(1)).split("\n")) == 2
     lines = render_text(regression_of(2)).split("\n")
-    assert [line.split()[0] for line in lines[1:]] == ["Target", "t0", "t1"]
+    assert [line.split()[0] for line in lines[1:-1]] == ["Target", "t0", "t1"]
 
 
 def test_tables_of_weighted_labels_have_sums_of_weights():
@@ -76,9 +84,7 @@ def test_tables_of_weighted_labels_have_sums_of_weights():
     labels, weights = np.array([[1, 0], [1, 1], [0, 1]]), np.array([0.5, 1.25, 2.0])
     logits = np.array([[3.0, -3.0], [3.0, 3.0], [3.0, -3.0]])
     evaluation = evaluation_of([0, 1], [0, 1], ["no", "yes"])
-    metrics = head_metrics(head, labels, logits, sample_weight=weights)
-    prior = prior_metrics(head, head_prior(head, labels), labels, sample_weight=weights)
-    one = HeadEvaluation(head, metrics, {"frequency": prior})
+    one = result_of(head, labels, logits, sample_weight=weights)
     evaluation.heads.update(label=one)
     table = one.classification_report()
     assert table.loc[["a", "b"], ["tp", "fp", "fn", "support"]].to_numpy().tolist() == [

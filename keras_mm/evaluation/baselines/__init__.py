@@ -1,0 +1,1 @@
+"""Baselines: predictors that a model is compared with, trained on the same rows."""
