@@ -19,6 +19,7 @@ from tables import add_table_arguments, outer_splits, read_labelled, read_settin
 
 import keras_mm
 from keras_mm.metrics.classification import classification_metrics
+from keras_mm.metrics.intervals import wilson_interval
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.models.ensemble import members
 
@@ -42,12 +43,16 @@ def main() -> None:
         lines.append(one_seed(table, options, kept, seed))
         print(f"seed {seed}: {told(lines[-1])}", flush=True)
     average, mean, seconds = (np.array([line[i] for line in lines]) for i in range(3))
-    print(f"mean of {len(lines)} seeds: {told((average.mean(0), mean.mean(0), seconds.mean(0)))}")
+    counted = lines[0][3]
+    line = average.mean(0), mean.mean(0), seconds.mean(0), counted
+    print(f"mean of {len(lines)} seeds: {told(line)}")
+    low, high = wilson_interval(average.mean(0)[0] * counted, counted)
+    print(f"accuracy of the average [{low:.3f}, {high:.3f}] on {counted} rows")
     print(f"backend {keras.backend.backend()}, {len(table)} rows")
 
 
 def one_seed(table, options, settings: dict, seed: int) -> tuple:
-    """Metrics of the average, the mean of the members' metrics, and the seconds of training."""
+    """Metrics of the average, the mean of the members', seconds of training, number of rows."""
     found, truth, seconds = [], [], np.zeros(2)
     for train, test in outer_splits(table, options, options.outer, seed):
         for place, folds in enumerate((1, options.folds)):
@@ -67,11 +72,11 @@ def one_seed(table, options, settings: dict, seed: int) -> tuple:
         predicted = np.concatenate([part[number] for part in found])
         metrics = classification_metrics(labels, predicted, settings["classes"])
         scores.append([metrics[name] for name in NAMES])
-    return np.array(scores[0]), np.mean(scores[1:], axis=0), seconds
+    return np.array(scores[0]), np.mean(scores[1:], axis=0), seconds, len(labels)
 
 
 def told(line: tuple) -> str:
-    average, mean, (alone, together) = line
+    average, mean, (alone, together), _ = line
     parts = [
         f"{name} {value:.4f} (single {one:.4f})"
         for name, value, one in zip(NAMES, average, mean, strict=True)
