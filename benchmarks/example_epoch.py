@@ -187,6 +187,7 @@ def ours(options) -> dict:
     train, val, test = _split(options)
     settings = {
         "preset": "resnet50v2_bert_base",
+        "folds": 1,
         "vision_weights": str(options.folder / "resnet.weights.h5"),
         "text_weights": str(options.folder / "bert.weights.h5"),
         "images": ["image_1", "image_2"],

@@ -66,7 +66,7 @@ def pooled(table, heads: list[str], options, seed: int) -> dict[str, float]:
         images=options.images, texts=options.texts, fusion=options.fusion, seed=seed, verbose=0,
         labels={name: Head(classes=classes[name], column=name) for name in heads},
         vision_weights=options.vision_weights, text_weights=options.text_weights,
-        text_pairing="packed", compare=False, vision_trainable=False, text_trainable=False,
+        text_pairing="packed", compare=False, vision_trainable=False, text_trainable=False, folds=1,
     )  # fmt: skip
     truth: dict = {name: [] for name in heads}
     found: dict = {name: [] for name in heads}
