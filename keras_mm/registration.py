@@ -24,6 +24,7 @@ CLASSES = {
     "models.backbones.applications": ("ApplicationsPreprocessing",),
     "models.layers.augmentation": ("ImageAugmentation",),
     "models.layers.batch_normalization": ("BatchNormalization",),
+    "models.layers.average": ("AveragePrediction", "MemberFeatures"),
     "models.layers.comparison": ("PairComparison",),
     "models.encoder": ("Encoder",),
     "models.fusion.attention": ("AttentionBlock",),
