@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+import numpy as np
+
 from keras_mm.data.tables.rows import Rows
 from keras_mm.evaluation.baselines.rivals import Rivals, TrainingRows, train_rivals
 from keras_mm.evaluation.beside_baselines import evaluate_beside
@@ -82,25 +84,12 @@ def evaluate_rows(
         rivals = train_rivals(training, predictor, rows, heads, features)
     evaluated = {}
     for name, head in heads.items():
-        evaluated[name] = HeadEvaluation(head, {}, {}, modalities.get(name, {}))
+        scores = modalities.get(name, {})
+        evaluated[name] = HeadEvaluation(head, {}, {}, scores)
         if len(heads) == 1 or is_labelled(head, rows.labels[name], rows.sample_weight):
-            evaluated[name] = evaluate_beside(
-                name,
-                head,
-                rows,
-                logits[name],
-                priors[name],
-                rivals.predictions,
-                modalities.get(name, {}),
-            )
-            if name in predictor.decisions:
-                evaluated[name].metrics["decisions"] = measure_decisions(
-                    head,
-                    predictor.decisions[name],
-                    rows.labels[name],
-                    logits[name],
-                    rows.sample_weight,
-                )
+            beside = (logits[name], priors[name], rivals.predictions, scores)
+            evaluated[name] = evaluate_beside(name, head, rows, *beside)
+            _add_decisions(evaluated[name], predictor, name, rows, logits[name])
     skipped = {"skipped_rows": rows.num_skipped} if rows.num_skipped else {}
     return Evaluation(
         heads=evaluated,
@@ -114,3 +103,14 @@ def evaluate_rows(
         num_skipped=rows.num_skipped,
         notes=(*notes, *rivals.notes),
     )
+
+
+def _add_decisions(
+    evaluated: HeadEvaluation, predictor: Predictor, name: str, rows: Rows, logits: np.ndarray
+) -> None:
+    """Adds the measures of a head's decisions to its metrics, if it has any."""
+    if name in predictor.decisions:
+        decisions, labels = predictor.decisions[name], rows.labels[name]
+        evaluated.metrics["decisions"] = measure_decisions(
+            evaluated.head, decisions, labels, logits, rows.sample_weight
+        )
