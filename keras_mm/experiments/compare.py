@@ -203,8 +203,8 @@ def run_comparison(run: ComparisonRun, output: str | os.PathLike | None = None) 
     with progress_bar(
         total=total, description="cells", unit="cell", show=bool(run.settings.verbose)
     ) as bar:
-        for repeat, folds in enumerate(run.folds):
-            for place, cell in enumerate(run.cells):
+        for place, cell in enumerate(run.cells):
+            for repeat, folds in enumerate(run.folds):  # inside: they share a compiled step
                 key = f"{cell.key(run.settings)}-{run.settings.seed + repeat}"
                 frame = store.read(key)
                 if frame is None:

@@ -126,6 +126,23 @@ def test_trained_encoders_are_each_members_own(tables, tmp_path):
     np.testing.assert_allclose(model.predict_proba(tables[1]), np.mean(each, axis=0), atol=1e-6)
 
 
+def test_callbacks_see_each_member_and_change_nothing(classifier, tables):
+    models = []
+
+    class Watching(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            models.append(self.model)
+
+    watched = MultimodalClassifier(text_trainable=False, epochs=3, folds=3, **TEXTS)
+    watched.fit(tables[0], callbacks=[Watching()])
+    assert len({id(model) for model in models}) == 3
+    np.testing.assert_allclose(
+        watched.out_of_fold_.filter(like="probability_"),
+        classifier.out_of_fold_.filter(like="probability_"),
+        atol=1e-5,
+    )
+
+
 def test_groups_are_held_out_together(tables):
     model = MultimodalClassifier(text_trainable=False, epochs=1, folds=3, **TEXTS)
     found = model.fit(tables[0], groups="owner").out_of_fold_
