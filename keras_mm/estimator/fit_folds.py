@@ -149,7 +149,7 @@ class _Members:
         self._batch_size = result.batch_size
         if result.error is None:
             if twin is not None and not callbacks:  # callbacks are given the model itself
-                # The twin has the same weights, and its prediction is compiled once for all members.
+                # The twin has the same weights; its prediction is compiled once for all members.
                 trained = replace(trained, model=twin)
             self._predict(trained, fold.held_out)
         return result
