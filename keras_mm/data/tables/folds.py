@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +11,9 @@ import pandas as pd
 
 from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.splits import stratified_k_fold, stratified_split
-from keras_mm.data.tables.strata import strata
+from keras_mm.data.tables.strata import known_labels, strata
 from keras_mm.data.tables.targets import Target, as_targets
+from keras_mm.errors import InvalidValueError
 from keras_mm.settings.heads import Head
 
 
@@ -48,7 +49,8 @@ def draw_folds(
         The folds; each row is held out exactly once.
 
     Raises:
-        ValueError: if there are fewer rows or groups than folds, or no class has a row for each.
+        ValueError: if there are fewer rows or groups than folds, no class has a row for each, or
+            all labels of a head are of one fold, whose member could not be trained.
 
     Warns:
         UserWarning: if a fold lacks a class.
@@ -73,7 +75,21 @@ def draw_folds(
         if val_size:
             train, val = _inner_split(rows, targets, train, val_size, seed)
         folds.append(Fold(train, val, held_out["position"].to_numpy()))
+    _check_labelled(rows, folds)
     return folds
+
+
+def _check_labelled(rows: Rows, folds: Sequence[Fold]) -> None:
+    """Checks that each fold has a training row with each label or target that any row has."""
+    for name, labels in rows.labels.items():
+        known = known_labels(labels)
+        for number, fold in enumerate(folds, 1):
+            if np.any(known.any(axis=0) & ~known[fold.train].any(axis=0)):
+                raise InvalidValueError(
+                    f"`num_folds={len(folds)}` is impossible: fold {number} has no training row "
+                    f"with a label of the head {name!r}, of which {int(known.sum())} are known. "
+                    "Add labels, or train without folds."
+                )
 
 
 def _inner_split(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -24,6 +23,22 @@ def labelled_rows(labels: Mapping[str, np.ndarray]) -> np.ndarray:
     """
     known = [_known(array) for array in labels.values()]
     return np.flatnonzero(np.any(known, axis=0))
+
+
+def known_labels(labels: np.ndarray) -> np.ndarray:
+    """Finds the labels of a head that are not missing.
+
+    Args:
+        labels: Encoded labels of one head, shape `(num_rows,)` or `(num_rows, num_labels)`.
+
+    Returns:
+        Bool, of the same shape.
+
+    Example:
+        >>> known_labels(np.array([[0.5, np.nan]])).tolist()
+        [[True, False]]
+    """
+    return ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
 
 
 def strata(
@@ -64,8 +79,7 @@ def strata(
 
 
 def _known(labels: np.ndarray) -> np.ndarray:
-    is_known: Any = ~np.isnan(labels) if labels.dtype.kind == "f" else labels >= 0
-    return np.any(is_known.reshape(len(labels), -1), axis=1)
+    return np.any(known_labels(labels).reshape(len(labels), -1), axis=1)
 
 
 def _codes(kind: str, labels: np.ndarray) -> list[np.ndarray]:

@@ -72,3 +72,14 @@ def test_a_rare_class_stays_with_the_training_rows():
 def test_impossible_folds_are_refused(labels, groups, told):
     with pytest.raises(ValueError, match=told):
         draw_folds(rows_of(labels, groups=groups), HEADS, 5, val_size=0.0, seed=0)
+
+
+def test_each_member_must_have_labels_of_each_head():
+    heads = {"label": Head(classes=("a", "b")), "price": Head("regression", column="price")}
+    prices = [3.0, 5.0] + [None] * 28
+    table = pd.DataFrame({"text": list("ab") * 15, "label": list("ab") * 15, "price": prices})
+    rows = read_parts({"train": table}, texts=["text"], labels=heads, groups=[0, 0, *range(1, 29)])
+    with pytest.raises(
+        ValueError, match=r"no training row with a label of the head 'price'.*2 are"
+    ):
+        draw_folds(rows["train"], heads, 3, val_size=0.0, seed=0)
