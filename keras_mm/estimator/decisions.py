@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from keras_mm.checks import quote
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.head_names import choose_heads, choose_multilabel
@@ -118,7 +120,8 @@ def default_decisions(trained: Trained) -> Trained:
     """Chooses thresholds for the multilabel heads of a model that was trained with folds.
 
     Rare labels seldom reach a probability of 0.5, so the thresholds are those of the best F1 on the
-    out-of-fold rows. Thresholds that the user has set are kept.
+    out-of-fold rows. Thresholds that the user has set are kept, and 0.5 for a label that fewer rows
+    have than there are folds: the best F1 of one row would give the label to most other rows.
 
     Args:
         trained: The trained model, with `held_out`.
@@ -131,11 +134,18 @@ def default_decisions(trained: Trained) -> Trained:
     if held_out is None or held_out.source != "out_of_fold":
         return trained
     tuned = {
-        name: replace(head, threshold=_thresholds(held_out, name, "f1"))
+        name: replace(head, threshold=_default_thresholds(held_out, name))
         for name, head in trained.heads.items()
         if head.kind == "multilabel" and head.threshold == 0.5 and name in held_out.logits
     }
     return replace(trained, heads={**trained.heads, **tuned}) if tuned else trained
+
+
+def _default_thresholds(held_out: HeldOut, name: str) -> tuple[float, ...]:
+    tuned = _thresholds(held_out, name, "f1")
+    counts = (held_out.labels[name] == 1).sum(axis=0)
+    num_folds = len(np.unique(held_out.fold))
+    return tuple(np.where(counts < num_folds, 0.5, tuned).tolist())
 
 
 def _of_training(trained: Trained, chosen: Mapping[str, Head]) -> HeldOut:

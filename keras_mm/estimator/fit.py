@@ -261,7 +261,7 @@ def check_objectives(prepared: Prepared, callbacks: Callbacks = ()) -> None:
     Raises:
         ValueError: if one of them is not allowed.
     """
-    settings, heads, validation = prepared.settings, prepared.heads, prepared.validation
+    settings, heads = prepared.settings, prepared.heads
     widths = {name: head.num_logits for name, head in heads.items()}
     rows = prepared.rows
     objectives = create_objectives(
@@ -272,8 +272,20 @@ def check_objectives(prepared: Prepared, callbacks: Callbacks = ()) -> None:
         loss_settings(settings),
         sample_weight=rows.sample_weight,
     )
-    if validation is not None and settings.early_stopping and not callbacks:
-        check_monitor(stopping(settings).monitor, objectives, validation.labels)
+    if settings.early_stopping and not callbacks:
+        for known in _validation_labels(prepared):
+            check_monitor(stopping(settings).monitor, objectives, known)
+
+
+def _validation_labels(prepared: Prepared) -> list[Mapping[str, Any]]:
+    """The labels of the rows for early stopping, of each fold if there are folds."""
+    if prepared.validation is not None:
+        return [prepared.validation.labels]
+    return [
+        {name: labels[fold.val] for name, labels in prepared.rows.labels.items()}
+        for fold in prepared.folds
+        if len(fold.val)
+    ]
 
 
 def check_labelled(heads: Mapping[str, Head], labels: Mapping, sample_weight: Any = None) -> None:

@@ -23,6 +23,12 @@ SCORES = {
     "regression": ("r2", "mean_absolute_error"),
 }
 MAIN_SCORES = {kind: names[0] for kind, names in SCORES.items()}
+# The columns of the table beside those of the axes.
+COLUMNS = frozenset(
+    f"{name}{end}"
+    for name in ("difference", *(name for names in SCORES.values() for name in names))
+    for end in ("", "_low", "_high")
+) | {"p_value", "seconds"}
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from keras_mm.data.tables.rows import Rows
 from keras_mm.data.tables.run_columns import find_heads, with_columns
 from keras_mm.errors import ConfigError
 from keras_mm.estimator.classifier import MultimodalClassifier
-from keras_mm.estimator.prepare import prepare
+from keras_mm.estimator.fit import check_training
+from keras_mm.estimator.prepare import Prepared, prepare
 from keras_mm.experiments.comparison import Comparison
 from keras_mm.experiments.grid import Cell, expand_grid
 from keras_mm.experiments.store import CellStore, table_digest
@@ -179,7 +180,26 @@ def prepare_comparison(
         draw_folds(rows, heads, folds, val_size=_VAL_SIZE, seed=seed + repeat)
         for repeat in range(repeats)
     ]
-    return ComparisonRun(base, cells, next(iter(heads.items())), rows, drawn, table_digest(rows))
+    run = ComparisonRun(base, cells, next(iter(heads.items())), rows, drawn, table_digest(rows))
+    _check_cells(run)
+    return run
+
+
+def _check_cells(run: ComparisonRun) -> None:
+    """Checks the cells against the head and the labels, before any is trained."""
+    name, head = run.head
+    problems = []
+    for cell in run.cells:
+        settings = cell.apply(run.settings).resolved()
+        parts = {"train": run.rows}
+        for folds in run.folds:
+            try:
+                check_training(Prepared(settings, {name: head}, parts, {}, folds=folds))
+            except ValueError as error:
+                problems.append(f"{cell.name}: {error}")
+                break
+    if problems:
+        raise ConfigError(problems, "grid")
 
 
 def run_comparison(run: ComparisonRun, output: str | os.PathLike | None = None) -> Comparison:

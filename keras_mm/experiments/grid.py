@@ -11,6 +11,7 @@ from typing import Any
 
 from keras_mm.checks import quote, unknown_name
 from keras_mm.errors import ConfigError
+from keras_mm.experiments.cell_scores import COLUMNS
 from keras_mm.settings.settings import Settings, find_problems
 
 MODALITIES = ("image_and_text", "image", "text")
@@ -110,6 +111,7 @@ def expand_grid(grid: Mapping[str, Any] | str, base: Settings) -> list[Cell]:
         problems += axis_problems
         if not axis_problems:
             axes[name] = _options(name, values)
+    problems += _settings_of_two_axes(axes)
     if problems:
         raise ConfigError(problems, "grid")
     cells = [
@@ -126,6 +128,8 @@ def _axis_problems(name: str, values: Any) -> list[str]:
     known = [f.name for f in fields(Settings) if f.name not in _SHARED]
     if name in _SHARED:
         return [f"`{name}` is the same in all cells; set it outside of the grid"]
+    if name in COLUMNS:
+        return [f"`{name}` is a column of the results; choose another name for the axis"]
     if isinstance(values, Mapping):
         wrong = [label for label, settings in values.items() if not isinstance(settings, Mapping)]
         if wrong or not values:
@@ -140,10 +144,23 @@ def _axis_problems(name: str, values: Any) -> list[str]:
         return [unknown_name("axis", name, ["modalities", *known])]
     if isinstance(values, str) or not isinstance(values, Sequence) or not len(values):
         return [f"`{name}` must be a list of values. Received: {quote(values)}"]
-    if len({repr(value) for value in values}) < len(values):
+    if len({str(value) for value in values}) < len(values):
         return [f"`{name}` names a value twice. Received: {quote(values)}"]
     unknown = [value for value in values if name == "modalities" and value not in MODALITIES]
     return [unknown_name("value of `modalities`:", str(value), MODALITIES) for value in unknown]
+
+
+def _settings_of_two_axes(axes: Mapping[str, Mapping[str, Mapping]]) -> list[str]:
+    """Refuses settings that two axes set: the later axis would replace the values of the other."""
+    users: dict[str, list[str]] = {}
+    for axis, options in axes.items():
+        for name in dict.fromkeys(name for settings in options.values() for name in settings):
+            users.setdefault(name, []).append(axis)
+    return [
+        f"`{name}` is set by the axes {quote(used)}; set it in one of them"
+        for name, used in users.items()
+        if len(used) > 1
+    ]
 
 
 def _options(name: str, values: Any) -> dict[str, dict[str, Any]]:

@@ -144,6 +144,19 @@ def test_out_of_fold_rows_give_thresholds_by_default(classifier, tables):
     assert default_decisions(found).heads == found.heads
 
 
+def test_a_label_of_fewer_rows_than_folds_keeps_its_threshold(classifier):
+    trained = classifier._trained
+    held_out, labels = trained.held_out, trained.held_out.labels["words"].copy()
+    labels[:, 0] = np.arange(len(labels)) == 3
+    fold = np.arange(len(labels)) % 2 + 1
+    held_out = replace(
+        held_out, source="out_of_fold", fold=fold, labels={**held_out.labels, "words": labels}
+    )
+    found = default_decisions(replace(trained, held_out=held_out))
+    thresholds = found.heads["words"].threshold
+    assert thresholds[0] == 0.5 and set(thresholds[1:]) != {0.5}
+
+
 def test_a_training_with_folds_decides_by_its_out_of_fold_rows(tables):
     model = MultimodalClassifier(
         texts=["text_1"], images=[], labels="words", head="multilabel", preset="tiny", folds=2,

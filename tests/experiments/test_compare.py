@@ -107,6 +107,17 @@ def test_other_rows_or_folds_in_the_same_folder_are_refused(found, table, folder
         keras_mm.compare(table, GRID, folds=3, output=folder.parent / "other", **SETTINGS)
 
 
+def test_cells_that_the_labels_do_not_allow_are_named_before_anything_is_trained(table, tmp_path):
+    grid = {
+        "class_weight": [None, {"nobody": 2}],
+        "training.monitor": ["val_loss", "val_nothing"],
+    }
+    with pytest.raises(ConfigError) as caught:
+        keras_mm.compare(table, grid, folds=2, output=tmp_path / "run", **SETTINGS)
+    assert len(caught.value.problems) == 3 and "nobody" in caught.value.problems[1]
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("ending", ["md", "csv", "json", "html", "tex"])
 def test_files(found, tmp_path, ending):
     found.save(tmp_path / f"table.{ending}")

@@ -46,6 +46,12 @@ def test_a_key_names_what_the_result_depends_on():
         ({"loss": "focal"}, "must be a list of values"),
         ({"loss": []}, "must be a list of values"),
         ({"loss": ["focal", "focal"]}, "a value twice"),
+        ({"class_weight": [None, "None"]}, "a value twice"),
+        (
+            {"loss": ["focal"], "kind": {"a": {"loss": "cross_entropy"}}},
+            "`loss` is set by the axes .*'loss', 'kind'",
+        ),
+        ({"accuracy": {"a": {"loss": "focal"}}}, "`accuracy` is a column of the results"),
         ({"seed": [1, 2]}, "is the same in all cells"),
         ({"modalities": ["sound"]}, "Unknown value of `modalities`: 'sound'"),
         ({"kind": {"a": {"los": 1}}}, "Unknown setting of the axis `kind`: 'los'"),
