@@ -221,6 +221,9 @@ def _joined(members: _Members, results: Sequence[StagesResult]) -> Outcome:
     """The average of the members, with their histories one after the other."""
     prepared, error = members.prepared, results[-1].error
     settings = prepared.settings
+    if not results[-1].history and len(results) > 1:  # stopped in its first epoch: untrained
+        members.models.pop()
+        results = results[:-1]
     sides = [side for side in parts(members.models[0]).encoders if settings.trains(side)]
     model = average(members.models, prepared.heads, own_sides=sides)
     trained = new_trained(prepared, model, members.preprocessor)

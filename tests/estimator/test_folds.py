@@ -173,6 +173,24 @@ def test_windows_of_a_row_are_held_out_with_it(tables):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+class StopsInSecondFold(keras.callbacks.Callback):
+    """Interrupts the second training before its first batch."""
+
+    trainings = 0
+
+    def on_train_begin(self, logs=None):
+        self.trainings += 1
+        if self.trainings == 2:
+            raise KeyboardInterrupt
+
+
+def test_a_member_without_a_completed_epoch_is_not_averaged(tables):
+    model = MultimodalClassifier(text_trainable=False, epochs=1, folds=3, **TEXTS)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(tables[0][:60], callbacks=[StopsInSecondFold()])
+    assert len(members(model.model_)) == 1 and "fold" not in model.history_
+
+
 def test_how_many_folds_are_trained_by_default():
     frozen = Settings(preset="mobilenet_v2_minilm")
     assert frozen.resolved().folds == 5
