@@ -73,7 +73,7 @@ def _grid(options: argparse.Namespace) -> tuple[Any, int]:
         raise ConfigError(
             ["a grid is needed: a table [grid] in the file of --config, or --grid example"]
         )
-    repeats = options.repeats or values.get("repeats", 1)
+    repeats = values.get("repeats", 1) if options.repeats is None else options.repeats
     return grid, repeats
 
 

@@ -23,6 +23,7 @@ from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.store.store import open_store
 from keras_mm.features.table import FeatureTable
 from keras_mm.metrics.head_metrics import head_prior, is_labelled
+from keras_mm.models.ensemble import members
 from keras_mm.models.heads import widened
 from keras_mm.models.layers.scaling import standardize_targets
 from keras_mm.models.multimodal import join, parts
@@ -229,7 +230,12 @@ def train(
 
 def _continued(former: Trained, settings: Settings, heads: Mapping[str, Head]) -> keras.Model:
     """The former model, with more logits for heads that have new classes."""
-    old = former.heads
+    old, count = former.heads, len(members(former.model))
+    if count > 1:
+        raise InvalidValueError(
+            "warm_start=True continues to train a single model, and this one is the average of "
+            f"{count}, one for each fold. Set warm_start=False to train a new model."
+        )
     changed = changed_parts(former, settings, heads)
     if list(old) != list(heads):
         changed.append(

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
+
 from keras_mm.checks import quote, unknown_name
 from keras_mm.errors import ConfigError
 from keras_mm.experiments.cell_scores import COLUMNS
@@ -77,8 +79,18 @@ class Cell:
         values = {f.name: getattr(chosen, f.name) for f in fields(Settings)}
         for name in ("cache", "verbose", "seed"):  # without influence, or part of the file's name
             del values[name]
-        text = json.dumps(values, sort_keys=True, default=repr)
+        text = json.dumps(values, sort_keys=True, default=_described)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _described(value: Any) -> Any:
+    """A value for JSON: networks and layers by config and weights, as their `repr` is a name."""
+    if not hasattr(value, "get_config"):
+        return repr(value)
+    digest = hashlib.sha256()
+    for array in value.get_weights():
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return [type(value).__qualname__, value.get_config(), digest.hexdigest()]
 
 
 def expand_grid(grid: Mapping[str, Any] | str, base: Settings) -> list[Cell]:

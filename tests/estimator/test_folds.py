@@ -191,6 +191,13 @@ def test_a_member_without_a_completed_epoch_is_not_averaged(tables):
     assert len(members(model.model_)) == 1 and "fold" not in model.history_
 
 
+def test_an_average_is_not_continued(classifier, tables):
+    model = classifier._with(classifier._trained).set_params(warm_start=True, folds=1)
+    with pytest.raises(ValueError, match="the average of 3, one for each fold"):
+        model.fit(tables[0])
+    assert model._trained.model is classifier.model_
+
+
 def test_how_many_folds_are_trained_by_default():
     frozen = Settings(preset="mobilenet_v2_minilm")
     assert frozen.resolved().folds == 5

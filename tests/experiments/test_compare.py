@@ -156,5 +156,7 @@ def test_the_command(table, tmp_path, capsys):
     }  # fmt: skip
     assert main([*arguments, str(tmp_path / "two"), "--set", "validation_data=x.csv"]) == 2
     assert "`validation_data` is not used" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path / "two"), "--repeats", "0"]) == 2
+    assert "repeats" in capsys.readouterr().err
     assert main(["compare", "--data", str(tmp_path / "rows.csv")]) == 2
     assert "a grid is needed" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Grids of settings."""
 
+import keras
 import pytest
 
 from keras_mm.errors import ConfigError
@@ -36,6 +37,19 @@ def test_a_key_names_what_the_result_depends_on():
     (same,) = expand_grid({"objective": {"three": {"epochs": 3}}}, BASE)
     assert cell.key(BASE) == same.key(BASE) == cell.key(Settings(**{**vars(BASE), "verbose": 0}))
     assert cell.key(BASE) != cell.key(Settings(**{**vars(BASE), "fusion": "gated"}))
+
+
+def test_a_key_names_the_weights_of_a_network_of_the_users():
+    def network():
+        layers = [keras.Input((2,)), keras.layers.Dense(3, name="one")]
+        return keras.Sequential(layers, name="net")
+
+    first, second = network(), network()
+    grid = {"net": {"a": {"text_backbone": first}, "b": {"text_backbone": second}}}
+    one, other = expand_grid(grid, BASE)
+    assert repr(first) == repr(second) and one.key(BASE) != other.key(BASE)
+    second.set_weights(first.get_weights())
+    assert one.key(BASE) == other.key(BASE)
 
 
 @pytest.mark.parametrize(
