@@ -148,10 +148,17 @@ def _with_folds(
         return parts, draw_folds(rows, heads, num_folds, val_size=val_size, seed=seed)
     except ValueError as error:
         if strict:
-            raise TableError([Problem(None, None, "the training rows", str(error))]) from error
+            raise _impossible(error) from error
         _log.info("a single model is trained instead of %d folds: %s", num_folds, error)
-    drawn = split_rows(rows, heads, val_size=val_size, seed=seed)
+    try:
+        drawn = split_rows(rows, heads, val_size=val_size, seed=seed)
+    except ValueError as error:
+        raise _impossible(error) from error
     return {**parts, **{name: rows.take(positions) for name, positions in drawn.items()}}, ()
+
+
+def _impossible(error: ValueError) -> TableError:
+    return TableError([Problem(None, None, "the training rows", str(error))])
 
 
 def prepare_fit(settings: Settings, arguments: FitArgs, old: Mapping[str, Head]) -> Prepared:

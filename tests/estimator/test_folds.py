@@ -10,6 +10,7 @@ from sklearn.exceptions import NotFittedError
 
 from keras_mm import Head, MultimodalClassifier, TableError
 from keras_mm.data.tables.folds import draw_folds
+from keras_mm.estimator.prepare import prepare
 from keras_mm.models.ensemble import members
 from keras_mm.settings.settings import ConfigError, Settings
 
@@ -218,3 +219,12 @@ def test_impossible_folds_are_refused_if_they_were_asked_for(tables):
         MultimodalClassifier(folds=5, **options).fit(few)
     with pytest.raises(NotFittedError, match="without folds"):
         MultimodalClassifier(**options).fit(few, validation_split=0).out_of_fold_  # noqa: B018
+
+
+def test_folds_of_a_preset_give_way_to_a_split_whose_problem_is_reported_as_any():
+    table = pd.DataFrame({"text_1": list("xyz"), "label": ["a", "a", "b"]})
+    settings, heads = Settings(texts=("text_1",)), {"label": Head(classes=("a", "b"))}
+    options = {"folds": 5, "strict_folds": False, "progress": False}
+    assert len(prepare(settings, {"train": table}, heads, **options).rows) == 3
+    with pytest.raises(TableError, match="`val_size=0.1` is impossible"):
+        prepare(settings, {"train": table}, heads, val_size=0.1, **options)
