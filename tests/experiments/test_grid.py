@@ -41,7 +41,7 @@ def test_a_key_names_what_the_result_depends_on():
 
 def test_a_key_names_the_weights_of_a_network_of_the_users():
     def network():
-        layers = [keras.Input((2,)), keras.layers.Dense(3, name="one")]
+        layers = [keras.Input((2,), name="in"), keras.layers.Dense(3, name="out")]
         return keras.Sequential(layers, name="net")
 
     first, second = network(), network()
