@@ -54,8 +54,8 @@ from keras_mm.inference.decisions.answers import (
     decided,
     decided_frame,
 )
-from keras_mm.inference.decisions.fit import Options
 from keras_mm.inference.decisions.head_decisions import HeadDecisions
+from keras_mm.inference.decisions.options import Options
 from keras_mm.inference.predictor import Predictor
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation

@@ -14,7 +14,8 @@ from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.head_names import choose_heads, choose_multilabel
 from keras_mm.estimator.held_out import held_out_rows
 from keras_mm.estimator.trained import Trained
-from keras_mm.inference.decisions.fit import Options, fit_head_decisions
+from keras_mm.inference.decisions.fit import fit_head_decisions
+from keras_mm.inference.decisions.options import Options
 from keras_mm.inference.held_out import HeldOut
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.multilabel import tune_thresholds
@@ -79,6 +80,8 @@ def fit_decisions(
             options,
             source=held_out.source,
             sample_weight=held_out.sample_weight,
+            second=held_out.second.get(name),
+            num_members=held_out.num_members,
         )
     return replace(trained, heads=heads, decisions=decisions)
 

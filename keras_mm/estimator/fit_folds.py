@@ -35,6 +35,7 @@ from keras_mm.inference.held_out import HeldOut
 from keras_mm.models.ensemble import average
 from keras_mm.models.multimodal import copy_variables, cut, input_names, parts
 from keras_mm.progress import counted, progress_bar, progress_line
+from keras_mm.training.callbacks import ValidationResult
 from keras_mm.training.stages import StagesResult
 
 Features = Mapping[str, FeatureTable]
@@ -98,6 +99,7 @@ class _Members:
         models: The members so far.
         are_trunks: Whether the members only differ in their trunks, as all encoders are frozen.
         logits: float32 `(num_rows, num_logits)` by head: the out-of-fold logits so far.
+        second: The same of a second member that has the row among its validation rows.
     """
 
     def __init__(self, prepared: Prepared, workbench: Workbench, preprocessor: Preprocessor):
@@ -120,6 +122,7 @@ class _Members:
             name: np.full((len(prepared.rows), head.num_logits), np.nan, "float32")
             for name, head in prepared.heads.items()
         }
+        self.second = {name: logits.copy() for name, logits in self.logits.items()}
 
     def train(
         self, fold: Fold, callbacks: Callbacks, classifier_of: Callable[[Trained], Any]
@@ -152,6 +155,7 @@ class _Members:
                 # The twin has the same weights; its prediction is compiled once for all members.
                 trained = replace(trained, model=twin)
             self._predict(trained, fold.held_out)
+            self._keep(result.validation, fold.val)
         return result
 
     def _member(self) -> keras.Model:
@@ -183,6 +187,14 @@ class _Members:
         features = self._of_rows(positions) if self.are_trunks else None
         for name, logits in predictor.logits(rows, features).items():
             self.logits[name][positions] = logits
+
+    def _keep(self, result: ValidationResult | None, positions: np.ndarray) -> None:
+        """Keeps the logits of validation rows that no member before had among its own."""
+        if result is None or self.prepared.validation is not None:
+            return
+        for name, logits in result.logits.items():
+            is_new = np.isnan(self.second[name][positions]).all(axis=1)
+            self.second[name][positions[is_new]] = logits[is_new]
 
     def _encoded(self, rows: Rows) -> dict[str, FeatureTable]:
         """The features of frozen encoders, for all windows of the rows."""
@@ -229,17 +241,26 @@ def _joined(members: _Members, results: Sequence[StagesResult]) -> Outcome:
     trained = new_trained(prepared, model, members.preprocessor)
     settings = replace(settings, batch_size=results[-1].batch_size, folds=len(members.models))
     history = join_histories([result.history for result in results])
-    held_out = None if error is not None else _held_out(prepared, members.logits)
+    held_out = None if error is not None else _held_out(members)
     trained = replace(trained, settings=settings, history=history, held_out=held_out)
     return Outcome(default_decisions(trained), error)
 
 
-def _held_out(prepared: Prepared, logits: Mapping[str, np.ndarray]) -> HeldOut:
+def _held_out(members: _Members) -> HeldOut:
+    prepared = members.prepared
     rows, fold = prepared.rows, np.zeros(len(prepared.rows), int)
     for number, each in enumerate(prepared.folds, 1):
         fold[each.held_out] = number
     return HeldOut(
-        "out_of_fold", rows.numbers, rows.labels, logits, rows.sample_weight, fold, rows.groups
+        "out_of_fold",
+        rows.numbers,
+        rows.labels,
+        members.logits,
+        rows.sample_weight,
+        fold,
+        rows.groups,
+        members.second,
+        len(members.models),
     )
 
 

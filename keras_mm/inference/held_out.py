@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ class HeldOut:
         fold: For out-of-fold rows the number of the fold that left the row out, from 1, int64
             `(num_rows,)`.
         groups: For grouped folds the number of each row's group, int64 `(num_rows,)`.
+        second: For out-of-fold rows logits by head of a second model that was not trained on the
+            row, but chose its epoch by it; NaN where there is none.
+        num_members: Number of models whose mean predicts new rows.
     """
 
     source: str
@@ -33,6 +36,8 @@ class HeldOut:
     sample_weight: np.ndarray | None = None
     fold: np.ndarray | None = None
     groups: np.ndarray | None = None
+    second: Mapping[str, np.ndarray] = field(default_factory=dict)
+    num_members: int = 1
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -3,64 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, logit
 
-from keras_mm.checks import is_number, quote
 from keras_mm.errors import InvalidValueError
-from keras_mm.inference.decisions.abstention import NEVER, lowest_confidence
+from keras_mm.inference.decisions.abstention import lowest_confidence
 from keras_mm.inference.decisions.answers import answered_confidences, threshold_answers
-from keras_mm.inference.decisions.conformal import half_widths, members, set_limits
+from keras_mm.inference.decisions.conformal import half_widths, set_limits
 from keras_mm.inference.decisions.costs import cost_matrix
+from keras_mm.inference.decisions.extrapolation import (
+    Extrapolation,
+    LabelledRows,
+    extrapolation,
+)
+from keras_mm.inference.decisions.few_rows import warn_of_few, warn_of_wide
 from keras_mm.inference.decisions.head_decisions import HeadDecisions
 from keras_mm.inference.decisions.offsets import tune_offsets
+from keras_mm.inference.decisions.options import Options
 from keras_mm.inference.decisions.temperature import fit_temperature
 from keras_mm.metrics.multilabel import tune_thresholds
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.row_weights import check_weights
 from keras_mm.settings.heads import Head
-from keras_mm.warn import warn
-
-Metric = str | Callable[..., float] | None
-
-
-@dataclass(frozen=True)
-class Options:
-    """What decisions are fitted for; see `MultimodalClassifier.fit_decisions`."""
-
-    metric: Metric = None
-    costs: Any = None
-    error: float = 0.1
-    classwise: bool = False
-
-    def __post_init__(self):
-        if not (is_number(self.error) and 0 < self.error < 1):
-            raise InvalidValueError(
-                f"`error` must be a number in (0, 1), such as 0.1. Received: error={self.error!r}"
-            )
-        if self.metric is not None and self.costs is not None:
-            raise InvalidValueError(
-                "`metric` and `costs` both choose among the classes: pass one of them. "
-                f"Received: metric={quote(self.metric)}, costs={quote(self.costs)}"
-            )
-
-    @property
-    def metric_name(self) -> str | None:
-        """The metric as text, for the saved model."""
-        if callable(self.metric):
-            return getattr(self.metric, "__name__", type(self.metric).__name__)
-        return self.metric
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """The labelled rows of a head: labels, logits, and weights or `None`."""
-
-    labels: np.ndarray
-    logits: np.ndarray
-    weights: np.ndarray | None
 
 
 def fit_head_decisions(
@@ -72,6 +40,8 @@ def fit_head_decisions(
     *,
     source: str = "rows",
     sample_weight: Any = None,
+    second: Any = None,
+    num_members: int = 1,
 ) -> tuple[Head, HeadDecisions]:
     """Fits the decisions of a head on rows that its weights were not trained on.
 
@@ -84,6 +54,9 @@ def fit_head_decisions(
         source: As in `HeadDecisions`.
         sample_weight: Weights of the rows, floats >= 0, shape `(num_rows,)`; `None` if all rows
             count 1.
+        second: Logits of a second member of an average that was not trained on the row, NaN where
+            there is none; `None` for none.
+        num_members: Number of members whose mean predicts new rows; each of `logits` is of one.
 
     Returns:
         The head, a multilabel one with the thresholds of the best metric; and its decisions.
@@ -104,37 +77,89 @@ def fit_head_decisions(
         >>> decisions.num_rows, decisions.temperature < 1
         (100, True)
     """
-    rows = _labelled(name, head, np.asarray(labels), np.asarray(logits), sample_weight)
+    rows = _labelled(name, head, np.asarray(labels), np.asarray(logits), sample_weight, second)
+    rows = replace(rows, num_members=num_members)
+    members = extrapolation(rows, head.kind)
     fitted = HeadDecisions(source, len(rows.labels), options.error, metric=options.metric_name)
     if head.kind == "regression":
-        return head, _with_intervals(name, fitted, rows, options)
-    temperature = fit_temperature(rows.labels, rows.logits, head.kind, rows.weights)
-    fitted = replace(fitted, temperature=temperature)
+        return head, _with_intervals(name, fitted, rows, members, options)
+    fitted = replace(fitted, temperature=_temperature(rows, members, head.kind))
     head, fitted = _with_choice(name, head, fitted, rows, options)
-    limits = set_limits(
-        rows.labels,
-        fitted.probabilities(head, rows.logits),
-        options.error,
-        classwise=options.classwise,
-        sample_weight=rows.weights,
-    )
-    fitted = replace(fitted, set_limits=tuple(limits.tolist()), classwise=options.classwise)
-    answers = threshold_answers(head, fitted, rows.logits)
-    wrong = (answers != rows.labels) & (rows.labels >= 0)
-    lowest = lowest_confidence(
-        answered_confidences(head, fitted, rows.logits, answers),
-        ~(wrong if wrong.ndim == 1 else wrong.any(axis=1)),
-        options.error,
-        rows.weights,
-    )
-    fitted = replace(fitted, min_confidence=lowest)
-    _warn_of_few(name, head, fitted, rows)
+    fitted = _with_limits(head, fitted, rows, members, options)
+    warn_of_few(name, head, fitted, rows.labels)
     return head, fitted
 
 
+def _temperature(rows: LabelledRows, members: Extrapolation | None, kind: str) -> float:
+    def estimate(part: LabelledRows) -> float:
+        return fit_temperature(part.labels, part.logits, kind, part.weights)
+
+    if members is not None:
+        change = members.change(lambda part: np.log(estimate(part)))
+        return float(estimate(rows) * np.exp(change))
+    # That of one member would make the mean of several too unsure.
+    return estimate(rows) if rows.num_members == 1 else 1.0
+
+
+def _with_limits(
+    head: Head,
+    fitted: HeadDecisions,
+    rows: LabelledRows,
+    members: Extrapolation | None,
+    options: Options,
+) -> HeadDecisions:
+    """Adds the limits of sets, and the confidence below which rows are not answered."""
+
+    def limits(part: LabelledRows, *, classwise: bool = False) -> np.ndarray:
+        return set_limits(
+            part.labels,
+            fitted.probabilities(head, part.logits),
+            options.error,
+            classwise=classwise,
+            sample_weight=part.weights,
+        )
+
+    def confidence(part: LabelledRows) -> float:
+        answers = threshold_answers(head, fitted, part.logits)
+        wrong = (answers != part.labels) & (part.labels >= 0)
+        return lowest_confidence(
+            answered_confidences(head, fitted, part.logits, answers),
+            ~(wrong if wrong.ndim == 1 else wrong.any(axis=1)),
+            options.error,
+            part.weights,
+        )
+
+    found, lowest = limits(rows, classwise=options.classwise), confidence(rows)
+    if members is not None:
+        found = _moved(found, members.change(lambda part: _log_odds(limits(part)[0])))
+        lowest = float(_moved(lowest, members.change(lambda part: _log_odds(confidence(part)))))
+    return replace(
+        fitted,
+        set_limits=tuple(found.tolist()),
+        classwise=options.classwise,
+        min_confidence=lowest,
+    )
+
+
+def _log_odds(share: float) -> float:
+    """The log odds; NaN or infinite for the limits 0, 1 and `NEVER`, which say something else."""
+    return float(logit(share))
+
+
+def _moved(shares: Any, change: float) -> Any:
+    """Shares in (0, 1) with changed log odds; other values stay."""
+    odds = logit(shares)
+    return np.where(np.isfinite(odds), expit(odds + change), shares) if change else shares
+
+
 def _labelled(
-    name: str, head: Head, labels: np.ndarray, logits: np.ndarray, sample_weight: Any
-) -> _Rows:
+    name: str,
+    head: Head,
+    labels: np.ndarray,
+    logits: np.ndarray,
+    sample_weight: Any,
+    second: Any,
+) -> LabelledRows:
     """The rows with a label and a weight above 0."""
     weights = check_weights(sample_weight, len(labels))
     known = ~np.isnan(labels) if head.kind == "regression" else labels >= 0
@@ -152,11 +177,11 @@ def _labelled(
             f"rows of the head {name!r} (row positions from 0: {wrong[:3].tolist()}). Train it "
             "again, with a lower `learning_rate`."
         )
-    return _Rows(labels[used], logits[used], None if weights is None else weights[used])
+    return LabelledRows(labels, logits, weights, second).take(np.flatnonzero(used))
 
 
 def _with_choice(
-    name: str, head: Head, fitted: HeadDecisions, rows: _Rows, options: Options
+    name: str, head: Head, fitted: HeadDecisions, rows: LabelledRows, options: Options
 ) -> tuple[Head, HeadDecisions]:
     """Adds thresholds, offsets or costs."""
     if head.kind == "multilabel":
@@ -185,20 +210,36 @@ def _with_choice(
 
 
 def _with_intervals(
-    name: str, fitted: HeadDecisions, rows: _Rows, options: Options
+    name: str,
+    fitted: HeadDecisions,
+    rows: LabelledRows,
+    members: Extrapolation | None,
+    options: Options,
 ) -> HeadDecisions:
     """Adds the widths of the intervals of a regression head."""
     for argument in ("costs", "metric", "classwise"):
         if getattr(options, argument):
             raise _no_classes(argument, name, Head("regression"))
-    widths = half_widths(rows.labels, rows.logits, options.error, sample_weight=rows.weights)
+
+    def estimate(part: LabelledRows) -> np.ndarray:
+        widths = half_widths(part.labels, part.logits, options.error, sample_weight=part.weights)
+        return np.asarray(widths)
+
+    widths = estimate(rows)
+    if members is not None:
+        for target in range(len(widths)):
+            one = partial(_log_width, estimate, target)
+            widths[target] *= np.exp(members.change(one))
     if not np.isfinite(widths).all():
-        warn(
-            f"{_few(name, fitted)}: its intervals have no ends. Use more held-out rows, or a "
-            "larger `error`."
-        )
-    finite = (width if np.isfinite(width) else None for width in widths)
+        warn_of_wide(name, fitted)
+    finite = (width if np.isfinite(width) else None for width in widths.tolist())
     return replace(fitted, half_widths=tuple(finite))
+
+
+def _log_width(
+    estimate: Callable[[LabelledRows], np.ndarray], target: int, rows: LabelledRows
+) -> float:
+    return float(np.log(estimate(rows)[target]))
 
 
 def _no_classes(argument: str, name: str, head: Head) -> InvalidValueError:
@@ -206,42 +247,3 @@ def _no_classes(argument: str, name: str, head: Head) -> InvalidValueError:
         f"`{argument}` cannot be used for {name!r}, a {head.kind} head. Leave it out, or name the "
         "heads that it is for as `head`."
     )
-
-
-def _warn_of_few(name: str, head: Head, fitted: HeadDecisions, rows: _Rows) -> None:
-    """Warns of sets that hold a class always, and of rows that are never answered."""
-    if fitted.num_rows < 1 / fitted.error - 1:
-        warn(
-            f"{_few(name, fitted)}: its sets hold every label, and decide='abstain' answers no "
-            "row. Use more held-out rows, or a larger `error`."
-        )
-        return
-    if fitted.classwise:
-        counts = [len(places) for places in members(rows.labels, len(head.names))]
-        few = {
-            label: count
-            for label, count in zip(head.names, counts, strict=True)
-            if count < 1 / fitted.error - 1
-        }
-        if few:
-            warn(
-                f"Every set of the head {name!r} holds {quote(list(few))}: only "
-                f"{quote(list(few.values()))} held-out rows have these labels, and an error of "
-                f"{fitted.error:g} needs {_needed(fitted.error)}."
-            )
-    if fitted.min_confidence == NEVER:
-        warn(
-            f"decide='abstain' answers no row of the head {name!r}: also the most confident "
-            f"answers on held-out rows have an error above {fitted.error:g}. Use a larger `error`."
-        )
-
-
-def _few(name: str, fitted: HeadDecisions) -> str:
-    return (
-        f"The head {name!r} has {fitted.num_rows} held-out rows with a label, and an error of "
-        f"{fitted.error:g} needs {_needed(fitted.error)}"
-    )
-
-
-def _needed(error: float) -> int:
-    return int(np.ceil(1 / error - 1 - 1e-9))

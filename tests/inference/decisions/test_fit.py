@@ -5,8 +5,9 @@ import pytest
 
 from keras_mm.inference.decisions.abstention import NEVER
 from keras_mm.inference.decisions.answers import in_set, threshold_answers
-from keras_mm.inference.decisions.fit import Options, fit_head_decisions
+from keras_mm.inference.decisions.fit import fit_head_decisions
 from keras_mm.inference.decisions.head_decisions import HeadDecisions
+from keras_mm.inference.decisions.options import Options
 from keras_mm.settings.heads import Head
 
 pytestmark = pytest.mark.backend_free

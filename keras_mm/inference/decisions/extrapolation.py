@@ -1,0 +1,113 @@
+"""From one member to the mean of several: parameters of decisions for rows that all predict.
+
+Only one member was not trained on an out-of-fold row, but the mean of all members predicts a new
+row. The mean is better, and less often too sure, so what fits one member does not fit the mean.
+Some rows were also validation rows of a second member. On these the mean of two is compared with
+one. What averaging removes is variance, which falls with `1 / num_members`: so the step from one to
+two gives the step from one to all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from keras_mm.metrics.window_votes import join_windows
+
+_FEWEST = 50  # rows with two members: with fewer, the difference of two estimates is mostly noise
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """The labelled rows that the decisions of a head are fitted on.
+
+    Attributes:
+        labels: Encoded labels, first axis the rows.
+        logits: Floats, shape `(num_rows, num_logits)`.
+        weights: Weights of the rows, > 0, shape `(num_rows,)`; `None` if all count 1.
+        second: Logits of a second member that was not trained on the row, NaN where there is none;
+            `None` if there is no such row.
+        num_members: Number of members whose mean predicts new rows, >= 1.
+    """
+
+    labels: np.ndarray
+    logits: np.ndarray
+    weights: np.ndarray | None = None
+    second: np.ndarray | None = None
+    num_members: int = 1
+
+    def take(self, chosen: np.ndarray) -> LabelledRows:
+        """Selects rows.
+
+        Args:
+            chosen: Positions, or bool `(num_rows,)`.
+
+        Returns:
+            These rows.
+        """
+        weights = None if self.weights is None else self.weights[chosen]
+        second = None if self.second is None else self.second[chosen]
+        return replace(
+            self,
+            labels=self.labels[chosen],
+            logits=self.logits[chosen],
+            weights=weights,
+            second=second,
+        )
+
+
+@dataclass(frozen=True)
+class Extrapolation:
+    """The same rows as one member predicts them, and as the mean of two does.
+
+    Attributes:
+        one: The rows with the logits of one member.
+        two: The rows with the logits of the mean of two.
+        factor: The change from one to all members, as a multiple of that from one to two.
+    """
+
+    one: LabelledRows
+    two: LabelledRows
+    factor: float
+
+    def change(self, estimate: Callable[[LabelledRows], float]) -> float:
+        """The change of a parameter from one member to the mean of all.
+
+        Args:
+            estimate: Estimates the parameter, on a scale on which changes add up.
+
+        Returns:
+            The change; 0 if the parameter cannot be estimated on these rows.
+        """
+        change = estimate(self.two) - estimate(self.one)
+        return float(self.factor * change) if np.isfinite(change) else 0.0
+
+
+def extrapolation(rows: LabelledRows, kind: str) -> Extrapolation | None:
+    """Finds the rows that two members were not trained on.
+
+    Args:
+        rows: All rows.
+        kind: Kind of the head.
+
+    Returns:
+        The rows with one and with two members; `None` if there are fewer than 50.
+
+    Example:
+        >>> logits = np.tile([[2.0, 0.0]], (60, 1))
+        >>> rows = LabelledRows(np.zeros(60, int), logits, second=logits * 0, num_members=5)
+        >>> found = extrapolation(rows, "multiclass")
+        >>> round(found.change(lambda part: part.logits[0, 0] - part.logits[0, 1]), 2)
+        -1.92
+    """
+    if rows.second is None or rows.num_members < 2:
+        return None
+    paired = np.isfinite(rows.second).all(axis=1)
+    if paired.sum() < _FEWEST:
+        return None
+    one = rows.take(paired)
+    both = np.stack([one.logits, rows.second[paired]], axis=1).reshape(-1, one.logits.shape[1])
+    two = join_windows(both, np.repeat(np.arange(len(one.labels)), 2), kind)
+    return Extrapolation(one, replace(one, logits=two), 2 * (1 - 1 / rows.num_members))
