@@ -96,6 +96,25 @@ def members(labels: np.ndarray, num_classes: int) -> list[np.ndarray]:
     return [np.flatnonzero(column == 1) for column in labels.T]
 
 
+def covers(labels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Whether sets have all labels of their rows.
+
+    Args:
+        labels: As in `set_limits`.
+        chosen: Whether each label is in the set, bool, shape `(num_rows, num_classes)`.
+
+    Returns:
+        Bool, shape `(num_rows,)`.
+
+    Example:
+        >>> covers(np.array([1, 0]), np.array([[True, True], [False, True]])).tolist()
+        [True, False]
+    """
+    if labels.ndim == 1:
+        return chosen[np.arange(len(labels)), labels]
+    return ((labels != 1) | chosen).all(axis=1)
+
+
 def half_widths(
     targets: np.ndarray,
     predictions: np.ndarray,

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from keras_mm.metrics.window_votes import join_windows
 
+_ROUNDS = 3
 _FEWEST = 50  # rows with two members: with fewer, the difference of two estimates is mostly noise
 
 
@@ -83,6 +85,36 @@ class Extrapolation:
         """
         change = estimate(self.two) - estimate(self.one)
         return float(self.factor * change) if np.isfinite(change) else 0.0
+
+    def error_of_one(
+        self,
+        error: float,
+        fit: Callable[[float], Any],
+        covered: Callable[[LabelledRows, Any], np.ndarray],
+    ) -> float:
+        """The error of one member at which the mean of all has the given error.
+
+        Not the limits of sets are extrapolated, but the shares of covered rows: a share is a mean
+        over rows, whose expected change is that of the rows.
+
+        Args:
+            error: The error for the mean, in (0, 1).
+            fit: Fits limits to the rows of one member, for an error.
+            covered: Whether limits cover each row, bool `(num_rows,)`.
+
+        Returns:
+            The error for one member, in (0, 1): mostly a larger one.
+        """
+        found = error
+        for _ in range(_ROUNDS):
+            limits = fit(found)
+            shares = [
+                np.average(covered(part, limits), weights=part.weights)
+                for part in (self.two, self.one)
+            ]
+            found = error + self.factor * float(shares[0] - shares[1])
+            found = float(np.clip(found, error / 2, (1 + error) / 2))
+        return found
 
 
 def extrapolation(rows: LabelledRows, kind: str) -> Extrapolation | None:

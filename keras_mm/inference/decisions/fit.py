@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ from scipy.special import expit, logit
 from keras_mm.errors import InvalidValueError
 from keras_mm.inference.decisions.abstention import lowest_confidence
 from keras_mm.inference.decisions.answers import answered_confidences, threshold_answers
-from keras_mm.inference.decisions.conformal import half_widths, set_limits
+from keras_mm.inference.decisions.conformal import covers, half_widths, set_limits
 from keras_mm.inference.decisions.costs import cost_matrix
 from keras_mm.inference.decisions.extrapolation import (
     Extrapolation,
@@ -110,14 +109,18 @@ def _with_limits(
 ) -> HeadDecisions:
     """Adds the limits of sets, and the confidence below which rows are not answered."""
 
-    def limits(part: LabelledRows, *, classwise: bool = False) -> np.ndarray:
+    def limits(error: float) -> np.ndarray:
         return set_limits(
-            part.labels,
-            fitted.probabilities(head, part.logits),
-            options.error,
-            classwise=classwise,
-            sample_weight=part.weights,
+            rows.labels,
+            fitted.probabilities(head, rows.logits),
+            error,
+            classwise=options.classwise,
+            sample_weight=rows.weights,
         )
+
+    def covered(part: LabelledRows, found: np.ndarray) -> np.ndarray:
+        chosen = fitted.probabilities(head, part.logits) >= found
+        return covers(part.labels, chosen)
 
     def confidence(part: LabelledRows) -> float:
         answers = threshold_answers(head, fitted, part.logits)
@@ -129,27 +132,17 @@ def _with_limits(
             part.weights,
         )
 
-    found, lowest = limits(rows, classwise=options.classwise), confidence(rows)
+    error, lowest = options.error, confidence(rows)
     if members is not None:
-        found = _moved(found, members.change(lambda part: _log_odds(limits(part)[0])))
-        lowest = float(_moved(lowest, members.change(lambda part: _log_odds(confidence(part)))))
+        error = members.error_of_one(error, limits, covered)
+        change = members.change(lambda part: float(logit(confidence(part))))
+        lowest = float(expit(logit(lowest) + change)) if 0 < lowest < 1 else lowest
     return replace(
         fitted,
-        set_limits=tuple(found.tolist()),
+        set_limits=tuple(limits(error).tolist()),
         classwise=options.classwise,
         min_confidence=lowest,
     )
-
-
-def _log_odds(share: float) -> float:
-    """The log odds; NaN or infinite for the limits 0, 1 and `NEVER`, which say something else."""
-    return float(logit(share))
-
-
-def _moved(shares: Any, change: float) -> Any:
-    """Shares in (0, 1) with changed log odds; other values stay."""
-    odds = logit(shares)
-    return np.where(np.isfinite(odds), expit(odds + change), shares) if change else shares
 
 
 def _labelled(
@@ -221,25 +214,25 @@ def _with_intervals(
         if getattr(options, argument):
             raise _no_classes(argument, name, Head("regression"))
 
-    def estimate(part: LabelledRows) -> np.ndarray:
-        widths = half_widths(part.labels, part.logits, options.error, sample_weight=part.weights)
-        return np.asarray(widths)
+    def fit(target: int, error: float) -> float:
+        one = slice(target, target + 1)
+        labels, logits = rows.labels[:, one], rows.logits[:, one]
+        return half_widths(labels, logits, error, sample_weight=rows.weights)[0]
 
-    widths = estimate(rows)
-    if members is not None:
-        for target in range(len(widths)):
-            one = partial(_log_width, estimate, target)
-            widths[target] *= np.exp(members.change(one))
+    def covered(target: int, part: LabelledRows, width: float) -> np.ndarray:
+        errors = np.abs(part.logits[:, target] - part.labels[:, target])
+        return ~(errors > width)  # a missing target changes nothing
+
+    widths = []
+    for target in range(rows.logits.shape[1]):
+        error = options.error
+        if members is not None:
+            error = members.error_of_one(error, partial(fit, target), partial(covered, target))
+        widths.append(fit(target, error))
     if not np.isfinite(widths).all():
         warn_of_wide(name, fitted)
-    finite = (width if np.isfinite(width) else None for width in widths.tolist())
+    finite = (width if np.isfinite(width) else None for width in widths)
     return replace(fitted, half_widths=tuple(finite))
-
-
-def _log_width(
-    estimate: Callable[[LabelledRows], np.ndarray], target: int, rows: LabelledRows
-) -> float:
-    return float(np.log(estimate(rows)[target]))
 
 
 def _no_classes(argument: str, name: str, head: Head) -> InvalidValueError:

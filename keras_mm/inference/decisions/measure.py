@@ -12,7 +12,7 @@ from keras_mm.inference.decisions.answers import (
     intervals,
     threshold_answers,
 )
-from keras_mm.inference.decisions.conformal import members
+from keras_mm.inference.decisions.conformal import covers, members
 from keras_mm.inference.decisions.head_decisions import HeadDecisions
 from keras_mm.inference.decisions.offsets import scorer
 from keras_mm.inference.decisions.temperature import log_loss
@@ -85,11 +85,8 @@ def _of_sets(
 ) -> dict[str, Any]:
     chosen = in_set(head, decisions, logits)
     rows = members(labels, chosen.shape[1])
-    lost = np.zeros(len(labels), bool)
-    for place, places in enumerate(rows):
-        lost[places] |= ~chosen[places, place]
     sizes = chosen.sum(axis=1)
-    coverage, interval = share_with_interval(~lost, weights)
+    coverage, interval = share_with_interval(covers(labels, chosen), weights)
     found: dict[str, Any] = {
         "coverage": coverage,
         "coverage_interval": interval,
