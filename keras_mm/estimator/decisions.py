@@ -147,7 +147,7 @@ def default_decisions(trained: Trained) -> Trained:
 def _default_thresholds(held_out: HeldOut, name: str) -> tuple[float, ...]:
     tuned = _thresholds(held_out, name, "f1")
     counts = (held_out.labels[name] == 1).sum(axis=0)
-    num_folds = len(np.unique(held_out.fold))
+    num_folds = 1 if held_out.fold is None else int(held_out.fold.max())
     return tuple(np.where(counts < num_folds, 0.5, tuned).tolist())
 
 
