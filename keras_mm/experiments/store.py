@@ -80,9 +80,8 @@ def _check_same(folder: Path, before: Mapping[str, Any], after: Mapping[str, Any
     if changed:
         raise ConfigError(
             [
-                f"`output`: {str(folder)!r} holds a comparison of other rows or settings; what "
-                "differs is listed below. Choose another folder, or undo the change",
-                *changed,
+                f"`output`: {str(folder)!r} holds a comparison of other rows or settings "
+                f"({'; '.join(changed)}). Choose another folder, or undo the change"
             ]
         )
 
