@@ -92,6 +92,7 @@ def test_a_saved_model_names_no_folder(first, folder, tmp_path):
 def test_the_run_log_says_what_came_from_the_cache(first, train, folder, tmp_path):
     train.to_parquet(tmp_path / "train.parquet")
     options = ["train", "--data", str(tmp_path / "train.parquet"), "--preset", "tiny", "--quiet"]
+    options += ["--baselines", "none"]
     for name in ("vision_trainable=false", "text_trainable=false", "epochs=1", f"cache={folder}"):
         options += ["--set", name]
     assert main([*options, "--output", str(tmp_path / "run")]) == 0
