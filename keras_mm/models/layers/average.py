@@ -76,8 +76,8 @@ class MemberFeatures(layers.Layer):
         Floats `(..., width)`.
 
     Example:
-        >>> MemberFeatures(1, 2)(ops.convert_to_tensor([[1.0, 2.0, 3.0, 4.0]]))[0, 0] == 3
-        True
+        >>> float(MemberFeatures(1, 2)(ops.convert_to_tensor([[1.0, 2.0, 3.0, 4.0]]))[0, 0])
+        3.0
     """
 
     def __init__(self, member: int, num_members: int, **kwargs: Any):
