@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from keras_mm.errors import ExistingFileError
@@ -170,3 +171,20 @@ def check_writable(folder: str | PathLike) -> None:
         for path in absent:
             with suppress(OSError):  # not created, or another process has written into it
                 path.rmdir()
+
+
+def stamp(source: Any) -> Any:
+    """Describes the state of a file or folder, to recognise changes.
+
+    Args:
+        source: A path; other values are returned unchanged.
+
+    Returns:
+        The path, and sizes and times of the file, or of the files in the folder: JSON-serialisable.
+    """
+    if not isinstance(source, str | PathLike) or not Path(source).exists():
+        return source
+    path = Path(source)
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    times = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [str(path.resolve()), times]

@@ -151,10 +151,11 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    check_columns(run_settings(options, without=("grid", "repeats")))
+    settings = run_settings(options, without=("grid", "repeats"))
+    check_columns(settings)
     from keras_mm.cli.compare import compare_run
 
-    return print_result(options, compare_run(options))
+    return print_result(options, compare_run(options, settings))
 
 
 def _presets(options: argparse.Namespace) -> int:

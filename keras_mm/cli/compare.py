@@ -8,7 +8,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from keras_mm.cli.run_settings import run_settings
 from keras_mm.cli.threads import use_threads
 from keras_mm.data.samples import load_sample_data
 from keras_mm.errors import ConfigError
@@ -20,11 +19,12 @@ _SPLITS = ("validation_data", "test_data", "split_column", "id_column")
 _FOLDS = 5
 
 
-def compare_run(options: argparse.Namespace) -> dict[str, Any]:
+def compare_run(options: argparse.Namespace, settings: RunSettings) -> dict[str, Any]:
     """Compares the cells of a grid, and writes the results into a folder.
 
     Args:
         options: Arguments of the command.
+        settings: The settings of the command line and of its file, without the grid.
 
     Returns:
         The cells as in `comparison.json`, the folder as `output`, and a text as `summary`.
@@ -33,7 +33,6 @@ def compare_run(options: argparse.Namespace) -> dict[str, Any]:
         ConfigError: listing every problem of settings and grid, before anything is trained.
         TableError: listing every problem of the rows.
     """
-    settings = run_settings(options, without=("grid", "repeats"))
     grid, repeats = _grid(options)
     misplaced = [name for name in _SPLITS if getattr(settings, name) is not None]
     if misplaced:

@@ -177,10 +177,10 @@ def _write(
     (folder / "metrics.json").write_text(metrics + "\n", encoding="utf-8")
     predictions = written_frame(evaluation.predictions, classifier.heads_)
     predictions.to_csv(folder / "predictions.csv", index=False)
-    if hasattr(classifier, "out_of_fold_"):
-        written_frame(classifier.out_of_fold_, classifier.heads_).to_parquet(
-            folder / "out_of_fold.parquet"
-        )
+    out_of_fold = getattr(classifier, "out_of_fold_", None)
+    if out_of_fold is not None:
+        written = written_frame(out_of_fold, classifier.heads_)
+        written.to_parquet(folder / "out_of_fold.parquet")
     evaluation.save(folder / "report.html")
     classifier.save(folder / "model")
     card = render_model_card(evaluation, asdict(_resolved(settings)))

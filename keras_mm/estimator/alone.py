@@ -20,8 +20,6 @@ from keras_mm.metrics.probabilities import probabilities
 from keras_mm.models.multimodal import parts
 from keras_mm.random_state import seeded
 
-_OTHER = {"vision": "texts", "text": "images"}  # the columns of the other side
-
 
 def predict_alone(
     trained: Trained, prepared: Prepared, rows: Rows, side: str, *, cache: Any, engine: str
@@ -43,13 +41,10 @@ def predict_alone(
         Probabilities `(num_rows, num_classes)`, or numbers `(num_rows, num_targets)`, by head.
     """
     settings = replace(prepared.settings, cache=cache, engine=engine, verbose=0, warm_start=False)
-    settings = _without(settings, side)
-    if side == "vision":
-        settings = replace(settings, sliding_window=None)
     own = replace(
         prepared,
-        settings=settings,
-        parts={name: _without(part, side) for name, part in prepared.parts.items()},
+        settings=settings.one_side(side),
+        parts={name: part.one_side(side) for name, part in prepared.parts.items()},
     )
     bench = _Bench({side: parts(trained.model).encoders[side]})
     preprocessor = _preprocessor(trained.preprocessor, side)
@@ -60,16 +55,11 @@ def predict_alone(
     if outcome.error is not None:
         raise outcome.error
     predictor = outcome.trained.predictor(cache=cache, engine=engine, progress=False)
-    logits = predictor.logits(_without(rows, side), always_cache=True)
+    logits = predictor.logits(rows.one_side(side), always_cache=True)
     return {
         name: logits[name] if head.kind == "regression" else probabilities(logits[name], head.kind)
         for name, head in own.heads.items()
     }
-
-
-def _without(value: Any, side: str) -> Any:
-    """Settings or rows without the columns of the other side."""
-    return replace(value, **{_OTHER[side]: ()})
 
 
 def _preprocessor(whole: Preprocessor, side: str) -> Preprocessor:

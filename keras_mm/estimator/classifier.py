@@ -309,11 +309,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
                 trains without validation. With several folds, the share of the rows outside each
                 fold.
             groups: Column name, or array of shape `(num_rows,)`. Rows of a group are all training
-                rows or all validation rows.
+                rows or all validation rows, and all in one fold.
             image_dir: Folder that image paths are relative to; by default that of the table file.
                 Images of validation rows from a file can also be in the folder of that file.
             callbacks: Your own Keras callbacks; see `keras_mm.Trainer` for those that monitor a
-                metric or set the learning rate. Their `model` is the part that is trained.
+                metric or set the learning rate. Their `model` is the part that is trained. With
+                several folds, the training of each calls them.
             on_error: `"raise"`, or `"skip"` to leave out the rows that cannot be used.
 
         Returns:

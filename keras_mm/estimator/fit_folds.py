@@ -72,7 +72,7 @@ def fit_folds(
     preprocessor = preprocessor or create_preprocessor(prepared.settings)
     members = _Members(prepared, workbench, preprocessor)
     folds, results = prepared.folds, []
-    _announce(members, len(folds))
+    members.announce()
     with progress_bar(
         total=len(folds),
         description="training folds",
@@ -113,11 +113,9 @@ class _Members:
         self.are_trunks = is_frozen and used == set(parts(self._next).encoders)
         self._store, self._batch_size = open_store(settings.cache), settings.batch_size
         self._names = input_names(cut(self._next))
-        self._features = self._encoded(prepared.rows)
-        self._window_rows = preprocessor.windows(prepared.rows)[1]
-        self._val_features = (
-            None if prepared.validation is None else self._encoded(prepared.validation)
-        )
+        self._features, self._window_rows = self._encoded(prepared.rows)
+        validation = prepared.validation
+        self._val_features = {} if validation is None else self._encoded(validation)[0]
         self.logits = {
             name: np.full((len(prepared.rows), head.num_logits), np.nan, "float32")
             for name, head in prepared.heads.items()
@@ -171,7 +169,7 @@ class _Members:
         """Rows of a fold for training and for early stopping, and their features."""
         rows, validation = self.prepared.rows, self.prepared.validation
         chosen = {"train": rows.take(fold.train.tolist())}
-        features: list[Features] = [self._of_rows(fold.train), self._val_features or {}]
+        features: list[Features] = [self._of_rows(fold.train), self._val_features]
         if validation is not None:
             chosen["val"] = validation
         elif len(fold.val):
@@ -196,17 +194,31 @@ class _Members:
             is_new = np.isnan(self.second[name][positions]).all(axis=1)
             self.second[name][positions[is_new]] = logits[is_new]
 
-    def _encoded(self, rows: Rows) -> dict[str, FeatureTable]:
-        """The features of frozen encoders, for all windows of the rows."""
+    def _encoded(self, rows: Rows) -> tuple[dict[str, FeatureTable], np.ndarray | None]:
+        """The features of frozen encoders for all windows of the rows, and each window's row."""
         settings = self.prepared.settings
-        return encode_rows(
+        windows, window_rows = self.preprocessor.windows(rows)
+        features = encode_rows(
             parts(self._next).encoders,
-            self.preprocessor.windows(rows)[0],
+            windows,
             self.preprocessor,
             names=self._names,
             store=self._store,
             engine=settings.engine,
             progress=bool(settings.verbose),
+        )
+        return features, window_rows
+
+    def announce(self) -> None:
+        """Says what is trained, with sizes, if each fold trains encoders of its own."""
+        if self.are_trunks:
+            return
+        count = len(self.prepared.folds)
+        size = sum(math.prod(variable.shape) for variable in self._next.variables)
+        progress_line(
+            f"{count} folds train their own encoders, one after the other: the model will have "
+            f"{counted(count * size, 'weight')}, {count * size * 4 / 1e6:,.0f} MB",
+            show=bool(self.prepared.settings.verbose),
         )
 
     def _of_rows(self, positions: np.ndarray) -> dict[str, FeatureTable]:
@@ -214,19 +226,6 @@ class _Members:
         if self._window_rows is not None:
             positions = np.flatnonzero(np.isin(self._window_rows, positions))
         return {name: table.take(positions) for name, table in self._features.items()}
-
-
-def _announce(members: _Members, count: int) -> None:
-    """Says what is trained, with sizes, if each fold trains encoders of its own."""
-    if members.are_trunks:
-        return
-    model = members._next
-    size = sum(math.prod(variable.shape) for variable in model.variables)
-    progress_line(
-        f"{count} folds train their own encoders, one after the other: the model will have "
-        f"{counted(count * size, 'weight')}, {count * size * 4 / 1e6:,.0f} MB",
-        show=bool(members.prepared.settings.verbose),
-    )
 
 
 def _joined(members: _Members, results: Sequence[StagesResult]) -> Outcome:

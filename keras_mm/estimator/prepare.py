@@ -148,17 +148,18 @@ def _with_folds(
         return parts, draw_folds(rows, heads, num_folds, val_size=val_size, seed=seed)
     except ValueError as error:
         if strict:
-            raise _impossible(error) from error
+            raise TableError(_as_problems(error)) from error
         _log.info("a single model is trained instead of %d folds: %s", num_folds, error)
     try:
         drawn = split_rows(rows, heads, val_size=val_size, seed=seed)
     except ValueError as error:
-        raise _impossible(error) from error
+        raise TableError(_as_problems(error)) from error
     return {**parts, **{name: rows.take(positions) for name, positions in drawn.items()}}, ()
 
 
-def _impossible(error: ValueError) -> TableError:
-    return TableError([Problem(None, None, "the training rows", str(error))])
+def _as_problems(error: ValueError) -> list[Problem]:
+    """The problem that a split of the training rows is impossible."""
+    return [Problem(None, None, "the training rows", str(error))]
 
 
 def prepare_fit(settings: Settings, arguments: FitArgs, old: Mapping[str, Head]) -> Prepared:

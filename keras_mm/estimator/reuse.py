@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from keras_mm.features.fingerprint import fingerprint
+from keras_mm.files import stamp
 from keras_mm.inference.bundle import build_encoders, build_model
 from keras_mm.models.multimodal import copy_variables, cut, join, parts
 from keras_mm.random_state import set_states
@@ -246,17 +246,7 @@ def _kind(spec: Mapping, vision_weights: Any, text_weights: Any, seed: int) -> s
     pairs = zip(sides, (vision_weights, text_weights), strict=True)
     sources = [source for side, weights in pairs if side for source in (weights, side["backbone"])]
     drawn = seed if "random" in sources else None
-    return _text([spec["precision"], *sides, drawn, *map(_stamp, sources)])
-
-
-def _stamp(source: Any) -> Any:
-    """Sizes and times of a file, or of the files in a folder; returns other values unchanged."""
-    if not isinstance(source, str | PathLike) or not Path(source).exists():
-        return source
-    path = Path(source)
-    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
-    times = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return [str(path.resolve()), times]
+    return _text([spec["precision"], *sides, drawn, *map(stamp, sources)])
 
 
 def _text(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from sklearn.base import clone
 
-from keras_mm.checks import check_whole
+from keras_mm.checks import check_whole, require
 from keras_mm.data.tables.folds import Fold, draw_folds
 from keras_mm.data.tables.load import load_table
 from keras_mm.data.tables.rows import Rows
@@ -26,6 +26,7 @@ from keras_mm.experiments.store import CellStore, table_digest
 from keras_mm.progress import progress_bar
 from keras_mm.settings.heads import Head
 from keras_mm.settings.settings import Settings, settings_from
+from keras_mm.version import __version__
 
 _VAL_SIZE = 0.1  # of the rows outside a fold, for early stopping
 
@@ -86,23 +87,21 @@ def compare(
         >>> found.table["loss"].tolist()
         ['majority', 'cross_entropy', 'focal']
     """
-    run = prepare_comparison(
-        table,
+    check_whole(repeats=repeats)
+    values = {**settings, "labels": labels, "seed": seed, "folds": folds}
+    run = _checked(
+        load_table(table, image_dir=image_dir),
         grid,
-        labels=labels,
-        folds=folds,
+        settings_from(values, Settings),
         repeats=repeats,
         groups=groups,
-        sample_weight=sample_weight,
-        seed=seed,
-        image_dir=image_dir,
-        settings=settings,
+        weight_column=sample_weight,
     )
-    return run_comparison(run, output)
+    return _run(run, output)
 
 
 @dataclass(frozen=True)
-class ComparisonRun:
+class _Run:
     """A comparison whose settings, cells and rows are checked.
 
     Attributes:
@@ -122,52 +121,23 @@ class ComparisonRun:
     digest: str
 
 
-def prepare_comparison(
-    table: Any,
+def _checked(
+    table: pd.DataFrame,
     grid: Mapping[str, Any] | str,
+    settings: Settings,
     *,
-    labels: Any = "label",
-    folds: int = 5,
-    repeats: int = 1,
-    groups: Any = None,
-    sample_weight: str | None = None,
-    seed: int = 0,
-    image_dir: str | os.PathLike | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> ComparisonRun:
-    """Checks everything of a comparison; nothing is trained.
-
-    Args:
-        table: As in `compare`.
-        grid: As in `compare`.
-        labels: As in `compare`.
-        folds: As in `compare`.
-        repeats: As in `compare`.
-        groups: As in `compare`.
-        sample_weight: As in `compare`.
-        seed: As in `compare`.
-        image_dir: As in `compare`.
-        settings: As in `compare`, by name.
-
-    Returns:
-        What `run_comparison` takes.
-
-    Raises:
-        ConfigError: as `compare`.
-        TableError: as `compare`.
-        ValueError: as `compare`.
-    """
-    check_whole(repeats=repeats)
-    table = load_table(table, image_dir=image_dir)
-    names = {"labels": labels, "seed": seed, "folds": folds}
-    base = settings_from({**(settings or {}), **names}, Settings)
-    also = [name for name in (groups, sample_weight) if isinstance(name, str)]
-    base = with_columns(base, table, also=also)
+    repeats: int,
+    groups: Any,
+    weight_column: str | None,
+) -> _Run:
+    """Checks everything of a comparison; nothing is trained."""
+    also = [name for name in (groups, weight_column) if isinstance(name, str)]
+    base = with_columns(settings, table, also=also)
     cells = expand_grid(grid, base)
     heads = find_heads(base, table)
     if len(heads) > 1:
         raise ConfigError([f"one head is compared at a time. Received: the heads {list(heads)}"])
-    weights = {} if sample_weight is None else {"train": sample_weight}
+    weights = {} if weight_column is None else {"train": weight_column}
     rows = prepare(
         base,
         {"train": table},
@@ -177,15 +147,15 @@ def prepare_comparison(
         progress=bool(base.verbose),
     ).rows
     drawn = [
-        draw_folds(rows, heads, folds, val_size=_VAL_SIZE, seed=seed + repeat)
-        for repeat in range(repeats)
+        draw_folds(rows, heads, require(base.folds, "folds"), val_size=_VAL_SIZE, seed=seed)
+        for seed in range(base.seed, base.seed + repeats)
     ]
-    run = ComparisonRun(base, cells, next(iter(heads.items())), rows, drawn, table_digest(rows))
+    run = _Run(base, cells, next(iter(heads.items())), rows, drawn, table_digest(rows))
     _check_cells(run)
     return run
 
 
-def _check_cells(run: ComparisonRun) -> None:
+def _check_cells(run: _Run) -> None:
     """Checks the cells against the head and the labels, before any is trained."""
     name, head = run.head
     problems = []
@@ -202,19 +172,8 @@ def _check_cells(run: ComparisonRun) -> None:
         raise ConfigError(problems, "grid")
 
 
-def run_comparison(run: ComparisonRun, output: str | os.PathLike | None = None) -> Comparison:
-    """Trains the cells that are not in `output` yet, and compares all.
-
-    Args:
-        run: What `prepare_comparison` returned.
-        output: As in `compare`.
-
-    Returns:
-        The comparison.
-
-    Raises:
-        ConfigError: if `output` holds a comparison of other rows or folds.
-    """
+def _run(run: _Run, output: str | os.PathLike | None) -> Comparison:
+    """Trains the cells that are not in `output` yet, and compares all."""
     store = CellStore(output, _facts(run))
     name, head = run.head
     first = MultimodalClassifier(**vars(run.settings))
@@ -236,7 +195,7 @@ def run_comparison(run: ComparisonRun, output: str | os.PathLike | None = None) 
 
 
 def _train(
-    run: ComparisonRun,
+    run: _Run,
     cell: Cell,
     first: MultimodalClassifier,
     folds: Sequence[Fold],
@@ -247,14 +206,14 @@ def _train(
     settings = replace(cell.apply(run.settings), seed=run.settings.seed + repeat, verbose=0)
     classifier = clone(first).set_params(**vars(settings))  # shares encoders and compiled steps
     rows = run.rows
-    rows = rows if settings.images else replace(rows, images=())
-    rows = rows if settings.texts else replace(rows, texts=())
+    rows = rows if settings.images else rows.one_side("text")
+    rows = rows if settings.texts else rows.one_side("vision")
     begun = time.perf_counter()
     classifier.fit_rows(rows, heads={name: head}, folds=folds)
     return classifier.out_of_fold_.assign(seconds=time.perf_counter() - begun)
 
 
-def _facts(run: ComparisonRun) -> dict[str, Any]:
+def _facts(run: _Run) -> dict[str, Any]:
     """What must not change when a comparison goes on."""
     import keras
 
@@ -270,4 +229,5 @@ def _facts(run: ComparisonRun) -> dict[str, Any]:
         "seed": settings.seed,
         "groups": run.rows.groups is not None,
         "backend": keras.backend.backend(),
+        "version of keras_mm": __version__,
     }

@@ -14,9 +14,11 @@ import numpy as np
 from keras_mm.checks import quote, unknown_name
 from keras_mm.errors import ConfigError
 from keras_mm.experiments.cell_scores import COLUMNS
+from keras_mm.files import stamp
 from keras_mm.settings.settings import Settings, find_problems
 
 MODALITIES = ("image_and_text", "image", "text")
+_SIDES = {"image": "vision", "text": "text"}
 # Settings that are the same in all cells: they say which rows are read, and how they are divided.
 _SHARED = ("images", "texts", "labels", "head", "classes", "folds", "seed", "warm_start", "verbose")
 
@@ -59,12 +61,9 @@ class Cell:
         Returns:
             The settings, with the columns of the cell's modalities.
         """
-        columns: dict[str, Any] = {}
-        if self.modalities == "image":
-            columns["texts"] = ()
-        elif self.modalities == "text":
-            columns["images"] = ()
-        return replace(base, **columns, **self.settings)
+        chosen = replace(base, **self.settings)
+        side = _SIDES.get(self.modalities or "")
+        return chosen if side is None else chosen.one_side(side)
 
     def key(self, base: Settings) -> str:
         """A name for the files of the cell, from everything that its result depends on.
@@ -79,6 +78,8 @@ class Cell:
         values = {f.name: getattr(chosen, f.name) for f in fields(Settings)}
         for name in ("cache", "verbose", "seed"):  # without influence, or part of the file's name
             del values[name]
+        for name in ("vision_weights", "text_weights", "vision_backbone", "text_backbone"):
+            values[name] = stamp(values[name])
         text = json.dumps(values, sort_keys=True, default=_described)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

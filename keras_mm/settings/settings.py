@@ -193,6 +193,19 @@ class Settings:
         """
         return bool(is_trained(side, self.training, getattr(self, f"{side}_trainable")))
 
+    def one_side(self: Kind, side: str) -> Kind:
+        """These settings for a model of the images alone, or of the texts alone.
+
+        Args:
+            side: `"vision"` or `"text"`.
+
+        Returns:
+            Settings without the columns of the other side; without texts, no sliding window.
+        """
+        if side == "text":
+            return replace(self, images=())
+        return replace(self, texts=(), sliding_window=None)
+
     @property
     def trains_encoders(self) -> bool:
         """Whether any part of an encoder is trained; with `mmbt` the text encoder always is."""

@@ -52,6 +52,24 @@ def test_a_key_names_the_weights_of_a_network_of_the_users():
     assert one.key(BASE) == other.key(BASE)
 
 
+def test_a_cell_of_images_alone_cuts_no_texts():
+    base = Settings(images=("a",), texts=("b",), sliding_window=True)
+    image, text = expand_grid({"modalities": ["image", "text"]}, base)
+    assert image.apply(base).sliding_window is None and image.apply(base).texts == ()
+    assert text.apply(base).sliding_window is True and text.apply(base).images == ()
+
+
+def test_a_key_changes_with_the_weights_in_a_file(tmp_path):
+    file = tmp_path / "weights.h5"
+    file.write_bytes(b"one")
+    base = Settings(texts=("b",), text_weights=file)
+    (cell,) = expand_grid({"epochs": [2]}, base)
+    before = cell.key(base)
+    assert cell.key(base) == before
+    file.write_bytes(b"other")
+    assert cell.key(base) != before
+
+
 @pytest.mark.parametrize(
     ("grid", "told"),
     [

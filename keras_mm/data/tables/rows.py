@@ -74,6 +74,17 @@ class Rows:
             **of_rows,
         )
 
+    def one_side(self, side: str) -> Rows:
+        """These rows for a model of the images alone, or of the texts alone.
+
+        Args:
+            side: `"vision"` or `"text"`.
+
+        Returns:
+            The rows without the columns of the other side.
+        """
+        return replace(self, images=()) if side == "text" else replace(self, texts=())
+
 
 def read_rows(
     table: Any,

@@ -179,7 +179,7 @@ def _with_choice(
     """Adds thresholds, offsets or costs."""
     if head.kind == "multilabel":
         if options.costs is not None:
-            raise _no_classes("costs", name, head)
+            raise InvalidValueError(_not_for("costs", name, head))
         metric = "f1" if options.metric is None else options.metric
         scores = probabilities(rows.logits, "multilabel")
         tuned = tune_thresholds(rows.labels, scores, metric=metric, sample_weight=rows.weights)
@@ -212,7 +212,7 @@ def _with_intervals(
     """Adds the widths of the intervals of a regression head."""
     for argument in ("costs", "metric", "classwise"):
         if getattr(options, argument):
-            raise _no_classes(argument, name, Head("regression"))
+            raise InvalidValueError(_not_for(argument, name, Head("regression")))
 
     def fit(target: int, error: float) -> float:
         one = slice(target, target + 1)
@@ -235,8 +235,9 @@ def _with_intervals(
     return replace(fitted, half_widths=tuple(finite))
 
 
-def _no_classes(argument: str, name: str, head: Head) -> InvalidValueError:
-    return InvalidValueError(
+def _not_for(argument: str, name: str, head: Head) -> str:
+    """The sentence that an argument cannot be used for a kind of head."""
+    return (
         f"`{argument}` cannot be used for {name!r}, a {head.kind} head. Leave it out, or name the "
         "heads that it is for as `head`."
     )
