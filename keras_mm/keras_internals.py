@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -43,6 +43,33 @@ def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[Any]:
         A variable for each trainable weight, in the order of the weights.
     """
     return list(optimizer._model_variables_moving_average)
+
+
+def adam_moments(optimizer: keras.optimizers.Adam, variables: Sequence[Any]) -> list[tuple]:
+    """The first and second moments of weights in an Adam optimizer.
+
+    Args:
+        optimizer: The optimizer, built.
+        variables: Weights that it was built with.
+
+    Returns:
+        A pair of Keras variables for each weight.
+    """
+    places = [optimizer._get_variable_index(variable) for variable in variables]
+    return [(optimizer._momentums[place], optimizer._velocities[place]) for place in places]
+
+
+def replace_update(optimizer: keras.optimizers.Optimizer, update: Callable | None) -> None:
+    """Replaces the function by which an optimizer updates weights.
+
+    The optimizer keeps its class, so that a saved model can be loaded without this package.
+
+    Args:
+        optimizer: The optimizer, changed in place.
+        update: A function of gradients, variables and the learning rate; `None` changes nothing.
+    """
+    if update is not None:
+        optimizer._backend_update_step = update
 
 
 def kernel_without_lora(layer: Any) -> Any:

@@ -9,9 +9,11 @@ import keras
 from keras import ops
 
 from keras_mm.errors import InvalidValueError
+from keras_mm.keras_internals import replace_update
 from keras_mm.models.backbones.blocks import backbone_blocks
 from keras_mm.models.multimodal import backbones
 from keras_mm.settings.training import Optimization
+from keras_mm.training.fused_adam import fused_update
 
 _CLASSES = {
     "adamw": keras.optimizers.AdamW,
@@ -73,6 +75,8 @@ def create_optimizer(
     if rates:
         # By identity, because variables of two encoders can have the same name.
         optimizer.factors = {id(variable): factor for variable, factor in rates}
+    else:
+        replace_update(optimizer, fused_update(optimizer))
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
@@ -145,8 +149,9 @@ def _with_rates(base: type) -> type:
         def _backend_update_step(
             self, grads: Any, trainable_variables: Any, learning_rate: Any
         ) -> None:
+            update = fused_update(self) or super()._backend_update_step
             for factor, variables, part in self._by_rate(trainable_variables, grads):
-                super()._backend_update_step(part, variables, learning_rate * factor)
+                update(part, variables, learning_rate * factor)
 
         def _apply_weight_decay(self, variables: Any) -> None:
             whole = self.weight_decay
