@@ -35,7 +35,9 @@ def main() -> None:
             run()
             seconds[place].append(time.perf_counter() - begun)
     ours, theirs = (np.median(each[1:]) * 1e3 for each in seconds)
-    print(f"backend {keras.backend.backend()}, {2 * (side * side + side) / 1e6:.1f} million weights")
+    print(
+        f"backend {keras.backend.backend()}, {2 * (side * side + side) / 1e6:.1f} million weights"
+    )
     print(f"fused {ours:.1f} ms, Keras {theirs:.1f} ms: {theirs / ours:.1f} x")
 
 
