@@ -57,6 +57,10 @@ class RowBatches(keras.utils.PyDataset):
         workers: Threads that decode the next batches while the model trains, as long as batches are
             read in order; 0 decodes in the caller's thread.
 
+    Attributes:
+        label_weights: Further factors of the weights, floats >= 0 by row; an array, or a dict of
+            arrays by head, as `labels` are. `None` if there are none.
+
     Raises:
         ValueError: if `batch_size` or `sample_weight` is out of range.
     """
@@ -89,6 +93,7 @@ class RowBatches(keras.utils.PyDataset):
         self.num_rows = len(columns[0])
         self.sample_weight = check_weights(sample_weight, self.num_rows)
         self._weights = self.sample_weight
+        self.label_weights: Any = None
         if window_rows is not None and self.window.weigh_by == "row":
             of_windows = (1 / np.bincount(window_rows))[window_rows]
             self._weights = of_windows * (1 if self._weights is None else self._weights)
@@ -156,10 +161,18 @@ class RowBatches(keras.utils.PyDataset):
         if self.labels is None:
             return inputs
         labels = _at(self.labels, rows)
-        if self._weights is None:
+        if self._weights is None and self.label_weights is None:
             return inputs, labels
-        weights = self._weights[rows].astype("float32")
-        return inputs, labels, keras.tree.map_structure(lambda _: weights, labels)
+        weights = np.ones(len(rows)) if self._weights is None else self._weights[rows]
+        if self.label_weights is None:
+            factors = keras.tree.map_structure(lambda _: 1.0, labels)
+        else:
+            factors = _at(self.label_weights, rows)
+
+        def weighted(factor: Any) -> np.ndarray:
+            return (weights * factor).astype("float32")
+
+        return inputs, labels, keras.tree.map_structure(weighted, factors)
 
     @property
     def row_labels(self) -> Any:

@@ -37,6 +37,7 @@ from keras_mm.training.callbacks import (
     ValidationResult,
 )
 from keras_mm.training.head_start import start_heads
+from keras_mm.training.label_weights import weigh_by_label
 from keras_mm.training.model_outputs import check_label_names, is_bare, num_logits
 from keras_mm.training.objectives import Objective, check_labels, check_monitor, create_objectives
 from keras_mm.training.optimizers import create_optimizer, create_schedule, variable_rates
@@ -189,7 +190,10 @@ class Trainer:
         callbacks += stopping
         progress = ProgressBar(show=bool(self.verbose))
         callbacks.append(progress)
-        self._compile(self._optimizer(len(dataset)), objectives)
+        losses = {name: objective.loss for name, objective in objectives.items()}
+        if self.keep_step:
+            losses = weigh_by_label(dataset, objectives)
+        self._compile(self._optimizer(len(dataset)), objectives, losses)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
         start_heads(self.model, dataset, objectives)
@@ -217,28 +221,34 @@ class Trainer:
         # Without a restored epoch, a user's callback may have changed the weights since.
         self.validation = best.validation if stopping or not self.callbacks else None
         if self.keep_step:  # not after a failure, as JAX could not continue with the step
-            _steps[self.model] = self._step(self.model.optimizer, objectives)
+            _steps[self.model] = self._step(self.model.optimizer, objectives, losses)
         return self.history
 
     def _compile(
-        self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        objectives: Mapping[str, Objective],
+        losses: Mapping[str, Any],
     ) -> None:
         """Compiles the model, or resets the optimizer of a kept step."""
         # Built here, because TensorFlow traces a step twice if it creates variables.
         optimizer.build(self.model.trainable_variables)
         kept = _steps.pop(self.model, None)
-        if not self.keep_step or kept is None or kept != self._step(optimizer, objectives):
-            loss: Any = {name: objective.loss for name, objective in objectives.items()}
+        if not self.keep_step or kept is None or kept != self._step(optimizer, objectives, losses):
+            loss: Any = losses
             weights: Any = {name: objective.weight for name, objective in objectives.items()}
             if is_bare(self.model):
-                loss, weights = one_or_all(loss), None
+                loss, weights = one_or_all(losses), None
             self.model.compile(optimizer=optimizer, loss=loss, loss_weights=weights)
             return
         for old, new in zip(self.model.optimizer.variables, optimizer.variables, strict=True):
             old.assign(new)
 
     def _step(
-        self, optimizer: keras.optimizers.Optimizer, objectives: Mapping[str, Objective]
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        objectives: Mapping[str, Objective],
+        losses: Mapping[str, Any],
     ) -> str | None:
         """Describes, as JSON, what the compiled step depends on; `None` if it cannot be reused."""
         names = (self.loss_settings.loss, self.optimization.optimizer)
@@ -246,7 +256,7 @@ class Trainer:
         if not named or self._rates() or keras.backend.backend() == "torch":
             return None
         # Without names, as Keras numbers them: they differ each time.
-        parts = [optimizer, *(objective.loss for objective in objectives.values())]
+        parts = [optimizer, *losses.values()]
         config: list = [
             [type(part).__name__, {**part.get_config(), "name": None}] for part in parts
         ]
