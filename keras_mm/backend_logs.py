@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"  # read by C++ when TensorFlow or JAX is loaded
 _ONLY_FATAL = "3"
-_LOGGERS = ("tensorflow", "jax")
+_LOGGERS = ("tensorflow", "jax", "huggingface_hub", "kagglehub")
 # The filter process. It drops log lines of absl and TensorFlow of the levels I, W and E, but not F
 # (fatal), and two lines of text that belong to them.
 _FILTER = r"""
@@ -58,7 +58,7 @@ def quiet_environment() -> dict[str, str]:
 
 
 def hide_python_logs() -> None:
-    """Hides warnings that backends log in Python.
+    """Hides warnings that backends, and the libraries that download weights, log in Python.
 
     Only for the command line: in a user's program, these loggers are the user's to set.
     """

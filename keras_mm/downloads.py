@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any
 
@@ -57,10 +58,11 @@ def failed_download(what: str, source: str, keyword: str, error: Exception) -> P
         The error to raise. Its message says what failed, why, and how to provide the files by hand.
     """
     first_line = next(iter(str(error).strip().splitlines()), "")
+    network = "" if os.path.exists(source) else "The first use downloads it and needs a network. "
     return PretrainedError(
         f"Could not load the {what} from {source!r} ({type(error).__name__}: {first_line[:300]}). "
-        "To provide it by hand, download it elsewhere (for a KerasHub handle: all its files in one "
-        "folder; for a hf:// handle: config.json, model.safetensors and the vocabulary; for "
-        f"keras.applications: the .weights.h5 file) and pass its path as `{keyword}`; or pass "
-        f"{keyword}='random' to start untrained."
+        f"{network}To provide it by hand, download it elsewhere (for a KerasHub handle: all its "
+        "files in one folder; for a hf:// handle: config.json, model.safetensors and the "
+        "vocabulary; for keras.applications: the .weights.h5 file) and pass its path as "
+        f"`{keyword}`; or pass {keyword}='random' to start untrained."
     )

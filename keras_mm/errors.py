@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-_SHOWN = 20  # largest number of problems in a message
+_SHOWN = 20  # largest number of lines in a message, and of rows in a line
+_SHOWN_ALIKE = 3  # of many problems that are alike
+_QUOTED_OR_NUMBER = r"""'[^']*'|"[^"]*"|\d+"""
 
 
 class KerasMMError(Exception):
@@ -95,6 +98,52 @@ class Problem:
         return f"{', '.join(place)}: {warning}{self.message}"
 
 
+def problem_lines(problems: Sequence[Problem]) -> list[str]:
+    """Formats problems, one on a line; of more than four of a kind, three are shown.
+
+    Problems of a kind are in one column, and their messages differ only in numbers and quoted text.
+
+    Args:
+        problems: The problems of one or more tables.
+
+    Returns:
+        Lines in the order of the problems. After the third of a kind, a line counts the others and
+        lists their rows.
+
+    Example:
+        >>> problems = [Problem(number, "a", "t.csv", "it is bad.") for number in range(7)]
+        >>> for line in problem_lines(problems)[2:]:
+        ...     print(line)
+        t.csv, row 2, column 'a': it is bad.
+        t.csv, column 'a': 4 more like this, in the rows 3, 4, 5, 6
+    """
+    kinds: dict[tuple, list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(_kind(problem), []).append(problem)
+    lines, shown = [], dict.fromkeys(kinds, 0)
+    for problem in problems:
+        kind = _kind(problem)
+        shown[kind] += 1
+        if len(kinds[kind]) <= _SHOWN_ALIKE + 1 or shown[kind] <= _SHOWN_ALIKE:
+            lines.append(str(problem))
+        elif shown[kind] == _SHOWN_ALIKE + 1:
+            lines.append(_others(kind[0], kinds[kind][_SHOWN_ALIKE:]))
+    return lines
+
+
+def _others(place: str, problems: Sequence[Problem]) -> str:
+    """The line that counts the problems of a kind that are not shown."""
+    rows = [str(problem.row) for problem in problems[:_SHOWN]]
+    rows += ["..."] if len(problems) > _SHOWN else []
+    return f"{place}: {len(problems):,} more like this, in the rows {', '.join(rows)}"
+
+
+def _kind(problem: Problem) -> tuple[str, str]:
+    """The place of a problem without the row, and its message without numbers and quoted text."""
+    place = str(replace(problem, row=None, message="")).removesuffix(": ")
+    return place, re.sub(_QUOTED_OR_NUMBER, "#", problem.message)
+
+
 class TableError(KerasMMError, ValueError):
     """A table has rows or columns that cannot be used.
 
@@ -118,9 +167,10 @@ class TableError(KerasMMError, ValueError):
     ):
         self.problems = list(problems)
         self._options = {"skippable": skippable, "none_left": none_left}
-        lines = [f"  - {problem}" for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"  ... and {len(self.problems) - _SHOWN} more (see `.problems`)")
+        shown = problem_lines(self.problems)
+        lines = [f"  - {line}" for line in shown[:_SHOWN]]
+        if len(shown) > _SHOWN:
+            lines.append("  ... and more (see `.problems`)")
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         solution = (
             'Fix them, or pass on_error="skip" (in the command line --on-error skip) to leave the '

@@ -167,6 +167,9 @@ def _add_check(commands, common) -> None:
     )
     names = ("--data", "--image-dir", "--images", "--texts", "--labels", "--head",
              "--weight-column")  # fmt: skip
+    check.add_argument(
+        "--all", action="store_true", help="print each problem, also where many rows have the same"
+    )
     _add_settings(check, names)
 
 

@@ -20,6 +20,7 @@ from keras_mm.cli.trained_model import (
 )
 from keras_mm.data.tables.header import check_names
 from keras_mm.data.tables.ids import with_ids
+from keras_mm.errors import problem_lines
 from keras_mm.files import new_file
 from keras_mm.presets.presets import list_presets
 from keras_mm.progress import counted
@@ -52,8 +53,8 @@ def _check(options: argparse.Namespace) -> int:
         rows = [{**vars(p), "row": None if p.row is None else str(p.row)} for p in problems]
         print(json.dumps({"problems": rows}, indent=2, ensure_ascii=False))
     else:
-        for problem in problems:
-            print(problem)
+        for line in map(str, problems) if options.all else problem_lines(problems):
+            print(line)
         summary = f"{counted(len(errors), 'problem')}{warnings}" if problems else "no problems"
         note(options, summary)
     return 2 if errors else 0

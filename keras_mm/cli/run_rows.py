@@ -16,6 +16,7 @@ from keras_mm.data.tables.run_columns import find_heads, label_columns, label_he
 from keras_mm.data.tables.weights import weight_columns
 from keras_mm.errors import ConfigError, Problem
 from keras_mm.estimator.prepare import Prepared, prepare
+from keras_mm.progress import progress_line
 from keras_mm.settings.settings import RunSettings
 
 _PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "dev": "val",
@@ -57,6 +58,11 @@ def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSet
         tables = _by_column(table, settings.split_column)
         val_size = test_size = 0.0
     else:
+        column = _unused_split(table, settings)
+        progress_line(
+            f"the column {column!r} names splits: --split-column {column} uses them",
+            show=progress and column is not None,
+        )
         tables = {"train": table, **separate}
         val_size = 0.0 if "val" in separate else settings.validation_size
         test_size = 0.0 if "test" in separate else settings.test_size
@@ -111,6 +117,18 @@ def check_run(settings: RunSettings, *, quiet: bool = False) -> list[Problem]:
         image_dir=settings.image_dir,
         progress=not quiet and bool(settings.verbose),
     )
+
+
+def _unused_split(table: pd.DataFrame, settings: RunSettings) -> str | None:
+    """A column that names the split of each row, if the settings do not say how rows are split."""
+    if settings.split_column or settings.test_data or settings.validation_data:
+        return None
+    for column, cells in table.items():
+        if len(cells) and str(cells.iloc[0]).lower() in _PARTS:
+            names = {_PARTS.get(str(cell).lower()) for cell in cells.tolist()}
+            if names in ({"train", "test"}, {"train", "val", "test"}):
+                return str(column)
+    return None
 
 
 def _by_column(table: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:

@@ -308,7 +308,8 @@ def test_splits_by_column(files, capsys, tmp_path, sample):
     table = sample[0][:40].assign(split=["train"] * 20 + ["validation"] * 8 + ["test"] * 12)
     table.to_parquet(tmp_path / "rows.parquet")
     arguments = ["train", "--data", tmp_path / "rows.parquet", "--preset", "tiny", "--dry-run"]
-    status, out, _ = run(capsys, *arguments, "--split-column", "split", "--json")
+    status, out, err = run(capsys, *arguments, "--split-column", "split", "--json")
+    assert "names splits" not in err
     assert status == 0 and json.loads(out)["rows"] == {"train": 20, "val": 8, "test": 12}
     test_data = ("--test-data", tmp_path / "rows.parquet")
     status, _, err = run(capsys, *arguments, "--split-column", "split", *test_data)
@@ -317,6 +318,9 @@ def test_splits_by_column(files, capsys, tmp_path, sample):
     assert status == 2 and "Did you mean 'split'" in err
     status, _, err = run(capsys, *arguments, "--id-column", "slit")
     assert status == 2 and "no column 'slit'. Did you mean 'split'" in err
+    sample[0].assign(split=["train", "test"] * 300).to_parquet(tmp_path / "rows.parquet")
+    status, _, err = run(capsys, *arguments)
+    assert status == 0 and "the column 'split' names splits: --split-column split uses" in err
 
 
 def test_three_mistakes_in_a_toml_are_told_at_once(capsys, tmp_path):

@@ -83,8 +83,10 @@ def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
         message = f"{quote(str(path))} cannot be read: {reason(error)}; correct the path."
         raise ImageError(message) from error
     if not inside:
+        named_inside = Path(os.path.abspath(full)).is_relative_to(os.path.abspath(folder))
+        place = "is, by a symbolic link," if named_inside else "is"
         raise ImageError(
-            f"{quote(str(path))} is outside {folder_argument}; only files inside it are read."
+            f"{quote(str(path))} {place} outside {folder_argument}; only files inside it are read."
         )
 
 

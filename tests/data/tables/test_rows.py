@@ -109,6 +109,8 @@ def test_nothing_outside_image_dir_is_read(folder, tmp_path):
     absolute = str(folder / "good.png")
     for cell in ("../secret.png", "link.png", "sub/../../secret.png", {"path": "../secret.png"}):
         assert "outside image_dir" in image_problem(cell, image_dir=folder)
+    assert "symbolic link" in image_problem("link.png", image_dir=folder)
+    assert "symbolic link" not in image_problem("../secret.png", image_dir=folder)
     for cell in (absolute, folder / "good.png", str(tmp_path / "secret.png")):
         assert "absolute" in image_problem(cell, image_dir=folder)
     assert "loop" in image_problem("loop/a.png", image_dir=folder)
@@ -326,9 +328,21 @@ def test_without_classes_any_label_is_good_but_a_missing_one():
 
 
 def test_many_problems_are_counted_not_printed():
-    error = TableError([Problem(i, "text", "<table>", "bad") for i in range(50)])
-    assert str(error).count("bad") == 20 and "... and 30 more" in str(error)
+    error = TableError([Problem(i, f"text_{i}", "<table>", "bad") for i in range(50)])
+    assert str(error).count("bad") == 20 and "... and more (see `.problems`)" in str(error)
     assert len(error.problems) == 50
+
+
+def test_of_many_problems_that_are_alike_three_are_shown():
+    alike = [Problem(i, "text", "<table>", f"'{i}.png' has {i} pixels") for i in range(50)]
+    other = Problem(2, "label", "<table>", "the cell is empty")
+    lines = str(TableError([*alike[:3], other, *alike[3:]])).splitlines()
+    assert lines[0] == "51 problems in the table:" and len(lines) == 7
+    assert "row 2, column 'text'" in lines[3] and "'label'" in lines[4]
+    assert lines[5].startswith("  - <table>, column 'text': 47 more like this, in the rows 3, 4, 5")
+    assert lines[5].endswith("22, ...")
+    four = TableError(alike[:4])
+    assert str(four).count("pixels") == 4 and "more" not in str(four)
 
 
 def test_wrong_requests():
