@@ -318,7 +318,7 @@ def test_splits_by_column(files, capsys, tmp_path, sample):
     assert status == 2 and "Did you mean 'split'" in err
     status, _, err = run(capsys, *arguments, "--id-column", "slit")
     assert status == 2 and "no column 'slit'. Did you mean 'split'" in err
-    sample[0].assign(split=["train", "test"] * 300).to_parquet(tmp_path / "rows.parquet")
+    sample[0][:400].assign(split=["train", "test"] * 200).to_parquet(tmp_path / "rows.parquet")
     status, _, err = run(capsys, *arguments)
     assert status == 0 and "the column 'split' names splits: --split-column split uses" in err
 
