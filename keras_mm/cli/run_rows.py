@@ -81,7 +81,10 @@ def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSet
         folds=settings.resolved().folds or 1,
         strict_folds=settings.folds is not None,
     )
-    return settings, replace(prepared, ids=_ids(settings, tables.get("test", tables["train"])))
+    sources = {part: tables.get(part, tables["train"]) for part in prepared.parts}
+    found = {part: _ids(settings, source) for part, source in sources.items()}
+    ids = {part: column for part, column in found.items() if column is not None}
+    return settings, replace(prepared, ids=ids)
 
 
 def _ids(settings: RunSettings, table: pd.DataFrame) -> pd.Series | None:

@@ -21,6 +21,8 @@ from keras_mm.settings.settings import RunSettings, Settings
 from keras_mm.settings.toml import to_toml
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from keras_mm.estimator.classifier import MultimodalClassifier
     from keras_mm.evaluation.evaluate import Evaluation
 
@@ -60,7 +62,8 @@ def train_run(settings: RunSettings, *, quiet: bool = False) -> dict:
     try:
         with new_folder(output) as folder, run_log(folder / "train.log", quiet, output):
             evaluation = _train(classifier, run, settings)
-            _write(folder, replace(settings, output=str(output)), classifier, evaluation)
+            resolved = replace(settings, output=str(output))
+            _write(folder, resolved, classifier, evaluation, run.ids.get("train"))
     except BaseException:
         _keep_model(classifier, output)
         raise
@@ -93,8 +96,8 @@ def _train(classifier: MultimodalClassifier, run: Prepared, settings: RunSetting
         run.sources["test"],
         baselines=BaselineRows(chosen_baselines(settings.baselines), run),
     )
-    if run.ids is not None:
-        predictions, name = with_ids(evaluation.predictions, run.ids)
+    if "test" in run.ids:
+        predictions, name = with_ids(evaluation.predictions, run.ids["test"])
         evaluation = replace(evaluation, predictions=predictions, id_column=name)
     # stdout gets this as part of the summary.
     _file_log.info("test: %s\n%s", evaluation, render_baselines(evaluation))
@@ -159,8 +162,9 @@ def _write(
     settings: RunSettings,
     classifier: MultimodalClassifier,
     evaluation: Evaluation,
+    ids: pd.Series | None,
 ) -> None:
-    """Writes all files of the run folder except the log."""
+    """Writes all files of the run folder except the log; `ids` are those of the training rows."""
     import pandas as pd
 
     from keras_mm.evaluation.report.model_card import render_model_card
@@ -180,6 +184,7 @@ def _write(
     out_of_fold = getattr(classifier, "out_of_fold_", None)
     if out_of_fold is not None:
         written = written_frame(out_of_fold, classifier.heads_)
+        written = written if ids is None else with_ids(written, ids, place=0)[0]
         written.to_parquet(folder / "out_of_fold.parquet")
     evaluation.save(folder / "report.html")
     classifier.save(folder / "model")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Prepared:
         heads: Heads by name, with their classes.
         parts: Checked rows: `"train"`, and, if there are any, `"val"` and `"test"`.
         sources: Name of the table of each part.
-        ids: The id column of the table that the test rows are from, if it has one.
+        ids: The id column of the table of each part, for parts whose table has one.
         folds: Folds of the training rows; empty to train a single model.
     """
 
@@ -59,7 +59,7 @@ class Prepared:
     heads: dict[str, Head]
     parts: dict[str, Rows]
     sources: dict[str, str]
-    ids: pd.Series | None = None
+    ids: Mapping[str, pd.Series] = field(default_factory=dict)
     folds: Sequence[Fold] = ()
 
     @property

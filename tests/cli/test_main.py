@@ -139,6 +139,23 @@ def test_evaluate_and_predict(trained, files, capsys, tmp_path):
     assert found["label"].tolist() == pd.read_parquet(files / "test.parquet")["label"].tolist()
 
 
+@pytest.mark.backend_free
+@pytest.mark.eager
+def test_a_run_with_folds_keeps_its_out_of_fold_predictions(sample, capsys, tmp_path):
+    table = sample[0][:40].assign(label=["a", "b"] * 20, number=range(100, 140))
+    table.to_parquet(tmp_path / "rows.parquet")
+    arguments = [
+        "train", "--data", tmp_path / "rows.parquet", "--preset", "tiny", "--epochs", "1",
+        "--texts", "text_1", "--set", "text_trainable=false", "--folds", "2", "--id-column",
+        "number", "--baselines", "none", "--set", "test_size=0.2", "--output", tmp_path / "run",
+    ]  # fmt: skip
+    assert run(capsys, *arguments)[0] == 0
+    found = pd.read_parquet(tmp_path / "run" / "out_of_fold.parquet")
+    assert list(found.columns[:2]) == ["number", "fold"] and len(found) == 32
+    assert (found["number"] == found.index + 100).all()
+    assert found["probability_a"].between(0, 1).all()
+
+
 @pytest.fixture(scope="module")
 def bad(files):
     """The test table with two rows that cannot be used."""
