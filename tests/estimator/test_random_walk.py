@@ -17,6 +17,7 @@ pytestmark = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.many_networks  # where JAX would compile most of the trainings
 def test_a_short_walk():
     run_state_machine_as_test(

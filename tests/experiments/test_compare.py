@@ -74,6 +74,7 @@ def test_differences_are_tested_over_all_folds(found, table, folder):
     assert line["p_value"] >= expected.p_value - 1e-12  # adjusted for two comparisons
 
 
+@pytest.mark.slow
 def test_a_comparison_that_was_stopped_goes_on_to_the_same_table(
     found, table, folder, tmp_path, monkeypatch
 ):

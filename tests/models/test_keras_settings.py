@@ -89,6 +89,7 @@ def test_saved_loaded_cloned_and_run_under_other_settings(reference, tmp_path):
         np.testing.assert_array_equal(logits_of(clone, inputs), wanted)
 
 
+@pytest.mark.slow
 def test_trained_saved_and_loaded_under_other_settings(fitted, sample, tmp_path):
     rows = sample[1][:20]
     hostile = of_the_user(**HOSTILE, dtype_policy="mixed_float16")
@@ -102,6 +103,7 @@ def test_trained_saved_and_loaded_under_other_settings(fitted, sample, tmp_path)
     assert found.history_ == fitted.history_
 
 
+@pytest.mark.slow
 def test_a_keras_json_of_the_user(once, fitted, sample, tmp_path):
     fitted.save(tmp_path / "model")
     sample[1][:20].to_parquet(tmp_path / "rows.parquet")

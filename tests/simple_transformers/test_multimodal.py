@@ -179,6 +179,7 @@ def test_names_of_several_labels_may_be_0_and_1(pictures, table, tmp_path):
     assert again.predict(asked, pictures)[0] == found
 
 
+@pytest.mark.slow
 @pytest.mark.backend_free
 def test_a_fresh_process_needs_only_the_folder(trained, pictures, tmp_path, elsewhere):
     model, folder, _, mine = trained
@@ -201,6 +202,7 @@ def test_a_fresh_process_needs_only_the_folder(trained, pictures, tmp_path, else
     assert (np.load(file) == model.predict(asked, pictures)[1]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.backend_free
 def test_a_folder_of_files_with_several_labels(pictures, tmp_path):
     rows = tmp_path / "rows"

@@ -282,6 +282,7 @@ def test_weights_of_any_library():
         assert {type(weight) for weight in model.pos_weight} <= {int, float}
 
 
+@pytest.mark.slow
 def test_training_goes_on(two, tmp_path):
     _, folder, (_, details) = two
     model = ClassificationModel(
@@ -303,6 +304,7 @@ def test_training_goes_on(two, tmp_path):
     assert logits.shape == (9, 3) and found.tolist() == green["labels"].tolist()
 
 
+@pytest.mark.slow
 def test_names_pairs_and_windows(tmp_path):
     table = pd.DataFrame(
         {
