@@ -40,6 +40,7 @@ _PUBLIC = {
     "load_multimodal_entailment": "data.entailment",
     "load_sample_data": "data.samples",
     "load_table": "data.tables.load",
+    "near_duplicates": "data.tables.near_duplicates",
     "plot_augmentation": "plots.augmented_images",
     "plot_rows": "plots.table_rows",
     "project_embeddings": "models.layers.projection",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from keras_mm.data.preprocessor import Preprocessor as Preprocessor
     from keras_mm.data.samples import load_sample_data as load_sample_data
     from keras_mm.data.tables.load import load_table as load_table
+    from keras_mm.data.tables.near_duplicates import near_duplicates as near_duplicates
     from keras_mm.data.tables.rows import check_table as check_table
     from keras_mm.data.tables.splits import stratified_k_fold as stratified_k_fold
     from keras_mm.data.tables.splits import stratified_split as stratified_split
