@@ -101,7 +101,8 @@ class Problem:
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
     """Formats problems, one on a line; of more than four of a kind, three are shown.
 
-    Problems of a kind are in one column, and their messages differ only in numbers and quoted text.
+    Problems of a kind are in one column of different rows, and their messages differ only in
+    numbers and quoted text.
 
     Args:
         problems: The problems of one or more tables.
@@ -124,7 +125,8 @@ def problem_lines(problems: Sequence[Problem]) -> list[str]:
     for problem in problems:
         kind = _kind(problem)
         shown[kind] += 1
-        if len(kinds[kind]) <= _SHOWN_ALIKE + 1 or shown[kind] <= _SHOWN_ALIKE:
+        few = problem.row is None or len(kinds[kind]) <= _SHOWN_ALIKE + 1
+        if few or shown[kind] <= _SHOWN_ALIKE:
             lines.append(str(problem))
         elif shown[kind] == _SHOWN_ALIKE + 1:
             lines.append(_others(kind[0], kinds[kind][_SHOWN_ALIKE:]))

@@ -38,7 +38,7 @@ def training_rows(
     if os.path.isfile(config):
         try:
             settings = settings_from(read_toml(config), RunSettings, config)
-            _, prepared = prepare_run(settings, progress=not options.quiet)
+            _, prepared = prepare_run(settings, progress=not options.quiet, hints=False)
         except (KerasMMError, OSError) as error:
             problem = str(error).splitlines()[-1].strip(" -")
         else:

@@ -24,12 +24,15 @@ _PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "
 _MOST_NAMED = 5  # unknown splits in a message
 
 
-def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSettings, Prepared]:
+def prepare_run(
+    settings: RunSettings, *, progress: bool = True, hints: bool = True
+) -> tuple[RunSettings, Prepared]:
     """Loads and checks the rows for training and evaluation.
 
     Args:
         settings: Settings of the run.
         progress: Whether to show a progress bar while images are checked.
+        hints: Whether to mention a column of splits that is not used.
 
     Returns:
         The settings, with the columns that were found in the table; and the rows, with the parts
@@ -61,7 +64,7 @@ def prepare_run(settings: RunSettings, *, progress: bool = True) -> tuple[RunSet
         column = _unused_split(table, settings)
         progress_line(
             f"the column {column!r} names splits: --split-column {column} uses them",
-            show=progress and column is not None,
+            show=progress and hints and column is not None,
         )
         tables = {"train": table, **separate}
         val_size = 0.0 if "val" in separate else settings.validation_size

@@ -59,7 +59,7 @@ class RowBatches(keras.utils.PyDataset):
 
     Attributes:
         label_weights: Further factors of the weights, floats >= 0 by row; an array, or a dict of
-            arrays by head, as `labels` are. `None` if there are none.
+            arrays by head, as `labels` are. `None` if there are none. Set during a training.
 
     Raises:
         ValueError: if `batch_size` or `sample_weight` is out of range.
@@ -168,11 +168,8 @@ class RowBatches(keras.utils.PyDataset):
             factors = keras.tree.map_structure(lambda _: 1.0, labels)
         else:
             factors = _at(self.label_weights, rows)
-
-        def weighted(factor: Any) -> np.ndarray:
-            return (weights * factor).astype("float32")
-
-        return inputs, labels, keras.tree.map_structure(weighted, factors)
+        weighted = keras.tree.map_structure(lambda x: (weights * x).astype("float32"), factors)
+        return inputs, labels, weighted
 
     @property
     def row_labels(self) -> Any:

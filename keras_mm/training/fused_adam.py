@@ -27,14 +27,18 @@ def fused_update(optimizer: keras.optimizers.Optimizer) -> Update | None:
     Returns:
         A function of gradients, variables and the learning rate that updates the variables and the
         moments of the optimizer; weight decay and clipping are not part of it. `None` if the
-        optimizer is not Adam or AdamW, or the backend has no such kernel.
+        optimizer is not Adam or AdamW, the backend has no such kernel, or TensorFlow distributes
+        the training: Keras' own update adds the gradients of all replicas.
 
     Reference:
         Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization", arXiv:1412.6980.
     """
+    backend = keras.backend.backend()
+    update = {"tensorflow": _on_tensorflow, "torch": _on_torch}.get(backend)
     is_adam = isinstance(optimizer, keras.optimizers.Adam) and not optimizer.amsgrad
-    update = {"tensorflow": _on_tensorflow, "torch": _on_torch}.get(keras.backend.backend())
     if update is None or not is_adam:
+        return None
+    if backend == "tensorflow" and load_tensorflow().distribute.has_strategy():
         return None
     return partial(update, optimizer)
 

@@ -24,15 +24,13 @@ def weigh_by_label(
 
     Args:
         dataset: The training data. Its `label_weights` are set, if it is a `RowBatches` and a loss
-            has class weights.
+            has class weights; set them to `None` after the training.
         objectives: Objectives by head.
 
     Returns:
         The losses to compile, by head.
     """
     losses = {name: objective.loss for name, objective in objectives.items()}
-    if isinstance(dataset, RowBatches):
-        dataset.label_weights = None
     weighted = {
         name: loss
         for name, loss in losses.items()

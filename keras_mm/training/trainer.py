@@ -190,9 +190,10 @@ class Trainer:
         callbacks += stopping
         progress = ProgressBar(show=bool(self.verbose))
         callbacks.append(progress)
-        losses = {name: objective.loss for name, objective in objectives.items()}
         if self.keep_step:
             losses = weigh_by_label(dataset, objectives)
+        else:
+            losses = {name: objective.loss for name, objective in objectives.items()}
         self._compile(self._optimizer(len(dataset)), objectives, losses)
         if isinstance(dataset, RowBatches):
             dataset.epoch = 0
@@ -212,6 +213,9 @@ class Trainer:
             number = best.restore(after_failure=True)
             _log.warning(failure_report(error, number, self.history))
             raise
+        finally:
+            if isinstance(dataset, RowBatches):
+                dataset.label_weights = None
         self.history = fitted.history
         if stopping:
             number, stopped = best.restore(), stopping[0].stopped_epoch > 0

@@ -70,6 +70,15 @@ def test_only_adam_has_one():
     assert fused_update(keras.optimizers.Adam(amsgrad=True)) is None
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's strategies")
+def test_a_distributed_training_adds_the_gradients_by_keras():
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        assert fused_update(create_optimizer(Optimization(), 0.1)) is None
+    assert fused_update(create_optimizer(Optimization(), 0.1)) is not None
+
+
 def test_a_saved_model_has_the_optimizer_of_keras(tmp_path):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile(create_optimizer(Optimization(), 0.1), "mse")

@@ -79,10 +79,33 @@ def test_other_class_weights_keep_the_compiled_step():
     assert model.train_function is not steps[0]
 
 
-def test_a_training_without_class_weights_has_no_weights():
-    data = RowBatches({"x": X}, labels=MOOD, batch_size=8)
-    options = {"heads": Head(classes=3), "epochs": 1, "keep_step": True, "verbose": 0}
-    Trainer(network({"mood": 3}), class_weight="balanced", **options).fit(data)
-    assert len(data[0]) == 3
-    Trainer(network({"mood": 3}), **options).fit(data)
+class Batches(RowBatches):
+    """Counts the arrays of each batch."""
+
+    seen: list
+
+    def __getitem__(self, index):
+        batch = super().__getitem__(index)
+        self.seen.append(len(batch))
+        return batch
+
+
+def test_a_dataset_has_the_weights_during_the_training_only():
+    data = Batches({"x": X}, labels=MOOD, batch_size=8)
+    options = {"heads": Head(classes=3), "class_weight": "balanced", "epochs": 1, "verbose": 0}
+    data.seen, model = [], network({"mood": 3})
+    Trainer(model, keep_step=True, **options).fit(data)
+    assert 3 in data.seen and len(data[0]) == 2
+    data.seen = []
+    again = Trainer(network({"mood": 3}), **options).fit(data)["loss"]
+    assert set(data.seen) == {2}  # its loss has the class weights: they do not count twice
+    data.epoch = 0
+    np.testing.assert_allclose(again, Trainer(network({"mood": 3}), **options).fit(data)["loss"])
+
+    class Failing(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        Trainer(model, keep_step=True, callbacks=[Failing()], **options).fit(data)
     assert len(data[0]) == 2

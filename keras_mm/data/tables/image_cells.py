@@ -86,7 +86,8 @@ def _check_inside(path: str | PathLike, full: Path, folder: Path) -> None:
         named_inside = Path(os.path.abspath(full)).is_relative_to(os.path.abspath(folder))
         place = "is, by a symbolic link," if named_inside else "is"
         raise ImageError(
-            f"{quote(str(path))} {place} outside {folder_argument}; only files inside it are read."
+            f"{quote(str(path))} {place} outside {folder_argument}; only files inside it are read. "
+            "Move the file there, or choose a folder that holds it."
         )
 
 

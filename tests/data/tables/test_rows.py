@@ -341,6 +341,8 @@ def test_of_many_problems_that_are_alike_three_are_shown():
     assert "row 2, column 'text'" in lines[3] and "'label'" in lines[4]
     assert lines[5].startswith("  - <table>, column 'text': 47 more like this, in the rows 3, 4, 5")
     assert lines[5].endswith("22, ...")
+    missing = [Problem(None, None, "<table>", f"no column '{name}'") for name in "abcdef"]
+    assert all(f"no column '{name}'" in str(TableError(missing)) for name in "abcdef")
     four = TableError(alike[:4])
     assert str(four).count("pixels") == 4 and "more" not in str(four)
 
