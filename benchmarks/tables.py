@@ -53,6 +53,10 @@ def outer_splits(
     if "split" in table:
         yield table[table["split"] != "test"], table[table["split"] == "test"]
         return
+    strata = options.labels
+    numbers = pd.to_numeric(table[options.labels], errors="coerce").astype("float64")
+    if numbers.notna().all() and numbers.nunique() > 50:  # a target, not classes
+        strata = pd.qcut(numbers, 10, labels=False, duplicates="drop").tolist()
     yield from keras_mm.stratified_k_fold(
-        table, options.labels, num_folds=num_folds, groups=options.groups, seed=seed
+        table, strata, num_folds=num_folds, groups=options.groups, seed=seed
     )

@@ -19,6 +19,7 @@ from keras_mm.estimator.trained import Trained
 from keras_mm.metrics.probabilities import probabilities
 from keras_mm.models.multimodal import parts
 from keras_mm.random_state import seeded
+from keras_mm.settings.members import of_one_side
 
 
 def predict_alone(
@@ -41,6 +42,7 @@ def predict_alone(
         Probabilities `(num_rows, num_classes)`, or numbers `(num_rows, num_targets)`, by head.
     """
     settings = replace(prepared.settings, cache=cache, engine=engine, verbose=0, warm_start=False)
+    settings = replace(settings, members=of_one_side(settings.members or "trunk"))
     own = replace(
         prepared,
         settings=settings.one_side(side),
@@ -83,7 +85,13 @@ class _Bench(Workbench):
         self._encoders = encoders
 
     def model(
-        self, spec: Mapping[str, Any], *, seed: int, member: int = 0, **weights: Any
+        self,
+        spec: Mapping[str, Any],
+        *,
+        seed: int,
+        member: int = 0,
+        kind: str = "trunk",
+        **weights: Any,
     ) -> tuple[keras.Model, keras.Model]:
         """Builds a model and its twin; see `Workbench.model`. The weights are not read."""
-        return model_on(self._encoders, spec, seed=seed, member=member)
+        return model_on(self._encoders, spec, seed=seed, member=member, kind=kind)

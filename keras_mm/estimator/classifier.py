@@ -44,7 +44,7 @@ from keras_mm.estimator.saved import load_trained, save_trained
 from keras_mm.estimator.scores import evaluate_trained, mean_score
 from keras_mm.estimator.spec import check_own_backbones
 from keras_mm.estimator.text_length import with_text_length
-from keras_mm.estimator.trained import Trained
+from keras_mm.estimator.trained import Trained, member_shares
 from keras_mm.evaluation.slices import with_slices
 from keras_mm.inference.answers import join_frames, names_array, whole_frame, with_skipped
 from keras_mm.inference.decisions.answers import (
@@ -144,6 +144,16 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             predictions; frozen encoders run once for all of them. Each row is also predicted by the
             trunk that was not trained on it, see `out_of_fold_`. By default 5 with pretrained
             encoders that are frozen, if the rows allow it; else 1, a single model.
+        members: Members of the model, each with one trunk per fold: a list of `"trunk"` (the
+            fusion), `"linear"` (logistic or ridge regression), `"linear_skip"` (both) and, for one
+            modality alone, `"trunk:text"`, `"linear:image"` and so on; `"auto"` for
+            `"linear_skip"`, `"linear"` and `"linear"` on each modality; or `"all"` for all kinds on
+            all modalities and on each. Their weights are chosen by their out-of-fold predictions.
+            Rows that lack all images or all texts have weights of their own. By default `"auto"`
+            with pretrained encoders that are frozen, if there are folds; else `"trunk"`.
+        blend_metric: Metric that the weights of the members make best: `"loss"`, or a number of
+            `keras_mm.metrics.head_metrics.head_metrics` such as `"macro_f1"`. By default the loss,
+            for classes minus the macro-F1.
         seed: Seed of weights, row order, folds and dropout, in [0, 2**32). The same seed gives the
             same result on the same backend.
         warm_start: Whether `fit` continues to train the model. New rows can add classes; settings
@@ -159,7 +169,10 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             targets. A dict by head if there are several heads.
         model_: The Keras model, from preprocessed inputs to logits.
         history_: Metrics by name, a list over the epochs; of all folds one after the other, with
-            the number of the fold as `fold`.
+            the number of the fold as `fold`. Of several members, those of the first that is trained
+            in epochs.
+        members_: The weight of each member, by name as in `members`: floats that sum to 1, of rows
+            that have all modalities. A dict by head if there are several heads.
         out_of_fold_: A DataFrame on the index of the training rows, with several folds: `fold`, the
             number of the fold that left the row out; and the label, prediction and probabilities
             of the trunk that was not trained on it, named as in `predict_frame`.
@@ -227,6 +240,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         engine: str = "auto",
         precision: str = "float32",
         folds: int | None = None,
+        members: str | Sequence[str] | None = None,
+        blend_metric: str | None = None,
         seed: int = 0,
         warm_start: bool = False,
         verbose: int = 1,
@@ -267,6 +282,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         self.engine = engine
         self.precision = precision
         self.folds = folds
+        self.members = members
+        self.blend_metric = blend_metric
         self.seed = seed
         self.warm_start = warm_start
         self.verbose = verbose
@@ -1053,6 +1070,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def history_(self) -> Mapping[str, list]:
         """Metrics by name, a list over the epochs."""
         return self._check_fitted().history
+
+    @property
+    def members_(self) -> Any:
+        """The weight of each member in the predictions; see the attributes of the class."""
+        return one_or_all(member_shares(self._check_fitted()))
 
     @property
     def out_of_fold_(self) -> pd.DataFrame:

@@ -18,18 +18,20 @@ from keras_mm.estimator.options import loss_settings, optimization, stopping
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.reuse import Workbench
 from keras_mm.estimator.spec import changed_parts, model_spec
-from keras_mm.estimator.trained import Trained
+from keras_mm.estimator.statistics import standardize, standardize_features
+from keras_mm.estimator.trained import FoldMember, Trained
 from keras_mm.features.batches import FeatureBatches
 from keras_mm.features.store.store import open_store
 from keras_mm.features.table import FeatureTable
 from keras_mm.metrics.head_metrics import head_prior, is_labelled
 from keras_mm.models.ensemble import members
 from keras_mm.models.heads import widened
-from keras_mm.models.layers.scaling import standardize_targets
+from keras_mm.models.layers.standardization import standardizations
 from keras_mm.models.multimodal import join, parts
 from keras_mm.progress import keras_output
 from keras_mm.settings.heads import Head
 from keras_mm.settings.image_columns import image_slots
+from keras_mm.settings.members import Member, modalities_of
 from keras_mm.settings.settings import Settings
 from keras_mm.settings.sliding_window import SlidingWindow, as_sliding_window
 from keras_mm.training.callbacks import TrainingObserver
@@ -83,18 +85,21 @@ def fit(
             another model than `former`.
     """
     check_training(prepared, callbacks)
-    settings, heads, rows = prepared.settings, prepared.heads, prepared.rows
-    twin = None
+    settings, twin = prepared.settings, None
     if former is not None:
-        preprocessor, model = former.preprocessor, _continued(former, settings, heads)
+        preprocessor, model = former.preprocessor, _continued(former, settings, prepared.heads)
     else:
         preprocessor = preprocessor or create_preprocessor(settings)
         model, twin = build(prepared, workbench, preprocessor)
-        for network in (model, twin):
-            if network is not None:
-                standardize(network, heads, rows.labels, rows.sample_weight)
     trained = new_trained(prepared, model, preprocessor)
-    result = train(trained, prepared, twin=twin, callbacks=callbacks, classifier_of=classifier_of)
+    result = train(
+        trained,
+        prepared,
+        twin=twin,
+        is_new=former is None,
+        callbacks=callbacks,
+        classifier_of=classifier_of,
+    )
     trained = replace(
         trained,
         settings=replace(settings, batch_size=result.batch_size, folds=1),
@@ -121,7 +126,12 @@ def check_training(prepared: Prepared, callbacks: Callbacks = ()) -> None:
 
 
 def build(
-    prepared: Prepared, workbench: Workbench, preprocessor: Preprocessor, *, member: int = 0
+    prepared: Prepared,
+    workbench: Workbench,
+    preprocessor: Preprocessor,
+    *,
+    member: int = 0,
+    kind: str = "trunk",
 ) -> tuple[keras.Model, keras.Model | None]:
     """Builds the model of a training.
 
@@ -130,6 +140,7 @@ def build(
         workbench: Builds the model.
         preprocessor: The preprocessor of the model.
         member: As in `Workbench.model`.
+        kind: As in `Workbench.model`.
 
     Returns:
         The model, and the twin of its trunk or `None`; see `Workbench.model`.
@@ -142,6 +153,7 @@ def build(
             text_weights=settings.text_weights,
             seed=settings.seed,
             member=member,
+            kind=kind,
         )
 
 
@@ -162,7 +174,15 @@ def new_trained(prepared: Prepared, model: keras.Model, preprocessor: Preprocess
         for name, head in heads.items()
     }
     return Trained(
-        prepared.settings, heads, model, preprocessor, priors, {}, len(rows), rows.skipped
+        prepared.settings,
+        heads,
+        model,
+        preprocessor,
+        priors,
+        {},
+        len(rows),
+        members=(FoldMember(Member("trunk", modalities_of(vars(prepared.settings)))),),
+        skipped=rows.skipped,
     )
 
 
@@ -171,6 +191,7 @@ def train(
     prepared: Prepared,
     *,
     twin: keras.Model | None = None,
+    is_new: bool = False,
     features: Sequence[Mapping[str, FeatureTable]] | None = None,
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
@@ -182,6 +203,7 @@ def train(
         trained: The model; its outputs are the heads of `prepared`.
         prepared: Resolved settings, heads and rows.
         twin: A copy of the trunk to train instead of it; see `Workbench.model`.
+        is_new: Whether the model is new: then the means and scales of targets and features are set.
         features: As in `FeatureBatches`, for the training and the validation rows.
         callbacks: As in `fit`.
         classifier_of: As in `fit`.
@@ -212,6 +234,12 @@ def train(
         progress=bool(verbose),
         features=features,
     )
+    if is_new:
+        networks = [network for network in (trained.model, twin) if network is not None]
+        standardize(networks, prepared.heads, prepared.rows)
+        if standardizations(parts(trained.model).trunk):
+            windows, known = source.training_features()
+            standardize_features(networks, windows, trained.preprocessor, known)
     return fit_stages(
         tuning,
         source.batches,
@@ -324,22 +352,6 @@ def _check_tie(settings: Settings, heads: Mapping[str, Head]) -> None:
             f"`sliding_window.tie_value` must be one of {quote(known)}. "
             f"Received: tie_value={window.tie_value!r}"
         )
-
-
-def standardize(
-    model: keras.Model, heads: Mapping[str, Head], labels: Mapping, sample_weight: Any = None
-) -> None:
-    """Sets mean and scale of the targets of regression heads, which learn standardised targets.
-
-    Args:
-        model: The model, changed in place.
-        heads: Heads by name.
-        labels: Encoded labels of the training rows by head.
-        sample_weight: Weights of the training rows; `None` if all count 1.
-    """
-    for name, head in heads.items():
-        if head.kind == "regression":
-            standardize_targets(model, name, labels[name], sample_weight)
 
 
 def _layers(head: Head) -> tuple:

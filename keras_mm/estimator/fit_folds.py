@@ -1,7 +1,8 @@
-"""Trains a model on each of several folds, and averages them."""
+"""Trains the members of a model on each of several folds, and averages them."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -11,34 +12,31 @@ import keras
 import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
-from keras_mm.data.tables.folds import Fold
-from keras_mm.data.tables.rows import Rows
+from keras_mm.errors import ConfigError
+from keras_mm.estimator.blend import Blend, blend
 from keras_mm.estimator.decisions import default_decisions
 from keras_mm.estimator.fit import (
     Callbacks,
     Outcome,
-    build,
     check_training,
     create_preprocessor,
     new_trained,
-    standardize,
-    train,
 )
+from keras_mm.estimator.member_folds import MemberFolds, SharedFeatures
 from keras_mm.estimator.prepare import Prepared
-from keras_mm.estimator.reuse import Workbench, with_new_trunk
-from keras_mm.estimator.spec import model_spec
-from keras_mm.estimator.trained import Trained
-from keras_mm.features.encode import encode_rows
-from keras_mm.features.store.store import open_store
-from keras_mm.features.table import FeatureTable
+from keras_mm.estimator.reuse import Workbench
+from keras_mm.estimator.trained import FoldMember, Trained, members_text
 from keras_mm.inference.held_out import HeldOut
 from keras_mm.models.ensemble import average
-from keras_mm.models.multimodal import copy_variables, cut, input_names, parts
+from keras_mm.models.multimodal import parts
 from keras_mm.progress import counted, progress_bar, progress_line
-from keras_mm.training.callbacks import ValidationResult
+from keras_mm.settings.members import Member, as_members, members_problems, modalities_of
+from keras_mm.training.blend import check_metric
 from keras_mm.training.stages import StagesResult
 
-Features = Mapping[str, FeatureTable]
+_log = logging.getLogger("keras_mm")
+
+_MOST_LINEAR = 200_000  # rows times logits of the members that are fitted by themselves
 
 
 def fit_folds(
@@ -49,204 +47,147 @@ def fit_folds(
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
 ) -> Outcome:
-    """Trains a member on each fold of the rows, and averages their predictions.
+    """Trains each member on each fold of the rows, and averages their predictions.
 
-    Frozen encoders run once over the rows, and all members share them. With trained encoders, each
-    member has its own. Call it inside `keras_mm.random_state.seeded`.
+    Frozen encoders run once over the rows, and all members share them; the weights of the members
+    are chosen by their out-of-fold predictions. With trained encoders there is one member, and the
+    model of each fold has encoders of its own. Call it inside `keras_mm.random_state.seeded`.
 
     Args:
         prepared: Resolved settings, heads, rows and folds.
         workbench: Builds the models.
         preprocessor: The preprocessor of the models; by default that of the settings.
-        callbacks: The user's Keras callbacks; each member is trained with them in turn.
+        callbacks: The user's Keras callbacks; each model is trained with them in turn.
         classifier_of: As in `keras_mm.estimator.fit.fit`.
 
     Returns:
         The average of the members, with the out-of-fold logits of all rows. If a training was
-        stopped by an error, the average of the members so far, without these logits.
+        stopped by an error, the average of the models of the first member so far, without these
+        logits.
 
     Raises:
-        ValueError: if labels or settings are not allowed for the heads.
+        ConfigError: if members do not fit the columns of the table.
+        ValueError: if labels or settings are not allowed for the heads, or no head has the metric
+            that the weights are to make best.
     """
+    members = _members(prepared)
     check_training(prepared, callbacks)
+    check_metric(prepared.settings.blend_metric, prepared.heads, prepared.rows.labels)
     preprocessor = preprocessor or create_preprocessor(prepared.settings)
-    members = _Members(prepared, workbench, preprocessor)
-    folds, results = prepared.folds, []
-    members.announce()
+    shared = SharedFeatures(prepared, workbench, preprocessor, members[0].kind)
+    if not shared.are_frozen:
+        members = members[:1]
+        _announce(shared)
+    hidden = modalities_of(vars(prepared.settings)) if len(members) > 1 else ()
+    hidden = hidden if len(hidden) > 1 else ()
+    trained: list[MemberFolds] = []
+    results: list[StagesResult] = []
     with progress_bar(
-        total=len(folds),
+        total=len(prepared.folds) * len(members),
         description="training folds",
         unit="fold",
-        show=bool(prepared.settings.verbose) and members.are_trunks,
+        show=bool(prepared.settings.verbose) and shared.are_frozen,
     ) as bar:
-        for fold in folds:
-            results.append(members.train(fold, callbacks, classifier_of))
-            bar.update(1)
-            if results[-1].error is not None:
-                break
-    return _joined(members, results)
+        for number, member in enumerate(members):
+            trained.append(MemberFolds(shared, member, number))
+            for fold in prepared.folds:
+                results.append(trained[-1].train(fold, callbacks, classifier_of, hidden=hidden))
+                bar.update(1)
+                if results[-1].error is not None:
+                    return _interrupted(shared, trained[0], results)
+    return _joined(shared, trained, results)
 
 
-class _Members:
-    """The members of an average, one for each fold.
-
-    Args:
-        prepared: As in `fit_folds`.
-        workbench: As in `fit_folds`.
-        preprocessor: The preprocessor of all members.
-
-    Attributes:
-        models: The members so far.
-        are_trunks: Whether the members only differ in their trunks, as all encoders are frozen.
-        logits: float32 `(num_rows, num_logits)` by head: the out-of-fold logits so far.
-        second: The same of a second member that has the row among its validation rows.
-    """
-
-    def __init__(self, prepared: Prepared, workbench: Workbench, preprocessor: Preprocessor):
-        self.prepared, self._workbench, self.preprocessor = prepared, workbench, preprocessor
-        self.models: list[keras.Model] = []
-        self._next, self._twin = build(prepared, workbench, preprocessor)
-        settings = prepared.settings
-        sides = {"vision": bool(settings.images), "text": bool(settings.texts)}
-        used = {side for side, is_used in sides.items() if is_used}
-        is_frozen = not any(settings.trains(side) for side in used)
-        self.are_trunks = is_frozen and used == set(parts(self._next).encoders)
-        self._store, self._batch_size = open_store(settings.cache), settings.batch_size
-        self._names = input_names(cut(self._next))
-        self._features, self._window_rows = self._encoded(prepared.rows)
-        validation = prepared.validation
-        self._val_features = {} if validation is None else self._encoded(validation)[0]
-        self.logits = {
-            name: np.full((len(prepared.rows), head.num_logits), np.nan, "float32")
-            for name, head in prepared.heads.items()
-        }
-        self.second = {name: logits.copy() for name, logits in self.logits.items()}
-
-    def train(
-        self, fold: Fold, callbacks: Callbacks, classifier_of: Callable[[Trained], Any]
-    ) -> StagesResult:
-        """Trains the next member, and predicts the rows that its fold holds out."""
-        number, model, twin = len(self.models), self._member(), self._twin
-        part, features = self._part(fold)
-        networks = [model] if twin is None else [model, twin]
-        if twin is not None:
-            copy_variables(parts(model).trunk, parts(twin).trunk)
-        for network in networks:
-            standardize(network, part.heads, part.rows.labels, part.rows.sample_weight)
-        if not self.are_trunks:
-            words = f"fold {number + 1} of {len(self.prepared.folds)}"
-            progress_line(words, show=bool(self.prepared.settings.verbose))
-        trained = new_trained(part, model, self.preprocessor)
-        result = train(
-            trained,
-            part,
-            twin=twin,
-            features=features,
-            callbacks=callbacks,
-            classifier_of=classifier_of,
-            verbose=0 if self.are_trunks else None,
-        )
-        self.models.append(model)
-        self._batch_size = result.batch_size
-        if result.error is None:
-            if twin is not None and not callbacks:  # callbacks are given the model itself
-                # The twin has the same weights; its prediction is compiled once for all members.
-                trained = replace(trained, model=twin)
-            self._predict(trained, fold.held_out)
-            self._keep(result.validation, fold.val)
-        return result
-
-    def _member(self) -> keras.Model:
-        number, settings = len(self.models), self.prepared.settings
-        if not number:
-            return self._next
-        if not self.are_trunks:
-            return build(self.prepared, self._workbench, self.preprocessor, member=number)[0]
-        spec = model_spec(settings, self.prepared.heads, self.preprocessor)
-        return with_new_trunk(self.models[0], spec, seed=settings.seed, member=number)
-
-    def _part(self, fold: Fold) -> tuple[Prepared, list[Features]]:
-        """Rows of a fold for training and for early stopping, and their features."""
-        rows, validation = self.prepared.rows, self.prepared.validation
-        chosen = {"train": rows.take(fold.train.tolist())}
-        features: list[Features] = [self._of_rows(fold.train), self._val_features]
-        if validation is not None:
-            chosen["val"] = validation
-        elif len(fold.val):
-            chosen["val"] = rows.take(fold.val.tolist())
-            features[1] = self._of_rows(fold.val)
-        settings = replace(self.prepared.settings, batch_size=self._batch_size)
-        return replace(self.prepared, settings=settings, parts=chosen, folds=()), features
-
-    def _predict(self, trained: Trained, positions: np.ndarray) -> None:
-        settings = self.prepared.settings
-        predictor = trained.predictor(cache=settings.cache, engine=settings.engine, progress=False)
-        rows = self.prepared.rows.take(positions.tolist())
-        features = self._of_rows(positions) if self.are_trunks else None
-        for name, logits in predictor.logits(rows, features).items():
-            self.logits[name][positions] = logits
-
-    def _keep(self, result: ValidationResult | None, positions: np.ndarray) -> None:
-        """Keeps the logits of validation rows that no member before had among its own."""
-        if result is None or self.prepared.validation is not None:
-            return
-        for name, logits in result.logits.items():
-            is_new = np.isnan(self.second[name][positions]).all(axis=1)
-            self.second[name][positions[is_new]] = logits[is_new]
-
-    def _encoded(self, rows: Rows) -> tuple[dict[str, FeatureTable], np.ndarray | None]:
-        """The features of frozen encoders for all windows of the rows, and each window's row."""
-        settings = self.prepared.settings
-        windows, window_rows = self.preprocessor.windows(rows)
-        features = encode_rows(
-            parts(self._next).encoders,
-            windows,
-            self.preprocessor,
-            names=self._names,
-            store=self._store,
-            engine=settings.engine,
-            progress=bool(settings.verbose),
-        )
-        return features, window_rows
-
-    def announce(self) -> None:
-        """Says what is trained, with sizes, if each fold trains encoders of its own."""
-        if self.are_trunks:
-            return
-        count = len(self.prepared.folds)
-        size = sum(math.prod(variable.shape) for variable in self._next.variables)
-        progress_line(
-            f"{count} folds train their own encoders, one after the other: the model will have "
-            f"{counted(count * size, 'weight')}, {count * size * 4 / 1e6:,.0f} MB",
-            show=bool(self.prepared.settings.verbose),
-        )
-
-    def _of_rows(self, positions: np.ndarray) -> dict[str, FeatureTable]:
-        """The features of the windows of some rows, which are in ascending order."""
-        if self._window_rows is not None:
-            positions = np.flatnonzero(np.isin(self._window_rows, positions))
-        return {name: table.take(positions) for name, table in self._features.items()}
-
-
-def _joined(members: _Members, results: Sequence[StagesResult]) -> Outcome:
-    """The average of the members, with their histories one after the other."""
-    prepared, error = members.prepared, results[-1].error
+def _members(prepared: Prepared) -> tuple[Member, ...]:
+    """The members of the model; those of the settings must fit the columns of the table."""
     settings = prepared.settings
+    modalities = modalities_of(vars(settings))
+    problems = members_problems(settings.members or "trunk", modalities)
+    if problems:
+        raise ConfigError(problems)
+    members = as_members(settings.members or "trunk", modalities)
+    if settings.members == "auto" and len(prepared.rows) * _most_logits(prepared) > _MOST_LINEAR:
+        _log.info("no linear members: they would take long for so many rows and classes")
+        members = members[:1]
+    return members
+
+
+def _most_logits(prepared: Prepared) -> int:
+    return max(head.num_logits for head in prepared.heads.values())
+
+
+def _announce(shared: SharedFeatures) -> None:
+    """Says, with sizes, that the model of each fold trains encoders of its own."""
+    count = len(shared.prepared.folds)
+    size = sum(math.prod(variable.shape) for variable in shared.model.variables)
+    progress_line(
+        f"{count} folds train their own encoders, one after the other: the model will have "
+        f"{counted(count * size, 'weight')}, {count * size * 4 / 1e6:,.0f} MB",
+        show=bool(shared.prepared.settings.verbose),
+    )
+
+
+def _interrupted(
+    shared: SharedFeatures, first: MemberFolds, results: Sequence[StagesResult]
+) -> Outcome:
+    """The average of the models of the first member, if a training was stopped."""
+    error, results = results[-1].error, results[: len(first.models)]
     if not results[-1].history and len(results) > 1:  # stopped in its first epoch: untrained
-        members.models.pop()
+        first.models.pop()
         results = results[:-1]
-    sides = [side for side in parts(members.models[0]).encoders if settings.trains(side)]
-    model = average(members.models, prepared.heads, own_sides=sides)
-    trained = new_trained(prepared, model, members.preprocessor)
-    settings = replace(settings, batch_size=results[-1].batch_size, folds=len(members.models))
-    history = join_histories([result.history for result in results])
-    held_out = None if error is not None else _held_out(members)
-    trained = replace(trained, settings=settings, history=history, held_out=held_out)
-    return Outcome(default_decisions(trained), error)
+    folds = [FoldMember(first.member, number) for number in range(1, len(first.models) + 1)]
+    return Outcome(_trained(shared, first.models, folds, None, results), error)
 
 
-def _held_out(members: _Members) -> HeldOut:
-    prepared = members.prepared
+def _joined(
+    shared: SharedFeatures, trained: Sequence[MemberFolds], results: Sequence[StagesResult]
+) -> Outcome:
+    """The weighted average of all members, with their histories one after the other."""
+    prepared = shared.prepared
+    found = blend(prepared, trained)
+    models, members = [], []
+    for number in found.used:
+        for fold, model in enumerate(trained[number].models, 1):
+            models.append(model)
+            members.append(FoldMember(trained[number].member, fold))
+    outcome = _trained(shared, models, members, found, _with_epochs(trained, results))
+    text = members_text(outcome)
+    if text is not None:
+        progress_line(f"weights of the members: {text}", show=bool(prepared.settings.verbose))
+    return Outcome(default_decisions(replace(outcome, held_out=_held_out(prepared, found))))
+
+
+def _with_epochs(
+    trained: Sequence[MemberFolds], results: Sequence[StagesResult]
+) -> Sequence[StagesResult]:
+    """The results of the first member that is trained in epochs; of the first if none is."""
+    count = len(results) // len(trained)
+    own = [results[start : start + count] for start in range(0, len(results), count)]
+    return next((each for each in own if any(result.history for result in each)), own[0])
+
+
+def _trained(
+    shared: SharedFeatures,
+    models: Sequence[keras.Model],
+    members: Sequence[FoldMember],
+    found: Blend | None,
+    results: Sequence[StagesResult],
+) -> Trained:
+    prepared, settings = shared.prepared, shared.prepared.settings
+    sides = [side for side in parts(shared.model).encoders if settings.trains(side)]
+    weights = None if found is None else found.weights
+    model = average(models, prepared.heads, weights=weights, own_sides=sides)
+    single = len(members) == 1
+    folds = max(member.fold or 1 for member in members)
+    return replace(
+        new_trained(prepared, model, shared.preprocessor),
+        settings=replace(settings, batch_size=results[-1].batch_size, folds=folds),
+        members=[FoldMember(members[0].member)] if single else members,
+        history=join_histories([result.history for result in results]),
+    )
+
+
+def _held_out(prepared: Prepared, found: Blend) -> HeldOut:
     rows, fold = prepared.rows, np.zeros(len(prepared.rows), int)
     for number, each in enumerate(prepared.folds, 1):
         fold[each.held_out] = number
@@ -254,12 +195,12 @@ def _held_out(members: _Members) -> HeldOut:
         "out_of_fold",
         rows.numbers,
         rows.labels,
-        members.logits,
+        found.logits,
         rows.sample_weight,
         fold,
         rows.groups,
-        members.second,
-        len(members.models),
+        found.second,
+        len(prepared.folds),
     )
 
 

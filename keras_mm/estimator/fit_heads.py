@@ -6,19 +6,22 @@ import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
 from keras_mm.checks import require
 from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
-from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, standardize, train
-from keras_mm.estimator.fit_folds import Features, join_histories
+from keras_mm.estimator.blend import weights_of_new_heads
+from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, train
+from keras_mm.estimator.fit_folds import join_histories
 from keras_mm.estimator.options import loss_settings, optimization, settings_for_heads, stopping
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.spec import changed_parts
+from keras_mm.estimator.statistics import standardize
 from keras_mm.estimator.trained import Trained
+from keras_mm.features.table import FeatureTable
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.head_metrics import head_prior
 from keras_mm.models.ensemble import average, member_weights, members, own_sides
@@ -27,16 +30,25 @@ from keras_mm.models.multimodal import join, parts
 from keras_mm.random_state import seeded
 from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head
+from keras_mm.training.callbacks import ValidationResult
 from keras_mm.training.memory import Snapshot
 from keras_mm.training.trainer import Trainer
 from keras_mm.training.user_callbacks import check_callbacks
 
 _log = logging.getLogger("keras_mm")
 
-Fitted = tuple[keras.Model, dict[str, list]]  # a model and its history
+Features = Mapping[str, FeatureTable]
 
 _TOTALS = ("loss", "val_loss")  # sums over all heads
 _FACTS = ("fold",)  # what is no metric in a history
+
+
+class _Fitted(NamedTuple):
+    """A trained model, its history, and its evaluation on the validation rows."""
+
+    model: keras.Model
+    history: dict[str, list]
+    validation: ValidationResult | None
 
 
 def fit_heads(
@@ -86,13 +98,16 @@ def fit_heads(
         raise
     priors = {n: head_prior(head, labels[n], weights).tolist() for n, head in heads.items()}
     after = {**trained.heads, **heads}
+    logits = [None if one.validation is None else one.validation.logits for one in results]
+    new = weights_of_new_heads(trained, heads, prepared.validation, logits)
     model = average(
-        [model for model, _ in results],
+        [one.model for one in results],
         after,
-        weights=member_weights(trained.model),
+        weights={**member_weights(trained.model), **new},
         own_sides=own_sides(members(trained.model)),
     )
-    history = join_histories([history for _, history in results])
+    first = [each.member == trained.members[0].member for each in trained.members]
+    history = join_histories([one.history for one, own in zip(results, first, strict=True) if own])
     return replace(
         trained,
         model=model,
@@ -107,7 +122,7 @@ def fit_heads(
 
 def _fit_frozen(
     trained: Trained, prepared: Prepared, predictor: Predictor, callbacks: Callbacks
-) -> list[Fitted]:
+) -> list[_Fitted]:
     """Trains the heads on the outputs of the rest of the model, of each of its members."""
     models = members(trained.model)
     features: list[Features | None] = [None, None]
@@ -126,7 +141,7 @@ def _fit_member(
     predictor: Predictor,
     features: Sequence[Features | None],
     callbacks: Callbacks,
-) -> Fitted:
+) -> _Fitted:
     """Trains the heads on the outputs of the rest of a single model."""
     settings, heads = prepared.settings, prepared.heads
     encoders, _ = parts(trained.model)
@@ -161,7 +176,8 @@ def _fit_member(
         seed=settings.seed,
         verbose=settings.verbose,
     )
-    return join(encoders, grown), trainer.fit(*batches)
+    history = trainer.fit(*batches)
+    return _Fitted(join(encoders, grown), history, trainer.validation)
 
 
 def _fit_through(
@@ -169,7 +185,7 @@ def _fit_through(
     prepared: Prepared,
     callbacks: Callbacks,
     classifier_of: Callable[[Trained], Any],
-) -> list[Fitted]:
+) -> list[_Fitted]:
     """Trains the heads, and everything else that `fit` trains, of each member of the model."""
     settings, heads = prepared.settings, prepared.heads
     others = sorted(set(trained.heads) - set(heads))
@@ -193,7 +209,7 @@ def _fit_through(
         if result.error is not None:
             before.restore()
             raise result.error
-        results.append((join(encoders, grown), result.history))
+        results.append(_Fitted(join(encoders, grown), result.history, result.validation))
     return results
 
 
@@ -201,7 +217,7 @@ def _grown(trained: Trained, prepared: Prepared) -> keras.Model:
     """The trunk with layers for all heads, new ones for the heads to train."""
     heads = prepared.heads
     grown = with_heads(parts(trained.model).trunk, heads, list(trained.heads))
-    standardize(grown, heads, prepared.rows.labels, prepared.rows.sample_weight)
+    standardize([grown], heads, prepared.rows)
     return grown
 
 

@@ -47,6 +47,7 @@ class Workbench:
         text_weights: str | PathLike | None,
         seed: int,
         member: int = 0,
+        kind: str = "trunk",
     ) -> tuple[keras.Model, keras.Model | None]:
         """Builds the model that a spec describes.
 
@@ -59,6 +60,7 @@ class Workbench:
             seed: Seed of the weights and of dropout, in [0, 2**32).
             member: Number of the member of an average of models: each has a trunk of its own, and
                 the same encoders.
+            kind: As in `build_model`.
 
         Returns:
             The model, and the twin of its trunk. If there is a twin, train it instead of the trunk,
@@ -66,8 +68,8 @@ class Workbench:
             or if it cannot be known whether the networks are the same.
         """
         set_states(seed)
-        kind = _kind(spec, vision_weights, text_weights, seed)
-        last = self._take(kind)
+        encoder_kind = _kind(spec, vision_weights, text_weights, seed)
+        last = self._take(encoder_kind)
         if last is None:
             encoders = build_encoders(
                 spec, vision_weights=vision_weights, text_weights=text_weights
@@ -76,22 +78,22 @@ class Workbench:
             encoders = last.encoders
         set_states(_trunk_seed(seed, member))  # reused encoders draw no random numbers
         state = last.state if last is not None else _state(encoders)
-        if kind is None or state is None:
-            return build_model(spec, encoders), None
-        model = _on_views(spec, encoders)
+        if encoder_kind is None or state is None:
+            return build_model(spec, encoders, kind), None
+        model = _on_views(spec, encoders, kind)
         own = parts(model)
         if set(own.encoders) != set(encoders):  # with MMBT, the text encoder is part of the trunk
             return model, None
-        layers = _text([spec["trunk"], spec["heads"]])
+        layers = _text([spec["trunk"], spec["heads"], kind])
         if last is not None and last.twin is not None and last.layers == layers:
             twin = last.twin
         else:
-            twin = None if layers is None else cut(_on_views(spec, encoders))
+            twin = None if layers is None else cut(_on_views(spec, encoders, kind))
         if twin is not None:
             copy_variables(own.trunk, parts(twin).trunk)
         # Users of the model hold views of the encoders, which are freed with the model.
         users = [weakref.ref(user) for user in (model, *own.encoders.values())]
-        self._kept.append(_Kept(kind, encoders, layers, twin, state, users))
+        self._kept.append(_Kept(encoder_kind, encoders, layers, twin, state, users))
         return model, twin
 
     def set_aside(self, model: keras.Model) -> Callable[[], keras.Model]:
@@ -179,9 +181,12 @@ def _state(encoders: Mapping[str, keras.Model]) -> str | None:
     return json.dumps([digests, *(e.get_config() for e in encoders.values())], default=repr)
 
 
-def _on_views(spec: Mapping[str, Any], encoders: Mapping[str, keras.Model]) -> keras.Model:
+def _on_views(
+    spec: Mapping[str, Any], encoders: Mapping[str, keras.Model], kind: str = "trunk"
+) -> keras.Model:
     """A new model on views of the encoders."""
-    return build_model(spec, {side: _view(encoder) for side, encoder in encoders.items()})
+    views = {side: _view(encoder) for side, encoder in encoders.items()}
+    return build_model(spec, views, kind)
 
 
 def _view(model: keras.Model) -> keras.Model:
@@ -193,7 +198,7 @@ def _view(model: keras.Model) -> keras.Model:
 
 
 def with_new_trunk(
-    model: keras.Model, spec: Mapping[str, Any], *, seed: int, member: int
+    model: keras.Model, spec: Mapping[str, Any], *, seed: int, member: int, kind: str = "trunk"
 ) -> keras.Model:
     """Builds another member of an average of models, on the encoders of the first.
 
@@ -204,16 +209,22 @@ def with_new_trunk(
         spec: As in `build_model`.
         seed: As in `Workbench.model`.
         member: As in `Workbench.model`.
+        kind: As in `build_model`.
 
     Returns:
         A model with the same layers, a new trunk and the same encoders.
     """
     set_states(_trunk_seed(seed, member))
-    return _on_views(spec, parts(model).encoders)
+    return _on_views(spec, parts(model).encoders, kind)
 
 
 def model_on(
-    encoders: Mapping[str, keras.Model], spec: Mapping[str, Any], *, seed: int, member: int = 0
+    encoders: Mapping[str, keras.Model],
+    spec: Mapping[str, Any],
+    *,
+    seed: int,
+    member: int = 0,
+    kind: str = "trunk",
 ) -> tuple[keras.Model, keras.Model]:
     """Builds a model with a new trunk on frozen encoders of another model.
 
@@ -224,12 +235,13 @@ def model_on(
         spec: As in `build_model`.
         seed: As in `Workbench.model`.
         member: As in `Workbench.model`.
+        kind: As in `build_model`.
 
     Returns:
         The model, and the twin of its trunk, as `Workbench.model` returns them.
     """
     set_states(_trunk_seed(seed, member))
-    model, twin = _on_views(spec, encoders), cut(_on_views(spec, encoders))
+    model, twin = _on_views(spec, encoders, kind), cut(_on_views(spec, encoders, kind))
     copy_variables(parts(model).trunk, parts(twin).trunk)
     return model, twin
 

@@ -73,11 +73,12 @@ def load_trained(
     """
     with unseeded():
         model, preprocessor, spec = load_bundle(folder, custom_objects=custom_objects)
+    stored = {"members": ("trunk",), **spec["settings"]}  # without `members` until format 4
     parameters = {
-        **spec["settings"],
-        "labels": as_labels(spec["settings"]["labels"]),
+        **stored,
+        "labels": as_labels(stored["labels"]),
         "fusion": spec["trunk"]["fusion"],
-        "training": as_training(spec["settings"]["training"]),
+        "training": as_training(stored["training"]),
     }
     return Saved(
         parameters,

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from keras_mm.data.tables.rows import Rows
-from keras_mm.estimator.trained import Trained
+from keras_mm.estimator.trained import Trained, members_text
 from keras_mm.inference.predictor import Predictor
 from keras_mm.metrics.head_metrics import head_metrics, is_labelled
 from keras_mm.settings.heads import Head
@@ -84,6 +84,7 @@ def evaluate_trained(
         "seed": settings.seed,
         "backend": keras.backend.backend(),
         "training_rows": trained.num_rows,
+        **({"members": text} if (text := members_text(trained)) else {}),
     }
     found = baselines or BaselineRows()
     with baseline_training(trained, predictor, rows, found) as (predictor, training):

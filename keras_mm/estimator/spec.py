@@ -13,12 +13,13 @@ import numpy as np
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.data.tables.run_columns import has_pair
 from keras_mm.errors import InvalidValueError
-from keras_mm.estimator.trained import Trained
+from keras_mm.estimator.trained import FoldMember, Trained
 from keras_mm.inference.decisions.head_decisions import decisions_of
-from keras_mm.models.ensemble import member_weights
+from keras_mm.models.ensemble import MemberWeights, member_weights
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.heads import Head
 from keras_mm.settings.image_columns import image_slots
+from keras_mm.settings.members import Member, modalities_of
 from keras_mm.settings.settings import Settings
 
 _SIDES = ("vision", "text")
@@ -134,18 +135,32 @@ def saved_spec(trained: Trained, declared: Mapping[str, Head]) -> dict[str, Any]
 
 def _trunks(trained: Trained) -> list[dict[str, Any]]:
     """A description of each trunk that the model averages."""
-    settings, weights = trained.settings, member_weights(trained.model)
-    sides = {"image": bool(settings.images), "text": bool(settings.texts)}
-    modalities = [name for name, is_used in sides.items() if is_used]
+    found, single = member_weights(trained.model), MemberWeights((1.0,))
+    weights = {name: found.get(name, single) for name in trained.heads}
     return [
         {
-            "fold": number if len(weights) > 1 else None,
-            "modalities": modalities,
-            "kind": "trunk",
-            "weight": weight,
+            "fold": member.fold,
+            "modalities": list(member.member.modalities),
+            "kind": member.member.kind,
+            "weights": {name: _own_weights(one, number) for name, one in weights.items()},
         }
-        for number, weight in enumerate(weights, 1)
+        for number, member in enumerate(trained.members)
     ]
+
+
+def _own_weights(weights: MemberWeights, number: int) -> dict[str, float]:
+    """The weights of a trunk in the prediction of a head."""
+    without = {f"without_{modality}": row[number] for modality, row in weights.without.items()}
+    return {"all": weights.everywhere[number], **without}
+
+
+def _members(spec: Mapping[str, Any], settings: Settings) -> tuple[FoldMember, ...]:
+    """The members of a saved model; it has one in formats without `trunks`."""
+    everything = modalities_of(vars(settings))
+    return tuple(
+        FoldMember(Member(trunk["kind"], tuple(trunk["modalities"])), trunk["fold"])
+        for trunk in spec.get("trunks", [{"kind": "trunk", "modalities": everything, "fold": None}])
+    )
 
 
 def trained_from(
@@ -174,6 +189,7 @@ def trained_from(
         priors,
         spec["history"],
         num_rows,
+        members=_members(spec, settings),
         decisions=decisions_of(spec),
     )
 

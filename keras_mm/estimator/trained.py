@@ -15,8 +15,23 @@ from keras_mm.features.store.store import open_store
 from keras_mm.inference.decisions.head_decisions import HeadDecisions
 from keras_mm.inference.held_out import HeldOut
 from keras_mm.inference.predictor import Predictor
+from keras_mm.models.ensemble import member_weights
 from keras_mm.settings.heads import Head
+from keras_mm.settings.members import Member
 from keras_mm.settings.settings import Settings
+
+
+@dataclass(frozen=True)
+class FoldMember:
+    """A member of a trained model.
+
+    Attributes:
+        member: Its kind and what it reads.
+        fold: Number of the fold that it left out, from 1; `None` for a single model.
+    """
+
+    member: Member
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,7 @@ class Trained:
             of the targets.
         history: Metrics by name, a list over the epochs.
         num_rows: Number of training rows.
+        members: The members of the model, in the order of `keras_mm.models.ensemble.members`.
         skipped: Problems of the training rows that were left out.
         decisions: Decisions by head, for the heads whose decisions were fitted.
         held_out: Logits of rows that the weights were not trained on, by head; `None` if they are
@@ -45,6 +61,7 @@ class Trained:
     priors: Mapping[str, list]
     history: Mapping[str, list]
     num_rows: int
+    members: Sequence[FoldMember] = ()
     skipped: Sequence[Problem] = ()
     decisions: Mapping[str, HeadDecisions] = field(default_factory=dict)
     held_out: HeldOut | None = None
@@ -72,3 +89,45 @@ class Trained:
             progress=progress,
             decisions=self.decisions,
         )
+
+
+def member_shares(trained: Trained) -> dict[str, dict[str, float]]:
+    """The weight of each member in the predictions of rows that have all modalities.
+
+    Args:
+        trained: A trained model.
+
+    Returns:
+        By head, a weight for each member by its name, which sum to 1. Members that the model does
+        without are left out.
+    """
+    weights = member_weights(trained.model)
+    found = {}
+    for name in trained.heads:
+        shares: dict[str, float] = {}
+        own = weights[name].everywhere if name in weights else (1.0,)
+        for each, share in zip(trained.members, own, strict=True):
+            shares[each.member.name] = shares.get(each.member.name, 0.0) + share
+        found[name] = shares
+    return found
+
+
+def members_text(trained: Trained) -> str | None:
+    """The weights of the members as text, for a report.
+
+    Args:
+        trained: A trained model.
+
+    Returns:
+        Such as "trunk 0.60, linear:text 0.40", by head if there are several; `None` for a model
+        with one member.
+    """
+    if len({each.member for each in trained.members}) < 2:
+        return None
+    texts = {
+        name: ", ".join(f"{member} {share:.2f}" for member, share in shares.items())
+        for name, shares in member_shares(trained).items()
+    }
+    if len(texts) == 1:
+        return next(iter(texts.values()))
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())

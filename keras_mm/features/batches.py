@@ -14,7 +14,7 @@ from keras_mm.features.encode import encode_rows
 from keras_mm.features.items import shortened
 from keras_mm.features.store.store import FeatureStore
 from keras_mm.features.table import FeatureTable
-from keras_mm.models.multimodal import input_names, parts
+from keras_mm.models.multimodal import cut, input_names, parts
 
 
 class FeatureBatches:
@@ -68,6 +68,15 @@ class FeatureBatches:
             for (place, rows), options in zip(enumerate(self.tables), (training, {}), strict=False)
         ]
 
+    def training_features(self) -> tuple[Rows, dict[str, FeatureTable]]:
+        """The training rows, and the features of all frozen encoders that the trunk reads.
+
+        Returns:
+            The rows, with a sliding window their windows; and features by the trunk's input names.
+        """
+        rows = self.tables[0]
+        return rows, self._known(0, rows, input_names(cut(self.model)))
+
     def forget(self, sides: Collection[str]) -> None:
         """Drops the features of encoders whose weights have changed.
 
@@ -78,10 +87,9 @@ class FeatureBatches:
             for name in [name for name in features if name.split("_")[0] in sides]:
                 del features[name]
 
-    def _of(
-        self, place: int, rows: Rows, trained: keras.Model, batch_size: int, options: dict
-    ) -> RowBatches:
-        known, names = self._features[place], input_names(trained)
+    def _known(self, place: int, rows: Rows, names: Sequence[str]) -> dict[str, FeatureTable]:
+        """The features of a table, with those of these names."""
+        known = self._features[place]
         known |= encode_rows(
             parts(self.model).encoders,
             rows,
@@ -91,6 +99,13 @@ class FeatureBatches:
             engine=self.engine,
             progress=self.progress,
         )
+        return known
+
+    def _of(
+        self, place: int, rows: Rows, trained: keras.Model, batch_size: int, options: dict
+    ) -> RowBatches:
+        names = input_names(trained)
+        known = self._known(place, rows, names)
         batches = rows_in_batches(
             rows,
             self.preprocessor,

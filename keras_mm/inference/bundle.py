@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from os import PathLike
 from pathlib import Path
@@ -19,7 +19,7 @@ from keras_mm.inference.manifest import check_manifest, write_manifest
 from keras_mm.inference.model_json import FORMAT_VERSION, SPEC, read_spec
 from keras_mm.load_order import load_keras_hub
 from keras_mm.models.backbones.lookup import is_buildable
-from keras_mm.models.ensemble import average, members
+from keras_mm.models.ensemble import MemberWeights, average, members
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.multimodal import backbones, create_multimodal_model, parts
 from keras_mm.models.text_encoder import create_text_encoder
@@ -28,6 +28,7 @@ from keras_mm.settings.heads import Head
 from keras_mm.version import __version__
 
 _WEIGHTS = "model.weights.h5"
+_SIDE_OF = {"image": "vision", "text": "text"}
 
 # Modules whose classes a saved model may contain. All other classes need `custom_objects`.
 _ALLOWED = (
@@ -78,20 +79,32 @@ def build_encoders(
     return {side: encoder for side, encoder in encoders.items() if encoder is not None}
 
 
-def build_model(spec: Mapping[str, Any], encoders: Mapping[str, keras.Model]) -> keras.Model:
+def build_model(
+    spec: Mapping[str, Any], encoders: Mapping[str, keras.Model], kind: str = "trunk"
+) -> keras.Model:
     """Builds the model that a spec describes, for training and for loading.
 
     Args:
         spec: Has `trunk` (keywords of `create_multimodal_model`) and `heads` (by name, the fields
             of `Head`).
-        encoders: What `build_encoders` returned.
+        encoders: What `build_encoders` returned, or some of its sides.
+        kind: Kind of the trunk, see `keras_mm.settings.members.Member`.
 
     Returns:
         The model, from raw inputs to logits.
     """
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
     sides = encoders.get("vision"), encoders.get("text")
-    return create_multimodal_model(*sides, heads, **spec["trunk"])
+    trunk = dict(spec["trunk"])
+    if kind == "linear":  # comparisons are many more features, and seldom help a linear model
+        trunk |= {"fusion": "concat", "projection_dims": 0, "modality_dropout": 0.0}
+        trunk |= {"compare": False, "standardize": True}
+    elif kind == "linear_skip":
+        trunk |= {"linear_skip": True, "standardize": True}
+    if trunk["compare"]:
+        pair = any(e.output["pooled_output"].shape[1] == 2 for e in encoders.values())
+        trunk["compare"] = pair or len(encoders) > 1
+    return create_multimodal_model(*sides, heads, **trunk)
 
 
 def save_bundle(
@@ -170,17 +183,37 @@ def _build_members(
     spec: Mapping[str, Any], custom_objects: Mapping[str, Any] | None
 ) -> keras.Model:
     """Builds the model of a saved spec, which may average several trunks."""
-    weights = [trunk["weight"] for trunk in spec.get("trunks", [{"weight": 1.0}])]
     encoders = build_encoders(spec, custom_objects=custom_objects)
-    first = build_model(spec, encoders)
     sides = [side for side in encoders if spec[f"{side}_encoder"]["trainable"]]
-    models = [first]
-    for _ in weights[1:]:
-        if sides or len(parts(first).encoders) < len(encoders):
+    trunks = spec.get("trunks", [{}])
+    models: list[keras.Model] = []
+    for trunk in trunks:
+        if models and (sides or len(parts(models[0]).encoders) < len(encoders)):
             encoders = build_encoders(spec, custom_objects=custom_objects)
-        models.append(build_model(spec, encoders))
+        read = {_SIDE_OF[modality] for modality in trunk.get("modalities", _SIDE_OF)}
+        own = {side: encoder for side, encoder in encoders.items() if side in read}
+        models.append(build_model(spec, own, trunk.get("kind", "trunk")))
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
-    return average(models, heads, weights=weights, own_sides=sides)
+    return average(models, heads, weights=_weights(trunks, heads), own_sides=sides)
+
+
+def _weights(trunks: Sequence[Mapping], heads: Iterable[str]) -> dict[str, MemberWeights]:
+    """The weights of the trunks by head; until format 4, they are the same for all heads."""
+    if "weights" not in trunks[0]:
+        same = tuple(trunk.get("weight", 1.0) for trunk in trunks)
+        return {name: MemberWeights(same) for name in heads}
+    own = {name: [trunk["weights"][name] for trunk in trunks] for name in heads}
+    return {
+        name: MemberWeights(
+            tuple(each["all"] for each in rows),
+            {
+                modality: tuple(each[f"without_{modality}"] for each in rows)
+                for modality in _SIDE_OF
+                if f"without_{modality}" in rows[0]
+            },
+        )
+        for name, rows in own.items()
+    }
 
 
 def _encoder(create, options: Mapping | None, weights, custom_objects):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -11,10 +12,27 @@ from keras import layers
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.layers.average import AveragePrediction, MemberFeatures
 from keras_mm.models.multimodal import join, parts
+from keras_mm.models.trunk import MASKS
 from keras_mm.settings.by_head import by_head, one_or_all
 from keras_mm.settings.heads import Head
 
 _MEMBER = "member_{}"  # the name of a member's trunk, from 1
+_SUFFIX = "_average"  # of the name of the layer that averages a head
+_MASK_OF = {"image": MASKS["vision"], "text": MASKS["text"]}
+
+
+@dataclass(frozen=True)
+class MemberWeights:
+    """The weights of the members in the prediction of a head; each sum to 1.
+
+    Attributes:
+        everywhere: Of rows that have all modalities.
+        without: Of rows that lack all images or all texts, by `"image"` and `"text"`. Empty if they
+            have the same weights.
+    """
+
+    everywhere: tuple[float, ...]
+    without: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @build_settings()
@@ -22,7 +40,7 @@ def average(
     models: Sequence[keras.Model],
     heads: Mapping[str, Head],
     *,
-    weights: Sequence[float] | None = None,
+    weights: Mapping[str, MemberWeights] | None = None,
     own_sides: Collection[str] = (),
 ) -> keras.Model:
     """Builds a model whose predictions are the mean of the predictions of its members.
@@ -31,25 +49,25 @@ def average(
 
     Args:
         models: The members: models of `create_multimodal_model` with the same heads, at least one.
+            A member may lack one of the sides.
         heads: The heads by name, with their classes.
-        weights: Weight of each member, > 0; by default all weigh the same.
+        weights: Weights of the members by head; by default all weigh the same.
         own_sides: Sides (`"vision"`, `"text"`) of which each member has an encoder of its own. The
             encoders of other sides are equal, and that of the first member is used for all.
 
     Returns:
-        A model with the same inputs and outputs that shares its layers with the members; the member
-        itself if there is only one.
+        A model with the inputs of all members, and the same outputs, that shares its layers with
+        the members; the member itself if there is only one.
     """
     if len(models) == 1:
         return models[0]
-    weights = [1.0] * len(models) if weights is None else weights
-    shares = [weight / sum(weights) for weight in weights]
     taken = [parts(model) for model in models]
     encoders: dict[str, keras.Model] = {}
     inputs: dict[str, Any] = {}
-    for side in taken[0].encoders:
-        own = [member.encoders[side] for member in taken]
-        encoders[side] = _side_by_side(side, own) if side in own_sides else own[0]
+    for side in MASKS:
+        own = [member.encoders[side] for member in taken if side in member.encoders]
+        if own:
+            encoders[side] = _side_by_side(side, own) if side in own_sides else own[0]
     for member in taken:
         for name, tensor in member.trunk.input.items():
             joined = _feature(encoders, name)
@@ -59,13 +77,20 @@ def average(
         by_head(heads, _view(member.trunk, number)(_inputs(member.trunk, number, inputs, models)))
         for number, member in enumerate(taken)
     ]
-    outputs = {
-        name: AveragePrediction(head.kind, shares, name=f"{name}_average")(
-            [each[name] for each in logits]
+    outputs = {}
+    for name, head in heads.items():
+        own_weights = (weights or {}).get(name, _equal(len(models)))
+        without = {_MASK_OF[key]: row for key, row in own_weights.without.items()}
+        layer = AveragePrediction(
+            head.kind, own_weights.everywhere, without, name=f"{name}{_SUFFIX}"
         )
-        for name, head in heads.items()
-    }
+        present = {mask: inputs[mask] for mask in without} or None
+        outputs[name] = layer([each[name] for each in logits], present=present)
     return join(encoders, keras.Model(inputs, one_or_all(outputs), name="trunk"))
+
+
+def _equal(count: int) -> MemberWeights:
+    return MemberWeights((1 / count,) * count)
 
 
 def members(model: keras.Model) -> list[keras.Model]:
@@ -84,7 +109,7 @@ def members(model: keras.Model) -> list[keras.Model]:
     own = {side: _own_encoders(side, encoder, len(trunks)) for side, encoder in encoders.items()}
     return [
         join(
-            {side: each[number] for side, each in own.items()},
+            {side: each[number] for side, each in own.items() if MASKS[side] in trunk.input},
             keras.Model(trunk.input, trunk.output, name="trunk"),
         )
         for number, trunk in enumerate(trunks)
@@ -100,22 +125,30 @@ def own_sides(models: Sequence[keras.Model]) -> set[str]:
     Returns:
         Any of `"vision"` and `"text"`.
     """
-    first, *others = (parts(model).encoders for model in models)
-    return {side for side, encoder in first.items() if any(e[side] is not encoder for e in others)}
+    found: dict[str, set[int]] = {}
+    for model in models:
+        for side, encoder in parts(model).encoders.items():
+            found.setdefault(side, set()).add(id(encoder))
+    return {side for side, encoders in found.items() if len(encoders) > 1}
 
 
-def member_weights(model: keras.Model) -> list[float]:
-    """The weight of each member of an average.
+def member_weights(model: keras.Model) -> dict[str, MemberWeights]:
+    """The weights of the members of an average.
 
     Args:
         model: Any model of `create_multimodal_model` or `average`.
 
     Returns:
-        Weights that sum to 1, in the order of `members`; `[1.0]` for a single model.
+        Weights by head, in the order of `members`; empty for a single model.
     """
-    trunk = parts(model).trunk
-    layer = next((la for la in trunk.layers if isinstance(la, AveragePrediction)), None)
-    return [1.0] if layer is None else list(layer.weights_of_members)
+    key_of = {mask: key for key, mask in _MASK_OF.items()}
+    return {
+        layer.name.removesuffix(_SUFFIX): MemberWeights(
+            layer.weights_of_members, {key_of[mask]: own for mask, own in layer.without.items()}
+        )
+        for layer in parts(model).trunk.layers
+        if isinstance(layer, AveragePrediction)
+    }
 
 
 def _member_trunks(trunk: keras.Model) -> list[keras.Model]:

@@ -37,6 +37,8 @@ def create_multimodal_model(
     vision_trainable: bool = False,
     text_trainable: bool = False,
     modality_dropout: float = 0.0,
+    standardize: bool = False,
+    linear_skip: bool = False,
 ) -> keras.Model:
     """Builds encoders, fusion and heads as one functional model.
 
@@ -66,6 +68,11 @@ def create_multimodal_model(
         text_trainable: Whether a named text backbone is trained.
         modality_dropout: Probability, in [0, 1), of hiding all images, or all texts, of a row in
             training; see `keras_mm.models.layers.missing.ModalityDropout`.
+        standardize: Whether the trunk standardises the encoders' vectors first; see
+            `keras_mm.models.layers.standardization.Standardization`, whose statistics are to be
+            set.
+        linear_skip: Whether the heads also read the encoders' vectors themselves, as a linear model
+            does.
 
     Returns:
         A `keras_mm.models.multimodal_model.MultimodalModel` from the encoders' inputs, `image_mask`
@@ -115,6 +122,8 @@ def create_multimodal_model(
         projection_dims=projection_dims,
         dropout_rate=dropout_rate,
         modality_dropout=modality_dropout,
+        standardize=standardize,
+        linear_skip=linear_skip,
     )
     return join(encoders, trunk)
 

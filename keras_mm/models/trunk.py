@@ -15,6 +15,7 @@ from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.layers.comparison import PairComparison
 from keras_mm.models.layers.missing import MissingModality, ModalityDropout
 from keras_mm.models.layers.projection import TokenProjection, project_embeddings
+from keras_mm.models.layers.standardization import Standardization, standardization_name
 from keras_mm.settings.by_head import one_or_all
 from keras_mm.settings.heads import Head
 
@@ -33,6 +34,8 @@ def create_trunk(
     projection_dims: int = 256,
     dropout_rate: float = 0.1,
     modality_dropout: float = 0.0,
+    standardize: bool = False,
+    linear_skip: bool = False,
 ) -> keras.Model:
     """Builds the part of the model that is always trained, in float32.
 
@@ -47,6 +50,9 @@ def create_trunk(
         projection_dims: See `project_embeddings`; 0 leaves the encoders' vectors unchanged.
         dropout_rate: See `project_embeddings`.
         modality_dropout: See `ModalityDropout`; it has no effect with one side.
+        standardize: Whether to standardise the encoders' vectors first; see `Standardization`.
+        linear_skip: Whether the heads also read the vectors themselves, so that the logits are the
+            sum of those of the fusion and of a linear model.
 
     Returns:
         A model named `"trunk"` to logits `(batch, num_logits)`, or to a dict of logits by head. Its
@@ -56,7 +62,8 @@ def create_trunk(
 
     Raises:
         ValueError: if two sides have no fusion, or the fusion needs projections and there are none,
-            reads tokens that an encoder does not return, or does not return one vector per row.
+            reads tokens that an encoder does not return, or does not return one vector per row;
+            or if the linear skip has no vectors to read.
     """
     if projection_dims == 0 and len(features) > 1 and not isinstance(fusion, Concat | MMBT):
         raise InvalidValueError(
@@ -73,7 +80,7 @@ def create_trunk(
         masks = [inputs[MASKS[side]] for side in features]
         if modality_dropout and len(masks) > 1:
             masks = ModalityDropout(modality_dropout, name="modality_dropout")(masks)
-        sides = []
+        sides, skipped = [], []
         projection = (num_projection_layers, projection_dims, dropout_rate)
         for (side, outputs), mask in zip(features.items(), masks, strict=True):
             read = {name: inputs[full] for name, full in _names(side, outputs, fusion, compare)}
@@ -81,8 +88,16 @@ def create_trunk(
                 sides.append({**read, "text_mask": mask})
                 continue
             slots = outputs["pooled_output"].shape[1]
+            if standardize and "pooled_output" in read:
+                layer = Standardization(name=standardization_name(side))
+                read["pooled_output"] = layer(read["pooled_output"])
             x = MissingModality(slots, name=f"missing_{side}")({**read, "mask": mask})
-            x = _projected(x, side, slots, fusion, compare, projection)
+            if "pooled_output" in x:
+                vectors = x["pooled_output"]
+                x["pooled_output"] = _join_slots(vectors, compare, side)
+                if linear_skip:
+                    skipped.append(layers.Flatten()(vectors))
+            x = _projected(x, side, slots, fusion, projection)
             sides.append(x if needs_tokens(fusion) else x["pooled_output"])
         fused: Any = sides[0] if fusion is None else fusion(sides)
         if len(fused.shape) != 2:
@@ -90,6 +105,10 @@ def create_trunk(
                 f"the fusion {getattr(fusion, 'name', None)!r} must return one vector per row, "
                 f"(batch, width). Received: shape {fused.shape}"
             )
+        if linear_skip:
+            if len(skipped) < len(features):
+                raise InvalidValueError("linear_skip=True needs a vector of each encoder.")
+            fused = layers.Concatenate(name="linear_skip")([fused, *skipped])
         logits = {name: create_logits(name, head, fused) for name, head in heads.items()}
         return keras.Model(inputs, one_or_all(logits), name="trunk")
 
@@ -146,16 +165,13 @@ def _projected(
     side: str,
     slots: int,
     fusion: keras.layers.Layer | None,
-    compare: bool,
     projection: tuple[int, int, float],
 ) -> dict[str, Any]:
-    """Joins and projects the slots of a side; `projection` are `project_embeddings`' arguments."""
+    """Projects vectors and tokens of a side; `projection` are `project_embeddings`' arguments."""
     num_layers, dims, dropout_rate = projection
-    if "pooled_output" in x:
-        joined = _join_slots(x["pooled_output"], compare, side)
-        x["pooled_output"] = (
-            project_embeddings(joined, num_layers, dims, dropout_rate) if dims else joined
-        )
+    if "pooled_output" in x and dims:
+        vectors = x["pooled_output"]
+        x["pooled_output"] = project_embeddings(vectors, num_layers, dims, dropout_rate)
     if "sequence_output" in x and not isinstance(fusion, MMBT):  # MMBT projects to BERT's width
         project = TokenProjection(dims, slots, name=f"{side}_tokens")
         x["sequence_output"] = project(x["sequence_output"])

@@ -44,6 +44,7 @@ class Preset:
     learning_rate: float = 1e-3
     encoder_learning_rate: float = 2e-5
     folds: int = 1
+    members: str | tuple[str, ...] = "auto"
     training: Mapping = field(default_factory=dict)
 
     @property
@@ -175,6 +176,7 @@ _PRESETS = (
         None,
         "all_minilm_l6_v2",
         folds=5,
+        members=("trunk",),
         training={"projection_dims": 0, "decay": "plateau"},
     ),
     Preset(
@@ -184,6 +186,7 @@ _PRESETS = (
         "bge_m3",
         text_pooling="cls",
         folds=5,
+        members=("trunk",),
         training={"projection_dims": 0, "decay": "plateau"},
     ),
 )

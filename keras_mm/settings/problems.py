@@ -16,7 +16,8 @@ from keras_mm.settings.augmentation import Augmentation, as_augmentation
 from keras_mm.settings.engines import engine_problem
 from keras_mm.settings.heads import HEAD_KINDS, HEAD_LOSSES, Head, as_labels
 from keras_mm.settings.knobs import broken_rules
-from keras_mm.settings.rules import SIDES, is_different, quoted
+from keras_mm.settings.members import MEMBERS_RULE
+from keras_mm.settings.rules import SIDES, as_names, is_different, quoted
 from keras_mm.settings.sliding_window import SlidingWindow
 from keras_mm.settings.stages import as_stages, stages_problems
 from keras_mm.settings.training import CLASS_WEIGHTS, LOSSES, Training
@@ -49,7 +50,7 @@ def all_problems(values: Mapping[str, Any], kind: type) -> list[str]:
     if not any("training.stages" in problem for problem in problems):
         problems += _frozen_augmentation(values) + _frozen_lora(values) + _frozen_tokens(values)
         problems += _late_stopping(values)
-    problems += _continued_folds(values)
+    problems += _continued_folds(values) + _blended_members(values)
     return problems
 
 
@@ -222,6 +223,27 @@ def _continued_folds(values: Mapping[str, Any]) -> list[str]:
         "`warm_start` continues the training of a single model, and `folds` trains several. Set "
         f"folds=1, or warm_start=False. Received: folds={values['folds']}"
     ]
+
+
+def _blended_members(values: Mapping[str, Any]) -> list[str]:
+    """Refuses members without the folds that weigh them, or with encoders of their own."""
+    members, problems = values["members"], []
+    if not MEMBERS_RULE.test(members) or as_names(members) == ("trunk",):
+        return []
+    folds = values["folds"]
+    if folds is None and _is_preset(values["preset"]):
+        folds = 1 if values["warm_start"] else get_preset(values["preset"]).folds
+    if folds == 1:
+        problems.append(
+            "`members` are weighted by out-of-fold predictions, which a single model does not "
+            "have. Set folds=5, or remove `members`"
+        )
+    if any(_trains(values, side) for side in SIDES) or values["fusion"] == "mmbt":
+        problems.append(
+            "`members` share frozen encoders, and these settings train an encoder. Remove "
+            "`members`, or set vision_trainable=False and text_trainable=False"
+        )
+    return problems
 
 
 def _frozen_augmentation(values: Mapping[str, Any]) -> list[str]:

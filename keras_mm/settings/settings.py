@@ -21,6 +21,7 @@ from keras_mm.settings.engines import ENGINES
 from keras_mm.settings.heads import HEAD_KINDS, as_labels
 from keras_mm.settings.image_columns import IMAGES, as_images
 from keras_mm.settings.knobs import knob, like
+from keras_mm.settings.members import MEMBERS_RULE
 from keras_mm.settings.problems import all_problems, is_trained, unknown_keys
 from keras_mm.settings.rules import (
     BACKBONE,
@@ -38,6 +39,7 @@ from keras_mm.settings.rules import (
     WEIGHTS,
     Rule,
     as_names,
+    instance,
     is_names,
     one_of,
     quoted,
@@ -177,6 +179,21 @@ class Settings:
         "the trunk that was not trained on it. By default 5 with pretrained frozen encoders, else "
         "1, a single model.",
     )
+    members: Any = knob(
+        None,
+        MEMBERS_RULE,
+        "Members of the model, each with one trunk per fold, weighted by their out-of-fold "
+        "predictions. `trunk` is the fusion, `linear` a linear model, `linear_skip` both; "
+        "`trunk:text` reads the texts alone. `auto` takes `linear_skip` and `linear`, and `linear` "
+        "on each modality alone; `all` takes all kinds.",
+    )
+    blend_metric: str | None = knob(
+        None,
+        instance("a metric's name, such as 'macro_f1', or 'loss'", str),
+        "Metric that the weights of the members make best: `loss`, or any number of "
+        "`keras_mm.metrics.head_metrics.head_metrics`. By default the loss, for classes minus the "
+        "macro-F1.",
+    )
     seed: int = knob(0, SEED, "Seed of weights, row order, folds and dropout.")
     warm_start: bool = knob(False, TRUTH, "Whether `fit` continues with the trained model.")
     verbose: int = knob(1, BIT, "0 is silent, 1 shows progress on stderr.")
@@ -239,6 +256,9 @@ class Settings:
         # A preset's folds are for frozen encoders, and cannot continue to train a model.
         if self.folds is None and (self.warm_start or resolved.trains_encoders):
             resolved = replace(resolved, folds=1)
+        # Members are weighted by out-of-fold rows, and share frozen encoders.
+        if self.members is None and (resolved.folds == 1 or resolved.trains_encoders):
+            resolved = replace(resolved, members=("trunk",))
         return resolved
 
 
@@ -375,6 +395,8 @@ def _canonical(settings: Kind) -> Kind:
     values["images"], values["texts"] = as_images(settings.images), as_names(settings.texts)
     values["labels"] = as_labels(settings.labels)
     values["classes"] = None if settings.classes is None else tuple(settings.classes)
+    if settings.members not in (None, "auto", "all"):
+        values["members"] = as_names(settings.members)
     values["special_tokens"] = tuple(settings.special_tokens or ()) or None
     values["image_size"] = None if settings.image_size is None else as_size(settings.image_size)
     values["training"] = as_training(settings.training)

@@ -6,7 +6,7 @@ import pytest
 
 from keras_mm import Head, create_multimodal_model, create_text_encoder, create_vision_encoder
 from keras_mm.metrics.probabilities import probabilities
-from keras_mm.models.ensemble import average, member_weights, members, own_sides
+from keras_mm.models.ensemble import MemberWeights, average, member_weights, members, own_sides
 from keras_mm.models.layers.average import AveragePrediction
 from keras_mm.models.multimodal import parts
 
@@ -55,7 +55,8 @@ def predict(model, inputs):
 @pytest.mark.parametrize("own", [(), ("text",), ("vision", "text")])
 def test_the_average_of_probabilities_and_its_members(own, tmp_path):
     models, shares = build(own), np.array([0.5, 0.3, 0.2])
-    model = average(models, HEADS, weights=[5, 3, 2], own_sides=own)
+    weights = {name: MemberWeights(tuple(shares)) for name in HEADS}
+    model = average(models, HEADS, weights=weights, own_sides=own)
     inputs = inputs_of(model)
     found, each = predict(model, inputs), [predict(one, inputs) for one in models]
     for name, head in HEADS.items():
@@ -70,7 +71,7 @@ def test_the_average_of_probabilities_and_its_members(own, tmp_path):
         np.testing.assert_allclose(probabilities(found[name], head.kind), wanted, atol=1e-6)
     taken = members(model)
     assert own_sides(taken) == set(own)
-    np.testing.assert_allclose(member_weights(model), shares)
+    assert member_weights(model) == weights
     for one, again in zip(each, (predict(one, inputs) for one in taken), strict=True):
         for name in HEADS:
             np.testing.assert_array_equal(one[name], again[name])
@@ -84,7 +85,42 @@ def test_the_average_of_probabilities_and_its_members(own, tmp_path):
 def test_a_single_member_is_the_model_itself():
     (model,) = build((), {"label": Head(classes=2)}, count=1)
     assert average([model], {"label": Head(classes=2)}) is model
-    assert members(model) == [model] and member_weights(model) == [1.0]
+    assert members(model) == [model] and member_weights(model) == {}
+
+
+def test_members_of_one_side_answer_rows_that_lack_the_other(tmp_path):
+    heads = {"kind": Head(classes=3), "size": Head("regression")}
+    vision, text = encoder("vision"), encoder("text")
+    sides = [(vision, text), (vision, None), (None, text)]
+    models = [create_multimodal_model(*one, heads, fusion="concat") for one in sides]
+    weights = {
+        "kind": MemberWeights((0.5, 0.3, 0.2), {"image": (0.0, 0.0, 1.0), "text": (0.4, 0.6, 0.0)}),
+        "size": MemberWeights((1.0, 0.0, 0.0), {"image": (0.5, 0.0, 0.5), "text": (0.0, 1.0, 0.0)}),
+    }
+    model = average(models, heads, weights=weights)
+    assert member_weights(model) == weights
+    inputs = inputs_of(model, rows=4)
+    inputs["image_mask"][[1, 3]] = False
+    inputs["text_mask"][[2, 3]] = False
+    used = ["everywhere", "image", "text", "everywhere"]  # without both, as with both
+    own = [
+        {tensor.name: inputs[tensor.name] for tensor in member.inputs} for member in members(model)
+    ]
+    each = [predict(one, of) for one, of in zip(members(model), own, strict=True)]
+    found = predict(model, inputs)
+    for row, key in enumerate(used):
+        for name, head in heads.items():
+            shares = weights[name].without.get(key, weights[name].everywhere)
+            values = [one[name][row : row + 1] for one in each]
+            if head.kind != "regression":
+                values = [probabilities(value, head.kind) for value in values]
+            wanted = sum(share * value for share, value in zip(shares, values, strict=True))
+            got = found[name][row : row + 1]
+            got = got if head.kind == "regression" else probabilities(got, head.kind)
+            np.testing.assert_allclose(got, wanted, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    loaded = predict(keras.models.load_model(tmp_path / "model.keras"), inputs)
+    np.testing.assert_allclose(loaded["kind"], found["kind"], atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "binary", "multilabel"])

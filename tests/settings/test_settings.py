@@ -122,6 +122,11 @@ VALUES = {
     "training.patience": ([None, 1], [v for v in [*WHOLE, 0] if v is not None]),
     "training.min_epochs": ([None, 1, 3], [v for v in [*WHOLE, 0] if v is not None]),
     "training.num_projection_layers": ([None, 0, 2], [v for v in WHOLE if v is not None]),
+    "members": (
+        [None, "auto", "all", "trunk", ["trunk"], ("linear_skip", "linear:text")],
+        ["", "linear_", [], ["trunk", "trunk"], ["linear:audio"], 1, {"trunk": 1}],
+    ),
+    "blend_metric": ([None, "loss", "macro_f1"], [1, True, ["loss"]]),
     "training.projection_dims": ([None, 0, 1, 7], [v for v in WHOLE if v is not None]),
     "training.dropout_rate": ([None, 0, 0.5], [v for v in PART if v is not None]),
     "training.stages": ([None, [], [Stage()], ({"blocks": 1}, {"blocks": "all", "epochs": 2})],

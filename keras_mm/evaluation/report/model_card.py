@@ -53,6 +53,7 @@ _TRAINING = (
     ("precision", "Precision"),
     ("seed", "Seed"),
     ("backend", "Backend"),
+    ("members", "Weights of the members"),
 )
 _UNTESTED = (
     "The model was only tested on rows like the test rows, not on other sources, languages or "

@@ -1,0 +1,74 @@
+"""The setting `members`: its names, and what it says against a table."""
+
+import pytest
+
+from keras_mm.settings.members import MEMBERS, Member, as_members, members_problems, of_one_side
+from keras_mm.settings.settings import ConfigError, Settings
+
+pytestmark = pytest.mark.backend_free
+
+BOTH = ("image", "text")
+
+
+def test_all_is_every_kind_on_all_modalities_and_on_each():
+    found = as_members("all", BOTH)
+    assert {member.name for member in found} == set(MEMBERS) and len(found) == len(MEMBERS)
+    assert [len(member.modalities) for member in found] == [2, 2, 2, 1, 1, 1, 1, 1, 1]
+    assert as_members("all", ["text"]) == tuple(
+        Member(kind, ("text",)) for kind in ("trunk", "linear_skip", "linear")
+    )
+
+
+def test_auto_trains_one_member_in_epochs():
+    assert [member.name for member in as_members("auto", ["text"])] == [
+        "linear_skip:text", "linear:text"
+    ]  # fmt: skip
+    assert of_one_side("auto") == "auto" and of_one_side("trunk") == ("trunk",)
+    assert members_problems(of_one_side(["linear", "trunk:image"]), ["text"]) == []
+
+
+def test_the_same_member_under_two_names_counts_once():
+    assert as_members(["linear", "linear:text"], ["text"]) == (Member("linear", ("text",)),)
+    assert as_members(["linear:text", "trunk"], BOTH)[0] == Member("trunk", BOTH)
+    assert Member("linear_skip", BOTH).name == "linear_skip"
+    assert Member("linear", ("image",)).name == "linear:image"
+
+
+def test_a_member_without_its_column_and_a_column_without_its_member():
+    assert members_problems("auto", BOTH) == [] == members_problems(["trunk"], ["image"])
+    (problem,) = members_problems(["trunk", "linear:image"], ["text"])
+    assert "'linear:image' reads images" in problem and "`images`" in problem
+    (problem,) = members_problems(["linear:text"], BOTH)
+    assert "no member reads the images" in problem and "'trunk:image'" in problem
+
+
+@pytest.mark.parametrize("value", ["trunks", [], ["trunk", "trunk"], ["linear:audio"], 3, [1]])
+def test_what_is_no_member(value):
+    with pytest.raises(ConfigError, match="`members`"):
+        Settings(members=value, folds=5).resolved()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"folds": 1}, "Set folds=5"),
+        ({"preset": "tiny", "text_trainable": False, "vision_trainable": False}, "Set folds=5"),
+        ({"warm_start": True}, "Set folds=5"),
+        ({"text_trainable": True, "folds": 5}, "share frozen encoders"),
+        ({"fusion": "mmbt", "folds": 5}, "share frozen encoders"),
+    ],
+)
+def test_members_need_folds_and_frozen_encoders(options, words):
+    with pytest.raises(ConfigError, match=words):
+        Settings(members=["trunk", "linear"], **options).resolved()
+    assert Settings(members=["trunk"], **options).resolved().members == ("trunk",)
+
+
+def test_defaults_follow_the_preset_and_its_folds():
+    default = Settings().resolved().members
+    assert Settings(folds=1).resolved().members == ("trunk",)
+    assert Settings(warm_start=True).resolved().members == ("trunk",)
+    assert Settings(preset="minilm_heads").resolved().members == ("trunk",)
+    assert Settings(preset="tiny").resolved().members == ("trunk",)
+    assert Settings(text_trainable=True).resolved().members == ("trunk",)
+    assert Settings(preset="siglip2_base").resolved().members == default
