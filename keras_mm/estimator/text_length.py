@@ -8,8 +8,7 @@ from typing import Any
 from keras_mm.checks import is_whole
 from keras_mm.errors import InvalidValueError
 from keras_mm.estimator.trained import Trained
-from keras_mm.models.ensemble import members
-from keras_mm.models.multimodal import backbones
+from keras_mm.models.ensemble import member_backbones
 from keras_mm.models.text_encoder import input_length
 from keras_mm.settings.sliding_window import as_sliding_window
 
@@ -37,7 +36,7 @@ def with_text_length(trained: Trained, sequence_length: int, sliding_window: Any
         raise InvalidValueError(
             f"`sequence_length` must be an integer. Received: {sequence_length!r}"
         )
-    input_length(backbones(members(trained.model)[0])["text"], sequence_length)
+    input_length(member_backbones(trained.model)["text"], sequence_length)
     return replace(
         trained,
         settings=replace(trained.settings, sequence_length=sequence_length, sliding_window=sliding),

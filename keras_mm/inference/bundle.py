@@ -19,9 +19,9 @@ from keras_mm.inference.manifest import check_manifest, write_manifest
 from keras_mm.inference.model_json import FORMAT_VERSION, SPEC, read_spec
 from keras_mm.load_order import load_keras_hub
 from keras_mm.models.backbones.lookup import is_buildable
-from keras_mm.models.ensemble import MemberWeights, average, members
+from keras_mm.models.ensemble import MemberWeights, average, member_backbones
 from keras_mm.models.keras_settings import build_settings
-from keras_mm.models.multimodal import backbones, create_multimodal_model, parts
+from keras_mm.models.multimodal import create_multimodal_model, parts
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
 from keras_mm.settings.heads import Head
@@ -187,12 +187,14 @@ def _build_members(
     sides = [side for side in encoders if spec[f"{side}_encoder"]["trainable"]]
     trunks = spec.get("trunks", [{}])
     models: list[keras.Model] = []
+    in_trunk = False  # with MMBT, the text encoder is part of the trunk
     for trunk in trunks:
-        if models and (sides or len(parts(models[0]).encoders) < len(encoders)):
+        if models and (sides or in_trunk):
             encoders = build_encoders(spec, custom_objects=custom_objects)
         read = {_SIDE_OF[modality] for modality in trunk.get("modalities", _SIDE_OF)}
         own = {side: encoder for side, encoder in encoders.items() if side in read}
         models.append(build_model(spec, own, trunk.get("kind", "trunk")))
+        in_trunk = len(parts(models[-1]).encoders) < len(own)
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
     return average(models, heads, weights=_weights(trunks, heads), own_sides=sides)
 
@@ -238,7 +240,7 @@ def _storable(spec: Mapping, model: keras.Model) -> dict:
     if isinstance(spec["trunk"]["fusion"], keras.layers.Layer):
         config = keras.saving.serialize_keras_object(spec["trunk"]["fusion"])
         stored["trunk"] = {**spec["trunk"], "fusion": config}
-    for side, network in backbones(members(model)[0]).items():
+    for side, network in member_backbones(model).items():
         options = spec[f"{side}_encoder"]
         if not is_buildable(options["backbone"]):
             config = keras.saving.serialize_keras_object(network)

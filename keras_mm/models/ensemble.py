@@ -11,7 +11,7 @@ from keras import layers
 
 from keras_mm.models.keras_settings import build_settings
 from keras_mm.models.layers.average import AveragePrediction, MemberFeatures
-from keras_mm.models.multimodal import join, parts
+from keras_mm.models.multimodal import backbones, join, parts
 from keras_mm.models.trunk import MASKS
 from keras_mm.settings.by_head import by_head, one_or_all
 from keras_mm.settings.heads import Head
@@ -114,6 +114,21 @@ def members(model: keras.Model) -> list[keras.Model]:
         )
         for number, trunk in enumerate(trunks)
     ]
+
+
+def member_backbones(model: keras.Model) -> dict[str, keras.Model]:
+    """Finds the backbone networks of the first members that read each side.
+
+    Args:
+        model: Any model of `create_multimodal_model` or `average`.
+
+    Returns:
+        Networks by side, see `keras_mm.models.multimodal.backbones`.
+    """
+    networks: dict[str, keras.Model] = {}
+    for member in members(model):
+        networks = {**backbones(member), **networks}
+    return networks
 
 
 def own_sides(models: Sequence[keras.Model]) -> set[str]:

@@ -117,7 +117,7 @@ def test_two_towers_of_one_network(sample, tmp_path):
     classifier = keras_mm.MultimodalClassifier(
         images=["image_1", "image_2"], texts=["text_1", "text_2"], preset="siglip2_base", epochs=1,
         batch_size=16, verbose=0, vision_backbone=folder, text_backbone=folder, image_size=28,
-        sequence_length=POSITIONS,
+        sequence_length=POSITIONS, folds=1,
     )  # fmt: skip
     classifier.fit(sample[0][:48], validation_split=0)
     wanted = classifier.predict_proba(sample[1][:9])

@@ -268,7 +268,7 @@ class Exhausted(keras.callbacks.Callback):
 @pytest.mark.slow
 def test_batches_are_halved_where_memory_runs_out(sample, caplog):
     rows = sample[0][:64]
-    options = {"vision_trainable": False}
+    options = {"images": []}
     failing = Exhausted(8)
     found = classifier(
         batch_size=32, training={"auto_find_batch_size": True}, **options
