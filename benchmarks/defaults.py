@@ -96,7 +96,13 @@ def linear(head, train, test, labels, seed: int) -> np.ndarray:
     if head.kind == "regression":
         return RidgeCV(alphas=(1e2, 1e3, 1e4)).fit(train, labels[:, 0]).predict(test)[:, None]
     model = LogisticRegressionCV(
-        Cs=(1e-3, 1e-2, 1e-1), cv=3, max_iter=200, tol=1e-3, scoring="neg_log_loss"
+        Cs=(1e-4, 1e-3, 1e-2, 1e-1),
+        l1_ratios=(0.0,),
+        cv=3,
+        max_iter=200,
+        tol=1e-3,
+        scoring="neg_log_loss",
+        use_legacy_attributes=False,
     )
     if head.kind == "multilabel":
         return OneVsRestClassifier(model).fit(train, labels).predict_proba(test)

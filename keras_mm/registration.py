@@ -39,6 +39,7 @@ CLASSES = {
     "models.layers.projection": ("TokenProjection",),
     "models.layers.scaling": ("TargetScaling",),
     "models.layers.slots": ("JoinSlots", "SlotsToRows"),
+    "models.layers.standardization": ("Standardization",),
     "models.backbones.keras_hub": ("WithoutClassToken",),
     "training.optimizers": (
         "PolynomialDecay",
