@@ -42,8 +42,8 @@ class Watch(keras.callbacks.Callback):
 
 def classifier(**options):
     # Row counts here are multiples of 16: JAX compiles a step once for each size of batch.
-    options = {"epochs": 1, "batch_size": 16, "verbose": 0, **options}
-    return keras_mm.MultimodalClassifier(**COLUMNS, preset="tiny", **options)
+    options = {**COLUMNS, "epochs": 1, "batch_size": 16, "verbose": 0, **options}
+    return keras_mm.MultimodalClassifier(preset="tiny", **options)
 
 
 def test_each_stage_trains_what_it_says(sample):
