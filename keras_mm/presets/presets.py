@@ -44,7 +44,7 @@ class Preset:
     learning_rate: float = 1e-3
     encoder_learning_rate: float = 2e-5
     folds: int = 1
-    members: str | tuple[str, ...] = "auto"
+    members: str | tuple[str, ...] = ("trunk",)
     training: Mapping = field(default_factory=dict)
 
     @property
@@ -96,6 +96,7 @@ _PRESETS = (
         compare=True,
         modality_dropout=0.3,
         folds=5,
+        members="auto",
     ),
     Preset(
         "resnet50v2_bert_base",
@@ -105,6 +106,7 @@ _PRESETS = (
         sequence_length=256,
         text_pooling="pooler",
         folds=5,
+        members="auto",
     ),
     Preset(
         "distil_bert_text",
@@ -124,6 +126,7 @@ _PRESETS = (
         text_pairing="separate",
         compare=True,
         folds=5,
+        members="auto",
     ),
     Preset(
         "siglip2_base",
@@ -137,6 +140,7 @@ _PRESETS = (
         text_pooling="pooler",
         compare=True,
         folds=5,
+        members="auto",
     ),
     Preset(
         "dinov2_bge_m3",
@@ -149,6 +153,7 @@ _PRESETS = (
         text_pooling="cls",
         compare=True,
         folds=5,
+        members="auto",
     ),
     Preset(
         "xlm_roberta_text",
@@ -169,6 +174,7 @@ _PRESETS = (
         text_pooling="cls",
         compare=True,
         folds=5,
+        members="auto",
     ),
     Preset(
         "minilm_heads",
@@ -176,7 +182,6 @@ _PRESETS = (
         None,
         "all_minilm_l6_v2",
         folds=5,
-        members=("trunk",),
         training={"projection_dims": 0, "decay": "plateau"},
     ),
     Preset(
@@ -186,7 +191,6 @@ _PRESETS = (
         "bge_m3",
         text_pooling="cls",
         folds=5,
-        members=("trunk",),
         training={"projection_dims": 0, "decay": "plateau"},
     ),
 )
