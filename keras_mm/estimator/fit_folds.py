@@ -13,7 +13,6 @@ import numpy as np
 
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import ConfigError
-from keras_mm.estimator.blend import Blend, blend
 from keras_mm.estimator.decisions import default_decisions
 from keras_mm.estimator.fit import (
     Callbacks,
@@ -23,6 +22,7 @@ from keras_mm.estimator.fit import (
     new_trained,
 )
 from keras_mm.estimator.member_folds import MemberFolds, SharedFeatures
+from keras_mm.estimator.member_weights import Blend, blend
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.reuse import Workbench
 from keras_mm.estimator.trained import FoldMember, Trained, members_text
@@ -132,7 +132,8 @@ def _interrupted(
 ) -> Outcome:
     """The average of the models of the first member, if a training was stopped."""
     error, results = results[-1].error, results[: len(first.models)]
-    if not results[-1].history and len(results) > 1:  # stopped in its first epoch: untrained
+    stopped = results[-1].error is not None  # else a later member was
+    if stopped and not results[-1].history and len(results) > 1:  # in its first epoch: untrained
         first.models.pop()
         results = results[:-1]
     folds = [FoldMember(first.member, number) for number in range(1, len(first.models) + 1)]

@@ -13,9 +13,9 @@ import keras
 from keras_mm.checks import require
 from keras_mm.data.dataset import RowBatches
 from keras_mm.errors import InvalidValueError
-from keras_mm.estimator.blend import weights_of_new_heads
 from keras_mm.estimator.fit import Callbacks, check_labelled, check_objectives, train
 from keras_mm.estimator.fit_folds import join_histories
+from keras_mm.estimator.member_weights import weights_of_new_heads
 from keras_mm.estimator.options import loss_settings, optimization, settings_for_heads, stopping
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.spec import changed_parts

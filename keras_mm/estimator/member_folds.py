@@ -25,7 +25,7 @@ from keras_mm.features.table import FeatureTable
 from keras_mm.inference.predictor import Predictor
 from keras_mm.models.multimodal import copy_variables, cut, input_names, parts
 from keras_mm.progress import progress_line
-from keras_mm.settings.members import Member
+from keras_mm.settings.members import SIDE_OF, Member
 from keras_mm.training.callbacks import ValidationResult
 from keras_mm.training.stages import StagesResult
 
@@ -33,7 +33,6 @@ Features = Mapping[str, FeatureTable]
 Logits = dict[str, np.ndarray]
 
 _SKIP_RATE = 0.3  # of the learning rate: a linear layer of many features learns fast
-_SIDE_OF = {"image": "vision", "text": "text"}
 
 
 class SharedFeatures:
@@ -154,7 +153,7 @@ class MemberFolds:
             progress_line(words, show=bool(part.settings.verbose))
         trained = new_trained(part, model, shared.preprocessor)
         if self.member.kind == "linear":
-            result = train_linear(trained, part, features)
+            result = self._train_linear(trained, part, features)
         else:
             if twin is not None:
                 copy_variables(parts(model).trunk, parts(twin).trunk)
@@ -178,10 +177,19 @@ class MemberFolds:
             self._keep(result.validation, fold.val)
         return result
 
+    def _train_linear(
+        self, trained: Trained, part: Prepared, features: Sequence[Features]
+    ) -> StagesResult:
+        """Fits a linear model; an error is returned, as what was trained before is kept."""
+        try:
+            return train_linear(trained, part, features)
+        except BaseException as error:
+            return StagesResult({}, require(part.settings.batch_size, "batch_size"), error)
+
     def _build(self) -> tuple[keras.Model, keras.Model | None]:
         """The model of the first fold, and a twin."""
         shared, settings = self._shared, self._shared.prepared.settings
-        sides = {_SIDE_OF[modality] for modality in self.member.modalities}
+        sides = {SIDE_OF[modality] for modality in self.member.modalities}
         encoders = parts(shared.model).encoders
         if not self._number and sides >= set(encoders):
             return shared.model, None if self.member.kind == "linear" else shared.twin

@@ -25,10 +25,10 @@ from keras_mm.models.multimodal import create_multimodal_model, parts
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
 from keras_mm.settings.heads import Head
+from keras_mm.settings.members import SIDE_OF
 from keras_mm.version import __version__
 
 _WEIGHTS = "model.weights.h5"
-_SIDE_OF = {"image": "vision", "text": "text"}
 
 # Modules whose classes a saved model may contain. All other classes need `custom_objects`.
 _ALLOWED = (
@@ -191,7 +191,7 @@ def _build_members(
     for trunk in trunks:
         if models and (sides or in_trunk):
             encoders = build_encoders(spec, custom_objects=custom_objects)
-        read = {_SIDE_OF[modality] for modality in trunk.get("modalities", _SIDE_OF)}
+        read = {SIDE_OF[modality] for modality in trunk.get("modalities", SIDE_OF)}
         own = {side: encoder for side, encoder in encoders.items() if side in read}
         models.append(build_model(spec, own, trunk.get("kind", "trunk")))
         in_trunk = len(parts(models[-1]).encoders) < len(own)
@@ -210,7 +210,7 @@ def _weights(trunks: Sequence[Mapping], heads: Iterable[str]) -> dict[str, Membe
             tuple(each["all"] for each in rows),
             {
                 modality: tuple(each[f"without_{modality}"] for each in rows)
-                for modality in _SIDE_OF
+                for modality in SIDE_OF
                 if f"without_{modality}" in rows[0]
             },
         )

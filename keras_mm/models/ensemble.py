@@ -15,10 +15,11 @@ from keras_mm.models.multimodal import backbones, join, parts
 from keras_mm.models.trunk import MASKS
 from keras_mm.settings.by_head import by_head, one_or_all
 from keras_mm.settings.heads import Head
+from keras_mm.settings.members import SIDE_OF
 
 _MEMBER = "member_{}"  # the name of a member's trunk, from 1
 _SUFFIX = "_average"  # of the name of the layer that averages a head
-_MASK_OF = {"image": MASKS["vision"], "text": MASKS["text"]}
+_MASK_OF = {modality: MASKS[side] for modality, side in SIDE_OF.items()}
 
 
 @dataclass(frozen=True)

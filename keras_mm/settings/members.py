@@ -10,7 +10,8 @@ from keras_mm.checks import quote
 from keras_mm.settings.rules import Rule, as_names, is_different, is_names, quoted
 
 KINDS = ("trunk", "linear_skip", "linear")
-MODALITIES = ("image", "text")
+SIDE_OF = {"image": "vision", "text": "text"}  # the side of a modality, as encoders are named
+MODALITIES = tuple(SIDE_OF)
 
 
 @dataclass(frozen=True)

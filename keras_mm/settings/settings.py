@@ -176,23 +176,20 @@ class Settings:
         None,
         whole(1),
         "Number of folds. The model averages one trunk per fold, and each row is also predicted by "
-        "the trunk that was not trained on it. By default 5 with pretrained frozen encoders, else "
-        "1, a single model.",
+        "the trunk that was not trained on it. By default 5 with pretrained frozen encoders, else 1.",
     )
     members: Any = knob(
         None,
         MEMBERS_RULE,
-        "Members of the model, each with one trunk per fold, weighted by their out-of-fold "
-        "predictions. `trunk` is the fusion, `linear` a linear model, `linear_skip` both; "
-        "`trunk:text` reads the texts alone. `auto` takes `linear_skip` and `linear`, and `linear` "
-        "on each modality alone; `all` takes all kinds.",
+        "Members of the model, weighted by their out-of-fold predictions. `trunk` is the fusion, "
+        "`linear` a linear model, `linear_skip` both; `trunk:text` reads the texts alone. `auto` "
+        "takes `linear_skip`, `linear`, and `linear` on each modality; `all` takes all kinds.",
     )
     blend_metric: str | None = knob(
         None,
         instance("a metric's name, such as 'macro_f1', or 'loss'", str),
-        "Metric that the weights of the members make best: `loss`, or any number of "
-        "`keras_mm.metrics.head_metrics.head_metrics`. By default the loss, for classes minus the "
-        "macro-F1.",
+        "Metric that the weights of the members make best: `loss`, or a number of `head_metrics`. "
+        "By default the loss, for classes minus the macro-F1.",
     )
     seed: int = knob(0, SEED, "Seed of weights, row order, folds and dropout.")
     warm_start: bool = knob(False, TRUTH, "Whether `fit` continues with the trained model.")

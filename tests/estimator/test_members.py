@@ -186,3 +186,17 @@ def test_an_interrupted_training_leaves_the_first_member(tables):
         model.fit(tables[0], callbacks=[Stop()])
     assert len(members(model.model_)) == 2 and np.isfinite(model.predict_proba(tables[1])).all()
     assert {one.member.kind for one in model._trained.members} == {"trunk"}
+
+
+@pytest.mark.backend_free
+def test_an_interrupted_linear_member_leaves_the_first_member(tables, monkeypatch):
+    from keras_mm.estimator import member_folds
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(member_folds, "train_linear", interrupted)
+    model = MultimodalClassifier(members=["trunk", "linear"], **OPTIONS)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(tables[0])
+    assert len(members(model.model_)) == 2 and np.isfinite(model.predict_proba(tables[1])).all()
