@@ -175,21 +175,19 @@ class Settings:
     folds: int | None = knob(
         None,
         whole(1),
-        "Number of folds. The model averages one trunk per fold, and each row is also predicted by "
-        "the trunk that was not trained on it. By default 5 with pretrained frozen encoders, else 1.",
+        "Number of folds. The model averages one trunk per fold; each row is also predicted by the "
+        "trunk not trained on it. By default 5 with pretrained frozen encoders, else 1.",
     )
     members: Any = knob(
         None,
         MEMBERS_RULE,
-        "Members of the model, weighted by their out-of-fold predictions. `trunk` is the fusion, "
-        "`linear` a linear model, `linear_skip` both; `trunk:text` reads the texts alone. `auto` "
-        "takes `linear_skip`, `linear`, and `linear` on each modality; `all` takes all kinds.",
+        "Members of the model, weighted by their out-of-fold predictions: `trunk`, `linear`, "
+        "`linear_skip` (both), on one modality `linear:text` and so on; or `auto`, or `all`.",
     )
     blend_metric: str | None = knob(
         None,
         instance("a metric's name, such as 'macro_f1', or 'loss'", str),
-        "Metric that the weights of the members make best: `loss`, or a number of `head_metrics`. "
-        "By default the loss, for classes minus the macro-F1.",
+        "Metric that the members' weights make best; by default loss, and macro-F1 of classes.",
     )
     seed: int = knob(0, SEED, "Seed of weights, row order, folds and dropout.")
     warm_start: bool = knob(False, TRUTH, "Whether `fit` continues with the trained model.")
@@ -250,10 +248,9 @@ class Settings:
                 self.encoder_learning_rate, preset.encoder_learning_rate
             )
         resolved = _canonical(replace(self, **values))
-        # A preset's folds are for frozen encoders, and cannot continue to train a model.
+        # Folds and members of a preset are for frozen encoders; folds cannot be continued.
         if self.folds is None and (self.warm_start or resolved.trains_encoders):
             resolved = replace(resolved, folds=1)
-        # Members are weighted by out-of-fold rows, and share frozen encoders.
         if self.members is None and (resolved.folds == 1 or resolved.trains_encoders):
             resolved = replace(resolved, members=("trunk",))
         return resolved
