@@ -64,7 +64,8 @@ def one_row(options, folder: Path) -> dict:
     table = draw_rows(folder / "images", options.rows, image_size=(300, 400), words=12)
     classifier = keras_mm.MultimodalClassifier(
         vision_weights=options.vision_weights, text_weights=options.text_weights,
-        sequence_length=options.length, epochs=1, engine="keras", folds=1, verbose=0,
+        image_size=128, sequence_length=options.length, epochs=1, engine="keras", folds=1,
+        verbose=0,
     ).fit(table)  # fmt: skip
     row = table.iloc[0].to_dict()
     prepared = classifier.preprocessor_(

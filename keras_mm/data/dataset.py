@@ -53,6 +53,9 @@ class RowBatches(keras.utils.PyDataset):
         image_size: `(height, width)` in pixels of the decoded images; required with `images`.
         batch_size: Rows of a batch, >= 1; the last batch may be smaller.
         shuffle: Whether to permute the rows in each epoch.
+        fill: Whether the last batch is filled up with rows of the first, if there are several
+            batches: with one size of all batches, JAX compiles a training step only once, and no
+            step depends on very few rows.
         seed: Seed of the permutation.
         workers: Threads that decode the next batches while the model trains, as long as batches are
             read in order; 0 decodes in the caller's thread.
@@ -77,6 +80,7 @@ class RowBatches(keras.utils.PyDataset):
         image_size: tuple[int, int] | None = None,
         batch_size: int = 32,
         shuffle: bool = False,
+        fill: bool = False,
         seed: int = 0,
         workers: int = 0,
     ):
@@ -86,7 +90,7 @@ class RowBatches(keras.utils.PyDataset):
         self.arrays, self.images, self.labels = arrays, images or {}, labels
         self.window_rows, self.window = window_rows, window or SlidingWindow()
         self.image_size, self.batch_size = image_size, batch_size
-        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+        self.shuffle, self.fill, self.seed, self.epoch = shuffle, fill, seed, 0
         if batch_size < 1:
             raise InvalidValueError(f"`batch_size` must be >= 1. Received: batch_size={batch_size}")
         columns = [*arrays.values(), *self.images.values()]
@@ -150,11 +154,10 @@ class RowBatches(keras.utils.PyDataset):
             return self._ahead[keys[0]]
 
     def _batch(self, epoch: int, index: int) -> Any:
-        start, stop = index * self.batch_size, (index + 1) * self.batch_size
-        if self.shuffle:
-            rows = self.order(epoch)[start:stop].tolist()
-        else:
-            rows = list(range(start, min(stop, self.num_rows)))
+        places = np.arange(index * self.batch_size, (index + 1) * self.batch_size)
+        if self.fill and self.num_rows > self.batch_size:
+            places %= self.num_rows
+        rows = self.order(epoch)[places[places < self.num_rows]].tolist()
         inputs = {name: array[rows] for name, array in self.arrays.items()}
         for name, cells in self.images.items():
             inputs[name] = np.stack([self._image(cells[row]) for row in rows]).astype("float32")

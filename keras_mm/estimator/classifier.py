@@ -102,7 +102,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         text_backbone: A name, a folder or a `keras.Model`; see `create_text_encoder`.
         text_weights: `"pretrained"`, `"random"` or a path: a folder with weights and vocabulary, or
             a weights file with `vocab.txt` beside it.
-        image_size: `(height, width)` in pixels, or one number for both.
+        image_size: `(height, width)` in pixels, or one number for both; by default what the vision
+            backbone was trained with.
         sequence_length: Largest number of tokens of a sequence, with special tokens.
         vision_trainable: Whether the vision backbone is trained.
         text_trainable: Whether the text backbone is trained.

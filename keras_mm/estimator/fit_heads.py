@@ -147,7 +147,7 @@ def _fit_member(
     encoders, _ = parts(trained.model)
     grown = _grown(trained, prepared)
     body = join(encoders, body_of(grown, next(iter(heads))))
-    shuffled: dict[str, Any] = {"shuffle": True, "seed": settings.seed}
+    shuffled: dict[str, Any] = {"shuffle": True, "fill": True, "seed": settings.seed}
     batches: list[RowBatches | None] = []
     tables = (prepared.rows, prepared.validation)
     for rows, known, options in zip(tables, features, (shuffled, {}), strict=True):

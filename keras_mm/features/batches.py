@@ -52,7 +52,7 @@ class FeatureBatches:
         self._features = [dict(known) for known in features or [{} for _ in tables]]
 
     def batches(self, trained: keras.Model, batch_size: int, seed: int) -> list[RowBatches | None]:
-        """Creates the batches of each table; those of the training table are shuffled.
+        """Creates the batches of each table; those of the training table are shuffled and full.
 
         Args:
             trained: The trained part of the model, as `keras_mm.models.multimodal.cut` returns it.
@@ -62,7 +62,7 @@ class FeatureBatches:
         Returns:
             Batches by table, in the order of `tables`; `None` for a table that is `None`.
         """
-        training: dict[str, Any] = {"shuffle": True, "seed": seed, "workers": 2}
+        training: dict[str, Any] = {"shuffle": True, "fill": True, "seed": seed, "workers": 2}
         return [
             None if rows is None else self._of(place, rows, trained, batch_size, options)
             for (place, rows), options in zip(enumerate(self.tables), (training, {}), strict=False)

@@ -26,6 +26,8 @@ class Backbone:
         license: SPDX name of the licence of the weights.
         pooling: The pooling that the network was trained with.
         image_size: The only `(height, width)` in pixels that it accepts; `None` for any.
+        trained_size: `(height, width)` in pixels of the images that the weights were trained with;
+            the size of images by default.
         image_mean: Mean by channel, subtracted from pixels in [0, 1]. Not used if the network or
             its Keras module normalises pixels itself.
         image_std: Standard deviation by channel, by which the difference is divided.
@@ -41,6 +43,7 @@ class Backbone:
     license: str = "Apache-2.0"
     pooling: str = "mean"
     image_size: tuple[int, int] | None = None
+    trained_size: tuple[int, int] = (224, 224)
     image_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     image_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -99,7 +102,14 @@ _SIGLIP_BASE = {
 
 # Tests build each network from its config and compare its number of weights with `parameters`.
 _BACKBONES = (
-    Backbone("tiny_cnn", "vision", "tiny_cnn", {"filters": (16, 32, 64, 64)}, 61_040),
+    Backbone(
+        "tiny_cnn",
+        "vision",
+        "tiny_cnn",
+        {"filters": (16, 32, 64, 64)},
+        61_040,
+        trained_size=(64, 64),
+    ),
     _application("resnet50v2", "ResNet50V2", 23_564_800, 94.7),
     _application("mobilenet_v2_0.35", "MobileNetV2", 410_208, 2.0, alpha=0.35),
     _application("mobilenet_v2", "MobileNetV2", 2_257_984, 9.4),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
 from keras_mm.presets.backbones import BACKBONES, Backbone
+from keras_mm.presets.image_sizes import trained_image_size
 
 # Named here, apart from their layers, so that settings are checked without a backend.
 FUSIONS = ("concat", "bilinear", "gated", "cross_attention", "bottleneck", "mmbt")
@@ -28,7 +29,6 @@ class Preset:
     text_backbone: str | None
     vision_weights: str = "pretrained"
     text_weights: str = "pretrained"
-    image_size: tuple[int, int] = (128, 128)
     sequence_length: int = 128
     text_pairing: str = "packed"
     vision_pooling: str = "mean"
@@ -54,6 +54,11 @@ class Preset:
         return tuple(BACKBONES[name] for name in names if name is not None)
 
     @property
+    def image_size(self) -> tuple[int, int]:
+        """Size of the images in pixels: what the vision backbone was trained with."""
+        return trained_image_size(self.vision_backbone)
+
+    @property
     def parameters(self) -> int:
         """Total number of weights of the backbones."""
         return sum(backbone.parameters for backbone in self.backbones)
@@ -77,7 +82,6 @@ _PRESETS = (
         "tiny_bert",
         vision_weights="random",
         text_weights="random",
-        image_size=(64, 64),
         sequence_length=48,
         fusion="bilinear",
         compare=True,
@@ -133,7 +137,6 @@ _PRESETS = (
         "Strong: the image and text towers of SigLIP 2 base, frozen; images and texts compared.",
         "siglip2_base_patch16_224",
         "siglip2_base_patch16_224",
-        image_size=(224, 224),
         sequence_length=64,
         text_pairing="separate",
         vision_pooling="pooler",
@@ -147,7 +150,6 @@ _PRESETS = (
         "Strong on details and languages: DINOv2 base and bge-m3, frozen; texts compared.",
         "dinov2_base",
         "bge_m3",
-        image_size=(224, 224),
         text_pairing="separate",
         vision_pooling="cls",
         text_pooling="cls",

@@ -13,6 +13,7 @@ from os import PathLike
 from typing import Any, TypeVar
 
 from keras_mm.errors import ConfigError
+from keras_mm.presets.image_sizes import trained_image_size
 from keras_mm.presets.presets import FUSIONS, get_preset, list_presets
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.baselines import BASELINES_RULE
@@ -128,7 +129,12 @@ class Settings:
     vision_weights: str | None = knob(None, WEIGHTS, "Weights of the vision backbone.")
     text_backbone: Any = knob(None, BACKBONE, "Network that encodes texts.")
     text_weights: str | None = knob(None, WEIGHTS, "Weights of the text backbone.")
-    image_size: Any = knob(None, SIZE, "Size that images are resized to, in pixels.")
+    image_size: Any = knob(
+        None,
+        SIZE,
+        "Size that images are resized to, in pixels; by default what the vision backbone's weights "
+        "were trained with.",
+    )
     sequence_length: int | None = knob(
         None, whole(4), "Largest number of tokens per sequence, special tokens included."
     )
@@ -248,6 +254,9 @@ class Settings:
                 self.encoder_learning_rate, preset.encoder_learning_rate
             )
         resolved = _canonical(replace(self, **values))
+        if resolved.image_size is None:
+            size = trained_image_size(resolved.vision_backbone)
+            resolved = replace(resolved, image_size=size)
         # Folds and members of a preset are for frozen encoders; folds cannot be continued.
         if self.folds is None and (self.warm_start or resolved.trains_encoders):
             resolved = replace(resolved, folds=1)

@@ -76,6 +76,17 @@ def test_without_shuffling():
     assert sum(rows_of(dataset), []) == epoch_of(dataset, 4) == list(range(ROWS))
 
 
+@pytest.mark.parametrize("epoch", [0, 4])
+def test_full_batches(epoch):
+    """The last batch is filled up with the epoch's first rows; a single batch is not."""
+    dataset = numbered(shuffle=True, fill=True, seed=3)
+    rows = epoch_of(dataset, epoch)
+    assert rows[:ROWS] == epoch_of(numbered(shuffle=True, seed=3), epoch)
+    assert rows[ROWS:] == rows[: 3 * BATCH - ROWS] and len(rows) == 3 * BATCH
+    single = RowBatches({"row": np.arange(5)}, batch_size=BATCH, shuffle=True, fill=True)
+    assert sorted(*rows_of(single)) == list(range(5))
+
+
 def test_batches_end():
     assert len(list(numbered())) == len(numbered()) == 3
     for index in (3, -1):

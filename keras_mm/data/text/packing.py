@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_mm.data.text.families import TokenFamily
 from keras_mm.errors import InvalidValueError
-from keras_mm.load_order import load_keras_hub, load_tensorflow
+from keras_mm.load_order import load_tensorflow
 
 
 def num_special(family: TokenFamily, num_texts: int) -> int:
@@ -68,26 +68,53 @@ def pack_ids(
         `token_ids`, `segment_ids` (int32; 0 in families without segments) and `padding_mask`
         (bool), each `(batch, sequence_length)`.
     """
-    keras_hub, tf = load_keras_hub(), load_tensorflow()
+    tf = load_tensorflow()
 
-    packer = keras_hub.layers.MultiSegmentPacker(
-        sequence_length=sequence_length,
-        start_value=[special[token] for token in family.start],
-        sep_value=[special[token] for token in family.separator or family.end],
-        end_value=[special[token] for token in family.end],
-        pad_value=0 if family.pad is None else special[family.pad],
-        truncate="round_robin",
-    )
-    ids, segments = packer(tuple(tokens))
-    lengths = tf.add_n([token.row_lengths() for token in tokens])
+    position = tf.range(sequence_length)[tf.newaxis]
+    kept = _kept(tokens, sequence_length - num_special(family, len(tokens)))
+    start, end = ([special[token] for token in some] for some in (family.start, family.end))
+    between = [special[token] for token in family.separator or ()]
+    # `at` is the position of each row's next token.
+    at = tf.zeros_like(kept[0])[:, tf.newaxis]
+    ids = tf.zeros_like(at + position) + (0 if family.pad is None else special[family.pad])
+    ids, at = _put_special(ids, at, start)
+    second = at
+    for number, (token, count) in enumerate(zip(tokens, kept, strict=True)):
+        values = tf.concat([tf.cast(token.flat_values, tf.int32), [0]], axis=0)
+        begins = tf.cast(token.row_starts(), tf.int32)[:, tf.newaxis]
+        source = tf.clip_by_value(begins + position - at, 0, tf.size(values) - 1)
+        stop = at + count[:, tf.newaxis]
+        ids = tf.where((position >= at) & (position < stop), tf.gather(values, source), ids)
+        is_last = number == len(tokens) - 1
+        ids, at = _put_special(ids, stop, end if is_last else between)
+        second = second if is_last else at
     # Not from the padding's id, which may be that of a token: "!" in CLIP.
-    mask = tf.sequence_mask(lengths + num_special(family, len(tokens)), sequence_length)
-    segments = tf.cast(segments, "int32")
-    return {
-        "token_ids": tf.cast(ids, "int32"),
-        "segment_ids": segments if family.segments else tf.zeros_like(segments),
-        "padding_mask": mask,
-    }
+    mask = position < at
+    has_segments = family.segments and len(tokens) > 1
+    segments = tf.cast(mask & (position >= second), tf.int32) if has_segments else 0 * ids
+    return {"token_ids": ids, "segment_ids": segments, "padding_mask": mask}
+
+
+def _kept(tokens: Sequence[Any], room: int) -> list[Any]:
+    """How many tokens of each text are kept, int32 `(batch,)`; the longer one of a pair is cut."""
+    tf = load_tensorflow()
+    lengths = [tf.cast(token.row_lengths(), tf.int32) for token in tokens]
+    if len(lengths) == 1:
+        return [tf.minimum(lengths[0], room)]
+    first, second = lengths
+    # What the second text leaves, or half, where an odd token goes to the first.
+    first = tf.minimum(first, tf.maximum(room - second, (room + 1) // 2))
+    return [first, tf.minimum(second, room - first)]
+
+
+def _put_special(ids: Any, at: Any, special: Sequence[int]) -> tuple[Any, Any]:
+    """Writes special tokens into `ids`; also returns the position behind them."""
+    tf = load_tensorflow()
+    position = tf.range(ids.shape[1])[tf.newaxis]
+    for token in special:
+        ids = tf.where(position == at, token, ids)
+        at = at + 1
+    return ids, at
 
 
 def pack_rows(
