@@ -29,6 +29,7 @@ def failures(module, flags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE):
     return said.getvalue()
 
 
+@pytest.mark.many_networks
 @pytest.mark.parametrize("name", MODULES)
 def test_docstring_examples(name, tmp_path, monkeypatch):
     import keras

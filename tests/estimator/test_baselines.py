@@ -57,6 +57,7 @@ def test_a_side_alone_sees_only_its_side(frozen, tables):
     assert list(plain) == ["majority", "text_only"]
 
 
+@pytest.mark.many_networks
 def test_without_a_cache_features_are_still_shared(tables, monkeypatch):
     computed = []
     compute = encode._RowEncoder._compute
@@ -72,6 +73,7 @@ def test_without_a_cache_features_are_still_shared(tables, monkeypatch):
     assert sorted(computed) == ["text", "text", "vision", "vision"]  # test rows, training rows
 
 
+@pytest.mark.many_networks
 def test_trained_encoders_have_probes(fitted, sample, tmp_path):
     sample[0][:40].to_parquet(tmp_path / "train.parquet")
     report = fitted.evaluate(sample[1][:31], train=tmp_path / "train.parquet")
@@ -109,6 +111,7 @@ def test_rows_of_a_group_are_drawn_together(fitted, sample):
     assert grouped.differences["majority"]["accuracy"]["interval"] != plain["interval"]
 
 
+@pytest.mark.many_networks
 def test_each_head_has_its_baselines():
     random = np.random.default_rng(0)
     words = np.array(["red", "blue", "old", "new"])

@@ -49,6 +49,7 @@ def classifier(sample, roberta, vit):
     )  # fmt: skip
 
 
+@pytest.mark.many_networks
 def test_byte_pairs_and_a_vit(classifier, sample, tmp_path):
     assert classifier.preprocessor_.tokenizer.family.name == "roberta"
     wanted = classifier.predict_proba(sample[1][:9])

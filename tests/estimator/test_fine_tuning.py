@@ -91,6 +91,7 @@ def test_frozen_encoders_run_once_for_all_stages(sample, monkeypatch):
     assert found == [["text_pooled_output", "vision_pooled_output"], [], []]
 
 
+@pytest.mark.many_networks
 def test_a_stage_that_makes_it_worse_is_taken_back(sample, capsys):
     stages = [{"blocks": 0}, {"blocks": "all", "learning_rate": 3.0, "encoder_learning_rate": 3.0}]
     model = classifier(training={"stages": stages, "warmup": 0.0}, verbose=1).fit(

@@ -161,6 +161,7 @@ def test_a_head_is_added_to_every_member(classifier, tables):
     assert not hasattr(model, "out_of_fold_") and hasattr(classifier, "out_of_fold_")
 
 
+@pytest.mark.many_networks
 def test_windows_of_a_row_are_held_out_with_it(tables):
     long = tables[0][:60].assign(text_1=lambda t: t["text_1"] * 3)
     model = MultimodalClassifier(

@@ -116,6 +116,7 @@ def test_saved_loaded_pickled_and_trained_again_it_gives_the_same_bits(
     ]
 
 
+@pytest.mark.many_networks
 def test_a_head_that_is_added_is_trained_in_each_member(classifier, tables, tmp_path):
     classifier.save(tmp_path / "model")
     grown = MultimodalClassifier.load(tmp_path / "model")

@@ -219,6 +219,7 @@ def test_what_somebody_holds_stays_as_it_is(sample, weights, what, built):
         np.testing.assert_array_equal(old, keras.ops.convert_to_numpy(variable))
 
 
+@pytest.mark.many_networks
 def test_a_model_of_networks_that_were_taken_over_is_saved_whole(sample, built, tmp_path):
     classifier = keras_mm.MultimodalClassifier(**RUN, **PAIRS)
     answers(classifier, sample)
@@ -235,6 +236,7 @@ def test_a_model_of_networks_that_were_taken_over_is_saved_whole(sample, built, 
     np.testing.assert_array_equal(loaded.predict_proba(sample[1][:40]), last)
 
 
+@pytest.mark.many_networks
 def test_folds_of_scikit_learn_share_the_encoders(sample, weights, built):
     classifier = keras_mm.MultimodalClassifier(**RUN, **IMAGES, vision_weights=weights)
     table = sample[0][:90]

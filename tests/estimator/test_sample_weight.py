@@ -130,6 +130,7 @@ def test_weighted_and_unweighted_trainings_in_turn(tables):
     assert np.abs(found[0] - found[1]).max() > 1e-4
 
 
+@pytest.mark.many_networks
 def test_several_heads_and_single_heads(tables):
     train, test = tables
     heads = {
@@ -188,6 +189,7 @@ def test_weights_that_are_refused(tables):
     assert not hasattr(classifier, "model_")
 
 
+@pytest.mark.many_networks
 def test_scikit_learn_routes_the_weights(tables):
     train, _ = tables
     labels, weights = train["label"], train["weight"].to_numpy()

@@ -32,12 +32,12 @@ def test_padded_to_the_bucket_of_the_longest(model, words, length):
         assert full[name].shape == (3, 48) and inputs[name].shape == (2, length)
     assert inputs["padding_mask"].sum(axis=1).max() <= length
     everything = np.concatenate([batches[i]["padding_mask"].sum(axis=1) for i in range(2)])
-    assert sorted(everything) == sorted(full["padding_mask"].sum(axis=1))
+    assert sorted(everything[:3]) == sorted(full["padding_mask"].sum(axis=1))
 
 
 def test_a_last_batch_that_is_smaller_gives_its_rows_answers(model):
     _, batches = batches_of(model, ["red", "a blue one", "left", "the"], batch_size=3)
-    batches.labels, batches.shuffle = np.array([0, 1, 2, 1]), False
+    batches.labels, batches.shuffle, batches.fill = np.array([0, 1, 2, 1]), False, False
     labels, logits, weights = collect(model, batches)
     assert weights is None
     assert labels.tolist() == [0, 1, 2, 1] and logits.shape == (4, 3)

@@ -52,7 +52,12 @@ def predict(model, inputs):
     return keras.tree.map_structure(keras.ops.convert_to_numpy, model(inputs))
 
 
-@pytest.mark.parametrize("own", [(), ("text",), ("vision", "text")])
+MORE = pytest.mark.many_networks
+
+
+@pytest.mark.parametrize(
+    "own", [(), pytest.param(("text",), marks=MORE), pytest.param(("vision", "text"), marks=MORE)]
+)
 def test_the_average_of_probabilities_and_its_members(own, tmp_path):
     models, shares = build(own), np.array([0.5, 0.3, 0.2])
     weights = {name: MemberWeights(tuple(shares)) for name in HEADS}

@@ -110,6 +110,7 @@ def test_exported_on_each_backend(plain, tmp_path):
         np.testing.assert_allclose(found.numpy(), wanted[""], atol=1e-4)
 
 
+@pytest.mark.many_networks
 def test_an_export_that_fails_says_where(plain, tmp_path):
     if keras.backend.backend() == "tensorflow":
         pytest.skip("exports in this process")
@@ -146,6 +147,7 @@ def test_quantized_saved_and_loaded(tmp_path):
     assert_same(answers(keras_mm.load_model(tmp_path / "model.keras"), inputs), found)
 
 
+@pytest.mark.many_networks
 def test_checkpoints_of_a_training(tmp_path):
     """With rates of the encoders' own, losses of ours, and in a plain fit."""
     vision = create_vision_encoder(

@@ -139,6 +139,7 @@ def vision_answers(encoder, images) -> np.ndarray:
     return np.asarray(found)
 
 
+@pytest.mark.many_networks
 @pytest.mark.parametrize("name", ["mobilenet_v2_0.35", "resnet_v2", "siglip"])
 def test_networks_of_keras_and_keras_hub(name, tmp_path):
     images = np.random.default_rng(5).integers(0, 256, (2, 28, 28, 3)).astype("float32")

@@ -42,6 +42,7 @@ def still(**options):
 MOOD, SPAM, TAGS = entropy([1, 1, 6]), entropy([1, 11]), (entropy([5, 1]) + entropy([2, 4])) / 2
 
 
+@pytest.mark.many_networks
 def test_an_estimator_starts_there(table):
     heads = {"mood": Head(), "spam": Head("binary"), "tags": Head("multilabel"),
              "price": Head("regression")}  # fmt: skip

@@ -7,7 +7,7 @@ from keras_mm.models.fusion.mmbt import GRIDS, cell_weights
 from keras_mm.models.multimodal import attention_model, create_multimodal_model
 from keras_mm.models.text_encoder import create_text_encoder
 from keras_mm.models.vision_encoder import create_vision_encoder
-from tests.models.conftest import LENGTH, SIZE, make_inputs, make_model, randomise
+from tests.models.conftest import LENGTH, MORE, SIZE, make_inputs, make_model, randomise
 
 WIDTH, ROWS, REGIONS, WORDS = 11, 5, 6, 13
 
@@ -163,7 +163,7 @@ def test_cells_are_those_of_adaptive_average_pooling():
             np.testing.assert_allclose(found, pooled.numpy().ravel(), atol=1e-5)
 
 
-@pytest.mark.parametrize("count", [1, 4, 9])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=MORE), 4, pytest.param(9, marks=MORE)])
 def test_mmbt_is_one_bert_over_both(count):
     """The result is the backbone's own on the same embeddings, written out here once more."""
     model = make_model({"name": "mmbt", "num_image_tokens": count}, num_images=1)
