@@ -147,8 +147,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             encoders that are frozen, if the rows allow it; else 1, a single model.
         members: Members of the model, each with one trunk per fold: a list of `"trunk"` (the
             fusion), `"linear"` (logistic or ridge regression), `"linear_skip"` (both) and, for one
-            modality alone, `"trunk:text"`, `"linear:image"` and so on; `"auto"` for
-            `"linear_skip"`, `"linear"` and `"linear"` on each modality; or `"all"` for all kinds on
+            modality alone, `"trunk:text"`, `"linear:image"` and so on; `"auto"` for `"trunk"`,
+            `"linear"`, `"linear"` on each modality and `"trunk:text"`; or `"all"` for all kinds on
             all modalities and on each. Their weights are chosen by their out-of-fold predictions.
             Rows that lack all images or all texts have weights of their own. By default `"auto"`
             with pretrained encoders that are frozen, if there are folds; else `"trunk"`.

@@ -70,6 +70,7 @@ def model_spec(
             "num_projection_layers": training.num_projection_layers,
             "projection_dims": training.projection_dims,
             "dropout_rate": training.dropout_rate,
+            "standardize": training.standardize,
             "modality_dropout": settings.modality_dropout,
         },
         "heads": {name: plain_values(asdict(head)) for name, head in heads.items()},

@@ -101,6 +101,7 @@ _PRESETS = (
         modality_dropout=0.3,
         folds=5,
         members="auto",
+        training={"standardize": True},
     ),
     Preset(
         "resnet50v2_bert_base",
@@ -111,6 +112,7 @@ _PRESETS = (
         text_pooling="pooler",
         folds=5,
         members="auto",
+        training={"standardize": True},
     ),
     Preset(
         "distil_bert_text",
@@ -131,6 +133,7 @@ _PRESETS = (
         compare=True,
         folds=5,
         members="auto",
+        training={"standardize": True},
     ),
     Preset(
         "siglip2_base",
@@ -144,6 +147,7 @@ _PRESETS = (
         compare=True,
         folds=5,
         members="auto",
+        training={"standardize": True},
     ),
     Preset(
         "dinov2_bge_m3",
@@ -156,6 +160,7 @@ _PRESETS = (
         compare=True,
         folds=5,
         members="auto",
+        training={"standardize": True},
     ),
     Preset(
         "xlm_roberta_text",
@@ -177,6 +182,7 @@ _PRESETS = (
         compare=True,
         folds=5,
         members="auto",
+        training={"standardize": True},
     ),
     Preset(
         "minilm_heads",

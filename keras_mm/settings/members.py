@@ -66,8 +66,9 @@ def as_members(value: str | Sequence[str], modalities: Sequence[str]) -> tuple[M
     """Converts the setting `members` to members.
 
     Args:
-        value: A name, or a list of names; `"auto"` for `"linear_skip"` on all modalities, beside
-            `"linear"` on all and on each alone; or `"all"` for all kinds on all and on each alone.
+        value: A name, or a list of names; `"auto"` for `"trunk"` and `"linear"` on all modalities,
+            `"linear"` on each alone, and `"trunk"` on texts alone; or `"all"` for all kinds on all
+            and on each alone.
         modalities: The modalities of the table, of `"image"` and `"text"`.
 
     Returns:
@@ -76,7 +77,7 @@ def as_members(value: str | Sequence[str], modalities: Sequence[str]) -> tuple[M
 
     Example:
         >>> [member.name for member in as_members("auto", ["image", "text"])]
-        ['linear_skip', 'linear', 'linear:image', 'linear:text']
+        ['trunk', 'linear', 'linear:image', 'linear:text', 'trunk:text']
         >>> [member.name for member in as_members(["linear", "trunk"], ["text"])]
         ['linear:text', 'trunk:text']
     """
@@ -86,7 +87,10 @@ def as_members(value: str | Sequence[str], modalities: Sequence[str]) -> tuple[M
         return tuple(Member(kind, subset) for subset in subsets for kind in KINDS)
     if value == "auto":
         linear = (Member("linear", subset) for subset in subsets)
-        return (Member("linear_skip", everything), *linear)
+        # Texts alone are often what predicts best, and their vectors are small.
+        trunks = dict.fromkeys(Member("trunk", one) for one in (everything, ("text",)))
+        first, *others = (one for one in trunks if set(one.modalities) <= set(everything))
+        return (first, *linear, *others)
     found = []
     for name in as_names(value):
         kind, _, modality = name.partition(":")

@@ -157,6 +157,12 @@ class ModelKnobs:
         'fusions `"concat"` and `"mmbt"`.',
     )
     dropout_rate: float = knob(0.1, PART, "Dropout in the projections.")
+    standardize: bool = knob(
+        False,
+        TRUTH,
+        "Whether the vectors of frozen encoders are standardised first, by mean and deviation of "
+        "the training rows.",
+    )
     stages: Sequence[Stage | Mapping] | None = knob(
         None,
         Rule("a list of stages", lambda v: True),  # `stages_problems` reports more precisely

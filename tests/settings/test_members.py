@@ -19,10 +19,13 @@ def test_all_is_every_kind_on_all_modalities_and_on_each():
     )
 
 
-def test_auto_trains_one_member_in_epochs():
-    assert [member.name for member in as_members("auto", ["text"])] == [
-        "linear_skip:text", "linear:text"
-    ]  # fmt: skip
+def test_auto_has_texts_alone_beside_all_modalities():
+    def names(*modalities):
+        return [member.name for member in as_members("auto", modalities)]
+
+    assert names(*BOTH) == ["trunk", "linear", "linear:image", "linear:text", "trunk:text"]
+    assert names("text") == ["trunk:text", "linear:text"]
+    assert names("image") == ["trunk:image", "linear:image"]
     assert of_one_side("auto") == "auto" and of_one_side("trunk") == ("trunk",)
     assert members_problems(of_one_side(["linear", "trunk:image"]), ["text"]) == []
 

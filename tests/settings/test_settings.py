@@ -136,6 +136,7 @@ VALUES = {
     "training.lora_rank": ([None, 1, np.int64(8)], [v for v in [*WHOLE, 0] if v is not None]),
     "training.lora_alpha": ([None, 1, 0.5], [v for v in [*NUMBER, 0, -1.0] if v is not None]),
     "training.ema_momentum": ([None, 0, 0.99], [v for v in PART if v is not None]),
+    "training.standardize": ([None, True, False], [0, 1, "yes"]),
     "training.auto_find_batch_size": ([None, True, False], [0, 1, "yes"]),
     "baselines": (["auto", "none", "lexical", ["linear", "text_only"], ()],
                   [None, "all", ["auto"], ["lexicl"], 1, {"lexical": True}]),

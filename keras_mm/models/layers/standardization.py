@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers
 
 _PREFIX = "standardize_"
+_LEAST = 0.3  # of the median deviation: a feature that is 0 in nearly all rows has a tiny deviation
 
 
 @keras.saving.register_keras_serializable("keras_mm")
@@ -45,11 +46,15 @@ class Standardization(layers.Layer):
 
         Args:
             features: Floats `(num_items, width)`, at least one item. A feature that is constant,
-                or nearly so compared with its mean, is only shifted.
+                or nearly so compared with its mean, is only shifted. Of the others, the scale is
+                at least 0.3 of their median deviation: a feature that is 0 in nearly all rows
+                would be enormous in a new row that has it.
         """
         wide = np.asarray(features, "float64")
         mean, deviation = wide.mean(axis=0), wide.std(axis=0)
         constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
+        if not constant.all():
+            deviation = np.maximum(deviation, _LEAST * np.median(deviation[~constant]))
         self.mean.assign(mean.astype("float32"))
         self.scale.assign(np.where(constant, 1.0, deviation).astype("float32"))
 

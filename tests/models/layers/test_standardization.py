@@ -29,6 +29,19 @@ def test_a_constant_feature_is_only_shifted(value):
     np.testing.assert_allclose(found, [[0.0], [1.0]], atol=1e-6)
 
 
+def test_a_feature_of_few_rows_stays_small_in_a_new_row():
+    x = np.random.default_rng(0).normal(0, 2, (500, 5)).astype("float32")
+    x[:, 3] = 0
+    x[7, 3] = 0.02
+    layer = Standardization()
+    layer.build((None, 5))
+    layer.set_statistics(x)
+    new = np.zeros((1, 5), "float32")
+    new[0, 3] = 2
+    assert 1 < keras.ops.convert_to_numpy(layer(new))[0, 3] < 5
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer.scale)[[0, 1, 2, 4]], 2, rtol=0.1)
+
+
 def test_each_side_has_one_and_a_missing_image_is_still_ignored():
     model = create_multimodal_model(
         create_vision_encoder("tiny_cnn", weights="random", image_size=(16, 16), num_images=1),
