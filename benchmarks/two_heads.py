@@ -67,6 +67,7 @@ def pooled(table, heads: list[str], options, seed: int) -> dict[str, float]:
         labels={name: Head(classes=classes[name], column=name) for name in heads},
         vision_weights=options.vision_weights, text_weights=options.text_weights,
         text_pairing="packed", compare=False, vision_trainable=False, text_trainable=False, folds=1,
+        image_size=128, training={"standardize": False},
     )  # fmt: skip
     truth: dict = {name: [] for name in heads}
     found: dict = {name: [] for name in heads}

@@ -88,9 +88,8 @@ def as_members(value: str | Sequence[str], modalities: Sequence[str]) -> tuple[M
     if value == "auto":
         linear = (Member("linear", subset) for subset in subsets)
         # Texts alone are often what predicts best, and their vectors are small.
-        trunks = dict.fromkeys(Member("trunk", one) for one in (everything, ("text",)))
-        first, *others = (one for one in trunks if set(one.modalities) <= set(everything))
-        return (first, *linear, *others)
+        texts = [Member("trunk", subset) for subset in subsets[1:] if subset == ("text",)]
+        return (Member("trunk", everything), *linear, *texts)
     found = []
     for name in as_names(value):
         kind, _, modality = name.partition(":")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -118,6 +119,19 @@ def as_names(value: str | Sequence[str]) -> tuple[str, ...]:
         The names.
     """
     return (value,) if isinstance(value, str) else tuple(value)
+
+
+def as_size(value: Any) -> tuple[int, int]:
+    """Converts the setting `image_size` to a pair.
+
+    Args:
+        value: One number for both sides, or a pair, in pixels.
+
+    Returns:
+        `(height, width)`.
+    """
+    height, width = (value, value) if isinstance(value, Integral) else value
+    return int(height), int(width)
 
 
 def is_different(value: Any) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Number
+from numbers import Number
 from os import PathLike
 from typing import Any, TypeVar
 
@@ -40,6 +40,7 @@ from keras_mm.settings.rules import (
     WEIGHTS,
     Rule,
     as_names,
+    as_size,
     instance,
     is_names,
     one_of,
@@ -130,10 +131,7 @@ class Settings:
     text_backbone: Any = knob(None, BACKBONE, "Network that encodes texts.")
     text_weights: str | None = knob(None, WEIGHTS, "Weights of the text backbone.")
     image_size: Any = knob(
-        None,
-        SIZE,
-        "Size that images are resized to, in pixels; by default what the vision backbone's weights "
-        "were trained with.",
+        None, SIZE, "Size of the images in pixels; by default what the backbone was trained with."
     )
     sequence_length: int | None = knob(
         None, whole(4), "Largest number of tokens per sequence, special tokens included."
@@ -372,19 +370,6 @@ def _with_heads(values: Mapping) -> tuple[dict, list[str]]:
     if not (isinstance(heads, Mapping) and heads):
         return values, [f"`heads` must be tables [heads.NAME]. Received: {heads!r}"]
     return {**values, "labels": heads}, []
-
-
-def as_size(value: Any) -> tuple[int, int]:
-    """Converts the setting `image_size` to a pair.
-
-    Args:
-        value: One number for both sides, or a pair, in pixels.
-
-    Returns:
-        `(height, width)`.
-    """
-    height, width = (value, value) if isinstance(value, Integral) else value
-    return int(height), int(width)
 
 
 def _canonical(settings: Kind) -> Kind:

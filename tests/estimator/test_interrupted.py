@@ -101,7 +101,6 @@ def test_a_second_training_that_fails_leaves_the_first_model(options, place, cap
         np.testing.assert_array_equal(model.predict_proba(TABLE), before)
 
 
-@pytest.mark.many_networks
 def test_a_failed_stage(caplog):
     stages = [{"epochs": 1}, {"blocks": "all", "epochs": 3}]
     model = MultimodalClassifier(

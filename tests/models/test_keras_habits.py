@@ -147,7 +147,6 @@ def test_quantized_saved_and_loaded(tmp_path):
     assert_same(answers(keras_mm.load_model(tmp_path / "model.keras"), inputs), found)
 
 
-@pytest.mark.many_networks
 def test_checkpoints_of_a_training(tmp_path):
     """With rates of the encoders' own, losses of ours, and in a plain fit."""
     vision = create_vision_encoder(

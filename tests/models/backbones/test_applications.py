@@ -69,7 +69,6 @@ def test_each_module_has_its_own_preprocessing(module):
     np.testing.assert_allclose(found, RANGES[MODULES[module]](x), atol=1e-4)
 
 
-@pytest.mark.many_networks
 def test_every_class_is_known_with_its_module():
     """All of them, by shape alone, with what stands before them; once, where it is quick."""
     if keras.backend.backend() != "jax":
