@@ -44,6 +44,7 @@ _PUBLIC = {
     "plot_augmentation": "plots.augmented_images",
     "plot_rows": "plots.table_rows",
     "project_embeddings": "models.layers.projection",
+    "search": "experiments.search",
     "stratified_k_fold": "data.tables.splits",
     "stratified_split": "data.tables.splits",
 }
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from keras_mm.errors import TableError as TableError
     from keras_mm.estimator.classifier import MultimodalClassifier as MultimodalClassifier
     from keras_mm.experiments.compare import compare as compare
+    from keras_mm.experiments.search import search as search
     from keras_mm.losses import create_loss as create_loss
     from keras_mm.losses.class_weights import balanced_class_weight as balanced_class_weight
     from keras_mm.losses.class_weights import (

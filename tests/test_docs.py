@@ -25,7 +25,17 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "data" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_RUN = "<!-- not run: needs a download -->"
-COMMANDS = {"train", "check", "compare", "evaluate", "predict", "export", "presets", "cache"}
+COMMANDS = {
+    "train",
+    "check",
+    "compare",
+    "search",
+    "evaluate",
+    "predict",
+    "export",
+    "presets",
+    "cache",
+}
 
 
 class Block(NamedTuple):

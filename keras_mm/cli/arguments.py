@@ -93,6 +93,7 @@ def create_parser() -> argparse.ArgumentParser:
     )
     _add_train(commands, common)
     _add_compare(commands, common)
+    _add_search(commands, common)
     _add_check(commands, common)
     _add_uses(commands, common)
     commands.add_parser("presets", parents=[common], help="list the presets")
@@ -153,6 +154,27 @@ def _add_compare(commands, common) -> None:
     )
     compare.add_argument(
         "--repeats", type=int, help="how often the folds are drawn and trained anew (default: 1)"
+    )
+
+
+def _add_search(commands, common) -> None:
+    search = commands.add_parser(
+        "search",
+        parents=[common],
+        help="search the best model of a table within a time limit",
+        description="Tries many members of a model on the same folds, and weights them by their "
+        "out-of-fold predictions. The result is scored on rows that took no part in it: a fifth of "
+        "--data, or --test-data. Writes the model, and what was tried as tables. A search that was "
+        "stopped goes on if it has the same --output.",
+    )
+    left_out = ("--validation-data", "--split-column", "--id-column", "--on-error", "--baselines")
+    _add_settings(search, [flag for flag in FLAGS if flag not in left_out])
+    search.add_argument(
+        "--time-limit", type=float, default=300.0, help="seconds for everything (default: 300)"
+    )
+    search.add_argument(
+        "--metric",
+        help="metric to make best, such as accuracy (default: the loss, for classes also macro-F1)",
     )
 
 

@@ -159,6 +159,14 @@ def _compare(options: argparse.Namespace) -> int:
     return print_result(options, compare_run(options, settings))
 
 
+def _search(options: argparse.Namespace) -> int:
+    settings = run_settings(options)
+    check_columns(settings)
+    from keras_mm.cli.search import search_run
+
+    return print_result(options, search_run(options, settings))
+
+
 def _presets(options: argparse.Namespace) -> int:
     presets = list_presets()
     if options.json:
@@ -214,6 +222,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace], int]] = {
     "evaluate": _evaluate,
     "predict": _predict,
     "compare": _compare,
+    "search": _search,
     "export": _export,
     "check": _check,
     "presets": _presets,

@@ -25,6 +25,7 @@ from keras_mm.data.tables.run_columns import label_columns
 from keras_mm.data.tables.slices import slice_cells
 from keras_mm.data.tables.weights import with_weights
 from keras_mm.errors import InvalidValueError
+from keras_mm.estimator.choice.choose import Budget
 from keras_mm.estimator.decisions import fit_decisions, fit_thresholds
 from keras_mm.estimator.fit import fit
 from keras_mm.estimator.fit_folds import fit_folds
@@ -56,6 +57,7 @@ from keras_mm.inference.decisions.answers import (
 )
 from keras_mm.inference.decisions.head_decisions import HeadDecisions
 from keras_mm.inference.decisions.options import Options
+from keras_mm.inference.held_out import HeldOut
 from keras_mm.inference.predictor import Predictor
 from keras_mm.random_state import seeded, unseeded
 from keras_mm.settings.augmentation import Augmentation
@@ -148,8 +150,11 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         members: Members of the model, each with one trunk per fold: a list of `"trunk"` (the
             fusion), `"linear"` (logistic or ridge regression), `"linear_skip"` (both) and, for one
             modality alone, `"trunk:text"`, `"linear:image"` and so on; `"auto"` for `"trunk"`,
-            `"linear"`, `"linear"` on each modality and `"trunk:text"`; or `"all"` for all kinds on
-            all modalities and on each. Their weights are chosen by their out-of-fold predictions.
+            `"linear"`, `"linear"` on each modality and `"trunk:text"`; `"all"` for all kinds on all
+            modalities and on each; or `"search"`, which tries members with many settings for
+            `training["time_limit"]` seconds and leaves out a modality that does not help. A member
+            with settings of its own is a dict, such as `{"kind": "trunk", "fusion": "gated",
+            "dropout_rate": 0.3}`. Their weights are chosen by their out-of-fold predictions.
             Rows that lack all images or all texts have weights of their own. By default `"auto"`
             with pretrained encoders that are frozen, if there are folds; else `"trunk"`.
         blend_metric: Metric that the weights of the members make best: `"loss"`, or a number of
@@ -174,6 +179,12 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             in epochs.
         members_: The weight of each member, by name as in `members`: floats that sum to 1, of rows
             that have all modalities. A dict by head if there are several heads.
+        choice_: With `members="search"`, the settings that were chosen: `images`, `texts` and
+            `members`. A classifier with these parameters trains such a model without a search.
+        trials_: With `members="search"`, a DataFrame of the members that were tried, the best
+            first: `member`, `state` (`"finished"`, or `"pruned"` if it was given up after some
+            folds), `score` (what `blend_metric` names, out of fold, so that higher is better),
+            `weight` and `seconds`.
         out_of_fold_: A DataFrame on the index of the training rows, with several folds: `fold`, the
             number of the fold that left the row out; and the label, prediction and probabilities
             of the trunk that was not trained on it, named as in `predict_frame`.
@@ -359,6 +370,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
         heads: Mapping[str, Head],
         folds: Sequence[Fold] = (),
         callbacks: Sequence[keras.callbacks.Callback] = (),
+        budget: Budget | None = None,
     ) -> MultimodalClassifier:
         """Trains on rows that are already checked and split.
 
@@ -371,13 +383,15 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             folds: Folds of the training rows, as `keras_mm.data.tables.folds.draw_folds` returns
                 them; without folds, a single model is trained.
             callbacks: Your own Keras callbacks.
+            budget: The time of a search of members; by default `training.time_limit`.
 
         Returns:
             The classifier itself.
         """
         parts = {"train": rows} if validation is None else {"train": rows, "val": validation}
         settings = self._settings().resolved()
-        return self._fit(Prepared(settings, dict(heads), parts, {}, folds=folds), callbacks)
+        prepared = Prepared(settings, dict(heads), parts, {}, folds=folds)
+        return self._fit(prepared, callbacks, budget)
 
     def set_params(self, **params: Any) -> MultimodalClassifier:
         """Sets parameters, as scikit-learn's estimators do.
@@ -957,7 +971,9 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             check_own_backbones(self._own_networks, vars(self))
         return Settings(**{f.name: getattr(self, f.name) for f in fields(Settings)})
 
-    def _fit(self, prepared: Prepared, callbacks: Sequence) -> MultimodalClassifier:
+    def _fit(
+        self, prepared: Prepared, callbacks: Sequence, budget: Budget | None = None
+    ) -> MultimodalClassifier:
         """Trains; if training fails, keeps or restores a model as `fit` describes."""
         bench, before = self._bench(), {} if self._trained is None else self._trained.heads
         warm = prepared.settings.warm_start and self._trained is not None
@@ -967,7 +983,7 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             with seeded(prepared.settings.seed):
                 options: dict[str, Any] = {"callbacks": callbacks, "classifier_of": self._with}
                 if prepared.folds:
-                    outcome = fit_folds(prepared, bench, **options)
+                    outcome = fit_folds(prepared, bench, **options, budget=budget)
                 else:
                     outcome = fit(prepared, bench, former=former, **options)
         except BaseException:
@@ -1076,6 +1092,33 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
     def members_(self) -> Any:
         """The weight of each member in the predictions; see the attributes of the class."""
         return one_or_all(member_shares(self._check_fitted()))
+
+    @property
+    def choice_(self) -> dict[str, Any]:
+        """The settings that a search of members chose; see the attributes of the class."""
+        trained = self._check_fitted()
+        if not trained.trials:
+            raise AttributeError('`choice_` needs members="search", and a model trained with it.')
+        names = ("images", "texts", "members")
+        return {name: getattr(trained.settings, name) for name in names}
+
+    @property
+    def trials_(self) -> pd.DataFrame:
+        """The members that a search tried; see the attributes of the class."""
+        trained = self._check_fitted()
+        if not trained.trials:
+            raise AttributeError('`trials_` needs members="search", and a model trained with it.')
+        return pd.DataFrame(list(trained.trials))
+
+    @property
+    def remarks_(self) -> tuple[str, ...]:
+        """Sentences about what a search of members chose; empty without a search."""
+        return tuple(self._check_fitted().remarks)
+
+    @property
+    def held_out_(self) -> HeldOut | None:
+        """Logits of rows that the weights were not trained on; `None` in a loaded model."""
+        return self._check_fitted().held_out
 
     @property
     def out_of_fold_(self) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,19 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_mm.checks import require
 from keras_mm.data.preprocessor import Preprocessor
 from keras_mm.errors import ConfigError
+from keras_mm.estimator.choice.choose import (
+    Budget,
+    choose_members,
+    finished_trials,
+    leaderboard,
+    weighty,
+    with_models,
+)
+from keras_mm.estimator.choice.sides import alone, useful_sides
+from keras_mm.estimator.choice.trial import Trial
 from keras_mm.estimator.decisions import default_decisions
 from keras_mm.estimator.fit import (
     Callbacks,
@@ -25,18 +37,23 @@ from keras_mm.estimator.member_folds import MemberFolds, SharedFeatures
 from keras_mm.estimator.member_weights import Blend, blend
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.reuse import Workbench
-from keras_mm.estimator.trained import FoldMember, Trained, members_text
+from keras_mm.estimator.train_linear import takes_long
+from keras_mm.estimator.trained import FoldMember, Trained, members_text, shares_of
 from keras_mm.inference.held_out import HeldOut
 from keras_mm.models.ensemble import average
 from keras_mm.models.multimodal import parts
 from keras_mm.progress import counted, progress_bar, progress_line
-from keras_mm.settings.members import Member, as_members, members_problems, modalities_of
+from keras_mm.settings.members import (
+    SIDE_OF,
+    Member,
+    as_members,
+    members_problems,
+    modalities_of,
+)
 from keras_mm.training.blend import check_metric
 from keras_mm.training.stages import StagesResult
 
 _log = logging.getLogger("keras_mm")
-
-_MOST_LINEAR = 200_000  # rows times logits of the members that are fitted by themselves
 
 
 def fit_folds(
@@ -46,6 +63,7 @@ def fit_folds(
     preprocessor: Preprocessor | None = None,
     callbacks: Callbacks = (),
     classifier_of: Callable[[Trained], Any],
+    budget: Budget | None = None,
 ) -> Outcome:
     """Trains each member on each fold of the rows, and averages their predictions.
 
@@ -59,6 +77,7 @@ def fit_folds(
         preprocessor: The preprocessor of the models; by default that of the settings.
         callbacks: The user's Keras callbacks; each model is trained with them in turn.
         classifier_of: As in `keras_mm.estimator.fit.fit`.
+        budget: The time of a search of members; by default `training.time_limit` from now on.
 
     Returns:
         The average of the members, with the out-of-fold logits of all rows. If a training was
@@ -70,16 +89,27 @@ def fit_folds(
         ValueError: if labels or settings are not allowed for the heads, or no head has the metric
             that the weights are to make best.
     """
-    members = _members(prepared)
+    budget = budget or Budget(prepared.settings.training.time_limit, time.perf_counter())
+    is_search = prepared.settings.members == "search"
+    members = () if is_search else _members(prepared)
     check_training(prepared, callbacks)
     check_metric(prepared.settings.blend_metric, prepared.heads, prepared.rows.labels)
     preprocessor = preprocessor or create_preprocessor(prepared.settings)
-    shared = SharedFeatures(prepared, workbench, preprocessor, members[0].kind)
+    kind = "trunk" if is_search else members[0].kind
+    shared = SharedFeatures(prepared, workbench, preprocessor, kind)
+    if is_search:
+        trials, error = choose_members(
+            shared,
+            budget,
+            hidden=_hidden(prepared),
+            callbacks=callbacks,
+            classifier_of=classifier_of,
+        )
+        return Outcome(_chosen(shared, trials, classifier_of), error)
     if not shared.are_frozen:
         members = members[:1]
         _announce(shared)
-    hidden = modalities_of(vars(prepared.settings)) if len(members) > 1 else ()
-    hidden = hidden if len(hidden) > 1 else ()
+    hidden = _hidden(prepared) if len(members) > 1 else ()
     trained: list[MemberFolds] = []
     results: list[StagesResult] = []
     with progress_bar(
@@ -95,7 +125,48 @@ def fit_folds(
                 bar.update(1)
                 if results[-1].error is not None:
                     return _interrupted(shared, trained[0], results)
-    return _joined(shared, trained, results)
+    found = blend(prepared, trained)
+    return Outcome(default_decisions(_joined(shared, trained, found, results)))
+
+
+def _hidden(prepared: Prepared) -> tuple[str, ...]:
+    """The modalities without which a model of several members must predict rows, too."""
+    modalities = modalities_of(vars(prepared.settings))
+    return modalities if len(modalities) > 1 else ()
+
+
+def _chosen(
+    shared: SharedFeatures, trials: Sequence[Trial], classifier_of: Callable[[Trained], Any]
+) -> Trained:
+    """The blend of the members that a search tried, without a modality that does not help."""
+    prepared, finished = shared.prepared, finished_trials(trials)
+    sides = useful_sides(prepared, finished)
+    if sides.sentence:
+        progress_line(sides.sentence, show=bool(prepared.settings.verbose))
+    if sides.only is not None:
+        finished = alone(finished, sides.only)
+    found = blend(prepared, finished)
+    used = [with_models(shared, finished[number], classifier_of) for number in found.used]
+    trained = _joined(
+        shared,
+        [require(trial.folds, "folds") for trial in used],
+        replace(found, used=tuple(range(len(used)))),
+        [each for trial in used for each in trial.results],
+    )
+    settings = trained.settings
+    if sides.only is not None:
+        settings = settings.one_side(SIDE_OF[sides.only])
+    chosen = tuple(finished[number].member.setting for number in weighty(found, finished))
+    settings = replace(settings, members=chosen)
+    return default_decisions(
+        replace(
+            trained,
+            settings=settings,
+            preprocessor=create_preprocessor(settings) if sides.only else trained.preprocessor,
+            trials=leaderboard(trials, shares_of(trained)),
+            remarks=(sides.sentence,) if sides.sentence else (),
+        )
+    )
 
 
 def _members(prepared: Prepared) -> tuple[Member, ...]:
@@ -106,14 +177,10 @@ def _members(prepared: Prepared) -> tuple[Member, ...]:
     if problems:
         raise ConfigError(problems)
     members = as_members(settings.members or "trunk", modalities)
-    if settings.members == "auto" and len(prepared.rows) * _most_logits(prepared) > _MOST_LINEAR:
+    if settings.members == "auto" and takes_long(prepared):
         _log.info("no linear members: they would take long for so many rows and classes")
         members = members[:1]
     return members
-
-
-def _most_logits(prepared: Prepared) -> int:
-    return max(head.num_logits for head in prepared.heads.values())
 
 
 def _announce(shared: SharedFeatures) -> None:
@@ -141,11 +208,13 @@ def _interrupted(
 
 
 def _joined(
-    shared: SharedFeatures, trained: Sequence[MemberFolds], results: Sequence[StagesResult]
-) -> Outcome:
+    shared: SharedFeatures,
+    trained: Sequence[MemberFolds],
+    found: Blend,
+    results: Sequence[StagesResult],
+) -> Trained:
     """The weighted average of all members, with their histories one after the other."""
     prepared = shared.prepared
-    found = blend(prepared, trained)
     models, members = [], []
     for number in found.used:
         for fold, model in enumerate(trained[number].models, 1):
@@ -155,7 +224,7 @@ def _joined(
     text = members_text(outcome)
     if text is not None:
         progress_line(f"weights of the members: {text}", show=bool(prepared.settings.verbose))
-    return Outcome(default_decisions(replace(outcome, held_out=_held_out(prepared, found))))
+    return replace(outcome, held_out=_held_out(prepared, found))
 
 
 def _with_epochs(

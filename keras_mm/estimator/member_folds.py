@@ -25,7 +25,7 @@ from keras_mm.features.table import FeatureTable
 from keras_mm.inference.predictor import Predictor
 from keras_mm.models.multimodal import copy_variables, cut, input_names, parts
 from keras_mm.progress import progress_line
-from keras_mm.settings.members import SIDE_OF, Member
+from keras_mm.settings.members import SIDE_OF, Member, with_own
 from keras_mm.training.callbacks import ValidationResult
 from keras_mm.training.stages import StagesResult
 
@@ -62,10 +62,35 @@ class SharedFeatures:
         is_frozen = not any(settings.trains(side) for side in used)
         self.are_frozen = is_frozen and used == set(parts(self.model).encoders)
         self._store = open_store(settings.cache)
-        self._names = input_names(cut(self.model))
-        self._features, self._window_rows = self._encoded(prepared.rows)
-        validation = prepared.validation
-        self.of_validation = {} if validation is None else self._encoded(validation)[0]
+        self._names: set[str] = set()
+        self._windows = {
+            part: preprocessor.windows(rows)
+            for part, rows in (("train", prepared.rows), ("val", prepared.validation))
+            if rows is not None
+        }
+        self._features: dict[str, dict[str, FeatureTable]] = {part: {} for part in self._windows}
+        self.include(self.model)
+
+    def include(self, model: keras.Model) -> None:
+        """Encodes what a model reads, as far as no model before has read it.
+
+        Args:
+            model: A model on the same encoders.
+        """
+        names = [name for name in input_names(cut(model)) if name not in self._names]
+        if not names:
+            return
+        for part, (windows, _) in self._windows.items():
+            self._features[part] |= encode_rows(
+                parts(self.model).encoders,
+                windows,
+                self.preprocessor,
+                names=names,
+                store=self._store,
+                engine=self.prepared.settings.engine,
+                progress=bool(self.prepared.settings.verbose),
+            )
+        self._names |= set(names)
 
     def of_rows(self, positions: np.ndarray) -> dict[str, FeatureTable]:
         """The features of some training rows, or of their windows.
@@ -76,24 +101,15 @@ class SharedFeatures:
         Returns:
             Features by the trunk's input names.
         """
-        if self._window_rows is not None:
-            positions = np.flatnonzero(np.isin(self._window_rows, positions))
-        return {name: table.take(positions) for name, table in self._features.items()}
+        window_rows = self._windows["train"][1]
+        if window_rows is not None:
+            positions = np.flatnonzero(np.isin(window_rows, positions))
+        return {name: table.take(positions) for name, table in self._features["train"].items()}
 
-    def _encoded(self, rows: Rows) -> tuple[dict[str, FeatureTable], np.ndarray | None]:
-        """The features of frozen encoders for all windows of the rows, and each window's row."""
-        settings = self.prepared.settings
-        windows, window_rows = self.preprocessor.windows(rows)
-        features = encode_rows(
-            parts(self.model).encoders,
-            windows,
-            self.preprocessor,
-            names=self._names,
-            store=self._store,
-            engine=settings.engine,
-            progress=bool(settings.verbose),
-        )
-        return features, window_rows
+    @property
+    def of_validation(self) -> dict[str, FeatureTable]:
+        """The features of the validation rows; none without such rows."""
+        return self._features.get("val", {})
 
 
 class MemberFolds:
@@ -117,6 +133,7 @@ class MemberFolds:
     def __init__(self, shared: SharedFeatures, member: Member, number: int):
         self._shared, self.member, self._number = shared, member, number
         prepared = shared.prepared
+        self._settings = with_own(prepared.settings, dict(member.own))
         self.models: list[keras.Model] = []
         self.batch_size = prepared.settings.batch_size
         self.logits = {
@@ -126,6 +143,7 @@ class MemberFolds:
         self.second = {name: logits.copy() for name, logits in self.logits.items()}
         self.without: dict[str, Logits] = {}
         self._first, self._twin = self._build()
+        shared.include(self._first)
 
     def train(
         self,
@@ -188,10 +206,10 @@ class MemberFolds:
 
     def _build(self) -> tuple[keras.Model, keras.Model | None]:
         """The model of the first fold, and a twin."""
-        shared, settings = self._shared, self._shared.prepared.settings
+        shared, settings = self._shared, self._settings
         sides = {SIDE_OF[modality] for modality in self.member.modalities}
         encoders = parts(shared.model).encoders
-        if not self._number and sides >= set(encoders):
+        if not self._number and sides >= set(encoders) and not self.member.own:
             return shared.model, None if self.member.kind == "linear" else shared.twin
         own = {side: encoder for side, encoder in encoders.items() if side in sides}
         spec = model_spec(settings, shared.prepared.heads, shared.preprocessor)
@@ -202,7 +220,7 @@ class MemberFolds:
 
     def _model(self) -> keras.Model:
         """A new model for the next fold."""
-        shared, settings = self._shared, self._shared.prepared.settings
+        shared, settings = self._shared, self._settings
         if not self.models:
             return self._first
         if not shared.are_frozen:
@@ -228,7 +246,7 @@ class MemberFolds:
         elif len(fold.val):
             chosen["val"] = rows.take(fold.val.tolist())
             features[1] = shared.of_rows(fold.val)
-        settings = replace(prepared.settings, batch_size=self.batch_size)
+        settings = replace(self._settings, batch_size=self.batch_size)
         if self.member.kind == "linear_skip":
             rate = require(settings.learning_rate, "learning_rate")
             settings = replace(settings, learning_rate=_SKIP_RATE * rate)

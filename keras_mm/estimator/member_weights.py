@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import keras
 import numpy as np
 
 from keras_mm.data.tables.rows import Rows
-from keras_mm.estimator.member_folds import MemberFolds
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.trained import Trained
 from keras_mm.metrics.probabilities import probabilities
@@ -20,6 +20,26 @@ from keras_mm.settings.members import Member
 from keras_mm.training.blend import blend_weights
 
 Logits = Mapping[str, np.ndarray]
+
+
+class Predicted(Protocol):
+    """A member with its out-of-fold logits, see `keras_mm.estimator.member_folds.MemberFolds`."""
+
+    @property
+    def member(self) -> Member:
+        """Kind and modalities."""
+
+    @property
+    def logits(self) -> Logits:
+        """The out-of-fold logits by head."""
+
+    @property
+    def second(self) -> Logits:
+        """Those of a second model."""
+
+    @property
+    def without(self) -> Mapping[str, Logits]:
+        """The out-of-fold logits of rows with a modality hidden."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +59,7 @@ class Blend:
     second: dict[str, np.ndarray]
 
 
-def blend(prepared: Prepared, members: Sequence[MemberFolds]) -> Blend:
+def blend(prepared: Prepared, members: Sequence[Predicted]) -> Blend:
     """Chooses the weights of members.
 
     Rows that lack all images, or all texts, have weights of their own, which are chosen on the same
@@ -139,7 +159,7 @@ def _of_kinds(shares: np.ndarray, places: Sequence[Sequence[int]]) -> tuple[floa
     return tuple(row.tolist())
 
 
-def _head_shares(prepared: Prepared, name: str, members: Sequence[MemberFolds]) -> MemberWeights:
+def _head_shares(prepared: Prepared, name: str, members: Sequence[Predicted]) -> MemberWeights:
     """The weight of each member in the prediction of a head."""
     head, rows = prepared.heads[name], prepared.rows
 

@@ -85,6 +85,7 @@ def evaluate_trained(
         "backend": keras.backend.backend(),
         "training_rows": trained.num_rows,
         **({"members": text} if (text := members_text(trained)) else {}),
+        **({"choice": "; ".join(trained.remarks)} if trained.remarks else {}),
     }
     found = baselines or BaselineRows()
     with baseline_training(trained, predictor, rows, found) as (predictor, training):

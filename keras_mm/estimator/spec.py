@@ -19,7 +19,7 @@ from keras_mm.models.ensemble import MemberWeights, member_weights
 from keras_mm.settings.augmentation import as_augmentation
 from keras_mm.settings.heads import Head
 from keras_mm.settings.image_columns import image_slots
-from keras_mm.settings.members import Member, modalities_of
+from keras_mm.settings.members import Member, modalities_of, with_own
 from keras_mm.settings.settings import Settings
 
 _SIDES = ("vision", "text")
@@ -59,21 +59,26 @@ def model_spec(
     }
     if text and settings.special_tokens and preprocessor.tokenizer is not None:
         text["vocabulary_size"] = preprocessor.tokenizer.vocabulary_size
-    training = settings.training
     return {
         "precision": settings.precision,
         "vision_encoder": vision,
         "text_encoder": text or None,
-        "trunk": {
-            "fusion": settings.fusion,
-            "compare": settings.compare and has_pair(settings),
-            "num_projection_layers": training.num_projection_layers,
-            "projection_dims": training.projection_dims,
-            "dropout_rate": training.dropout_rate,
-            "standardize": training.standardize,
-            "modality_dropout": settings.modality_dropout,
-        },
+        "trunk": _trunk(settings),
         "heads": {name: plain_values(asdict(head)) for name, head in heads.items()},
+    }
+
+
+def _trunk(settings: Settings) -> dict[str, Any]:
+    """Keywords of `create_multimodal_model`."""
+    training = settings.training
+    return {
+        "fusion": settings.fusion,
+        "compare": settings.compare and has_pair(settings),
+        "num_projection_layers": training.num_projection_layers,
+        "projection_dims": training.projection_dims,
+        "dropout_rate": training.dropout_rate,
+        "standardize": training.standardize,
+        "modality_dropout": settings.modality_dropout,
     }
 
 
@@ -130,6 +135,8 @@ def saved_spec(trained: Trained, declared: Mapping[str, Head]) -> dict[str, Any]
         "num_rows": trained.num_rows,
         "priors": trained.priors,
         "added_heads": {name: plain_values(asdict(head)) for name, head in declared.items()},
+        "trials": plain_values(list(trained.trials)),
+        "remarks": list(trained.remarks),
         "decisions": {name: one.to_dict() for name, one in trained.decisions.items()},
     }
 
@@ -143,10 +150,19 @@ def _trunks(trained: Trained) -> list[dict[str, Any]]:
             "fold": member.fold,
             "modalities": list(member.member.modalities),
             "kind": member.member.kind,
+            **_own_parts(trained.settings, dict(member.member.own)),
             "weights": {name: _own_weights(one, number) for name, one in weights.items()},
         }
         for number, member in enumerate(trained.members)
     ]
+
+
+def _own_parts(settings: Settings, own: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a member's own, and what they change in the trunk's keywords."""
+    if not own:
+        return {}
+    before, after = _trunk(settings), _trunk(with_own(settings, own))
+    return {"own": own, "trunk": {n: v for n, v in after.items() if v != before[n]}}
 
 
 def _own_weights(weights: MemberWeights, number: int) -> dict[str, float]:
@@ -159,7 +175,14 @@ def _members(spec: Mapping[str, Any], settings: Settings) -> tuple[FoldMember, .
     """The members of a saved model; it has one in formats without `trunks`."""
     everything = modalities_of(vars(settings))
     return tuple(
-        FoldMember(Member(trunk["kind"], tuple(trunk["modalities"])), trunk["fold"])
+        FoldMember(
+            Member(
+                trunk["kind"],
+                tuple(trunk["modalities"]),
+                tuple(sorted(trunk.get("own", {}).items())),
+            ),
+            trunk["fold"],
+        )
         for trunk in spec.get("trunks", [{"kind": "trunk", "modalities": everything, "fold": None}])
     )
 
@@ -191,6 +214,8 @@ def trained_from(
         spec["history"],
         num_rows,
         members=_members(spec, settings),
+        trials=spec.get("trials", ()),
+        remarks=spec.get("remarks", ()),
         decisions=decisions_of(spec),
     )
 

@@ -26,6 +26,22 @@ from keras_mm.training.stages import StagesResult
 _USUAL = 100.0  # the penalty if there are no validation rows
 
 
+_MOST = 200_000  # rows times logits
+
+
+def takes_long(prepared: Prepared) -> bool:
+    """Whether a linear model takes much longer than a trunk, because of its rows and classes.
+
+    Args:
+        prepared: Heads and rows.
+
+    Returns:
+        True if they are too many for the linear members that a table gets by default.
+    """
+    most = max(head.num_logits for head in prepared.heads.values())
+    return len(prepared.rows) * most > _MOST
+
+
 def train_linear(
     trained: Trained, prepared: Prepared, features: Sequence[Mapping[str, FeatureTable]]
 ) -> StagesResult:

@@ -50,6 +50,9 @@ class Trained:
         members: The members of the model, in the order of `keras_mm.models.ensemble.members`.
         skipped: Problems of the training rows that were left out.
         decisions: Decisions by head, for the heads whose decisions were fitted.
+        trials: Lines of what a search of members tried, see
+            `keras_mm.estimator.choice.choose.leaderboard`.
+        remarks: Sentences about what a search chose.
         held_out: Logits of rows that the weights were not trained on, by head; `None` if they are
             not known, as in a loaded model.
     """
@@ -64,6 +67,8 @@ class Trained:
     members: Sequence[FoldMember] = ()
     skipped: Sequence[Problem] = ()
     decisions: Mapping[str, HeadDecisions] = field(default_factory=dict)
+    trials: Sequence[Mapping[str, Any]] = ()
+    remarks: Sequence[str] = ()
     held_out: HeldOut | None = None
 
     def predictor(self, *, cache: Any, engine: str, progress: bool) -> Predictor:
@@ -109,6 +114,24 @@ def member_shares(trained: Trained) -> dict[str, dict[str, float]]:
         for each, share in zip(trained.members, own, strict=True):
             shares[each.member.name] = shares.get(each.member.name, 0.0) + share
         found[name] = shares
+    return found
+
+
+def shares_of(trained: Trained) -> dict[Member, float]:
+    """The mean weight of each member over the heads.
+
+    Args:
+        trained: A trained model.
+
+    Returns:
+        A weight for each member that the model has; they sum to 1.
+    """
+    weights = member_weights(trained.model)
+    found: dict[Member, float] = {}
+    for name in trained.heads:
+        own = weights[name].everywhere if name in weights else (1.0,)
+        for each, share in zip(trained.members, own, strict=True):
+            found[each.member] = found.get(each.member, 0.0) + share / len(trained.heads)
     return found
 
 

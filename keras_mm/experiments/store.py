@@ -17,8 +17,6 @@ from keras_mm.data.tables.rows import Rows
 from keras_mm.errors import ConfigError
 from keras_mm.files import new_file, write_text
 
-_FACTS = "comparison.json"
-
 
 class CellStore:
     """Keeps the predictions of each finished cell in a folder.
@@ -32,16 +30,9 @@ class CellStore:
     """
 
     def __init__(self, folder: str | PathLike | None, facts: Mapping[str, Any]):
-        self._folder = None if folder is None else Path(folder)
-        if self._folder is None:
-            return
-        file = self._folder / _FACTS
-        if file.is_file():
-            _check_same(self._folder, json.loads(file.read_text(encoding="utf-8")), facts)
-            return
-        if self._folder.exists() and any(self._folder.iterdir()):
-            raise ConfigError([f"`output`: {str(folder)!r} is not empty, and no comparison"])
-        write_text(file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+        self._folder = None
+        if folder is not None:
+            self._folder = open_folder(folder, facts, "comparison.json", "comparison")
 
     def read(self, key: str) -> pd.DataFrame | None:
         """Reads the predictions of a cell.
@@ -71,19 +62,44 @@ class CellStore:
         return None if self._folder is None else self._folder / "cells" / f"{key}.parquet"
 
 
-def _check_same(folder: Path, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
-    changed = [
-        f"{name}: {before.get(name)!r}, now {value!r}"
-        for name, value in after.items()
-        if before.get(name) != value
-    ]
-    if changed:
-        raise ConfigError(
-            [
-                f"`output`: {str(folder)!r} holds a comparison of other rows or settings "
-                f"({'; '.join(changed)}). Choose another folder, or undo the change"
-            ]
-        )
+def open_folder(
+    folder: str | PathLike, facts: Mapping[str, Any], file_name: str, what: str
+) -> Path:
+    """Opens the folder of an experiment: a new one, or one with the same facts.
+
+    Args:
+        folder: The folder.
+        facts: What must be the same when the experiment goes on, by name, JSON-serialisable.
+        file_name: Name of the file that holds the facts.
+        what: What the folder holds, such as `"comparison"`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: if the folder holds something else; it says what differs.
+    """
+    found = Path(folder)
+    file = found / file_name
+    if file.is_file():
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changed = [
+            f"{name}: {before.get(name)!r}, now {value!r}"
+            for name, value in facts.items()
+            if before.get(name) != value
+        ]
+        if changed:
+            raise ConfigError(
+                [
+                    f"`output`: {str(folder)!r} holds a {what} of other rows or settings "
+                    f"({'; '.join(changed)}). Choose another folder, or undo the change"
+                ]
+            )
+    elif found.exists() and any(found.iterdir()):
+        raise ConfigError([f"`output`: {str(folder)!r} is not empty, and no {what}"])
+    else:
+        write_text(file, json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+    return found
 
 
 def table_digest(rows: Rows) -> str:

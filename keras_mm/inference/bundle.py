@@ -193,7 +193,8 @@ def _build_members(
             encoders = build_encoders(spec, custom_objects=custom_objects)
         read = {SIDE_OF[modality] for modality in trunk.get("modalities", SIDE_OF)}
         own = {side: encoder for side, encoder in encoders.items() if side in read}
-        models.append(build_model(spec, own, trunk.get("kind", "trunk")))
+        described = {**spec, "trunk": {**spec["trunk"], **trunk.get("trunk", {})}}
+        models.append(build_model(described, own, trunk.get("kind", "trunk")))
         in_trunk = len(parts(models[-1]).encoders) < len(own)
     heads = {name: Head(**head) for name, head in spec["heads"].items()}
     return average(models, heads, weights=_weights(trunks, heads), own_sides=sides)

@@ -9,7 +9,7 @@ from pathlib import Path
 from keras_mm.errors import InvalidValueError, MissingFileError
 from keras_mm.version import __version__
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 SPEC = "model.json"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keras_mm.checks import unknown_name
 from keras_mm.errors import InvalidValueError
@@ -74,6 +74,19 @@ class Preset:
         return ", ".join(sorted({backbone.license for backbone in self.backbones}))
 
 
+_SMALL = Preset(
+    "mobilenet_v2_minilm",
+    "Small and pretrained: MobileNetV2 0.35 and all-MiniLM-L6-v2, frozen; texts compared.",
+    "mobilenet_v2_0.35",
+    "all_minilm_l6_v2",
+    text_pairing="separate",
+    compare=True,
+    modality_dropout=0.3,
+    folds=5,
+    members="auto",
+    training={"standardize": True},
+)
+
 _PRESETS = (
     Preset(
         "tiny",
@@ -91,17 +104,13 @@ _PRESETS = (
         encoder_learning_rate=5e-4,
         training={"projection_dims": 128},
     ),
-    Preset(
-        "mobilenet_v2_minilm",
-        "Small and pretrained: MobileNetV2 0.35 and all-MiniLM-L6-v2, frozen; texts compared.",
-        "mobilenet_v2_0.35",
-        "all_minilm_l6_v2",
-        text_pairing="separate",
-        compare=True,
-        modality_dropout=0.3,
-        folds=5,
-        members="auto",
-        training={"standardize": True},
+    _SMALL,
+    replace(
+        _SMALL,
+        name="auto",
+        description="Searched: the encoders of mobilenet_v2_minilm; members with many settings are "
+        "tried.",
+        members="search",
     ),
     Preset(
         "resnet50v2_bert_base",

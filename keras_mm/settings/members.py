@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_mm.checks import quote
-from keras_mm.settings.rules import Rule, as_names, is_different, is_names, quoted
+from keras_mm.settings.rules import Rule, quoted
 
 KINDS = ("trunk", "linear_skip", "linear")
+# The settings that a member can have of its own; those of `training` are in the second line.
+OWN_SETTINGS = ("fusion", "compare", "loss", "class_weight", "modality_dropout", "learning_rate")
+OWN_TRAINING = (
+    *("num_projection_layers", "projection_dims", "dropout_rate", "standardize"),
+    *("weight_decay", "label_smoothing", "gamma", "tau"),
+)
 SIDE_OF = {"image": "vision", "text": "text"}  # the side of a modality, as encoders are named
 MODALITIES = tuple(SIDE_OF)
 
@@ -22,19 +28,34 @@ class Member:
         kind: `"trunk"`, the fusion; `"linear_skip"`, the fusion beside a linear model; or
             `"linear"`, logistic or ridge regression.
         modalities: The modalities that it reads, of `"image"` and `"text"`.
+        own: Name and value of each setting that differs from those of the model, by name.
 
     Example:
         >>> Member("linear", ("text",)).name
         'linear:text'
+        >>> Member("trunk", ("image", "text"), (("fusion", "gated"),)).name
+        "trunk(fusion='gated')"
     """
 
     kind: str
     modalities: tuple[str, ...]
+    own: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def base(self) -> str:
+        """The kind, and after a colon the modality if it is only one."""
+        return self.kind if len(self.modalities) > 1 else f"{self.kind}:{self.modalities[0]}"
 
     @property
     def name(self) -> str:
-        """The name in settings: the kind, and after a colon the modality if it is only one."""
-        return self.kind if len(self.modalities) > 1 else f"{self.kind}:{self.modalities[0]}"
+        """The base, and in brackets the settings of its own."""
+        own = ", ".join(f"{name}={value!r}" for name, value in self.own)
+        return f"{self.base}({own})" if own else self.base
+
+    @property
+    def setting(self) -> str | dict[str, Any]:
+        """The member as an entry of the setting `members`."""
+        return {"kind": self.base, **dict(self.own)} if self.own else self.base
 
 
 def _names() -> tuple[str, ...]:
@@ -47,28 +68,116 @@ MEMBERS = _names()
 
 def _is_choice(value: Any) -> bool:
     if isinstance(value, str):
-        return value in ("auto", "all", *MEMBERS)
+        return value in (*CHOICES, *MEMBERS)
+    if not (isinstance(value, list | tuple) and value and all(map(_is_entry, value))):
+        return False
+    return all(entry not in value[:place] for place, entry in enumerate(value))
+
+
+def _is_entry(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return isinstance(value, str) and value in MEMBERS
+    own = {name: v for name, v in value.items() if name != "kind"}
+    known = OWN_SETTINGS + OWN_TRAINING
     return (
-        isinstance(value, list | tuple)
-        and is_names(value)
-        and is_different(value)
-        and set(value) <= set(MEMBERS)
+        value.get("kind") in MEMBERS
+        and (not own or not value["kind"].startswith("linear:") and value["kind"] != "linear")
+        and all(name in known and isinstance(v, str | int | float) for name, v in own.items())
     )
 
 
+CHOICES = ("auto", "all", "search")
 MEMBERS_RULE = Rule(
-    f"'auto', 'all', or a list of different names of {quoted(MEMBERS)}",
+    f"{quoted(CHOICES)}, or a list of different names of {quoted(MEMBERS)}; instead of the name of "
+    "a trunk or linear_skip also a dict of this name as `kind` and of settings of its own "
+    f"({', '.join(OWN_SETTINGS + OWN_TRAINING)}), each a name or a number",
     _is_choice,
 )
 
+Entry = str | Mapping[str, Any]
 
-def as_members(value: str | Sequence[str], modalities: Sequence[str]) -> tuple[Member, ...]:
+
+def canonical(value: Any) -> Any:
+    """Gives equal values of the setting `members` one form.
+
+    Args:
+        value: The setting, which keeps its rule, or `None`.
+
+    Returns:
+        A choice, a tuple of names and dicts, or `None`.
+    """
+    return value if value is None or value in CHOICES else tuple(_entries(value))
+
+
+def _entries(value: Entry | Sequence[Entry]) -> list[str | dict[str, Any]]:
+    """The entries as names, or as dicts if they have settings of their own."""
+    found: list[str | dict[str, Any]] = []
+    for entry in [value] if isinstance(value, str | Mapping) else value:
+        if isinstance(entry, str):
+            found.append(entry)
+        else:
+            found.append(entry["kind"] if len(entry) == 1 else dict(entry))
+    return found
+
+
+def own_settings(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The entries of the setting `members` that have settings of their own.
+
+    Args:
+        value: The setting, which keeps its rule, or `None`.
+
+    Returns:
+        For each such entry its name and these settings.
+    """
+    if value is None or isinstance(value, str):
+        return []
+    return [
+        (entry["kind"], {name: v for name, v in entry.items() if name != "kind"})
+        for entry in _entries(value)
+        if isinstance(entry, Mapping)
+    ]
+
+
+def split_own(own: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divides settings of a member into those of the estimator and those of its `training`.
+
+    Args:
+        own: Settings by name.
+
+    Returns:
+        Both, by name.
+
+    Example:
+        >>> split_own({"fusion": "gated", "weight_decay": 0.01})
+        ({'fusion': 'gated'}, {'weight_decay': 0.01})
+    """
+    return (
+        {name: value for name, value in own.items() if name in OWN_SETTINGS},
+        {name: value for name, value in own.items() if name in OWN_TRAINING},
+    )
+
+
+def with_own(settings: Any, own: Mapping[str, Any]) -> Any:
+    """Settings for a member that has settings of its own.
+
+    Args:
+        settings: The resolved settings of the model.
+        own: Those of the member, by name.
+
+    Returns:
+        Settings in which they replace those of the model.
+    """
+    outer, inner = split_own(own)
+    return replace(settings, **outer, training=replace(settings.training, **inner))
+
+
+def as_members(value: Entry | Sequence[Entry], modalities: Sequence[str]) -> tuple[Member, ...]:
     """Converts the setting `members` to members.
 
     Args:
-        value: A name, or a list of names; `"auto"` for `"trunk"` and `"linear"` on all modalities,
-            `"linear"` on each alone, and `"trunk"` on texts alone; or `"all"` for all kinds on all
-            and on each alone.
+        value: A name, or a list of names and dicts; `"auto"` for `"trunk"` and `"linear"` on all
+            modalities, `"linear"` on each alone, and `"trunk"` on texts alone; or `"all"` for all
+            kinds on all and on each alone.
         modalities: The modalities of the table, of `"image"` and `"text"`.
 
     Returns:
@@ -91,13 +200,15 @@ def as_members(value: str | Sequence[str], modalities: Sequence[str]) -> tuple[M
         texts = [Member("trunk", subset) for subset in subsets[1:] if subset == ("text",)]
         return (Member("trunk", everything), *linear, *texts)
     found = []
-    for name in as_names(value):
-        kind, _, modality = name.partition(":")
-        found.append(Member(kind, (modality,) if modality else everything))
+    for entry in _entries(value):
+        own = {} if isinstance(entry, str) else dict(entry)
+        kind, _, modality = own.pop("kind", entry).partition(":")
+        read = (modality,) if modality else everything
+        found.append(Member(kind, read, tuple(sorted(own.items()))))
     return tuple(sorted(dict.fromkeys(found), key=lambda member: -len(member.modalities)))
 
 
-def of_one_side(value: str | Sequence[str]) -> str | tuple[str, ...]:
+def of_one_side(value: Entry | Sequence[Entry]) -> str | tuple[Entry, ...]:
     """The setting `members` for a model of one modality.
 
     Args:
@@ -110,12 +221,14 @@ def of_one_side(value: str | Sequence[str]) -> str | tuple[str, ...]:
         >>> of_one_side(["linear_skip", "linear", "linear:text"])
         ('linear_skip', 'linear')
     """
-    if value in ("auto", "all"):
-        return str(value)
-    return tuple(dict.fromkeys(name.partition(":")[0] for name in as_names(value)))
+    if isinstance(value, str) and value in CHOICES:
+        return value
+    members = as_members(value, MODALITIES)
+    kinds = dict.fromkeys(Member(each.kind, MODALITIES, each.own) for each in members)
+    return tuple(each.setting for each in kinds)
 
 
-def members_problems(value: str | Sequence[str], modalities: Sequence[str]) -> list[str]:
+def members_problems(value: Entry | Sequence[Entry], modalities: Sequence[str]) -> list[str]:
     """Checks the setting `members` against the columns of a table.
 
     Args:

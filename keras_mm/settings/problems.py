@@ -16,11 +16,11 @@ from keras_mm.settings.augmentation import Augmentation, as_augmentation
 from keras_mm.settings.engines import engine_problem
 from keras_mm.settings.heads import HEAD_KINDS, HEAD_LOSSES, Head, as_labels
 from keras_mm.settings.knobs import broken_rules
-from keras_mm.settings.members import MEMBERS_RULE
-from keras_mm.settings.rules import SIDES, as_names, is_different, quoted
+from keras_mm.settings.members import MEMBERS_RULE, own_settings, split_own
+from keras_mm.settings.rules import SIDES, is_different, quoted
 from keras_mm.settings.sliding_window import SlidingWindow
 from keras_mm.settings.stages import as_stages, stages_problems
-from keras_mm.settings.training import CLASS_WEIGHTS, LOSSES, Training
+from keras_mm.settings.training import CLASS_WEIGHTS, LOSSES, Training, as_training
 
 # Settings that have fields of their own; each is a `[table]` in TOML.
 TABLES: dict[str, type] = {
@@ -28,6 +28,8 @@ TABLES: dict[str, type] = {
     "augmentation": Augmentation,
     "sliding_window": SlidingWindow,
 }
+
+COLUMNS_OF = {"vision": "images", "text": "texts"}
 
 
 def all_problems(values: Mapping[str, Any], kind: type) -> list[str]:
@@ -51,7 +53,7 @@ def all_problems(values: Mapping[str, Any], kind: type) -> list[str]:
         problems += _frozen_augmentation(values) + _frozen_lora(values) + _frozen_tokens(values)
         problems += _late_stopping(values)
     problems += _continued_folds(values) + _blended_members(values)
-    return problems
+    return problems + _own_problems(values, kind, problems)
 
 
 def unknown_keys(values: Mapping[str, Any], kind: type, prefix: str = "") -> list[str]:
@@ -228,7 +230,7 @@ def _continued_folds(values: Mapping[str, Any]) -> list[str]:
 def _blended_members(values: Mapping[str, Any]) -> list[str]:
     """Refuses members without the folds that weigh them, or with encoders of their own."""
     members, problems = values["members"], []
-    if not MEMBERS_RULE.test(members) or as_names(members) == ("trunk",):
+    if not MEMBERS_RULE.test(members) or members in ("trunk", ["trunk"], ("trunk",)):
         return []
     folds = values["folds"]
     if folds is None and _is_preset(values["preset"]):
@@ -238,11 +240,28 @@ def _blended_members(values: Mapping[str, Any]) -> list[str]:
             "`members` are weighted by out-of-fold predictions, which a single model does not "
             "have. Set folds=5, or remove `members`"
         )
-    if any(_trains(values, side) for side in SIDES) or values["fusion"] == "mmbt":
+    read = [side for side, name in COLUMNS_OF.items() if values[name]] or SIDES
+    if any(_trains(values, side) for side in read) or values["fusion"] == "mmbt":
         problems.append(
             "`members` share frozen encoders, and these settings train an encoder. Remove "
             "`members`, or set vision_trainable=False and text_trainable=False"
         )
+    return problems
+
+
+def _own_problems(values: Mapping[str, Any], kind: type, known: list[str]) -> list[str]:
+    """What is wrong with the settings of single members, beside the known problems."""
+    training, problems = values["training"], []
+    if not MEMBERS_RULE.test(values["members"]) or not (
+        training is None or isinstance(training, Training | Mapping)
+    ):
+        return []
+    inside = dict(training if isinstance(training, Mapping) else vars(as_training(training)))
+    for name, own in own_settings(values["members"]):
+        outer, inner = split_own(own)
+        applied = {**values, **outer, "training": {**inside, **inner}, "members": None}
+        found = [each for each in all_problems(applied, kind) if each not in known]
+        problems += [f"`members`: {name}: {problem}" for problem in found]
     return problems
 
 

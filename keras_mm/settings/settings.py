@@ -22,7 +22,7 @@ from keras_mm.settings.engines import ENGINES
 from keras_mm.settings.heads import HEAD_KINDS, as_labels
 from keras_mm.settings.image_columns import IMAGES, as_images
 from keras_mm.settings.knobs import knob, like
-from keras_mm.settings.members import MEMBERS_RULE
+from keras_mm.settings.members import MEMBERS_RULE, canonical
 from keras_mm.settings.problems import all_problems, is_trained, unknown_keys
 from keras_mm.settings.rules import (
     BACKBONE,
@@ -383,8 +383,7 @@ def _canonical(settings: Kind) -> Kind:
     values["images"], values["texts"] = as_images(settings.images), as_names(settings.texts)
     values["labels"] = as_labels(settings.labels)
     values["classes"] = None if settings.classes is None else tuple(settings.classes)
-    if settings.members not in (None, "auto", "all"):
-        values["members"] = as_names(settings.members)
+    values["members"] = canonical(settings.members)
     values["special_tokens"] = tuple(settings.special_tokens or ()) or None
     values["image_size"] = None if settings.image_size is None else as_size(settings.image_size)
     values["training"] = as_training(settings.training)

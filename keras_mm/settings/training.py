@@ -181,6 +181,12 @@ class ModelKnobs:
     lora_alpha: float | None = knob(
         None, POSITIVE, "Scale of the adapters' contribution; by default `lora_rank`."
     )
+    time_limit: float = knob(
+        60.0,
+        POSITIVE,
+        'Seconds of `members="search"`, from the encoding of the rows to the last trial. At least '
+        "one member is trained, however long it takes.",
+    )
     auto_find_batch_size: bool = knob(
         False,
         TRUTH,

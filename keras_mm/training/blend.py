@@ -54,7 +54,7 @@ def blend_weights(
         Caruana et al. 2004, "Ensemble selection from libraries of models".
     """
     count = len(predictions)
-    score = _score(head, labels, metric, sample_weight)
+    score = scorer(head, labels, metric, sample_weight)
     if count == 1 or score is None:
         return (1 / count,) * count
     chosen = np.zeros(count, int)
@@ -98,7 +98,7 @@ def _metrics(head: Head, labels: np.ndarray) -> set[str]:
     return {"loss", *(name for name, value in found.items() if isinstance(value, float))}
 
 
-def _score(head: Head, labels: np.ndarray, metric: str | None, weights: Any) -> Score | None:
+def scorer(head: Head, labels: np.ndarray, metric: str | None, weights: Any) -> Score | None:
     """The function that predictions are compared by; `None` if no row has a label."""
     labels = np.asarray(labels)
     if head.kind in ("multiclass", "binary"):

@@ -70,7 +70,8 @@ def _real_jobs(folder: Path, minilm: str):
         return
     pretrained = {
         "vision_weights": str(root / "weights/mobilenet_v2_0.35_224_notop.weights.h5"),
-        "text_weights": minilm, "sequence_length": 16,
+        "text_weights": minilm, "sequence_length": 16, "image_size": 64,
+        "folds": 2, "members": ["trunk", "linear:text"],
     }  # fmt: skip
     single = {"images": ["image"], "texts": ["question"], "preset": "tiny", "compare": False}
     for name, options, export in (

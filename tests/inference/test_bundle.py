@@ -39,7 +39,7 @@ def test_a_bundle_is_json_weights_and_vocabulary(folder):
         "vocabulary.txt",
     ]
     spec = json.loads((folder / "model.json").read_text())
-    assert spec["format_version"] == 5 and spec["heads"]["label"]["classes"][0] == "Contradictory"
+    assert spec["format_version"] == 6 and spec["heads"]["label"]["classes"][0] == "Contradictory"
 
 
 @pytest.mark.graphs

@@ -137,6 +137,7 @@ VALUES = {
     "training.lora_alpha": ([None, 1, 0.5], [v for v in [*NUMBER, 0, -1.0] if v is not None]),
     "training.ema_momentum": ([None, 0, 0.99], [v for v in PART if v is not None]),
     "training.standardize": ([None, True, False], [0, 1, "yes"]),
+    "training.time_limit": ([1, 0.5], [0, -1, "x"]),
     "training.auto_find_batch_size": ([None, True, False], [0, 1, "yes"]),
     "baselines": (["auto", "none", "lexical", ["linear", "text_only"], ()],
                   [None, "all", ["auto"], ["lexicl"], 1, {"lexical": True}]),

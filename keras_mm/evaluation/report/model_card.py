@@ -54,6 +54,7 @@ _TRAINING = (
     ("seed", "Seed"),
     ("backend", "Backend"),
     ("members", "Weights of the members"),
+    ("choice", "Modalities"),
 )
 _UNTESTED = (
     "The model was only tested on rows like the test rows, not on other sources, languages or "
