@@ -45,6 +45,10 @@ class SharedFeatures:
         kind: Kind of the first member.
 
     Attributes:
+        prepared: Resolved settings, heads, rows and folds.
+        workbench: Builds the models.
+        preprocessor: The preprocessor of all models.
+        kind: Kind of `model`.
         model: A new model of that kind that reads all modalities; if `are_frozen`, its encoders are
             those of all members.
         twin: The twin of its trunk; see `Workbench.model`.
@@ -55,6 +59,7 @@ class SharedFeatures:
         self, prepared: Prepared, workbench: Workbench, preprocessor: Preprocessor, kind: str
     ):
         self.prepared, self.workbench, self.preprocessor = prepared, workbench, preprocessor
+        self.kind = kind
         self.model, self.twin = build(prepared, workbench, preprocessor, kind=kind)
         settings = prepared.settings
         sides = {"vision": bool(settings.images), "text": bool(settings.texts)}
@@ -209,7 +214,8 @@ class MemberFolds:
         shared, settings = self._shared, self._settings
         sides = {SIDE_OF[modality] for modality in self.member.modalities}
         encoders = parts(shared.model).encoders
-        if not self._number and sides >= set(encoders) and not self.member.own:
+        is_first = not self._number and self.member.kind == shared.kind and not self.member.own
+        if is_first and sides >= set(encoders):
             return shared.model, None if self.member.kind == "linear" else shared.twin
         own = {side: encoder for side, encoder in encoders.items() if side in sides}
         spec = model_spec(settings, shared.prepared.heads, shared.preprocessor)

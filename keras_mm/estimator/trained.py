@@ -143,9 +143,10 @@ def members_text(trained: Trained) -> str | None:
 
     Returns:
         Such as "trunk 0.60, linear:text 0.40", by head if there are several; `None` for a model
-        with one member.
+        whose only member is a trunk without settings of its own.
     """
-    if len({each.member for each in trained.members}) < 2:
+    members = {each.member for each in trained.members}
+    if len(members) < 2 and all(each.kind == "trunk" and not each.own for each in members):
         return None
     texts = {
         name: ", ".join(f"{member} {share:.2f}" for member, share in shares.items())

@@ -116,8 +116,10 @@ class Candidates:
             )
 
     def _known(self) -> Iterator[Member]:
-        """What often helps: the members of `"auto"`, then trunks with other settings."""
-        yield from as_members("auto", self._modalities)
+        """What often helps: the members of `"auto"`, the fast ones first; then other settings."""
+        yield from sorted(
+            as_members("auto", self._modalities), key=lambda member: member.kind != "linear"
+        )
         everything = self._modalities
         own: list[dict[str, Any]] = []
         if self._of_classes:

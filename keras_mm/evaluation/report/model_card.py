@@ -90,7 +90,8 @@ def render_model_card(evaluation: Results, settings: Mapping[str, Any]) -> str:
     Returns:
         The text of the file `README.md` in a run folder, next to the folder `model`.
     """
-    facts = {**settings, **evaluation.about}
+    asked = {name: value for name, value in settings.items() if name != "members"}
+    facts = {**asked, **evaluation.about}
     limits = [*_limits(evaluation), _UNTESTED]
     sections = {
         "What it is": _what(evaluation, facts),
