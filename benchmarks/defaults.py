@@ -88,7 +88,9 @@ def one_seed(table, options, settings: dict, seed: int) -> dict[str, float]:
                 found.setdefault(f"{rival} {where}", []).append(values)
     metric = METRICS.get(head.kind, "macro_f1")
     truth = np.concatenate(labels)
-    scores = {n: measure(head, truth, np.concatenate(p))[metric] for n, p in found.items()}
+    # With preset=auto, a model may do without images: then its fold has no rivals that read them.
+    whole = {n: np.concatenate(p) for n, p in found.items() if len(p) == len(labels)}
+    scores = {n: measure(head, truth, values)[metric] for n, values in whole.items()}
     return {**scores, "seconds": seconds}
 
 

@@ -183,8 +183,8 @@ class MultimodalClassifier(ClassifierMixin, BaseEstimator):
             `members`. A classifier with these parameters trains such a model without a search.
         trials_: With `members="search"`, a DataFrame of the members that were tried, the best
             first: `member`, `state` (`"finished"`, or `"pruned"` if it was given up after some
-            folds), `score` (what `blend_metric` names, out of fold, so that higher is better),
-            `weight` and `seconds`.
+            folds), `score` (what members are ranked by, out of fold: higher is better), macro-F1,
+            mean average precision or R2 out of fold, `weight` and `seconds`.
         out_of_fold_: A DataFrame on the index of the training rows, with several folds: `fold`, the
             number of the fold that left the row out; and the label, prediction and probabilities
             of the trunk that was not trained on it, named as in `predict_frame`.

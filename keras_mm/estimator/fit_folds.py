@@ -163,7 +163,7 @@ def _chosen(
             trained,
             settings=settings,
             preprocessor=create_preprocessor(settings) if sides.only else trained.preprocessor,
-            trials=leaderboard(trials, shares_of(trained)),
+            trials=leaderboard(prepared, trials, shares_of(trained)),
             remarks=(sides.sentence,) if sides.sentence else (),
         )
     )

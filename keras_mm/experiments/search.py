@@ -87,10 +87,12 @@ class SearchResult:
             ValueError: for another ending.
         """
         note = (
-            f"{self.about['rows']} rows, {self.about['folds']} folds. Score: on out-of-fold rows, "
-            f"higher is better. Weight: share in the prediction. {'. '.join(self.remarks)}"
+            f"{self.about['rows']} rows, {self.about['folds']} folds. Score: what the members were "
+            "ranked by, higher is better. Scores are of out-of-fold rows. Weight: share in the "
+            "prediction."
         )
-        save_page(Page(self.leaderboard, self.summary, note.strip(), self.to_dict()), path)
+        note = " ".join([note, *(f"{text[0].upper()}{text[1:]}." for text in self.remarks)])
+        save_page(Page(self.leaderboard, self.summary, note, self.to_dict()), path)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON-serialisable values.

@@ -187,7 +187,7 @@ WIDTHS = {
 
 
 def test_every_preset_is_looked_at():
-    assert {*WIDTHS, "tiny", "mobilenet_v2_minilm"} == set(list_presets())
+    assert {*WIDTHS, "tiny", "mobilenet_v2_minilm", "auto"} == set(list_presets())
 
 
 def drawn(width, slots, scale, seed):

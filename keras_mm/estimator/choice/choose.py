@@ -11,10 +11,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from keras_mm.estimator.choice.candidates import Candidates
+from keras_mm.estimator.choice.sides import main_metric, main_score, predicted_by
 from keras_mm.estimator.choice.trial import FINISHED, PRUNED, Trial, fold_score
 from keras_mm.estimator.fit import Callbacks
 from keras_mm.estimator.member_folds import MemberFolds, SharedFeatures
 from keras_mm.estimator.member_weights import Blend, blend
+from keras_mm.estimator.prepare import Prepared
 from keras_mm.estimator.train_linear import takes_long
 from keras_mm.estimator.trained import Trained
 from keras_mm.progress import progress_bar, progress_line
@@ -270,24 +272,37 @@ def finished_trials(trials: Sequence[Trial]) -> list[Trial]:
     return sorted(finished, key=lambda trial: -len(trial.member.modalities))
 
 
-def leaderboard(trials: Sequence[Trial], shares: Mapping[Member, float]) -> list[dict[str, Any]]:
+def leaderboard(
+    prepared: Prepared, trials: Sequence[Trial], shares: Mapping[Member, float]
+) -> list[dict[str, Any]]:
     """The trials as lines of a table, the best first.
 
     Args:
+        prepared: Heads and rows.
         trials: All trials.
         shares: The weight of each member of the model.
 
     Returns:
-        For each trial `member` (its name), `state`, `score`, `weight` and `seconds`.
+        For each trial `member` (its name), `state`, `score`, the metric of `main_metric` out of
+        fold (`None` if it was given up), `weight` and `seconds`.
     """
+    metric = main_metric(prepared)
     lines = [
         {
             "member": trial.member.name,
             "state": trial.state,
             "score": trial.score,
+            metric: _metric(prepared, trial),
             "weight": shares.get(trial.member, 0.0),
             "seconds": round(trial.seconds, 2),
         }
         for trial in trials
     ]
     return sorted(lines, key=lambda line: (line["state"] != FINISHED, -line["score"]))
+
+
+def _metric(prepared: Prepared, trial: Trial) -> float | None:
+    if trial.state != FINISHED:
+        return None
+    heads = prepared.heads.items()
+    return main_score(prepared, {n: predicted_by(head, trial.logits[n]) for n, head in heads})

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from keras_mm.estimator.choice.trial import Trial
-from keras_mm.estimator.member_folds import Logits
 from keras_mm.estimator.prepare import Prepared
 from keras_mm.metrics.bootstrap import Difference, bootstrap_difference
 from keras_mm.metrics.head_metrics import is_labelled, measure
@@ -60,10 +59,10 @@ def useful_sides(prepared: Prepared, trials: Sequence[Trial]) -> Sides:
     }
     if not found:
         return Sides()
-    best = max(found, key=lambda modality: _score(prepared, found[modality]))
+    best = max(found, key=lambda modality: main_score(prepared, found[modality]))
     other = next(modality for modality in MODALITIES if modality != best)
     difference, name, score = _difference(prepared, everything, found[best])
-    helps = _score(prepared, everything) > _score(prepared, found[best])
+    helps = main_score(prepared, everything) > main_score(prepared, found[best])
     values = f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
     words = f"{score} out of fold {values} against {best}s alone{name}"
     if not helps:
@@ -91,7 +90,7 @@ def _predictions(prepared: Prepared, trials: Sequence[Trial]) -> dict[str, np.nd
     rows = prepared.rows
     found = {}
     for name, head in prepared.heads.items():
-        each = [_predicted(head, trial.logits[name]) for trial in trials]
+        each = [predicted_by(head, trial.logits[name]) for trial in trials]
         result = np.full_like(each[0], np.nan)
         for fold in prepared.folds:
             others = np.setdiff1d(np.arange(len(rows)), fold.held_out)
@@ -110,13 +109,43 @@ def _predictions(prepared: Prepared, trials: Sequence[Trial]) -> dict[str, np.nd
     return found
 
 
-def _predicted(head: Head, logits: np.ndarray) -> np.ndarray:
+def predicted_by(head: Head, logits: np.ndarray) -> np.ndarray:
+    """Probabilities or numbers of logits.
+
+    Args:
+        head: The head.
+        logits: Its logits.
+
+    Returns:
+        float64, shape `(num_rows, num_columns)`.
+    """
     values = logits if head.kind == "regression" else probabilities(logits, head.kind)
     return values.astype("float64")
 
 
-def _score(prepared: Prepared, predicted: Logits) -> float:
-    """The mean of the main scores of all heads."""
+def main_metric(prepared: Prepared) -> str:
+    """The name of the score that members are shown with.
+
+    Args:
+        prepared: The heads.
+
+    Returns:
+        One of `MAIN`; `"main_score"` if heads have different ones.
+    """
+    names = {MAIN[head.kind] for head in prepared.heads.values()}
+    return names.pop() if len(names) == 1 else "main_score"
+
+
+def main_score(prepared: Prepared, predicted: Mapping[str, np.ndarray]) -> float:
+    """The mean of the main scores of all heads.
+
+    Args:
+        prepared: Heads and rows.
+        predicted: Probabilities or numbers of all rows by head.
+
+    Returns:
+        The mean; minus infinity if no head has labels.
+    """
     rows = prepared.rows
     scores = [
         measure(head, rows.labels[name], predicted[name], sample_weight=rows.sample_weight).get(

@@ -56,9 +56,10 @@ def classifier(tables):
 def test_what_was_tried_is_a_table_and_what_was_chosen_are_settings(classifier):
     trials = classifier.trials_
     assert {"trunk", "linear", "linear:image", "linear:text", "trunk:text"} <= set(trials["member"])
-    assert list(trials) == ["member", "state", "score", "weight", "seconds"]
+    assert list(trials) == ["member", "state", "score", "macro_f1", "weight", "seconds"]
     finished = trials[trials["state"] == "finished"]
     assert finished["score"].is_monotonic_decreasing and len(finished) >= 5
+    assert finished["macro_f1"].between(0, 1).all()
     assert trials["weight"].sum() == pytest.approx(1)
     used = {name for name, share in classifier.members_.items() if share}
     assert used == set(trials.loc[trials["weight"] > 0, "member"])
