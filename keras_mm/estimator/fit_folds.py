@@ -77,7 +77,8 @@ def fit_folds(
         preprocessor: The preprocessor of the models; by default that of the settings.
         callbacks: The user's Keras callbacks; each model is trained with them in turn.
         classifier_of: As in `keras_mm.estimator.fit.fit`.
-        budget: The time of a search of members; by default `training.time_limit` from now on.
+        budget: The time of a search of members; by default `training.time_limit` after the
+            rows are encoded.
 
     Returns:
         The average of the members, with the out-of-fold logits of all rows. If a training was
@@ -89,7 +90,6 @@ def fit_folds(
         ValueError: if labels or settings are not allowed for the heads, or no head has the metric
             that the weights are to make best.
     """
-    budget = budget or Budget(prepared.settings.training.time_limit, time.perf_counter())
     is_search = prepared.settings.members == "search"
     members = () if is_search else _members(prepared)
     check_training(prepared, callbacks)
@@ -100,7 +100,7 @@ def fit_folds(
     if is_search:
         trials, error = choose_members(
             shared,
-            budget,
+            budget or Budget(prepared.settings.training.time_limit, time.perf_counter()),
             hidden=_hidden(prepared),
             callbacks=callbacks,
             classifier_of=classifier_of,

@@ -146,8 +146,8 @@ def search(
         labels: As in `MultimodalClassifier`.
         images: As in `MultimodalClassifier`.
         texts: As in `MultimodalClassifier`.
-        time_limit: Seconds for everything, > 0. At least one member is trained, however long it
-            takes.
+        time_limit: Seconds for everything, with the encoding, > 0. At least one member is trained,
+            however long it takes.
         metric: Metric to make best, as `blend_metric` of `MultimodalClassifier`. By default
             macro-F1 for classes, mean average precision (`auprc`) for labels and R2 for numbers are
             reported, and members are weighted as `blend_metric=None` says.

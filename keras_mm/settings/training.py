@@ -184,8 +184,8 @@ class ModelKnobs:
     time_limit: float = knob(
         60.0,
         POSITIVE,
-        'Seconds of `members="search"`, from the encoding of the rows to the last trial. At least '
-        "one member is trained, however long it takes.",
+        'Seconds of `members="search"`, after the rows are encoded. At least one member is '
+        "trained, however long it takes.",
     )
     auto_find_batch_size: bool = knob(
         False,
